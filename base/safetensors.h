@@ -1,0 +1,81 @@
+/* safetensors files (https://github.com/huggingface/safetensors): an 8-byte little-endian header length, a JSON
+ * header, then raw little-endian tensors. The reader treats the file as hostile: the header length is checked against
+ * the file size and IB_ST_MAX_HEADER_BYTES before anything is allocated, nesting and number of its JSON values before it is
+ * parsed, a name that comes twice is refused, and the tensors must cover the bytes after the header without gap or
+ * overlap, each as long as its dtype and shape say. The file is mapped: do not shorten it while it is open. */
+#ifndef IB_BASE_SAFETENSORS_H
+#define IB_BASE_SAFETENSORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { IB_ST_MAX_RANK = 8, IB_ST_MAX_HEADER_BYTES = 100000000, IB_ST_MAX_TENSORS = 100000 };
+
+typedef enum ib_dtype {
+    IB_F32,
+    IB_F16,
+    IB_BF16,
+    IB_F64,
+    IB_I64,
+    IB_I32,
+    IB_I16,
+    IB_I8,
+    IB_U8,
+    IB_BOOL,
+    IB_U64,
+    IB_U32,
+    IB_U16,
+    IB_F8_E4M3,
+    IB_F8_E5M2
+} ib_dtype;
+size_t ib_dtype_bytes(ib_dtype t);
+const char *ib_dtype_name(ib_dtype t); /* the file's own word: "F32" ... */
+
+typedef struct ib_st_tensor {
+    const char *name; /* owned by the file handle */
+    ib_dtype dtype;
+    int rank; /* 0..IB_ST_MAX_RANK */
+    int64_t shape[IB_ST_MAX_RANK];
+    size_t elements;  /* product of shape; 1 for rank 0 */
+    const void *data; /* into the mapping, NOT aligned: read with memcpy or ib_st_to_f32 */
+    size_t bytes;
+} ib_st_tensor;
+
+typedef struct ib_st ib_st;
+/* Maps the file and checks the whole header; tensor values are not looked at. Any other dtype than the above is
+ * IB_E_UNSUPPORTED, whatever else is wrong IB_E_FORMAT. */
+int ib_st_open(ib_st **out, const char *path, ib_error *err);
+void ib_st_close(ib_st **f);
+size_t ib_st_count(const ib_st *f);
+const ib_st_tensor *ib_st_at(const ib_st *f, size_t i);           /* in order of their data */
+const ib_st_tensor *ib_st_find(const ib_st *f, const char *name); /* NULL if not there */
+const char *ib_st_metadata(const ib_st *f, const char *key);      /* NULL if not there */
+size_t ib_st_metadata_count(const ib_st *f);
+void ib_st_metadata_at(const ib_st *f, size_t i, const char **key, const char **value);
+/* Widens F32, F16 (subnormals too) or BF16 to float. out: [t->elements]. IB_E_UNSUPPORTED for other dtypes. */
+int ib_st_to_f32(const ib_st_tensor *t, float *out, ib_error *err);
+
+/* Writes a whole file through ib_pending, tensors in the given order (name, dtype, rank, shape and data are used). keys/values:
+ * metadata pairs, UTF-8. Same input, same bytes. IB_E_ARGUMENT for a name or key that comes twice or is not UTF-8. */
+typedef struct ib_st_meta {
+    const char *key, *value;
+} ib_st_meta;
+int ib_st_write(const char *path, const ib_st_tensor *tensors, size_t n, const ib_st_meta *meta,
+                size_t n_meta, ib_error *err);
+
+/* Half-precision conversion, round to nearest even; vectorised where the CPU can. */
+void ib_f32_to_f16(const float *in, uint16_t *out, size_t n);
+void ib_f16_to_f32(const uint16_t *in, float *out, size_t n);
+/* The same bits without the processor's own conversion; what the two above fall back on. */
+void ib_f32_to_f16_portable(const float *in, uint16_t *out, size_t n);
+void ib_f16_to_f32_portable(const uint16_t *in, float *out, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

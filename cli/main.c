@@ -1,0 +1,108 @@
+#include <errno.h>
+#include <string.h>
+#include "cli/private.h"
+
+const cli_command *const cli_commands[] = {
+#ifdef IB_HAVE_ENCODE
+    &cli_encode,
+#endif
+#ifdef IB_HAVE_TRAIN
+    &cli_train,
+#endif
+#ifdef IB_HAVE_RENDER
+    &cli_render,
+#endif
+#ifdef IB_HAVE_EVAL
+    &cli_eval,
+#endif
+#ifdef IB_HAVE_INFO
+    &cli_info,
+#endif
+    NULL};
+
+const cli_command *cli_command_find(const char *name) {
+    for (size_t i = 0; cli_commands[i]; i++) {
+        if (!strcmp(cli_commands[i]->name, name)) {
+            return cli_commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int unknown_command(const char *word) {
+    const char *names[32] = {"help", "--help", "--version"};
+    size_t n = 3;
+    for (size_t i = 0; cli_commands[i] && n < 32; i++) {
+        names[n++] = cli_commands[i]->name;
+    }
+    const char *near = cli_nearest(word, names, n);
+    fprintf(stderr, "inbetween: there is no %s '%s'", word[0] == '-' ? "option" : "command", word);
+    if (near) {
+        fprintf(stderr, "; did you mean '%s'?", near);
+    }
+    fputs("\n'inbetween --help' lists the commands.\n", stderr);
+    return CLI_USAGE;
+}
+
+static int help(const char *name) {
+    const cli_command *m = name ? cli_command_find(name) : NULL;
+    if (name && !m) {
+        return unknown_command(name);
+    }
+    if (m) {
+        cli_help_command(stdout, m);
+    } else {
+        cli_help_all(stdout);
+    }
+    return CLI_DONE;
+}
+
+static int run(const cli_command *m, int argc, char **argv) {
+    cli c = {0};
+    cli_bar_begin(&c.bar);
+    int status = cli_parse(&c, m, argc, argv);
+    if (status == 0 && cli_flag(&c, "help")) {
+        cli_help_command(stdout, m);
+    } else if (status == 0) {
+        cli_interrupt_begin();
+        cli_threads_begin(c.threads);
+        status = m->run(&c);
+        cli_progress_end(&c);
+    }
+    cli_release(&c);
+    return status;
+}
+
+static int dispatch(int argc, char **argv) {
+    const char *word = argc > 1 ? argv[1] : NULL;
+    if (!word) {
+        cli_help_all(stderr);
+        return CLI_USAGE;
+    }
+    if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
+        return help(argc > 2 ? argv[2] : NULL);
+    }
+    if (!strcmp(word, "--version")) {
+        puts("inbetween " IB_VERSION);
+        return CLI_DONE;
+    }
+    if (!strcmp(word, "--man")) {
+        cli_man(stdout);
+        return CLI_DONE;
+    }
+    if (!strcmp(word, "--completion") && argc > 2 && cli_completion(stdout, argv[2])) {
+        return CLI_DONE;
+    }
+    const cli_command *m = cli_command_find(word);
+    return m ? run(m, argc - 2, argv + 2) : unknown_command(word);
+}
+
+int main(int argc, char **argv) {
+    int status = dispatch(argc, argv);
+    /* a result that did not arrive is a failure: "> /dev/full" */
+    if ((fflush(stdout) || ferror(stdout)) && status == CLI_DONE) {
+        fprintf(stderr, "inbetween: cannot write to standard output: %s\n", strerror(errno));
+        status = CLI_FAILED;
+    }
+    return status;
+}

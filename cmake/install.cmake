@@ -1,0 +1,62 @@
+# What is installed: the program, libinbetween (static and shared) from all rooms but cli, the rooms' public headers, pkg-config
+# files, the man page and the shells' completions.
+
+# The faces of the rooms, the only headers that keep their promises from one version to the next.
+set(IB_PUBLIC_HEADERS
+    base/error.h base/file.h base/memory.h base/rng.h base/safetensors.h base/stop.h
+    video_io/frame.h video_io/reader.h video_io/writer.h video_io/cuts.h
+    latent/space.h latent/geometry.h latent/patch.h latent/latent_file.h
+    adapter/adapter.h render/clip.h eval/eval.h eval/score.h train/train.h)
+
+set(ib_dependencies PkgConfig::JANSSON PkgConfig::NETTLE PkgConfig::AV PkgConfig::HDF5 ib_blas OpenMP::OpenMP_C
+                    Threads::Threads m)
+add_library(inbetween_static STATIC ${IB_OBJECTS})
+set_target_properties(inbetween_static PROPERTIES OUTPUT_NAME inbetween)
+install(TARGETS inbetween inbetween_static)
+if(INBETWEEN_SHARED)
+    add_library(inbetween_shared SHARED ${IB_OBJECTS})
+    set(ib_symbols ${PROJECT_SOURCE_DIR}/cmake/symbols.map)
+    set_target_properties(inbetween_shared PROPERTIES
+        OUTPUT_NAME inbetween VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${ib_symbols})
+    target_link_libraries(inbetween_shared PRIVATE ib_flags ${ib_dependencies})
+    target_link_options(inbetween_shared PRIVATE -Wl,--version-script=${ib_symbols})
+    install(TARGETS inbetween_shared)
+endif()
+
+foreach(header ${IB_PUBLIC_HEADERS})
+    get_filename_component(room ${header} DIRECTORY)
+    install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/inbetween/${room})
+endforeach()
+
+# inbetween.pc is for the shared library, inbetween-static.pc for ours static and what it needs shared.
+list(JOIN IB_AV_MODULES " " ib_av)
+set(IB_PC_REQUIRES "${ib_av} ${HDF5_MODULE_NAME} jansson nettle")
+set(IB_PC_LIBS "-L${IB_OPENBLAS_DIR} -Wl,-rpath,${IB_OPENBLAS_DIR} -lopenblas ${OpenMP_C_FLAGS} -lpthread -lm")
+foreach(name inbetween inbetween-static)
+    configure_file(cmake/${name}.pc.in ${CMAKE_BINARY_DIR}/${name}.pc.part @ONLY)
+    # the prefix may be named as late as `cmake --install --prefix`
+    install(CODE "
+        set(prefix \"\${CMAKE_INSTALL_PREFIX}\")
+        get_filename_component(prefix \"\${prefix}\" ABSOLUTE)
+        file(READ \"${CMAKE_BINARY_DIR}/${name}.pc.part\" text)
+        file(WRITE \"${CMAKE_BINARY_DIR}/${name}.pc\" \"prefix=\${prefix}\\n\${text}\")
+        file(INSTALL \"${CMAKE_BINARY_DIR}/${name}.pc\"
+             DESTINATION \"\${prefix}/${CMAKE_INSTALL_LIBDIR}/pkgconfig\")")
+endforeach()
+
+# The program itself knows its options: the pages cannot lag behind it.
+if(INBETWEEN_PAGES AND NOT CMAKE_CROSSCOMPILING)
+    function(ib_page file destination)
+        set(page ${CMAKE_BINARY_DIR}/pages/${file})
+        get_filename_component(folder ${page} DIRECTORY)
+        file(MAKE_DIRECTORY ${folder})
+        add_custom_command(OUTPUT ${page} COMMAND inbetween ${ARGN} > ${page} DEPENDS inbetween VERBATIM)
+        install(FILES ${page} DESTINATION ${destination})
+        set(ib_page_files ${ib_page_files} ${page} PARENT_SCOPE)
+    endfunction()
+    ib_page(inbetween.1 ${CMAKE_INSTALL_MANDIR}/man1 --man)
+    ib_page(bash/inbetween ${CMAKE_INSTALL_DATADIR}/bash-completion/completions --completion bash)
+    ib_page(zsh/_inbetween ${CMAKE_INSTALL_DATADIR}/zsh/site-functions --completion zsh)
+    ib_page(fish/inbetween.fish ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d --completion fish)
+    add_custom_target(ib_pages ALL DEPENDS ${ib_page_files})
+endif()

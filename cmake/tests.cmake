@@ -1,0 +1,49 @@
+# tests/test_NAME.c is one test program and may link every room; tests/cli_NAME.sh is a transcript of the program; bench_NAME.c a
+# benchmark, which is built and not run; fuzz_NAME.c a libFuzzer target. All run in the project's root.
+
+if(INBETWEEN_TESTS)
+    add_executable(ib_scenes tools/scenes.c tools/texture.c)
+    target_link_libraries(ib_scenes PRIVATE ib_video_io ib_base OpenMP::OpenMP_C m)
+
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/test_*.c)
+    foreach(source ${sources})
+        get_filename_component(name ${source} NAME_WE)
+        add_executable(${name} ${source})
+        target_link_libraries(${name} PRIVATE ${IB_ROOMS})
+        add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+        list(APPEND ib_tests ${name})
+    endforeach()
+
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/bench_*.c)
+    foreach(source ${sources})
+        get_filename_component(name ${source} NAME_WE)
+        add_executable(${name} ${source})
+        target_link_libraries(${name} PRIVATE ${IB_ROOMS})
+    endforeach()
+
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cli_*.sh)
+    foreach(source ${sources})
+        get_filename_component(name ${source} NAME_WE)
+        add_test(NAME ${name} COMMAND bash ${source} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+        list(APPEND ib_tests ${name})
+    endforeach()
+    if(INBETWEEN_SANITIZE OR INBETWEEN_FUZZERS)
+        set(instrumented 1)
+    endif()
+    set_tests_properties(${ib_tests} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900 ENVIRONMENT
+        "INBETWEEN=$<TARGET_FILE:inbetween>;IB_SCENES=$<TARGET_FILE:ib_scenes>;IB_BUILD=${CMAKE_BINARY_DIR};IB_CC=${CMAKE_C_COMPILER};IB_INSTRUMENTED=${instrumented}")
+endif()
+
+if(INBETWEEN_FUZZERS)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fuzz_*.c)
+    foreach(source ${sources})
+        get_filename_component(name ${source} NAME_WE)
+        add_executable(${name} ${source})
+        target_link_libraries(${name} PRIVATE ${IB_ROOMS})
+        target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+        file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
+        add_test(NAME ${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
+                 COMMAND ${name} -seed=1 -max_total_time=30 -rss_limit_mb=4096 ${CMAKE_BINARY_DIR}/corpus/${name})
+        set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+    endforeach()
+endif()

@@ -1,0 +1,103 @@
+#include "video_io/av.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <libavutil/error.h>
+#include <libavutil/log.h>
+#include <libavutil/pixdesc.h>
+
+static void be_quiet(void) {
+    av_log_set_level(AV_LOG_QUIET);
+}
+
+void ib_av_quiet(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, be_quiet);
+}
+
+const char *ib_av_error(int code, ib_av_text *text) {
+    if (av_strerror(code, text->s, sizeof text->s) < 0)
+        snprintf(text->s, sizeof text->s, "FFmpeg error %d", code);
+    return text->s;
+}
+
+int ib_av_code(int code) {
+    switch (code) {
+    case AVERROR(ENOMEM):
+        return IB_E_MEMORY;
+    case AVERROR(ENOENT):
+    case AVERROR(EACCES):
+    case AVERROR(EPERM):
+    case AVERROR(EIO):
+    case AVERROR(EISDIR):
+    case AVERROR(ENOSPC):
+    case AVERROR(EFBIG):
+    case AVERROR(EDQUOT):
+    case AVERROR(EROFS):
+    case AVERROR(EMFILE):
+    case AVERROR(ENFILE):
+        return IB_E_IO;
+    default:
+        return IB_E_FORMAT;
+    }
+}
+
+ib_matrix ib_av_matrix(enum AVColorSpace space) {
+    switch (space) {
+    case AVCOL_SPC_BT709:
+    case AVCOL_SPC_SMPTE240M: /* differs from BT.709 by less than a code value */
+        return IB_MATRIX_BT709;
+    case AVCOL_SPC_FCC:
+    case AVCOL_SPC_BT470BG:
+    case AVCOL_SPC_SMPTE170M:
+        return IB_MATRIX_BT601;
+    case AVCOL_SPC_BT2020_NCL:
+    case AVCOL_SPC_BT2020_CL:
+        return IB_MATRIX_BT2020;
+    default:
+        return IB_MATRIX_UNSPECIFIED;
+    }
+}
+
+enum AVColorSpace ib_av_colorspace(ib_matrix m) {
+    switch (m) {
+    case IB_MATRIX_BT709:
+        return AVCOL_SPC_BT709;
+    case IB_MATRIX_BT601:
+        return AVCOL_SPC_SMPTE170M;
+    case IB_MATRIX_BT2020:
+        return AVCOL_SPC_BT2020_NCL;
+    default:
+        return AVCOL_SPC_UNSPECIFIED;
+    }
+}
+
+bool ib_av_is_rgb(enum AVPixelFormat format) {
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(format);
+    return d && (d->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BAYER));
+}
+
+enum AVPixelFormat ib_av_plain_format(enum AVPixelFormat format, bool *full) {
+    enum AVPixelFormat plain;
+    switch (format) {
+    case AV_PIX_FMT_YUVJ420P:
+        plain = AV_PIX_FMT_YUV420P;
+        break;
+    case AV_PIX_FMT_YUVJ422P:
+        plain = AV_PIX_FMT_YUV422P;
+        break;
+    case AV_PIX_FMT_YUVJ444P:
+        plain = AV_PIX_FMT_YUV444P;
+        break;
+    case AV_PIX_FMT_YUVJ440P:
+        plain = AV_PIX_FMT_YUV440P;
+        break;
+    case AV_PIX_FMT_YUVJ411P:
+        plain = AV_PIX_FMT_YUV411P;
+        break;
+    default:
+        return format;
+    }
+    *full = true;
+    return plain;
+}

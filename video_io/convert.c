@@ -1,0 +1,142 @@
+#include "video_io/av.h"
+
+#include <libavutil/pixdesc.h>
+
+ib_matrix ib_av_frame_matrix(const AVFrame *in) {
+    return ib_av_is_rgb(in->format) ? IB_MATRIX_BT709 : ib_av_matrix(in->colorspace);
+}
+
+static bool full_range(const AVFrame *in, const AVPixFmtDescriptor *d, bool yuvj) {
+    if (yuvj || (d->flags & AV_PIX_FMT_FLAG_RGB))
+        return true;
+    /* Like all of FFmpeg: grey that does not say otherwise is full. */
+    if (d->nb_components < 3)
+        return in->color_range != AVCOL_RANGE_MPEG;
+    return in->color_range == AVCOL_RANGE_JPEG;
+}
+
+/* Samples that sit in parts of bytes, palettes and alpha: to 8-bit RGBA at the same size, over black. */
+static int flatten(ib_converter *c, const AVFrame *in, const ib_image_spec *spec, ib_error *err) {
+    AVFrame *out = c->rgba;
+    if (!out || out->width != in->width || out->height != in->height) {
+        av_frame_free(&c->rgba);
+        out = c->rgba = av_frame_alloc();
+        if (!out)
+            return ib_fail(err, IB_E_MEMORY, "out of memory for a picture");
+        out->width = in->width;
+        out->height = in->height;
+        out->format = AV_PIX_FMT_RGBA;
+        if (av_frame_get_buffer(out, 64) < 0)
+            return ib_fail(err, IB_E_MEMORY, "out of memory for a picture of %d x %d", in->width, in->height);
+    }
+    ib_image_spec to = {in->width, in->height, AV_PIX_FMT_RGBA, true, spec->matrix, 0};
+    int r = ib_scaler_set(&c->unalpha, spec, &to, err);
+    if (!r)
+        r = ib_scaler_run(&c->unalpha, (const uint8_t *const *)in->data, in->linesize, out->data,
+                          out->linesize, err);
+    for (int y = 0; !r && y < out->height; y++) {
+        uint8_t *p = out->data[0] + (ptrdiff_t)y * out->linesize[0];
+        for (int x = 0; x < out->width; x++, p += 4) {
+            unsigned a = p[3];
+            for (int k = 0; k < 3; k++)
+                p[k] = (uint8_t)((p[k] * a + 127) / 255);
+        }
+    }
+    return r;
+}
+
+/* The centred part of in that has the shape w : h, on whole chroma samples. */
+static void crop_to_shape(AVFrame *view, const AVPixFmtDescriptor *d, int w, int h) {
+    int sw = view->width, sh = view->height;
+    int64_t cw = sw, ch = sh;
+    if ((int64_t)sw * h > (int64_t)sh * w)
+        cw = ((int64_t)sh * w + h / 2) / h;
+    else
+        ch = ((int64_t)sw * h + w / 2) / w;
+    int ax = 1 << d->log2_chroma_w, ay = 1 << d->log2_chroma_h;
+    int left = (int)(sw - cw) / 2 / ax * ax, top = (int)(sh - ch) / 2 / ay * ay;
+    if (cw < ax || ch < ay)
+        return;
+    view->crop_left = (size_t)left;
+    view->crop_top = (size_t)top;
+    view->crop_right = (size_t)(sw - cw - left);
+    view->crop_bottom = (size_t)(sh - ch - top);
+    av_frame_apply_cropping(view, AV_FRAME_CROP_UNALIGNED);
+}
+
+int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
+                     ib_error *err) {
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in->format);
+    if (!d || (d->flags & AV_PIX_FMT_FLAG_HWACCEL))
+        return ib_fail(err, IB_E_UNSUPPORTED, "frames of pixel format %s cannot be read",
+                       d ? d->name : "unknown");
+    bool yuvj = false;
+    ib_image_spec from = {.width = in->width, .height = in->height};
+    from.format = ib_av_plain_format(in->format, &yuvj);
+    from.full_range = full_range(in, d, yuvj);
+    from.matrix = ib_av_is_rgb(in->format) ? out->matrix : ib_av_matrix(in->colorspace);
+    from.chroma_location = in->chroma_location;
+    /* Unspecified is read as BT.601 by whoever has to choose, so the two are one matrix. */
+    if (from.matrix == IB_MATRIX_UNSPECIFIED && out->matrix == IB_MATRIX_BT601)
+        from.matrix = IB_MATRIX_BT601;
+
+    const AVFrame *whole = in;
+    if (d->flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM)) {
+        int r = flatten(c, in, &from, err);
+        if (r)
+            return r;
+        whole = c->rgba;
+        from.format = AV_PIX_FMT_RGBA;
+        from.full_range = true;
+        d = av_pix_fmt_desc_get(from.format);
+    }
+    if (!c->view && !(c->view = av_frame_alloc()))
+        return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    av_frame_unref(c->view);
+    if (av_frame_ref(c->view, whole) < 0)
+        return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    int w = turn.transpose ? out->height : out->width, h = turn.transpose ? out->width : out->height;
+    if (fit == IB_FIT_CROP && (w != in->width || h != in->height))
+        crop_to_shape(c->view, d, w, h);
+    from.width = c->view->width;
+    from.height = c->view->height;
+
+    bool turned = turn.transpose || turn.mirror || turn.flip;
+    bool plain = from.format == AV_PIX_FMT_YUV420P && !from.full_range && from.width == w &&
+                 from.height == h && from.matrix == out->matrix;
+    int r = 0;
+    if (plain) {
+        ib_turn_planes(turn, (const uint8_t *const *)c->view->data, c->view->linesize, w, h, out);
+    } else {
+        ib_frame *dst = out;
+        if (turned) {
+            if (c->small.width != w || c->small.height != h) {
+                ib_frame_free(&c->small);
+                r = ib_frame_alloc(&c->small, w, h, err);
+            }
+            c->small.matrix = out->matrix;
+            dst = &c->small;
+        }
+        ib_image_spec to = ib_spec_of(dst);
+        if (!r)
+            r = ib_scaler_set(&c->main, &from, &to, err);
+        if (!r)
+            r = ib_scaler_run(&c->main, (const uint8_t *const *)c->view->data, c->view->linesize,
+                              (uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
+                              (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, err);
+        if (!r && turned)
+            ib_turn_planes(turn, (const uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
+                           (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, w, h,
+                           out);
+    }
+    av_frame_unref(c->view);
+    return r;
+}
+
+void ib_converter_free(ib_converter *c) {
+    ib_scaler_free(&c->main);
+    ib_scaler_free(&c->unalpha);
+    av_frame_free(&c->view);
+    av_frame_free(&c->rgba);
+    ib_frame_free(&c->small);
+}

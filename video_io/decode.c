@@ -1,0 +1,351 @@
+#include "video_io/decode.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <libavutil/avstring.h>
+#include <libavutil/display.h>
+#include <libavutil/pixdesc.h>
+
+enum { MAX_SIDE = 16384, MAX_ERRORS_IN_A_ROW = 256 };
+#define MAX_PIXELS "268435456"
+
+static int interrupted(void *user) {
+    return atomic_load(&((ib_decoder *)user)->stop);
+}
+
+__attribute__((format(printf, 2, 3))) static void note_damage(ib_decoder *d, const char *fmt, ...) {
+    if (d->damaged++ == 0) {
+        va_list a;
+        va_start(a, fmt);
+        vsnprintf(d->damage, sizeof d->damage, fmt, a);
+        va_end(a);
+    }
+}
+
+/* Text art and playlists: FFmpeg would turn a README into a film, or follow names in the file to other files. */
+static bool refused_format(const char *name) {
+    static const char *const names[] = {"tty", "bin",     "xbin", "adf",   "idf",         "concat",
+                                        "hls", "concatf", "dash", "lavfi", "vapoursynth", "imf"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i]))
+            return true;
+    return false;
+}
+
+static int check_file(const char *path, ib_error *err) {
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return ib_fail(err, IB_E_IO, "%s: is a directory where a video or picture was expected", path);
+    if (S_ISREG(st.st_mode) && st.st_size == 0)
+        return ib_fail(err, IB_E_FORMAT, "%s: is empty (0 bytes) where a video or picture was expected",
+                       path);
+    return 0;
+}
+
+static bool usable(const AVStream *st) {
+    return st->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
+           !(st->disposition & AV_DISPOSITION_ATTACHED_PIC) && st->codecpar->codec_id != AV_CODEC_ID_NONE;
+}
+
+static AVStream *best_stream(AVFormatContext *f) {
+    int best = av_find_best_stream(f, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    if (best >= 0 && usable(f->streams[best]))
+        return f->streams[best];
+    /* the best was cover art */
+    for (unsigned i = 0; i < f->nb_streams; i++)
+        if (usable(f->streams[i]))
+            return f->streams[i];
+    return NULL;
+}
+
+static int probe_streams(ib_decoder *d, ib_error *err) {
+    AVFormatContext *f = d->format;
+    AVDictionary **options = av_calloc(f->nb_streams ? f->nb_streams : 1, sizeof *options);
+    if (!options)
+        return ib_fail(err, IB_E_MEMORY, "%s: out of memory", d->path);
+    unsigned n = f->nb_streams;
+    for (unsigned i = 0; i < n; i++)
+        av_dict_set(&options[i], "max_pixels", MAX_PIXELS, 0);
+    int r = avformat_find_stream_info(f, n ? options : NULL);
+    for (unsigned i = 0; i < n; i++)
+        av_dict_free(&options[i]);
+    av_free(options);
+    ib_av_text t;
+    if (r < 0)
+        return ib_fail(err, ib_av_code(r), "%s: its streams cannot be read (%s)", d->path,
+                       ib_av_error(r, &t));
+    return 0;
+}
+
+static int open_codec(ib_decoder *d, int threads, ib_error *err) {
+    const AVCodecParameters *par = d->stream->codecpar;
+    const char *name = avcodec_get_name(par->codec_id);
+    const AVCodec *codec = avcodec_find_decoder(par->codec_id);
+    if (!codec)
+        return ib_fail(err, IB_E_UNSUPPORTED, "%s: this FFmpeg has no decoder for %s", d->path, name);
+    d->codec = avcodec_alloc_context3(codec);
+    if (!d->codec || avcodec_parameters_to_context(d->codec, par) < 0)
+        return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a decoder", d->path);
+    d->codec->pkt_timebase = d->stream->time_base;
+    d->codec->thread_count = d->still ? 1 : threads;
+    d->codec->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
+    d->codec->max_pixels = strtoll(MAX_PIXELS, NULL, 10);
+    int r = avcodec_open2(d->codec, codec, NULL);
+    ib_av_text t;
+    if (r < 0)
+        return ib_fail(err, ib_av_code(r), "%s: the %s decoder refuses it (%s)", d->path, name,
+                       ib_av_error(r, &t));
+    return 0;
+}
+
+static double frames_per_second(const ib_decoder *d) {
+    AVRational r = av_guess_frame_rate(d->format, d->stream, NULL);
+    if (d->stream->avg_frame_rate.num > 0 && d->stream->avg_frame_rate.den > 0)
+        r = d->stream->avg_frame_rate;
+    double fps = r.num > 0 && r.den > 0 ? av_q2d(r) : 25;
+    return d->still ? 1 : fps > 1000 || fps < 1e-3 ? 25 : fps;
+}
+
+int ib_decoder_open(ib_decoder **out, const char *path, int threads, ib_error *err) {
+    ib_av_quiet();
+    *out = NULL;
+    int r = check_file(path, err);
+    if (r)
+        return r;
+    ib_decoder *d = calloc(1, sizeof *d);
+    /* "file:" keeps FFmpeg from taking a name with a colon for an address */
+    char *url = av_asprintf("file:%s", path);
+    AVDictionary *options = NULL;
+    av_dict_set(&options, "protocol_whitelist", "file", 0);
+    av_dict_set(&options, "pattern_type", "none", 0);
+    if (!d || !url || !(d->path = strdup(path)) || !(d->packet = av_packet_alloc()) ||
+        !(d->format = avformat_alloc_context())) {
+        r = ib_fail(err, IB_E_MEMORY, "%s: out of memory", path);
+        goto fail;
+    }
+    atomic_init(&d->stop, false);
+    d->format->interrupt_callback = (AVIOInterruptCB){interrupted, d};
+    ib_av_text t;
+    if ((r = avformat_open_input(&d->format, url, NULL, &options)) < 0) {
+        r = ib_fail(err, ib_av_code(r), "%s: not a video or picture that FFmpeg can read (%s)", path,
+                    ib_av_error(r, &t));
+        goto fail;
+    }
+    const char *kind = d->format->iformat->name;
+    if (refused_format(kind)) {
+        r = ib_fail(err, IB_E_FORMAT, "%s: not a video or picture (FFmpeg takes it for \"%s\")", path, kind);
+        goto fail;
+    }
+    if ((r = probe_streams(d, err)))
+        goto fail;
+    if (!(d->stream = best_stream(d->format))) {
+        r = ib_fail(err, IB_E_FORMAT, "%s: holds no video (FFmpeg takes it for \"%s\", %u streams)", path,
+                    kind, d->format->nb_streams);
+        goto fail;
+    }
+    for (unsigned i = 0; i < d->format->nb_streams; i++)
+        if (d->format->streams[i] != d->stream)
+            d->format->streams[i]->discard = AVDISCARD_ALL;
+    d->still = !strcmp(kind, "image2") || (strlen(kind) > 5 && !strcmp(kind + strlen(kind) - 5, "_pipe"));
+    const AVCodecParameters *par = d->stream->codecpar;
+    if (par->width > MAX_SIDE || par->height > MAX_SIDE) {
+        r = ib_fail(err, IB_E_UNSUPPORTED, "%s: %d x %d samples, at most %d on a side can be read", path,
+                    par->width, par->height, MAX_SIDE);
+        goto fail;
+    }
+    if ((r = open_codec(d, threads, err)))
+        goto fail;
+    d->frame_seconds = 1 / frames_per_second(d);
+    av_dict_free(&options);
+    av_free(url);
+    *out = d;
+    return 0;
+fail:
+    av_dict_free(&options);
+    av_free(url);
+    ib_decoder_close(&d);
+    return r;
+}
+
+void ib_decoder_close(ib_decoder **pd) {
+    ib_decoder *d = *pd;
+    *pd = NULL;
+    if (!d)
+        return;
+    avcodec_free_context(&d->codec);
+    avformat_close_input(&d->format);
+    av_packet_free(&d->packet);
+    free(d->path);
+    free(d);
+}
+
+/* A file that ends before its own table of packets does. */
+static void check_whole(ib_decoder *d) {
+    if (!strstr(d->format->iformat->name, "mp4"))
+        return;
+    int64_t listed = avformat_index_get_entries_count(d->stream);
+    if (listed > d->packets) {
+        note_damage(d, "%s: ends early, %lld of %lld packets are there", d->path, (long long)d->packets,
+                    (long long)listed);
+        d->damaged += (int)(listed - d->packets) - 1;
+    }
+}
+
+static int end_of_packets(ib_decoder *d, ib_error *err) {
+    d->draining = true;
+    int r = avcodec_send_packet(d->codec, NULL);
+    if (r < 0 && r != AVERROR_EOF)
+        return ib_fail(err, ib_av_code(r), "%s: the decoder cannot be drained", d->path);
+    return 0;
+}
+
+/* Gives the decoder one more packet of our stream, or the end. */
+static int feed(ib_decoder *d, ib_error *err) {
+    ib_av_text t;
+    for (;;) {
+        int r = av_read_frame(d->format, d->packet);
+        if (atomic_load(&d->stop))
+            return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", d->path);
+        if (r == AVERROR(ENOMEM))
+            return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a packet", d->path);
+        if (r == AVERROR(EAGAIN) && ++d->errors_in_a_row < MAX_ERRORS_IN_A_ROW)
+            continue;
+        if (r < 0) {
+            if (r != AVERROR_EOF)
+                note_damage(d, "%s: reading ends at packet %lld (%s)", d->path, (long long)d->packets,
+                            ib_av_error(r, &t));
+            else
+                check_whole(d);
+            return end_of_packets(d, err);
+        }
+        if (d->packet->stream_index != d->stream->index) {
+            av_packet_unref(d->packet);
+            continue;
+        }
+        d->packets++;
+        if (d->packet->flags & AV_PKT_FLAG_CORRUPT) {
+            note_damage(d, "%s: packet %lld is damaged", d->path, (long long)d->packets - 1);
+            av_packet_unref(d->packet);
+            continue;
+        }
+        r = avcodec_send_packet(d->codec, d->packet);
+        av_packet_unref(d->packet);
+        if (r == AVERROR(ENOMEM))
+            return ib_fail(err, IB_E_MEMORY, "%s: out of memory while decoding", d->path);
+        if (r < 0)
+            note_damage(d, "%s: packet %lld cannot be decoded (%s)", d->path, (long long)d->packets - 1,
+                        ib_av_error(r, &t));
+        return 0;
+    }
+}
+
+static double time_of(ib_decoder *d, const AVFrame *f) {
+    double after_last = d->last_seconds + d->frame_seconds;
+    if (!d->have_first) {
+        d->have_first = true;
+        d->first_pts = f->best_effort_timestamp;
+        return 0;
+    }
+    if (f->best_effort_timestamp == AV_NOPTS_VALUE || d->first_pts == AV_NOPTS_VALUE)
+        return after_last;
+    /* in long double: hostile time stamps lie 2^64 apart */
+    double s = (double)(((long double)f->best_effort_timestamp - (long double)d->first_pts) *
+                        d->stream->time_base.num / d->stream->time_base.den);
+    return isfinite(s) && s > d->last_seconds ? s : after_last;
+}
+
+int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
+    ib_av_text t;
+    for (;;) {
+        if (atomic_load(&d->stop))
+            return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", d->path);
+        int r = avcodec_receive_frame(d->codec, frame);
+        if (r == AVERROR_EOF)
+            return 0;
+        if (r == AVERROR(EAGAIN)) {
+            if (d->draining)
+                return 0;
+            if ((r = feed(d, err)) < 0)
+                return r;
+            continue;
+        }
+        if (r == AVERROR(ENOMEM))
+            return ib_fail(err, IB_E_MEMORY, "%s: out of memory while decoding", d->path);
+        if (r < 0) {
+            note_damage(d, "%s: a frame near packet %lld cannot be decoded (%s)", d->path,
+                        (long long)d->packets, ib_av_error(r, &t));
+            if (d->draining && ++d->errors_in_a_row > MAX_ERRORS_IN_A_ROW)
+                return 0;
+            continue;
+        }
+        d->errors_in_a_row = 0;
+        if ((frame->flags & AV_FRAME_FLAG_CORRUPT) || frame->decode_error_flags) {
+            note_damage(d, "%s: a frame near packet %lld is damaged", d->path, (long long)d->packets);
+            av_frame_unref(frame);
+            continue;
+        }
+        if (frame->width < 1 || frame->height < 1 || frame->width > MAX_SIDE || frame->height > MAX_SIDE) {
+            int w = frame->width, h = frame->height;
+            av_frame_unref(frame);
+            return ib_fail(err, IB_E_UNSUPPORTED,
+                           "%s: a frame of %d x %d samples, at most %d on a side can be read", d->path, w, h,
+                           MAX_SIDE);
+        }
+        *seconds = d->last_seconds = time_of(d, frame);
+        *index = d->next_index++;
+        return 1;
+    }
+}
+
+int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err) {
+    int64_t base = d->first_pts == AV_NOPTS_VALUE ? 0 : d->first_pts;
+    int64_t target = base + (int64_t)floor(seconds / av_q2d(d->stream->time_base));
+    int r = av_seek_frame(d->format, d->stream->index, target, AVSEEK_FLAG_BACKWARD);
+    ib_av_text t;
+    if (r < 0)
+        return ib_fail(err, ib_av_code(r), "%s: cannot be searched (%s)", d->path, ib_av_error(r, &t));
+    avcodec_flush_buffers(d->codec);
+    d->draining = false;
+    d->last_seconds = -1;
+    return 0;
+}
+
+ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame) {
+    const AVFrameSideData *own = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX);
+    size_t bytes = 0;
+    const uint8_t *m = av_stream_get_side_data(d->stream, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
+    if (own && own->size >= 9 * sizeof(int32_t))
+        m = own->data;
+    else if (bytes < 9 * sizeof(int32_t))
+        m = NULL;
+    int32_t matrix[9];
+    if (!m)
+        return (ib_turn){0};
+    memcpy(matrix, m, sizeof matrix);
+    return ib_turn_of_matrix(matrix);
+}
+
+void ib_decoder_describe(const ib_decoder *d, const AVFrame *first, ib_video_info *info) {
+    ib_turn turn = ib_decoder_turn(d, first);
+    info->source_width = turn.transpose ? first->height : first->width;
+    info->source_height = turn.transpose ? first->width : first->height;
+    info->rotation_degrees = ib_turn_degrees(turn);
+    info->still = d->still;
+    info->fps = frames_per_second(d);
+    if (d->stream->duration > 0)
+        info->duration_seconds = (double)d->stream->duration * av_q2d(d->stream->time_base);
+    else if (d->format->duration > 0)
+        info->duration_seconds = (double)d->format->duration / AV_TIME_BASE;
+    if (d->still)
+        info->duration_seconds = 0;
+    double frames =
+        d->stream->nb_frames > 0 ? (double)d->stream->nb_frames : info->duration_seconds * info->fps;
+    info->frames_estimate = d->still ? 1 : frames < 1e15 ? (int64_t)(frames + 0.5) : 0;
+    const char *pixels = av_get_pix_fmt_name(first->format);
+    snprintf(info->codec, sizeof info->codec, "%s", avcodec_get_name(d->codec->codec_id));
+    snprintf(info->pixel_format, sizeof info->pixel_format, "%s", pixels ? pixels : "unknown");
+}

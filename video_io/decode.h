@@ -1,0 +1,41 @@
+/* Inside video_io only: demuxing and decoding one video stream, one whole frame after the other in presentation order. */
+#ifndef IB_VIDEO_IO_DECODE_H
+#define IB_VIDEO_IO_DECODE_H
+
+#include <stdatomic.h>
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include "video_io/av.h"
+
+typedef struct ib_decoder {
+    char *path; /* owned */
+    AVFormatContext *format;
+    AVCodecContext *codec;
+    AVStream *stream; /* of format */
+    AVPacket *packet;
+    atomic_bool stop; /* another thread wants blocking reads to end */
+    bool draining;
+    bool still;
+    bool have_first;
+    int errors_in_a_row;
+    int64_t packets, first_pts, next_index;
+    double frame_seconds, last_seconds;
+    int damaged;      /* packets and frames dropped so far */
+    char damage[256]; /* about the first */
+} ib_decoder;
+
+int ib_decoder_open(ib_decoder **out, const char *path, int threads, ib_error *err);
+/* 1: *frame is the next good one (referenced; the caller unrefs), seconds since the first, its number; 0: end; < 0: error. */
+int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err);
+/* Goes on from the last key frame at or before `seconds`; only after a first frame was decoded. Numbers are then estimates. */
+int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err);
+void ib_decoder_close(ib_decoder **d);
+/* How the stream or this frame wants to be turned. */
+ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame);
+/* Everything but width, height and matrix of the frames handed out. */
+void ib_decoder_describe(const ib_decoder *d, const AVFrame *first, ib_video_info *info);
+/* Checks the options, and gives info the size that they ask for. */
+int ib_reader_check(const ib_reader_options *o, ib_error *err);
+void ib_reader_choose_size(const ib_reader_options *o, ib_video_info *info);
+
+#endif

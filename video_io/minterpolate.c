@@ -1,0 +1,114 @@
+#include "video_io/minterpolate.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <libavfilter/avfilter.h>
+#include <libavfilter/buffersink.h>
+#include <libavfilter/buffersrc.h>
+#include "video_io/av.h"
+
+/* Time in the graph: keyframe i is at i, an in-between at multiples of 1 / gap. */
+static int open_graph(AVFilterGraph **graph, AVFilterContext **source, AVFilterContext **sink, int width,
+                      int height, int gap, ib_error *err) {
+    char text[512];
+    AVFilterInOut *in = NULL, *end = NULL;
+    *graph = avfilter_graph_alloc();
+    if (!*graph)
+        return ib_fail(err, IB_E_MEMORY, "out of memory for FFmpeg's minterpolate filter");
+    snprintf(text, sizeof text,
+             "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/1:frame_rate=1/1:pixel_aspect=1/1,"
+             "minterpolate=fps=%d:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none,buffersink@out",
+             width, height, AV_PIX_FMT_YUV420P, gap);
+    int r = avfilter_graph_parse2(*graph, text, &in, &end);
+    avfilter_inout_free(&in);
+    avfilter_inout_free(&end);
+    if (r >= 0)
+        r = avfilter_graph_config(*graph, NULL);
+    ib_av_text t;
+    if (r < 0)
+        return ib_fail(err, IB_E_UNSUPPORTED,
+                       "FFmpeg's minterpolate filter cannot be set up for %d x %d (%s)", width, height,
+                       ib_av_error(r, &t));
+    *source = avfilter_graph_get_filter(*graph, "buffer@in");
+    *sink = avfilter_graph_get_filter(*graph, "buffersink@out");
+    return 0;
+}
+
+static int push(AVFilterContext *source, const ib_frame *key, int64_t pts, ib_error *err) {
+    AVFrame *f = av_frame_alloc();
+    if (!f)
+        return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    f->width = key->width;
+    f->height = key->height;
+    f->format = AV_PIX_FMT_YUV420P;
+    f->pts = pts;
+    f->sample_aspect_ratio = (AVRational){1, 1};
+    int r = av_frame_get_buffer(f, 64);
+    for (int p = 0; r >= 0 && p < 3; p++)
+        for (int y = 0; y < (p ? (key->height + 1) / 2 : key->height); y++)
+            memcpy(f->data[p] + (ptrdiff_t)y * f->linesize[p], key->plane[p] + (size_t)y * key->stride[p],
+                   (size_t)(p ? (key->width + 1) / 2 : key->width));
+    if (r >= 0)
+        r = av_buffersrc_add_frame(source, f);
+    av_frame_free(&f);
+    ib_av_text t;
+    return r < 0 ? ib_fail(err, ib_av_code(r), "FFmpeg's minterpolate filter refuses a frame (%s)",
+                           ib_av_error(r, &t))
+                 : 0;
+}
+
+/* Takes what is ready; frames at keyframes are passed over. */
+static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wanted, ib_frame *out,
+                size_t *got, ib_error *err) {
+    ib_av_text t;
+    AVFrame *f = av_frame_alloc();
+    int r = f ? 0 : AVERROR(ENOMEM), result = 0;
+    while (r >= 0 && !result && (r = av_buffersink_get_frame(sink, f)) >= 0) {
+        int64_t interval = f->pts / gap, step = f->pts % gap;
+        size_t at = (size_t)(interval * (gap - 1) + step - 1);
+        if (f->pts > 0 && step && at < wanted && !out[at].plane[0]) {
+            result = ib_frame_alloc(&out[at], like->width, like->height, err);
+            if (!result) {
+                ib_turn_planes((ib_turn){0}, (const uint8_t *const *)f->data, f->linesize, f->width,
+                               f->height, &out[at]);
+                out[at].matrix = like->matrix;
+                ++*got;
+            }
+        }
+        av_frame_unref(f);
+    }
+    av_frame_free(&f);
+    if (result || r == AVERROR(EAGAIN) || r == AVERROR_EOF)
+        return result;
+    return ib_fail(err, ib_av_code(r), "FFmpeg's minterpolate filter failed (%s)", ib_av_error(r, &t));
+}
+
+int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_frame *out, ib_error *err) {
+    ib_av_quiet();
+    if (n_keys < 2 || gap < 2 || gap > 1000)
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "minterpolate was given %zu keyframes and a gap of %d, at least 2 of both were "
+                       "expected and a gap of at most 1000",
+                       n_keys, gap);
+    for (size_t i = 1; i < n_keys; i++)
+        if (keys[i]->width != keys[0]->width || keys[i]->height != keys[0]->height)
+            return ib_fail(err, IB_E_MISMATCH, "keyframes of %d x %d and of %d x %d", keys[0]->width,
+                           keys[0]->height, keys[i]->width, keys[i]->height);
+    AVFilterGraph *graph = NULL;
+    AVFilterContext *source, *sink;
+    size_t wanted = (n_keys - 1) * (size_t)(gap - 1), got = 0;
+    memset(out, 0, wanted * sizeof *out);
+    int r = open_graph(&graph, &source, &sink, keys[0]->width, keys[0]->height, gap, err);
+    for (size_t i = 0; !r && i <= n_keys; i++) {
+        r = push(source, keys[i < n_keys ? i : n_keys - 1], (int64_t)i, err);
+        if (!r)
+            r = pull(sink, keys[0], gap, wanted, out, &got, err);
+    }
+    if (!r && got != wanted)
+        r = ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's minterpolate filter gave %zu of %zu frames", got,
+                    wanted);
+    for (size_t i = 0; r && i < wanted; i++)
+        ib_frame_free(&out[i]);
+    avfilter_graph_free(&graph);
+    return r;
+}

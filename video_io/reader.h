@@ -1,0 +1,73 @@
+/* Videos and still pictures in: anything that FFmpeg reads, as upright yuv420p frames of one size, in presentation
+ * order, every one of them (the decoder is drained). Decoding and scaling run in a thread ahead of the consumer. */
+#ifndef IB_VIDEO_IO_READER_H
+#define IB_VIDEO_IO_READER_H
+
+#include <stdbool.h>
+#include "video_io/frame.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum ib_fit {
+    IB_FIT_CROP,  /* default: scale until the size is covered, cut what sticks out, centred */
+    IB_FIT_SQUASH /* scale both sides independently */
+} ib_fit;
+
+typedef struct ib_reader_options {
+    int width, height; /* even, 16..16384; both 0: the source's own (upright) size, odd sizes kept */
+    bool
+        auto_orient; /* with a size: for a portrait source swap width and height if they are landscape (and vice
+                          versa); a square size stays. default false */
+    ib_fit fit;
+    int every;   /* keep frames 0, every, 2*every...; 0 or 1: all */
+    int threads; /* decoder threads; 0: as many as cores */
+    ib_matrix
+        matrix; /* IB_MATRIX_UNSPECIFIED: keep the source's (RGB sources become BT.709); else convert to it */
+} ib_reader_options;
+
+typedef struct ib_video_info {
+    int width, height;               /* of the frames handed out */
+    int source_width, source_height; /* upright, in samples after sample aspect ratio was NOT applied */
+    double fps;                      /* average, > 0; 1 for a still picture */
+    double duration_seconds;         /* by the container; 0 if unknown */
+    int64_t frames_estimate;         /* by the container; 0 if unknown */
+    int rotation_degrees; /* clockwise, by which samples were turned to stand upright: 0, 90, 180, 270 */
+    bool still;           /* a picture file: one frame */
+    ib_matrix matrix;
+    char codec[32], pixel_format[32];
+} ib_video_info;
+
+typedef struct ib_reader ib_reader;
+
+/* Opens a file and its best video stream (FFmpeg's av_find_best_stream; cover art is no video), and decodes the first frame. opt
+ * NULL: defaults. Errors name the path: IB_E_IO missing, a directory or unreadable; IB_E_FORMAT empty, not media (text art and
+ * playlists that name other files are not), or no decodable video; IB_E_UNSUPPORTED more than 16384 samples on a side, or a codec
+ * that this FFmpeg has not.
+ * What becomes of other samples: full range is brought to limited; RGB and palettes become BT.709; alpha is laid over black; more
+ * than 8 bits and 4:2:2 or 4:4:4 chroma are brought down; 8-bit limited 4:2:0 at its own size is copied bit by bit. Grey that does
+ * not say its range is full, as everywhere in FFmpeg. Frames whose size changes on the way are fitted to the first one's. */
+int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *opt, ib_error *err);
+const ib_video_info *ib_reader_info(const ib_reader *r);
+/* 1: *frame is the next one, borrowed until the next call; 0: end; < 0: error. Times rise strictly: one that is missing or does not
+ * rise is put 1/fps after the last. A damaged tail ends the video at the
+ * last good frame (0, and see ib_reader_damaged); a file without any good frame is IB_E_FORMAT. */
+int ib_reader_next(ib_reader *r, const ib_frame **frame, ib_error *err);
+/* Packets or frames that were dropped as damaged so far, and a sentence about the first (empty if none). */
+int ib_reader_damaged(const ib_reader *r, const char **what);
+void ib_reader_close(ib_reader **r);
+
+/* One frame of PATH or PATH@TIME, TIME = seconds with optional "s" ("clip.mp4@1.5s"): the frame that is on screen at
+ * that time; without @ the first frame. A file whose own name ends in @... wins. out: allocated, the caller frees; its index is
+ * an estimate for times beyond 5 s. IB_E_ARGUMENT for a time past the end, or what is no time. */
+int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt, ib_error *err);
+
+/* True if the name's extension is one of the usual video (or, second function, picture) extensions; for directories. */
+bool ib_is_video_name(const char *name);
+bool ib_is_picture_name(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
