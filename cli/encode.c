@@ -1,0 +1,414 @@
+/* inbetween encode: videos in, one latent file for each out; several at once. */
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include "base/file.h"
+#include "cli/cli.h"
+#include "cli/result_names.h"
+#include "latent/encode.h"
+
+typedef enum task_state { WAITING, RUNNING, ENDED } task_state;
+
+typedef struct task {
+    char *input, *output; /* owned */
+    double bytes;         /* of the input: its share of the progress */
+    dev_t device;
+    ino_t inode;
+    task_state state;
+    double fraction; /* of a running one */
+    size_t frames;   /* so far */
+    int code;
+    bool told;
+    ib_encode_stats stats;
+    ib_error err;
+} task;
+
+typedef struct batch {
+    pthread_mutex_t lock; /* over the tasks' changing fields and `next` */
+    pthread_cond_t changed;
+    task *task; /* [n] */
+    size_t n, next, working;
+    const ib_space *space;
+    ib_encode_options options;
+    const atomic_int *stop;
+} batch;
+
+/* What a progress callback needs to find its task. */
+typedef struct place {
+    batch *b;
+    task *t;
+} place;
+
+static bool accept_media(const char *name) {
+    return ib_is_video_name(name) || ib_is_picture_name(name);
+}
+
+static void on_progress(void *user, size_t frames, int64_t estimate) {
+    place *p = user;
+    double f = estimate > 0 ? (double)frames / (double)estimate : 0;
+    pthread_mutex_lock(&p->b->lock);
+    p->t->frames = frames;
+    p->t->fraction = f > 1 ? 1 : f;
+    pthread_mutex_unlock(&p->b->lock);
+}
+
+static void *work(void *arg) {
+    batch *b = arg;
+    pthread_mutex_lock(&b->lock);
+    while (b->next < b->n && !atomic_load(b->stop)) {
+        task *t = &b->task[b->next++];
+        place p = {b, t};
+        ib_encode_options o = b->options;
+        ib_error err = {0};
+        ib_encode_stats stats;
+        o.progress = on_progress;
+        o.user = &p;
+        t->state = RUNNING;
+        pthread_mutex_unlock(&b->lock);
+        int code = ib_encode_video(t->input, t->output, b->space, &o, &stats, &err);
+        pthread_mutex_lock(&b->lock);
+        t->code = code;
+        t->err = err;
+        t->stats = stats;
+        t->state = ENDED;
+        pthread_cond_signal(&b->changed);
+    }
+    b->working--;
+    pthread_cond_signal(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+    return NULL;
+}
+
+/* ---- which files ---- */
+
+/* The same file named twice (by itself and through its directory) is one task. */
+static bool known(const batch *b, const struct stat *st) {
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->task[i].inode == st->st_ino && b->task[i].device == st->st_dev) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int name_results(batch *b, const char *dir, ib_error *err) {
+    const char **input = calloc(b->n, sizeof *input);
+    char **output = calloc(b->n, sizeof *output);
+    int code = IB_OK;
+    if (!input || !output) {
+        code = ib_fail(err, IB_E_MEMORY, "out of memory for the names of %zu files", b->n);
+    }
+    for (size_t i = 0; !code && i < b->n; i++) {
+        input[i] = b->task[i].input;
+    }
+    if (!code) {
+        code = cli_result_names(input, b->n, dir, output, err);
+    }
+    for (size_t i = 0; !code && i < b->n; i++) {
+        b->task[i].output = output[i];
+    }
+    free(input);
+    free(output);
+    return code;
+}
+
+static int collect(cli *c, batch *b, size_t *bad, ib_error *err) {
+    ib_paths l = {0};
+    int code = IB_OK;
+    for (size_t i = 0; i < cli_arg_count(c); i++) {
+        ib_error e = {0};
+        if (!ib_paths_expand(&l, cli_arg(c, i), accept_media, &e)) {
+            continue;
+        }
+        if (code) {
+            cli_warn(c, "%s", err->text);
+        }
+        code = e.code;
+        *err = e;
+        (*bad)++;
+    }
+    if (code == IB_E_MEMORY || !l.n) {
+        goto end; /* the last bad one is the error */
+    }
+    if (code) {
+        cli_warn(c, "%s", err->text);
+        code = IB_OK;
+    }
+    if (!(b->task = calloc(l.n, sizeof *b->task))) {
+        code = ib_fail(err, IB_E_MEMORY, "out of memory for %zu files", l.n);
+        goto end;
+    }
+    for (size_t i = 0; i < l.n; i++) {
+        struct stat st = {0};
+        if (stat(l.v[i], &st) || !known(b, &st)) {
+            task *t = &b->task[b->n++];
+            t->input = l.v[i];
+            t->bytes = (double)st.st_size + 1;
+            t->device = st.st_dev;
+            t->inode = st.st_ino;
+            l.v[i] = NULL;
+        }
+    }
+end:
+    ib_paths_free(&l);
+    return code;
+}
+
+/* ---- telling ---- */
+
+static void tell_task(cli *c, task *t) {
+    const ib_encode_stats *s = &t->stats;
+    t->told = true;
+    if (t->code == IB_E_INTERRUPTED) {
+        return;
+    }
+    if (t->code) {
+        cli_warn(c, "%s", t->err.text);
+        return;
+    }
+    if (s->damaged) {
+        cli_warn(c, "%s: %d damaged parts left out; the first: %s", t->input, s->damaged, s->damage);
+    }
+    if (s->unchanged) {
+        cli_status(c, "%s: unchanged, %zu frames in %s", t->input, s->frames, t->output);
+    } else {
+        cli_status(c, "%s: %zu frames, %zu cuts, %d x %d -> %s", t->input, s->frames, s->cuts, s->width,
+                   s->height, t->output);
+    }
+}
+
+/* Lock held on entry and exit; let go while printing. */
+static void tell(cli *c, batch *b, double begun) {
+    double all = 0, done = 0;
+    size_t ended = 0, frames = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        task *t = &b->task[i];
+        if (t->state == ENDED && !t->told) {
+            pthread_mutex_unlock(&b->lock);
+            tell_task(c, t);
+            pthread_mutex_lock(&b->lock);
+        }
+        all += t->bytes;
+        done += t->bytes * (t->state == ENDED ? 1 : t->state == RUNNING ? t->fraction : 0);
+        ended += t->state == ENDED;
+        frames += t->state == ENDED && !t->stats.unchanged ? t->stats.frames : t->frames;
+    }
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    double seconds = (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec - begun, part = done / all;
+    double left = part > 0.01 && part < 1 && seconds > 1 ? seconds * (1 - part) / part : -1;
+    char time_left[48] = "";
+    if (left >= 0) {
+        snprintf(time_left, sizeof time_left, ", %d:%02d left", (int)left / 60, (int)left % 60);
+    }
+    pthread_mutex_unlock(&b->lock);
+    cli_progress(c, part, "%zu/%zu videos, %.0f frames/s%s", ended, b->n,
+                 seconds > 0 ? (double)frames / seconds : 0.0, time_left);
+    pthread_mutex_lock(&b->lock);
+}
+
+static int run_batch(cli *c, batch *b, int jobs, ib_error *err) {
+    pthread_t *thread = calloc((size_t)jobs, sizeof *thread);
+    int started = 0;
+    struct timespec ts;
+    if (!thread) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %d threads", jobs);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    double begun = (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+    pthread_mutex_lock(&b->lock);
+    while (started < jobs && !pthread_create(&thread[started], NULL, work, b)) {
+        started++;
+        b->working++;
+    }
+    while (b->working) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 100000000;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000;
+        }
+        pthread_cond_timedwait(&b->changed, &b->lock, &until);
+        tell(c, b, begun);
+    }
+    tell(c, b, begun);
+    pthread_mutex_unlock(&b->lock);
+    for (int i = 0; i < started; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    free(thread);
+    return started ? IB_OK : ib_fail(err, IB_E_MEMORY, "no thread could be started");
+}
+
+static void print_json(const batch *b, const char *space_id) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < b->n; i++) {
+        const task *t = &b->task[i];
+        const char *state = t->state != ENDED || t->code == IB_E_INTERRUPTED ? "interrupted"
+                            : t->code                                        ? "failed"
+                            : t->stats.unchanged                             ? "unchanged"
+                                                                             : "encoded";
+        json_t *o = json_object();
+        json_object_set_new(o, "input", json_string(t->input));
+        json_object_set_new(o, "state", json_string(state));
+        if (t->state == ENDED && !t->code) {
+            json_object_set_new(o, "output", json_string(t->output));
+            json_object_set_new(o, "frames", json_integer((json_int_t)t->stats.frames));
+            json_object_set_new(o, "cuts", json_integer((json_int_t)t->stats.cuts));
+            json_object_set_new(o, "width", json_integer(t->stats.width));
+            json_object_set_new(o, "height", json_integer(t->stats.height));
+            json_object_set_new(o, "damaged", json_integer(t->stats.damaged));
+        } else if (t->code) {
+            json_object_set_new(o, "error", json_string(t->err.text));
+        }
+        json_array_append_new(list, o);
+    }
+    json_t *root = json_pack("{s:s, s:o}", "space", space_id, "videos", list);
+    json_dumpf(root, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(root);
+}
+
+static int summary(cli *c, const batch *b, size_t bad) {
+    size_t encoded = 0, unchanged = 0, frames = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const task *t = &b->task[i];
+        if (t->state != ENDED || t->code == IB_E_INTERRUPTED) {
+            continue;
+        }
+        bad += t->code != 0;
+        encoded += !t->code && !t->stats.unchanged;
+        unchanged += !t->code && t->stats.unchanged;
+        frames += t->code ? 0 : t->stats.frames;
+    }
+    if (!cli_json(c)) {
+        printf("%zu encoded, %zu unchanged, %zu failed; %zu frames in %s\n", encoded, unchanged, bad, frames,
+               cli_text(c, "output"));
+    }
+    return atomic_load(b->stop) ? CLI_INTERRUPTED : bad ? CLI_FAILED : CLI_DONE;
+}
+
+static int parse(cli *c, ib_encode_options *o) {
+    const char *fit = cli_text(c, "fit");
+    ib_encode_defaults(o);
+    cli_size(c, "size", &o->width, &o->height);
+    o->every = (int)cli_int(c, "every");
+    o->force = cli_flag(c, "force");
+    o->stop = cli_stop(c);
+    if (strcmp(fit, "crop") && strcmp(fit, "squash")) {
+        return cli_usage(c, "--fit is 'crop' or 'squash', not '%s'", fit);
+    }
+    o->fit = !strcmp(fit, "squash") ? IB_FIT_SQUASH : IB_FIT_CROP;
+    if (o->width % 2 || o->height % 2) {
+        return cli_usage(c, "--size needs even sides, not %dx%d", o->width, o->height);
+    }
+    if (!cli_text(c, "output")) {
+        return cli_usage(c, "-o DIR is missing: where the latent files go");
+    }
+    return CLI_DONE;
+}
+
+static int run(cli *c) {
+    batch b = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .stop = cli_stop(c)};
+    ib_space *space = NULL;
+    ib_error err = {0};
+    size_t bad = 0;
+    int status = parse(c, &b.options);
+    if (status) {
+        return status;
+    }
+    const char *dir = cli_text(c, "output");
+    if (ib_space_open(&space, cli_text(c, "space"), &err) || collect(c, &b, &bad, &err) ||
+        ib_mkdirs(dir, &err) || name_results(&b, dir, &err)) {
+        status = cli_fail(c, &err);
+        goto end;
+    }
+    int threads = cli_threads(c);
+    int jobs = cli_is_set(c, "jobs") ? (int)cli_int(c, "jobs") : threads / 2;
+    jobs = jobs > 8 && !cli_is_set(c, "jobs") ? 8 : jobs < 1 ? 1 : jobs;
+    jobs = (size_t)jobs > b.n ? (int)b.n : jobs;
+    b.space = space;
+    b.options.threads = threads / jobs > 1 ? threads / jobs : 1;
+    if (run_batch(c, &b, jobs, &err)) {
+        status = cli_fail(c, &err);
+        goto end;
+    }
+    cli_progress_end(c);
+    if (cli_json(c)) {
+        print_json(&b, ib_space_id(space));
+    }
+    status = summary(c, &b, bad);
+end:
+    for (size_t i = 0; i < b.n; i++) {
+        free(b.task[i].input);
+        free(b.task[i].output);
+    }
+    free(b.task);
+    ib_space_close(&space);
+    return status;
+}
+
+static const cli_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = CLI_TEXT,
+     .value = "DIR",
+     .help = "directory for the latent files; created"},
+    {.name = "space",
+     .kind = CLI_TEXT,
+     .value = "SPACE",
+     .initial = "patch",
+     .help = "the space to encode into"},
+    {.name = "size",
+     .kind = CLI_SIZE,
+     .value = "WxH",
+     .min = 16,
+     .max = 16384,
+     .initial = "192x112",
+     .help = "size of the frames, even sides; portrait videos swap them"},
+    {.name = "every",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 100000,
+     .initial = "1",
+     .help = "keep every Nth frame"},
+    {.name = "fit",
+     .kind = CLI_TEXT,
+     .value = "HOW",
+     .initial = "crop",
+     .help = "crop: fill the size and cut what sticks out; squash: scale both sides independently"},
+    {.name = "jobs",
+     .letter = 'j',
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 256,
+     .help = "videos at once; without it one for every two threads, at most 8"},
+    {.name = "force",
+     .letter = 'f',
+     .kind = CLI_FLAG,
+     .help = "encode also what is encoded already and unchanged"},
+    {0}};
+
+const cli_command cli_encode = {
+    .name = "encode",
+    .arguments = "VIDEO... -o DIR",
+    .summary = "turn videos and pictures into latent files",
+    .details = "Each input becomes DIR/NAME.h5; a directory stands for the videos and pictures in it. Inputs "
+               "that share a name "
+               "get longer ones (NAME.mp4.h5, FOLDER-NAME.mp4.h5). What is encoded already from the same "
+               "source with the same "
+               "settings is left alone. A file that cannot be read is named in a warning and the others are "
+               "done; the exit "
+               "status is then 1.",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1000000,
+    .run = run,
+};

@@ -1,0 +1,46 @@
+/* From a video to its latent file: what `inbetween encode` does to each of its inputs. */
+#ifndef IB_LATENT_ENCODE_H
+#define IB_LATENT_ENCODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "latent/latent_file.h"
+#include "video_io/reader.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ib_encode_options {
+    int width, height;      /* even, 16..16384, default 192 x 112; portrait sources swap them */
+    ib_fit fit;             /* default IB_FIT_CROP */
+    int every;              /* keep frames 0, every, 2*every ...; default 1 */
+    int threads;            /* for decoding; 0: as many as cores */
+    bool force;             /* encode also what is encoded and unchanged */
+    const atomic_int *stop; /* non-zero: end with IB_E_INTERRUPTED and no file; may be NULL */
+    /* Called after every frame from the calling thread; estimate 0: unknown. May be NULL. */
+    void (*progress)(void *user, size_t frames, int64_t frames_estimate);
+    void *user;
+} ib_encode_options;
+
+typedef struct ib_encode_stats {
+    bool unchanged;   /* the latent file was there already; the other figures are its own */
+    size_t frames;    /* in the file */
+    size_t cuts;      /* shots after the first */
+    int damaged;      /* packets or frames that were dropped */
+    char damage[256]; /* a sentence about the first; empty if none */
+    int width, height;
+} ib_encode_stats;
+
+void ib_encode_defaults(ib_encode_options *o);
+
+/* Encodes the video `path` into the latent file `out_path`, which appears when it is whole. Several threads may do this at once
+ * with one space. A file already there is left alone (stats->unchanged) if it was made from the same source with the same space,
+ * size, fit and every: the same source is one of the same name, size and modification time, or else of the same name and SHA-256. */
+int ib_encode_video(const char *path, const char *out_path, const ib_space *space, const ib_encode_options *o,
+                    ib_encode_stats *stats, ib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,111 @@
+#include "latent/geometry.h"
+
+#include <math.h>
+#include <string.h>
+#include "latent/versions.h"
+
+/* Sums run in double over fixed lanes: vectorised, and the same order on every machine. */
+enum { LANES = 8 };
+
+IB_ALWAYS_INLINE double total(const double s[LANES]) {
+    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+}
+
+IB_ALWAYS_INLINE double norm(const float *u, size_t n) {
+    double s[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            s[j] += (double)u[i + j] * (double)u[i + j];
+    for (int j = 0; i < n; i++, j++)
+        s[j] += (double)u[i] * (double)u[i];
+    return sqrt(total(s));
+}
+
+/* Kahan's form: w = 2 atan2(|a - b|, |a + b|) of unit vectors. */
+IB_ALWAYS_INLINE double unit_angle(const float *u, double nu, const float *v, double nv, size_t n) {
+    double less[LANES] = {0}, more[LANES] = {0}, pu = 1 / nu, pv = 1 / nv;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            double a = u[i + j] * pu, b = v[i + j] * pv;
+            less[j] += (a - b) * (a - b);
+            more[j] += (a + b) * (a + b);
+        }
+    for (int j = 0; i < n; i++, j++) {
+        double a = u[i] * pu, b = v[i] * pv;
+        less[j] += (a - b) * (a - b);
+        more[j] += (a + b) * (a + b);
+    }
+    return 2 * atan2(sqrt(total(less)), sqrt(total(more)));
+}
+
+IB_ALWAYS_INLINE void mix(const float *u, double a, const float *v, double b, size_t n, float *out) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)(a * u[i] + b * v[i]);
+}
+
+/* Half a turn from u/|u| through the axis k on which u is smallest, made orthogonal to u. */
+static void turn(const float *u, double nu, double w, float t, double scale, size_t n, float *out) {
+    size_t k = 0;
+    for (size_t i = 1; i < n; i++)
+        if (fabsf(u[i]) < fabsf(u[k]))
+            k = i;
+    double c = u[k] / nu, rest = 1 - c * c; /* axis - c u/|u| has length sqrt(rest) */
+    double along = cos(t * w), across = sin(t * w) / sqrt(rest);
+    for (size_t i = 0; i < n; i++) {
+        double e = (i == k) - c * (u[i] / nu);
+        out[i] = (float)(scale * (along * (u[i] / nu) + across * e));
+    }
+}
+
+IB_ALWAYS_INLINE void slerp_token(const float *u, const float *v, float t, size_t n, float *out) {
+    const double tiny = 1e-20, near = 1e-4, pi = 3.14159265358979323846;
+    double nu = norm(u, n), nv = norm(v, n), s = 1 - (double)t;
+    if (nu < tiny || nv < tiny) {
+        mix(u, s, v, t, n, out);
+        return;
+    }
+    double w = unit_angle(u, nu, v, nv, n), scale = s * nu + t * nv;
+    if (w < near || n == 1) {
+        mix(u, s, v, t, n, out);
+        return;
+    }
+    if (pi - w < near) {
+        turn(u, nu, pi, t, scale, n, out);
+        return;
+    }
+    double r = scale / sin(w);
+    mix(u, r * sin(s * w) / nu, v, r * sin(t * w) / nv, n, out);
+}
+
+IB_VERSIONS void ib_slerp(const float *z0, const float *z1, float t, size_t tokens, size_t width,
+                          float *out) {
+    if (t <= 0 || t >= 1) {
+        const float *z = t <= 0 ? z0 : z1;
+        if (out != z)
+            memmove(out, z, tokens * width * sizeof *out);
+        return;
+    }
+    for (size_t i = 0; i < tokens; i++)
+        slerp_token(z0 + i * width, z1 + i * width, t, width, out + i * width);
+}
+
+IB_VERSIONS void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out) {
+    if (t <= 0 || t >= 1) {
+        const float *z = t <= 0 ? z0 : z1;
+        if (out != z)
+            memmove(out, z, n * sizeof *out);
+        return;
+    }
+    float s = 1 - t;
+    for (size_t i = 0; i < n; i++)
+        out[i] = s * z0[i] + t * z1[i];
+}
+
+IB_VERSIONS double ib_angle(const float *u, const float *v, size_t width) {
+    double nu = norm(u, width), nv = norm(v, width);
+    if (nu < 1e-20 || nv < 1e-20)
+        return 0;
+    return unit_angle(u, nu, v, nv, width);
+}

@@ -1,0 +1,32 @@
+/* Interpolation between latents, token by token. */
+#ifndef IB_LATENT_GEOMETRY_H
+#define IB_LATENT_GEOMETRY_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Spherical interpolation (Shoemake 1985) of each token: direction on the great circle, norm linear:
+ *   out = ((1-t)|u| + t|v|) * (sin((1-t)w) u/|u| + sin(tw) v/|v|) / sin w ,
+ * w = 2 atan2(|u/|u| - v/|v||, |u/|u| + v/|v||) (Kahan), well-conditioned at both ends.
+ * Exact ends: t = 0 gives z0's and t = 1 gives z1's own bits. Near-parallel tokens (w below 1e-4) are interpolated
+ * linearly; if one token is zero (norm below 1e-20), linearly too; antipodal tokens (pi - w below 1e-4), whose great
+ * circle is undefined, turn through the coordinate axis on which u is smallest in magnitude (the first such), made
+ * orthogonal to u: finite and of the interpolated norm. Tokens of width 1 are interpolated linearly. Inputs must be finite. out may alias z0 or z1. */
+void ib_slerp(const float *z0, /* [T,D] */
+              const float *z1, /* [T,D] */
+              float t,         /* in [0,1] */
+              size_t tokens, size_t width, float *out /* [T,D] */);
+
+/* out = (1-t) z0 + t z1, exact at both ends. */
+void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out);
+
+/* Angle between two tokens in radians, [0, pi]; 0 if either is zero. u, v: [D]. */
+double ib_angle(const float *u, const float *v, size_t width);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,333 @@
+#include "latent/latent_file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/memory.h"
+#include "base/safetensors.h"
+#include "latent/hdf5.h"
+#include "latent/latent_format.h"
+
+struct ib_latent_file {
+    char *path;
+    ib_latent_info info;
+    hid_t file, latents, half;
+    double *pts;   /* [N] */
+    uint8_t *cuts; /* [N] */
+};
+
+static int get_int(hid_t root, const char *path, const char *name, int min, int max, int *out,
+                   ib_error *err) {
+    int64_t v;
+    int code = ib_hdf5_get_int(root, path, name, min, max, &v, err);
+    if (!code)
+        *out = (int)v;
+    return code;
+}
+
+static int get_layout(hid_t root, const char *path, ib_layout *out, ib_error *err) {
+    char text[32];
+    int code = ib_hdf5_get_text(root, path, "layout", text, sizeof text, err);
+    if (code)
+        return code;
+    for (int l = IB_LAYOUT_GRID; l <= IB_LAYOUT_SINGLE; l++)
+        if (!strcmp(text, ib_layout_name((ib_layout)l))) {
+            *out = (ib_layout)l;
+            return IB_OK;
+        }
+    return ib_fail(err, IB_E_FORMAT, "%s: attribute 'layout' is '%s', expected grid, sequence or single",
+                   path, text);
+}
+
+static int read_info(hid_t root, const char *path, ib_latent_info *i, ib_error *err) {
+    char format[64];
+    int64_t tokens = 0, width = 0;
+    int version, code;
+    ib_shape *s = &i->shape;
+    if ((code = ib_hdf5_get_text(root, path, "format", format, sizeof format, err)))
+        return code;
+    if (strcmp(format, IB_LATENT_FORMAT))
+        return ib_fail(err, IB_E_FORMAT, "%s: attribute 'format' is '%s', expected '%s'", path, format,
+                       IB_LATENT_FORMAT);
+    if ((code = get_int(root, path, "version", 1, INT32_MAX, &version, err)))
+        return code;
+    if (version > IB_LATENT_VERSION)
+        return ib_fail(err, IB_E_UNSUPPORTED,
+                       "%s is a latent file of version %d, this program knows up to %d", path, version,
+                       IB_LATENT_VERSION);
+    if ((code = ib_hdf5_get_text(root, path, "space_id", i->space_id, sizeof i->space_id, err)) ||
+        (code = get_layout(root, path, &s->layout, err)) ||
+        (code = ib_hdf5_get_int(root, path, "tokens", 1, IB_LATENT_MAX_TOKENS, &tokens, err)) ||
+        (code = ib_hdf5_get_int(root, path, "width", 1, IB_LATENT_MAX_WIDTH, &width, err)) ||
+        (code = get_int(root, path, "rows", 1, IB_LATENT_MAX_TOKENS, &s->rows, err)) ||
+        (code = get_int(root, path, "cols", 1, IB_LATENT_MAX_TOKENS, &s->cols, err)) ||
+        (code = get_int(root, path, "frame_width", 1, 16384, &i->frame_width, err)) ||
+        (code = get_int(root, path, "frame_height", 1, 16384, &i->frame_height, err)) ||
+        (code = get_int(root, path, "matrix", 0, 255, &i->matrix, err)) ||
+        (code = get_int(root, path, "fit", 0, 255, &i->fit, err)) ||
+        (code = get_int(root, path, "every", 1, INT32_MAX, &i->every, err)) ||
+        (code = ib_hdf5_get_real(root, path, "fps", &i->fps, err)) ||
+        (code = ib_hdf5_get_text(root, path, "source", i->source, sizeof i->source, err)) ||
+        (code =
+             ib_hdf5_get_text(root, path, "source_sha256", i->source_sha256, sizeof i->source_sha256, err)) ||
+        (code = ib_hdf5_get_int(root, path, "source_bytes", 0, INT64_MAX, &i->source_bytes, err)) ||
+        (code =
+             ib_hdf5_get_int(root, path, "source_mtime_ns", INT64_MIN, INT64_MAX, &i->source_mtime_ns, err)))
+        return code;
+    s->tokens = (size_t)tokens;
+    s->width = (size_t)width;
+    if ((int64_t)s->rows * s->cols != tokens || (s->layout != IB_LAYOUT_GRID && s->rows != 1) ||
+        (s->layout == IB_LAYOUT_SINGLE && tokens != 1))
+        return ib_fail(err, IB_E_FORMAT, "%s: %d rows x %d cols do not make %lld tokens in layout %s", path,
+                       s->rows, s->cols, (long long)tokens, ib_layout_name(s->layout));
+    if (!(i->fps > 0))
+        return ib_fail(err, IB_E_FORMAT, "%s: attribute 'fps' is %g, expected more than 0", path, i->fps);
+    return IB_OK;
+}
+
+/* Chunks of at most `most`, stored in this file, with the checksum filter or none. Larger ones would be allocated by HDF5 before it
+ * finds that they are not there; other layouts and filters open other files and load plug-ins. */
+static bool good_layout(hid_t set, int rank, const hsize_t *most) {
+    hid_t p = H5Dget_create_plist(set);
+    hsize_t chunk[3] = {0};
+    bool good = p >= 0 && H5Pget_layout(p) == H5D_CHUNKED && H5Pget_chunk(p, rank, chunk) == rank &&
+                H5Pget_external_count(p) == 0;
+    for (int i = 0; good && i < rank; i++)
+        good = chunk[i] >= 1 && chunk[i] <= most[i];
+    int filters = good ? H5Pget_nfilters(p) : 0;
+    if (filters) {
+        unsigned flags, config;
+        size_t values = 0;
+        good = filters == 1 &&
+               H5Pget_filter2(p, 0, &flags, &values, NULL, 0, NULL, &config) == H5Z_FILTER_FLETCHER32;
+    }
+    if (p >= 0)
+        H5Pclose(p);
+    return good;
+}
+
+/* Opens a data set of the root group and checks layout, type and rank. size, most: [rank]. The chunk cache is off: a chunk is one
+ * frame, and many files are open at once. */
+static int open_set(hid_t file, const char *path, const char *name, hid_t type, int rank, const hsize_t *most,
+                    hsize_t *size, hid_t *out, ib_error *err) {
+    hid_t access = H5Pcreate(H5P_DATASET_ACCESS), set = -1, space = -1, stored = -1;
+    H5L_info_t link;
+    int code = IB_E_FORMAT;
+    *out = -1;
+    if (access >= 0 && H5Pset_chunk_cache(access, 1, 0, 1) >= 0 && H5Lexists(file, name, H5P_DEFAULT) > 0 &&
+        H5Lget_info(file, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD)
+        set = H5Dopen2(file, name, access);
+    if (access >= 0)
+        H5Pclose(access);
+    if (set < 0) {
+        ib_fail(err, code, "%s: data set '%s' is missing or damaged", path, name);
+        goto fail;
+    }
+    if (!good_layout(set, rank, most)) {
+        ib_fail(err, code,
+                "%s: data set '%s' is not laid out as expected: in chunks of at most a frame, checksummed",
+                path, name);
+        goto fail;
+    }
+    if ((space = H5Dget_space(set)) < 0 || (stored = H5Dget_type(set)) < 0 || H5Tequal(stored, type) <= 0 ||
+        H5Sget_simple_extent_ndims(space) != rank || H5Sget_simple_extent_dims(space, size, NULL) != rank) {
+        ib_fail(err, code, "%s: data set '%s' is not of the expected type and rank %d", path, name, rank);
+        goto fail;
+    }
+    H5Tclose(stored);
+    H5Sclose(space);
+    *out = set;
+    return IB_OK;
+fail:
+    H5Eclear2(H5E_DEFAULT);
+    if (stored >= 0)
+        H5Tclose(stored);
+    if (space >= 0)
+        H5Sclose(space);
+    if (set >= 0)
+        H5Dclose(set);
+    return code;
+}
+
+/* One value per frame. */
+static int read_column(ib_latent_file *f, const char *name, hid_t stored, hid_t memory, void *values,
+                       ib_error *err) {
+    hid_t set;
+    hsize_t n = 0, most = IB_LATENT_COLUMN_CHUNK;
+    int code = open_set(f->file, f->path, name, stored, 1, &most, &n, &set, err);
+    if (code)
+        return code;
+    if (n != f->info.frames)
+        code = ib_fail(err, IB_E_FORMAT, "%s: data set '%s' has %llu entries, expected %zu", f->path, name,
+                       (unsigned long long)n, f->info.frames);
+    if (!code && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+        code = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
+    H5Dclose(set);
+    return code;
+}
+
+static int check_columns(const ib_latent_file *f, ib_error *err) {
+    for (size_t i = 0; i < f->info.frames; i++) {
+        if (!isfinite(f->pts[i]) || (i && f->pts[i] < f->pts[i - 1]))
+            return ib_fail(err, IB_E_FORMAT, "%s: frame %zu has time %g after %g", f->path, i, f->pts[i],
+                           i ? f->pts[i - 1] : 0.0);
+        if (f->cuts[i] > 1 || (!i && !f->cuts[i]))
+            return ib_fail(err, IB_E_FORMAT, "%s: the cut mark of frame %zu is %d", f->path, i, f->cuts[i]);
+    }
+    return IB_OK;
+}
+
+/* Lock held. */
+static int open_locked(ib_latent_file *f, size_t file_bytes, ib_error *err) {
+    hid_t access = ib_hdf5_access();
+    if (access >= 0)
+        f->file = H5Fopen(f->path, H5F_ACC_RDONLY, access);
+    int code = f->file < 0 ? ib_hdf5_fail(err, IB_E_FORMAT, "cannot open", f->path) : IB_OK;
+    if (access >= 0)
+        H5Pclose(access);
+    if (code)
+        return code;
+    if ((f->half = ib_hdf5_half()) < 0)
+        return ib_hdf5_fail(err, IB_E_MEMORY, "cannot open", f->path);
+
+    code = read_info(f->file, f->path, &f->info, err);
+    const ib_shape *s = &f->info.shape;
+    hsize_t size[3] = {0}, most[3] = {1, s->tokens, s->width};
+    if (code || (code = open_set(f->file, f->path, "latents", f->half, 3, most, size, &f->latents, err)))
+        return code;
+    size_t frame_bytes = s->tokens * s->width * 2, frames = (size_t)size[0];
+    if (size[1] != s->tokens || size[2] != s->width || !frames)
+        return ib_fail(err, IB_E_FORMAT, "%s: latents are %llu x %llu x %llu, expected N x %zu x %zu",
+                       f->path, (unsigned long long)size[0], (unsigned long long)size[1],
+                       (unsigned long long)size[2], s->tokens, s->width);
+    if (frame_bytes > IB_LATENT_MAX_CHUNK_BYTES || frames > file_bytes / frame_bytes ||
+        H5Dget_storage_size(f->latents) < frames * frame_bytes)
+        return ib_fail(err, IB_E_FORMAT, "%s: %zu frames of %zu bytes do not fit in a file of %zu", f->path,
+                       frames, frame_bytes, file_bytes);
+    f->info.frames = frames;
+    f->pts = ib_calloc(frames, sizeof *f->pts);
+    f->cuts = ib_calloc(frames, sizeof *f->cuts);
+    if (!f->pts || !f->cuts)
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the %zu frames of %s", frames, f->path);
+    if ((code = read_column(f, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, f->pts, err)) ||
+        (code = read_column(f, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, f->cuts, err)))
+        return code;
+    return check_columns(f, err);
+}
+
+int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err) {
+    struct stat st;
+    *out = NULL;
+    int code = ib_hdf5_check(path, err);
+    if (code)
+        return code;
+    ib_latent_file *f = calloc(1, sizeof *f);
+    if (!f || !(f->path = strdup(path)) || stat(path, &st)) {
+        free(f ? f->path : NULL);
+        free(f);
+        return ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+    }
+    f->file = f->latents = f->half = -1;
+    ib_hdf5_lock();
+    code = open_locked(f, (size_t)st.st_size, err);
+    ib_hdf5_unlock();
+    if (code)
+        ib_latent_close(&f);
+    *out = f;
+    return code;
+}
+
+void ib_latent_close(ib_latent_file **out) {
+    ib_latent_file *f = *out;
+    if (!f)
+        return;
+    ib_hdf5_lock();
+    if (f->latents >= 0)
+        H5Dclose(f->latents);
+    if (f->half >= 0)
+        H5Tclose(f->half);
+    if (f->file >= 0)
+        H5Fclose(f->file);
+    ib_hdf5_unlock();
+    ib_free(f->pts);
+    ib_free(f->cuts);
+    free(f->path);
+    free(f);
+    *out = NULL;
+}
+
+const ib_latent_info *ib_latent_info_of(const ib_latent_file *f) {
+    return &f->info;
+}
+
+const char *ib_latent_path(const ib_latent_file *f) {
+    return f->path;
+}
+
+const double *ib_latent_pts(const ib_latent_file *f) {
+    return f->pts;
+}
+
+const uint8_t *ib_latent_cuts(const ib_latent_file *f) {
+    return f->cuts;
+}
+
+/* Lock held. */
+static int read_locked(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
+    hsize_t at[3] = {first, 0, 0}, size[3] = {count, f->info.shape.tokens, f->info.shape.width};
+    hid_t memory = H5Screate_simple(3, size, NULL), space = H5Dget_space(f->latents);
+    int code = IB_OK;
+    if (memory < 0 || space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, size, NULL) < 0 ||
+        H5Dread(f->latents, f->half, memory, space, H5P_DEFAULT, h) < 0)
+        code = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
+    if (space >= 0)
+        H5Sclose(space);
+    if (memory >= 0)
+        H5Sclose(memory);
+    return code;
+}
+
+/* Number of values before the first that is not finite. */
+static size_t finite_prefix(const uint16_t *h, size_t n) {
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++)
+        bad |= (h[i] & 0x7c00u) == 0x7c00u;
+    for (size_t i = 0; bad && i < n; i++)
+        if ((h[i] & 0x7c00u) == 0x7c00u)
+            return i;
+    return n;
+}
+
+int ib_latent_read_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
+    int code = IB_OK;
+    if (first > f->info.frames || count > f->info.frames - first)
+        return ib_fail(err, IB_E_ARGUMENT, "%s: frames %zu..%zu asked for, it has %zu", f->path, first,
+                       first + count, f->info.frames);
+    if (!count)
+        return IB_OK;
+    ib_hdf5_lock();
+    code = read_locked(f, first, count, h, err);
+    ib_hdf5_unlock();
+    return code;
+}
+
+int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err) {
+    enum { PIECE = 2048 };
+    uint16_t piece[PIECE];
+    size_t n = f->info.shape.tokens * f->info.shape.width, total = count * n;
+    /* the halves arrive in the second half of the output and are widened from its front, which never overtakes them */
+    char *bytes = (char *)z;
+    const char *halves = bytes + total * 2;
+    int code = ib_latent_read_half(f, first, count, (uint16_t *)(void *)(bytes + total * 2), err);
+    for (size_t i = 0; !code && i < total; i += PIECE) {
+        size_t m = total - i < PIECE ? total - i : PIECE;
+        memcpy(piece, halves + 2 * i, 2 * m);
+        size_t good = finite_prefix(piece, m);
+        if (good < m)
+            return ib_fail(err, IB_E_NONFINITE, "%s: frame %zu holds a value that is not finite", f->path,
+                           first + (i + good) / n);
+        ib_f16_to_f32(piece, z + i, m);
+    }
+    return code;
+}

@@ -1,0 +1,27 @@
+/* Inside latent/ only: what a space brings. A new space is one file with one const table of these and a line in space.c. */
+#ifndef IB_LATENT_SPACE_KIND_H
+#define IB_LATENT_SPACE_KIND_H
+
+#include "latent/space.h"
+
+typedef struct ib_space_kind {
+    const char *name;  /* what comes before the colon of a spec */
+    const char *usage; /* how an error shows it: "clip:PATH" */
+    /* argument: what comes after the colon, NULL if there is none. Fills s->id and s->state; on failure holds nothing. */
+    int (*open)(ib_space *s, const char *argument, ib_error *err);
+    void (*close)(ib_space *s); /* releases s->state; NULL: nothing to do */
+    int (*shape)(const ib_space *s, int width, int height, ib_shape *shape, ib_error *err);
+    int (*encode)(const ib_space *s, const ib_frame *frame, float *z,
+                  ib_error *err); /* from several threads at once */
+    int (*decode)(const ib_space *s, const float *z, ib_frame *frame, ib_error *err); /* NULL: cannot */
+} ib_space_kind;
+
+struct ib_space {
+    const ib_space_kind *kind;
+    char id[256];
+    void *state; /* owned by the kind */
+};
+
+extern const ib_space_kind ib_space_patch;
+
+#endif

@@ -1,0 +1,22 @@
+#include "nn/gemm.h"
+
+#include <cblas.h>
+
+void ib_gemm(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
+                (blasint)k, b, (blasint)n, beta, c, (blasint)n);
+}
+
+void ib_gemm_bt(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
+                (blasint)k, b, (blasint)k, beta, c, (blasint)n);
+}
+
+void ib_gemm_at(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
+                (blasint)m, b, (blasint)n, beta, c, (blasint)n);
+}
+
+void ib_gemm_one_thread(void) {
+    openblas_set_num_threads(1);
+}

@@ -1,0 +1,34 @@
+/* Moving pictures along flows: bilinear sampling with the border repeated, and the smooth enlargement of coarse fields. */
+#ifndef IB_NN_WARP_H
+#define IB_NN_WARP_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* out[y,x] = image sampled at (x + fx[y,x], y + fy[y,x]), coordinates in px clamped to the picture. */
+void ib_warp(const float *image,               /* [H,W] */
+             const float *fx, const float *fy, /* [H,W] px */
+             size_t height, size_t width, float *out /* [H,W] */);
+/* dfx, dfy [H,W] += dout * the derivative of the sample with respect to its position (0 where it was clamped). */
+void ib_warp_backward(const float *image, const float *fx, const float *fy, const float *dout, size_t height,
+                      size_t width, float *dfx, float *dfy);
+
+/* Bilinear enlargement of a field by a whole factor (1..64), centres aligned as in pictures (cell c covers pixels
+ * factor*c .. factor*c + factor-1), edges repeated, values multiplied by gain. scratch: [rows * cols * factor] floats. */
+void ib_enlarge(const float *field, /* [rows,cols] */
+                size_t rows, size_t cols, size_t factor, float gain, float *scratch,
+                float *out /* [rows*factor, cols*factor] */);
+/* dfield [rows,cols] += the adjoint. */
+void ib_enlarge_backward(const float *dout, size_t rows, size_t cols, size_t factor, float gain,
+                         float *scratch, float *dfield);
+
+/* Mean over factor x factor squares. out: [height/factor, width/factor]. */
+void ib_shrink(const float *image, size_t height, size_t width, size_t factor, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

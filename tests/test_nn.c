@@ -1,0 +1,334 @@
+/* The numeric kernels: every fast forward against its naive twin over odd shapes, every backward against finite differences (or,
+ * where the map is linear, against the definition of the adjoint). */
+#include "tests/check.h"
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "nn/conv3x3.h"
+#include "nn/gemm.h"
+#include "nn/layers.h"
+#include "nn/warp.h"
+
+static float *fill(ib_rng *r, size_t n, float scale) {
+    float *p = ib_calloc(n, sizeof *p);
+    for (size_t i = 0; p && i < n; i++) {
+        p[i] = scale * ib_rng_normal(r);
+    }
+    return p;
+}
+
+static double dot(const float *a, const float *b, size_t n) {
+    double s = 0;
+    for (size_t i = 0; i < n; i++) {
+        s += (double)a[i] * b[i];
+    }
+    return s;
+}
+
+static double norm(const float *a, size_t n) {
+    return sqrt(dot(a, a, n));
+}
+
+/* The direct form, in double. */
+static void naive_conv(const float *x, const float *w, const float *b, long images, long rows, long cols,
+                       long cin, long cout, float *y) {
+    for (long n = 0; n < images; n++) {
+        for (long r = 0; r < rows; r++) {
+            for (long c = 0; c < cols; c++) {
+                for (long o = 0; o < cout; o++) {
+                    double s = b ? b[o] : 0;
+                    for (long k = 0; k < 9; k++) {
+                        long i = r + k / 3 - 1, j = c + k % 3 - 1;
+                        for (long q = 0; i >= 0 && i < rows && j >= 0 && j < cols && q < cin; q++) {
+                            s += (double)x[((n * rows + i) * cols + j) * cin + q] *
+                                 w[(k * cin + q) * cout + o];
+                        }
+                    }
+                    y[((n * rows + r) * cols + c) * cout + o] = (float)s;
+                }
+            }
+        }
+    }
+}
+
+static void test_conv(ib_rng *r, size_t images, size_t rows, size_t cols, size_t cin, size_t cout) {
+    size_t nx = images * rows * cols * cin, ny = images * rows * cols * cout, nw = 9 * cin * cout,
+           nu = 16 * cin * cout;
+    float *x = fill(r, nx, 1), *w = fill(r, nw, 1), *b = fill(r, cout, 1), *u = ib_calloc(nu, 4),
+          *y = ib_calloc(ny, 4);
+    float *want = ib_calloc(ny, 4), *s = ib_calloc(ib_conv3x3_scratch(images, rows, cols, cin, cout), 4);
+    float *dy = fill(r, ny, 1), *dx = ib_calloc(nx, 4), *du = ib_calloc(nu, 4), *dw = ib_calloc(nw, 4);
+    float *db = ib_calloc(cout, 4), *vx = fill(r, nx, 1), *vw = fill(r, nw, 1), *vb = fill(r, cout, 1);
+    ib_conv3x3_weights(w, cin, cout, u);
+    ib_conv3x3(x, u, b, images, rows, cols, cin, cout, s, y);
+    naive_conv(x, w, b, (long)images, (long)rows, (long)cols, (long)cin, (long)cout, want);
+    double worst = 0, size = norm(want, ny) / sqrt((double)ny);
+    for (size_t i = 0; i < ny; i++) {
+        worst = fmax(worst, fabs((double)y[i] - want[i]));
+    }
+    CHECK_NEAR(worst / size, 0, 2e-5);
+    /* linear in x, w and b apart: <dy, J v> = <J^T dy, v> with J v from the naive twin */
+    ib_conv3x3_backward(x, u, dy, images, rows, cols, cin, cout, s, dx, du, db);
+    ib_conv3x3_weights_backward(du, cin, cout, dw);
+    double scale = norm(dy, ny) * sqrt((double)(9 * cin));
+    naive_conv(vx, w, NULL, (long)images, (long)rows, (long)cols, (long)cin, (long)cout, want);
+    CHECK_NEAR((dot(dx, vx, nx) - dot(dy, want, ny)) / scale, 0, 1e-4);
+    naive_conv(x, vw, vb, (long)images, (long)rows, (long)cols, (long)cin, (long)cout, want);
+    CHECK_NEAR((dot(dw, vw, nw) + dot(db, vb, cout) - dot(dy, want, ny)) / scale, 0, 1e-4);
+    void *all[] = {x, w, b, u, y, want, s, dy, dx, du, dw, db, vx, vw, vb};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+}
+
+static void test_gemm(ib_rng *r) {
+    enum { M = 5, N = 7, K = 3 };
+    float *a = fill(r, M * K, 1), *b = fill(r, K * N, 1), at[M * K], bt[K * N], c[M * N], d[M * N], e[M * N];
+    for (size_t i = 0; i < M * N; i++) {
+        c[i] = d[i] = e[i] = 1;
+    }
+    for (size_t k = 0; k < K; k++) {
+        for (size_t i = 0; i < M; i++) {
+            at[k * M + i] = a[i * K + k];
+        }
+        for (size_t j = 0; j < N; j++) {
+            bt[j * K + k] = b[k * N + j];
+        }
+    }
+    ib_gemm(a, b, 2, c, M, N, K);
+    ib_gemm_bt(a, bt, 2, d, M, N, K);
+    ib_gemm_at(at, b, 2, e, M, N, K);
+    for (size_t i = 0; i < M; i++) {
+        for (size_t j = 0; j < N; j++) {
+            double s = 2;
+            for (size_t k = 0; k < K; k++) {
+                s += (double)a[i * K + k] * b[k * N + j];
+            }
+            CHECK_NEAR(c[i * N + j], s, 1e-5);
+            CHECK_NEAR(d[i * N + j], s, 1e-5);
+            CHECK_NEAR(e[i * N + j], s, 1e-5);
+        }
+    }
+    ib_free(a);
+    ib_free(b);
+}
+
+static void naive_norm_film_silu(const float *x, const float *scale, const float *shift, size_t tokens,
+                                 size_t c, double *y) {
+    for (size_t t = 0; t < tokens; t++) {
+        double mean = 0, var = 0;
+        for (size_t i = 0; i < c; i++) {
+            mean += x[t * c + i] / (double)c;
+        }
+        for (size_t i = 0; i < c; i++) {
+            var += (x[t * c + i] - mean) * (x[t * c + i] - mean) / (double)c;
+        }
+        for (size_t i = 0; i < c; i++) {
+            double h = (x[t * c + i] - mean) / sqrt(var + 1e-5) * (1 + scale[i]) + shift[i];
+            y[t * c + i] = h / (1 + exp(-h));
+        }
+    }
+}
+
+static double film_value(const float *x, const float *scale, const float *shift, const float *dy,
+                         size_t tokens, size_t c, double *y) {
+    naive_norm_film_silu(x, scale, shift, tokens, c, y);
+    double s = 0;
+    for (size_t i = 0; i < tokens * c; i++) {
+        s += y[i] * dy[i];
+    }
+    return s;
+}
+
+static void test_film(ib_rng *r, size_t tokens, size_t c) {
+    size_t n = tokens * c;
+    float *x = fill(r, n, 2), *scale = fill(r, c, 0.3f), *shift = fill(r, c, 0.3f), *y = ib_calloc(n, 4);
+    float *dy = fill(r, n, 1), *dx = ib_calloc(n, 4), *dscale = ib_calloc(c, 4), *dshift = ib_calloc(c, 4);
+    double *want = ib_calloc(n, 8);
+    ib_norm_film_silu(x, scale, shift, tokens, c, y);
+    naive_norm_film_silu(x, scale, shift, tokens, c, want);
+    double worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        worst = fmax(worst, fabs(y[i] - want[i]));
+    }
+    CHECK_NEAR(worst, 0, 2e-5);
+    ib_norm_film_silu_backward(x, scale, shift, dy, tokens, c, dx, dscale, dshift);
+    struct {
+        float *p, *d;
+        size_t n;
+    } part[] = {{x, dx, n}, {scale, dscale, c}, {shift, dshift, c}};
+    for (size_t k = 0; k < 3; k++) {
+        for (size_t i = 0; i < part[k].n; i += 1 + part[k].n / 23) {
+            const float keep = part[k].p[i], e = 1e-2f;
+            part[k].p[i] = keep + e;
+            double up = film_value(x, scale, shift, dy, tokens, c, want);
+            part[k].p[i] = keep - e;
+            double low = film_value(x, scale, shift, dy, tokens, c, want);
+            part[k].p[i] = keep;
+            CHECK_NEAR(part[k].d[i], (up - low) / (2 * (double)e), 2e-3 * (1 + fabs((double)part[k].d[i])));
+        }
+    }
+    void *all[] = {x, scale, shift, y, dy, dx, dscale, dshift, want};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+}
+
+static void test_pointwise(void) {
+    float x[400], y[400], one[400], d[400];
+    for (int i = 0; i < 400; i++) {
+        x[i] = ((float)i - 200) * 0.4f;
+        one[i] = 1;
+    }
+    ib_exp(x, 400, y);
+    for (int i = 0; i < 400; i++) {
+        double want = exp(fmin(88, fmax(-87, x[i])));
+        CHECK_NEAR(y[i] / want, 1, 3e-7);
+    }
+    ib_silu(x, 400, y);
+    ib_silu_backward(x, one, 400, d);
+    for (int i = 0; i < 400; i++) {
+        double v = x[i], s = 1 / (1 + exp(-v));
+        CHECK_NEAR(y[i], v * s, 1e-6 * (1 + fabs(v)));
+        CHECK_NEAR(d[i], s * (1 + v * (1 - s)), 2e-6 * (1 + fabs(v)));
+    }
+    ib_sigmoid(x, 400, y);
+    for (int i = 0; i < 400; i++) {
+        CHECK_NEAR(y[i], 1 / (1 + exp(-(double)x[i])), 1e-6);
+    }
+}
+
+static void test_linear(ib_rng *r) {
+    enum { T = 9, I = 6, O = 5 };
+    float *x = fill(r, T * I, 1), *w = fill(r, I * O, 1), *b = fill(r, O, 1), *dy = fill(r, T * O, 1);
+    float y[T * O], dx[T * I], dw[I * O] = {0}, db[O] = {0};
+    ib_linear(x, w, b, T, I, O, y);
+    ib_linear_backward(x, w, dy, T, I, O, dx, dw, db);
+    for (size_t t = 0; t < T; t++) {
+        for (size_t o = 0; o < O; o++) {
+            double s = b[o];
+            for (size_t i = 0; i < I; i++) {
+                s += (double)x[t * I + i] * w[i * O + o];
+            }
+            CHECK_NEAR(y[t * O + o], s, 1e-5);
+        }
+        for (size_t i = 0; i < I; i++) {
+            CHECK_NEAR(dx[t * I + i], dot(dy + t * O, w + i * O, O), 1e-5);
+        }
+    }
+    for (size_t o = 0; o < O; o++) {
+        double s = 0;
+        for (size_t t = 0; t < T; t++) {
+            s += dy[t * O + o];
+        }
+        CHECK_NEAR(db[o], s, 1e-5);
+        for (size_t i = 0; i < I; i++) {
+            double g = 0;
+            for (size_t t = 0; t < T; t++) {
+                g += (double)x[t * I + i] * dy[t * O + o];
+            }
+            CHECK_NEAR(dw[i * O + o], g, 1e-5);
+        }
+    }
+    ib_free(x);
+    ib_free(w);
+    ib_free(b);
+    ib_free(dy);
+}
+
+static double naive_sample(const float *image, double x, double y, long h, long w) {
+    x = fmin(fmax(x, 0), (double)(w - 1));
+    y = fmin(fmax(y, 0), (double)(h - 1));
+    long i = (long)x, j = (long)y, i1 = i + 1 < w ? i + 1 : i, j1 = j + 1 < h ? j + 1 : j;
+    double a = x - (double)i, b = y - (double)j;
+    return (1 - b) * ((1 - a) * image[j * w + i] + a * image[j * w + i1]) +
+           b * ((1 - a) * image[j1 * w + i] + a * image[j1 * w + i1]);
+}
+
+static void test_warp(ib_rng *r) {
+    enum { H = 11, W = 14, N = H * W };
+    float *image = fill(r, N, 1), *fx = fill(r, N, 3), *fy = fill(r, N, 3), *dout = fill(r, N, 1), out[N];
+    float dfx[N] = {0}, dfy[N] = {0};
+    fx[3] = 1e6f;
+    fy[5] = -1e6f;
+    ib_warp(image, fx, fy, H, W, out);
+    ib_warp_backward(image, fx, fy, dout, H, W, dfx, dfy);
+    for (long y = 0; y < H; y++) {
+        for (long x = 0; x < W; x++) {
+            long i = y * W + x;
+            double px = (double)x + fx[i], py = (double)y + fy[i], e = 1e-4;
+            CHECK_NEAR(out[i], naive_sample(image, px, py, H, W), 2e-5);
+            /* a finite difference says nothing across the kinks at whole px */
+            if (fabs(px - rint(px)) < 1e-3 || fabs(py - rint(py)) < 1e-3) {
+                continue;
+            }
+            double gx =
+                (naive_sample(image, px + e, py, H, W) - naive_sample(image, px - e, py, H, W)) / (2 * e);
+            double gy =
+                (naive_sample(image, px, py + e, H, W) - naive_sample(image, px, py - e, H, W)) / (2 * e);
+            CHECK_NEAR(dfx[i], gx * dout[i], 1e-3);
+            CHECK_NEAR(dfy[i], gy * dout[i], 1e-3);
+        }
+    }
+    float *all[] = {image, fx, fy, dout};
+    for (size_t i = 0; i < 4; i++) {
+        ib_free(all[i]);
+    }
+}
+
+static void test_enlarge(ib_rng *r, size_t rows, size_t cols, size_t factor) {
+    size_t n = rows * cols, m = n * factor * factor, width = cols * factor;
+    float *f = fill(r, n, 1), *dout = fill(r, m, 1), *out = ib_calloc(m, 4), *s = ib_calloc(n * factor, 4);
+    float *df = ib_calloc(n, 4);
+    ib_enlarge(f, rows, cols, factor, 1.5f, s, out);
+    for (size_t y = 0; y < rows * factor; y++) {
+        for (size_t x = 0; x < width; x++) {
+            double cx = ((double)x + 0.5) / (double)factor - 0.5,
+                   cy = ((double)y + 0.5) / (double)factor - 0.5;
+            CHECK_NEAR(out[y * width + x], 1.5 * naive_sample(f, cx, cy, (long)rows, (long)cols), 1e-5);
+        }
+    }
+    ib_enlarge_backward(dout, rows, cols, factor, 1.5f, s, df);
+    CHECK_NEAR(dot(df, f, n), dot(dout, out, m), 1e-3 * (1 + norm(dout, m)));
+    float *all[] = {f, dout, out, s, df};
+    for (size_t i = 0; i < 5; i++) {
+        ib_free(all[i]);
+    }
+}
+
+static void test_shrink(void) {
+    float in[24] = {0}, out[6];
+    for (int i = 0; i < 24; i++) {
+        in[i] = (float)i;
+    }
+    ib_shrink(in, 4, 6, 2, out); /* 2 x 3 means of 2x2 squares */
+    for (int y = 0; y < 2; y++) {
+        for (int x = 0; x < 3; x++) {
+            CHECK_NEAR(out[y * 3 + x], 12 * y + 2 * x + 3.5, 1e-5);
+        }
+    }
+}
+
+int main(void) {
+    ib_rng r;
+    ib_rng_seed(&r, 1);
+    ib_gemm_one_thread();
+    test_gemm(&r);
+    test_linear(&r);
+    test_pointwise();
+    test_film(&r, 5, 16);
+    test_film(&r, 3, 40);
+    test_film(&r, 2, 7);
+    test_conv(&r, 1, 1, 1, 1, 1);
+    test_conv(&r, 1, 2, 2, 3, 5);
+    test_conv(&r, 2, 3, 5, 4, 2);
+    test_conv(&r, 3, 7, 4, 16, 16);
+    test_conv(&r, 1, 1, 9, 8, 24);
+    test_conv(&r, 5, 14, 13, 32, 16);
+    test_warp(&r);
+    test_enlarge(&r, 1, 1, 4);
+    test_enlarge(&r, 5, 3, 4);
+    test_enlarge(&r, 2, 6, 2);
+    test_shrink();
+    return check_report("test_nn");
+}
