@@ -1,0 +1,114 @@
+/* The in-between model: z(t) = slerp(z0, z1, t) + residual(z0, z1, t). docs/model.md describes the architecture.
+ *
+ * By construction the model is exact at the keyframes, silent when they agree, the same forward and backward in time, and an
+ * untrained one is slerp. Parameters are one flat array with a table of names, so optimisers, averages and files need to know
+ * nothing of the architecture. */
+#ifndef IB_ADAPTER_ADAPTER_H
+#define IB_ADAPTER_ADAPTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/safetensors.h"
+#include "latent/space.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Everything that defines the architecture; stored in the file's metadata. */
+typedef struct ib_adapter_config {
+    char space_id[256];
+    ib_layout layout;
+    int width;         /* D of the space */
+    int fine;          /* C of the trunk's blocks at token resolution; multiple of 16, 16..1024 */
+    int coarse;        /* C of the blocks one level below (grid only); multiple of 16 */
+    int fine_blocks;   /* residual blocks before and again after the coarse level, 1..32 */
+    int coarse_blocks; /* residual blocks at the coarse level, 0..32 */
+    bool motion;       /* the motion head: grid layout of a space that can be warped (patch) */
+} ib_adapter_config;
+
+/* The named sizes: "toaster", "default", "large". IB_E_ARGUMENT with the list for another name. */
+int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, int width,
+                      ib_adapter_config *out, ib_error *err);
+
+typedef struct ib_param {
+    char name[64];
+    int rank;
+    int64_t shape[4];
+    size_t offset, count; /* in floats, into the flat array */
+    bool decay;           /* weight decay applies (matrices, not biases and scales) */
+} ib_param;
+
+typedef struct ib_adapter ib_adapter;
+int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_t seed, ib_error *err);
+void ib_adapter_free(ib_adapter **a);
+const ib_adapter_config *ib_adapter_config_of(const ib_adapter *a);
+size_t ib_adapter_param_count(const ib_adapter *a); /* P, floats */
+float *ib_adapter_params(ib_adapter *a);            /* [P], 64-byte aligned */
+size_t ib_adapter_tensor_count(const ib_adapter *a);
+const ib_param *ib_adapter_tensor(const ib_adapter *a, size_t i);
+
+/* Multiply-adds of one sample's forward pass through trunk and heads, 3x3 convolutions counted in the direct form; a training step takes
+ * about three times as many. */
+double ib_adapter_forward_macs(const ib_adapter *a, const ib_shape *shape);
+
+/* Files. meta: extra pairs (training summary, parents ...), may be NULL. Open checks every tensor's name and shape
+ * against the architecture in the metadata, and that all values are finite. */
+int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *meta, size_t n_meta,
+                    ib_error *err);
+int ib_adapter_open(ib_adapter **out, const char *path, ib_error *err);
+/* IB_E_MISMATCH, naming both, unless the adapter's space id is `space_id`. `what` names the other side in the sentence. */
+int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
+
+/* One request: keyframes and the place between them. */
+typedef struct ib_between {
+    const float *z0, *z1; /* [T,D] */
+    float t;              /* (0,1) */
+    float gap_seconds;    /* time from z0 to z1, > 0 */
+} ib_between;
+
+/* Call after writing to ib_adapter_params: recomputes what is derived from them (transformed convolution weights). Not to be
+ * called while another thread predicts or learns. ib_adapter_create and ib_adapter_open have done it. */
+void ib_adapter_refresh(ib_adapter *a);
+
+/* Scratch memory for one thread, for one shape; `batch` is the most samples that one call may bring (1 is best for grids, whose
+ * samples are large; 64 or more for the single layout, whose samples are one token). */
+typedef struct ib_adapter_work ib_adapter_work;
+int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape, int batch,
+                           bool training, ib_error *err);
+void ib_adapter_work_free(ib_adapter_work **w);
+
+/* z: [n,T,D], the model's in-betweens. t = 0 and t = 1 give the keyframes' own bits. */
+int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */ int n,
+                       float *z, ib_error *err);
+
+/* Forward and backward of n samples (training work only). The loss of a sample is
+ *   |z - target|^2 / (|z1 - z0|^2 + floor) * weight constant,
+ * squares summed over [T,D], see docs/model.md. The gradient times `scale` is added up inside the work until
+ * ib_adapter_collect. Threads use their own work. */
+typedef struct ib_sample_loss {
+    double loss;
+    double err_model, err_slerp; /* sums of squares over [T,D], for skill */
+} ib_sample_loss;
+int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */
+                     const float *const *target,                                    /* [n], each [T,D] */
+                     int n, float scale, ib_sample_loss *loss,                      /* [n] */
+                     ib_error *err);
+/* Adds the work's gathered gradient to grads [P] and clears it in the work. Always from the same works in the same order:
+ * the sum is then the same to the bit. */
+void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *grads);
+
+/* Rendering larger than predicted: motion found on keyframes scaled to `grid`, carried up to full-size keyframes.
+ * full0, full1: frames of one size; out: allocated, same size. The work must have been made for the grid that
+ * ib_adapter_render_grid names. Without a motion head: IB_E_UNSUPPORTED. t = 0 and 1 copy the keyframes' samples. */
+int ib_adapter_render_grid(const ib_adapter *a, int width, int height, ib_shape *grid, int *grid_width,
+                           int *grid_height);
+int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0, const ib_frame *full1,
+                      float t, float gap_seconds, ib_frame *out, ib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,217 @@
+/* adapter.safetensors: the weights under their names, the architecture in the metadata (docs/files.md). */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "adapter/private.h"
+#include "base/memory.h"
+
+static const char format_version[] = "1";
+
+/* The integer fields of the config and the keys that they are stored under. */
+typedef struct int_key {
+    const char *key;
+    size_t offset;
+} int_key;
+
+static const int_key int_keys[] = {
+    {"inbetween.width", offsetof(ib_adapter_config, width)},
+    {"inbetween.fine", offsetof(ib_adapter_config, fine)},
+    {"inbetween.coarse", offsetof(ib_adapter_config, coarse)},
+    {"inbetween.fine_blocks", offsetof(ib_adapter_config, fine_blocks)},
+    {"inbetween.coarse_blocks", offsetof(ib_adapter_config, coarse_blocks)},
+};
+enum { INT_KEYS = sizeof int_keys / sizeof *int_keys, OWN_KEYS = INT_KEYS + 6 };
+
+int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *meta, size_t n_meta,
+                    ib_error *err) {
+    int rc = 0;
+    ib_st_tensor *t = ib_calloc(a->tensors, sizeof *t);
+    ib_st_meta *m = ib_calloc(n_meta + OWN_KEYS, sizeof *m);
+    char number[INT_KEYS][16];
+    if (!t || !m) {
+        rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for the list of tensors", path);
+        goto done;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (!isfinite(a->params[i])) {
+            rc = ib_fail(err, IB_E_NONFINITE, "%s: not written, the weights hold a number that is not finite",
+                         path);
+            goto done;
+        }
+    }
+    for (size_t i = 0; i < a->tensors; i++) {
+        const ib_param *p = &a->tensor[i];
+        t[i] = (ib_st_tensor){.name = p->name, .dtype = IB_F32, .rank = p->rank, .elements = p->count};
+        memcpy(t[i].shape, p->shape, (size_t)p->rank * sizeof *p->shape);
+        t[i].data = a->params + p->offset;
+        t[i].bytes = p->count * sizeof(float);
+    }
+    size_t n = 0;
+    m[n++] = (ib_st_meta){"inbetween.format", format_version};
+    m[n++] = (ib_st_meta){"inbetween.space", a->config.space_id};
+    m[n++] = (ib_st_meta){"inbetween.layout", ib_layout_name(a->config.layout)};
+    m[n++] = (ib_st_meta){"inbetween.motion", a->config.motion ? "yes" : "no"};
+    for (size_t i = 0; i < INT_KEYS; i++) {
+        int value;
+        memcpy(&value, (const char *)&a->config + int_keys[i].offset, sizeof value);
+        snprintf(number[i], sizeof number[i], "%d", value);
+        m[n++] = (ib_st_meta){int_keys[i].key, number[i]};
+    }
+    m[n++] = (ib_st_meta){"modelspec.sai_model_spec", "1.0.0"};
+    m[n++] = (ib_st_meta){"modelspec.architecture", "inbetween-v1/in-between"};
+    for (size_t i = 0; i < n_meta; i++) {
+        m[n++] = meta[i];
+    }
+    rc = ib_st_write(path, t, a->tensors, m, n, err);
+done:
+    ib_free(t);
+    ib_free(m);
+    return rc;
+}
+
+static int metadata(const ib_st *f, const char *path, const char *key, const char **value, ib_error *err) {
+    *value = ib_st_metadata(f, key);
+    return *value ? 0
+                  : ib_fail(err, IB_E_FORMAT, "%s is not an in-between adapter: its metadata has no '%s'",
+                            path, key);
+}
+
+static int read_config(const ib_st *f, const char *path, ib_adapter_config *c, ib_error *err) {
+    const char *v;
+    int rc;
+    memset(c, 0, sizeof *c);
+    if ((rc = metadata(f, path, "inbetween.format", &v, err))) {
+        return rc;
+    }
+    if (strcmp(v, format_version) != 0) {
+        return ib_fail(err, IB_E_UNSUPPORTED,
+                       "%s is an adapter of format %.20s, this version reads format %s", path, v,
+                       format_version);
+    }
+    if ((rc = metadata(f, path, "inbetween.space", &v, err))) {
+        return rc;
+    }
+    if (strlen(v) >= sizeof c->space_id) {
+        return ib_fail(err, IB_E_FORMAT, "%s: the space id is longer than %zu characters", path,
+                       sizeof c->space_id - 1);
+    }
+    snprintf(c->space_id, sizeof c->space_id, "%s", v);
+    if ((rc = metadata(f, path, "inbetween.layout", &v, err))) {
+        return rc;
+    }
+    c->layout = (ib_layout)-1;
+    for (int i = IB_LAYOUT_GRID; i <= IB_LAYOUT_SINGLE; i++) {
+        if (strcmp(v, ib_layout_name((ib_layout)i)) == 0) {
+            c->layout = (ib_layout)i;
+        }
+    }
+    if ((int)c->layout < 0) {
+        return ib_fail(err, IB_E_FORMAT, "%s: unknown layout '%.20s'", path, v);
+    }
+    if ((rc = metadata(f, path, "inbetween.motion", &v, err))) {
+        return rc;
+    }
+    c->motion = strcmp(v, "yes") == 0;
+    for (size_t i = 0; i < INT_KEYS; i++) {
+        if ((rc = metadata(f, path, int_keys[i].key, &v, err))) {
+            return rc;
+        }
+        char *end;
+        errno = 0;
+        long number = strtol(v, &end, 10);
+        if (errno || end == v || *end || number < 0 || number > 1 << 20) {
+            return ib_fail(err, IB_E_FORMAT, "%s: '%s' is '%.20s', not a number of the model's kind", path,
+                           int_keys[i].key, v);
+        }
+        int value = (int)number;
+        memcpy((char *)c + int_keys[i].offset, &value, sizeof value);
+    }
+    if ((rc = ib_adapter_config_check(c, err))) {
+        return ib_error_prefix(err, "%s", path);
+    }
+    return 0;
+}
+
+static void describe_shape(const int64_t *shape, int rank, char *text, size_t size) {
+    size_t n = (size_t)snprintf(text, size, "[");
+    for (int i = 0; i < rank && n < size; i++) {
+        n += (size_t)snprintf(text + n, size - n, "%s%lld", i ? "," : "", (long long)shape[i]);
+    }
+    if (n < size) {
+        snprintf(text + n, size - n, "]");
+    }
+}
+
+static int read_tensor(ib_adapter *a, const ib_param *p, const ib_st *f, const char *path, ib_error *err) {
+    const ib_st_tensor *t = ib_st_find(f, p->name);
+    char want[96], got[96];
+    if (!t) {
+        return ib_fail(err, IB_E_FORMAT, "%s: the tensor '%s' is missing", path, p->name);
+    }
+    if (t->rank != p->rank || memcmp(t->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0) {
+        describe_shape(p->shape, p->rank, want, sizeof want);
+        describe_shape(t->shape, t->rank, got, sizeof got);
+        return ib_fail(err, IB_E_FORMAT, "%s: the tensor '%s' has the shape %s, expected %s", path, p->name,
+                       got, want);
+    }
+    int rc = ib_st_to_f32(t, a->params + p->offset, err);
+    if (rc) {
+        return ib_error_prefix(err, "%s: tensor '%s'", path, p->name);
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        if (!isfinite(a->params[p->offset + i])) {
+            return ib_fail(err, IB_E_NONFINITE, "%s: the tensor '%s' holds a number that is not finite", path,
+                           p->name);
+        }
+    }
+    return 0;
+}
+
+/* Floats that a model of this config has, at least; a file smaller than that cannot be whole, and is not allocated for. */
+static double least_floats(const ib_adapter_config *c) {
+    double taps = c->layout == IB_LAYOUT_GRID ? 9 : 1;
+    return taps * (4.0 * c->fine_blocks * c->fine * c->fine + 2.0 * c->coarse_blocks * c->coarse * c->coarse);
+}
+
+int ib_adapter_open(ib_adapter **out, const char *path, ib_error *err) {
+    *out = NULL;
+    ib_st *f = NULL;
+    ib_adapter *a = NULL;
+    ib_adapter_config config;
+    double elements = 0;
+    int rc = ib_st_open(&f, path, err);
+    if (rc) {
+        return rc;
+    }
+    if ((rc = read_config(f, path, &config, err))) {
+        goto fail;
+    }
+    for (size_t i = 0; i < ib_st_count(f); i++) {
+        elements += (double)ib_st_at(f, i)->elements;
+    }
+    if (elements < least_floats(&config)) {
+        rc =
+            ib_fail(err, IB_E_FORMAT, "%s: its tensors hold fewer numbers than its architecture needs", path);
+        goto fail;
+    }
+    if ((rc = ib_adapter_create(&a, &config, 0, err))) {
+        ib_error_prefix(err, "%s", path);
+        goto fail;
+    }
+    for (size_t i = 0; i < a->tensors; i++) {
+        if ((rc = read_tensor(a, &a->tensor[i], f, path, err))) {
+            goto fail;
+        }
+    }
+    ib_adapter_refresh(a);
+    ib_st_close(&f);
+    *out = a;
+    return 0;
+fail:
+    ib_adapter_free(&a);
+    ib_st_close(&f);
+    return rc;
+}

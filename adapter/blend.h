@@ -1,0 +1,29 @@
+/* The pixel side of the motion head: both keyframes carried along their flows to the in-between and mixed.
+ *
+ *   out = m w0 + (1-m) w1,  m = sigmoid(mask + log((1-t)/t)),
+ *   w0(x) = I0(x - t V0(x)),  w1(x) = I1(x + (1-t) V1(x)).
+ *
+ * V0, V1 (px of luma over the whole gap) and mask live on cells and are enlarged bilinearly; chroma planes, of half the size, are moved by
+ * half the flow. */
+#ifndef IB_ADAPTER_BLEND_H
+#define IB_ADAPTER_BLEND_H
+
+#include <stddef.h>
+
+enum { IB_FIELDS = 5 }; /* V0x, V0y, V1x, V1y, mask */
+
+/* Floats of scratch; a backward call must get the scratch that its forward call left. */
+size_t ib_blend_scratch(size_t rows, size_t cols);
+
+void ib_blend(const float *planes0, const float *planes1, /* [96 rows cols] Y, U, V */
+              const float *fields,                        /* [5, 2 rows, 2 cols] */
+              size_t rows, size_t cols, float t, float *scratch, float *out /* [96 rows cols] */);
+void ib_blend_backward(const float *planes0, const float *planes1, const float *dout, /* [96 rows cols] */
+                       size_t rows, size_t cols, float t, float *scratch,
+                       float *dfields /* [5, 2 rows, 2 cols], overwritten */);
+
+/* One keyframe carried along a flow: out(x) = I(x + gain v(x)); gain is -t for the first keyframe and 1-t for the second. */
+void ib_carry(const float *planes, const float *vx, const float *vy, /* [2 rows, 2 cols] luma px */
+              size_t rows, size_t cols, float gain, float *scratch, float *out /* [96 rows cols] */);
+
+#endif

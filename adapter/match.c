@@ -1,0 +1,242 @@
+#include "adapter/match.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "nn/layers.h"
+#include "nn/simd.h"
+#include "nn/warp.h"
+
+enum { SIDE = 2 * IB_MATCH_REACH + 1, CANDIDATES = SIDE * SIDE, TAPS = 6 };
+
+/* Found on training clips, none of them held out: window of 2.5 cells, softness, and cost per cell of motion, on a luma range of 1. */
+static const float window_sigma = 2.5f, softness = 0.003f, motion_penalty = 0.005f;
+/* Mean squared difference at which the gate is half open: about one 8-bit step. */
+static const float gate_noise = 1.5e-5f;
+
+/* Planes of a quarter-size picture, each row with a margin so that sideways shifts need no bounds. */
+enum { MARGIN = IB_MATCH_REACH + 2 };
+
+static size_t padded(size_t w) {
+    return w + 2 * MARGIN;
+}
+
+size_t ib_match_scratch(size_t rows, size_t cols) {
+    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w;
+    return 6 * n                          /* quarter-size Y, U, V of both */
+           + 2 * SIDE * 3 * h * padded(w) /* both, moved up and down by every candidate */
+           + (CANDIDATES + 4) * n         /* costs, sums */
+           + h * (w + 2 * TAPS);          /* blur */
+}
+
+/* dst[y,x] = src at (x, y + dy), dy in cells, rows clamped; margins repeat the edge. */
+IB_MULTIARCH
+static void move_rows(const float *restrict src, size_t h, size_t w, float dy, float *restrict dst) {
+    size_t pw = padded(w);
+    for (size_t y = 0; y < h; y++) {
+        float p = (float)y + dy, top = (float)(h - 1);
+        p = p < 0 ? 0 : p > top ? top : p;
+        size_t i = (size_t)p;
+        float f = p - (float)i;
+        const float *a = src + i * w, *b = src + (i + 1 < h ? i + 1 : i) * w;
+        float *d = dst + y * pw + MARGIN;
+        for (size_t x = 0; x < w; x++) {
+            d[x] = a[x] + f * (b[x] - a[x]);
+        }
+        for (size_t x = 1; x <= MARGIN; x++) {
+            d[-(long)x] = d[0];
+            d[w - 1 + x] = d[w - 1];
+        }
+    }
+}
+
+/* cost += |a moved by ax - b moved by bx| / 3, moves in cells sideways. */
+IB_MULTIARCH
+static void add_difference(const float *restrict a, float ax, const float *restrict b, float bx, size_t h,
+                           size_t w, float *restrict cost) {
+    size_t pw = padded(w);
+    long ia = (long)floorf(ax), ib = (long)floorf(bx);
+    float fa = ax - (float)ia, fb = bx - (float)ib;
+    for (size_t y = 0; y < h; y++) {
+        const float *p = a + y * pw + MARGIN + ia, *q = b + y * pw + MARGIN + ib;
+        float *c = cost + y * w;
+        for (size_t x = 0; x < w; x++) {
+            float u = p[x] + fa * (p[x + 1] - p[x]), v = q[x] + fb * (q[x + 1] - q[x]);
+            c[x] += fabsf(u - v) * (1.0f / 3.0f);
+        }
+    }
+}
+
+/* Gaussian window over a plane, edges repeated. tmp: [h, w + 2 TAPS]. */
+IB_MULTIARCH
+static void blur(float *restrict c, size_t h, size_t w, const float *restrict g, float *restrict tmp) {
+    size_t pw = w + 2 * TAPS;
+    for (size_t y = 0; y < h; y++) {
+        float *d = tmp + y * pw + TAPS;
+        const float *s = c + y * w;
+        for (size_t x = 0; x < w; x++) {
+            d[x] = g[0] * s[x];
+        }
+        for (size_t k = 1; k <= TAPS; k++) {
+            const float *up = c + (y >= k ? y - k : 0) * w, *low = c + (y + k < h ? y + k : h - 1) * w;
+            for (size_t x = 0; x < w; x++) {
+                d[x] += g[k] * (up[x] + low[x]);
+            }
+        }
+        for (size_t x = 1; x <= TAPS; x++) {
+            d[-(long)x] = d[0];
+            d[w - 1 + x] = d[w - 1];
+        }
+    }
+    for (size_t y = 0; y < h; y++) {
+        const float *d = tmp + y * pw + TAPS;
+        float *o = c + y * w;
+        for (size_t x = 0; x < w; x++) {
+            float s = g[0] * d[x];
+            for (size_t k = 1; k <= TAPS; k++) {
+                s += g[k] * (d[x - k] + d[x + k]);
+            }
+            o[x] = s;
+        }
+    }
+}
+
+IB_MULTIARCH
+static void least(const float *restrict costs, size_t n, float *restrict low) {
+    memcpy(low, costs, n * sizeof *low);
+    for (size_t k = 1; k < CANDIDATES; k++) {
+        const float *c = costs + k * n;
+        for (size_t i = 0; i < n; i++) {
+            low[i] = c[i] < low[i] ? c[i] : low[i];
+        }
+    }
+}
+
+/* Adds one candidate's weight e to the sums: total, motion. */
+IB_MULTIARCH
+static void gather(const float *restrict e, float x, float y, size_t n, float *restrict total,
+                   float *restrict vx, float *restrict vy, float *restrict square) {
+    float r = x * x + y * y;
+    for (size_t i = 0; i < n; i++) {
+        total[i] += e[i];
+        vx[i] += x * e[i];
+        vy[i] += y * e[i];
+        square[i] += r * e[i];
+    }
+}
+
+IB_MULTIARCH
+static void soften(float *restrict c, const float *restrict low, size_t n) {
+    float k = 1.0f / softness;
+    for (size_t i = 0; i < n; i++) {
+        c[i] = (low[i] - c[i]) * k;
+    }
+}
+
+/* Mean squared difference of the keyframes over each cell (luma and chroma), then over 5x5 cells, then the gate. */
+static void gates(const float *p0, const float *p1, size_t rows, size_t cols, float *square, float *gate) {
+    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, width = IB_CELL_PX * w, luma = 16 * h * w,
+           chroma = luma / 4;
+    memset(square, 0, h * w * sizeof *square);
+    for (size_t y = 0; y < IB_CELL_PX * h; y++) {
+        for (size_t x = 0; x < width; x++) {
+            float d = p1[y * width + x] - p0[y * width + x];
+            square[y / IB_CELL_PX * w + x / IB_CELL_PX] += d * d * (1.0f / 24.0f);
+        }
+    }
+    for (size_t k = 0; k < 2; k++) {
+        const float *c0 = p0 + luma + k * chroma, *c1 = p1 + luma + k * chroma;
+        for (size_t y = 0; y < 2 * h; y++) {
+            for (size_t x = 0; x < width / 2; x++) {
+                float d = c1[y * width / 2 + x] - c0[y * width / 2 + x];
+                square[y / 2 * w + x / 2] += d * d * (1.0f / 24.0f);
+            }
+        }
+    }
+    for (size_t y = 0; y < h; y++) {
+        for (size_t x = 0; x < w; x++) {
+            float s = 0;
+            size_t n = 0;
+            for (size_t j = y < 2 ? 0 : y - 2; j <= y + 2 && j < h; j++) {
+                for (size_t i = x < 2 ? 0 : x - 2; i <= x + 2 && i < w; i++, n++) {
+                    s += square[j * w + i];
+                }
+            }
+            s /= (float)n;
+            gate[y * w + x] = s / (s + gate_noise);
+        }
+    }
+}
+
+void ib_match(const float *planes0, const float *planes1, size_t rows, size_t cols, float t, float *scratch,
+              float *vx, float *vy, float *gate, float *features) {
+    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w, moved = 3 * h * padded(w), luma = 16 * n;
+    float *q0 = scratch, *q1 = q0 + 3 * n, *m0 = q1 + 3 * n, *m1 = m0 + SIDE * moved,
+          *costs = m1 + SIDE * moved;
+    float *low = costs + CANDIDATES * n, *total = low + n, *square = total + n, *still = square + n,
+          *tmp = still + n;
+    float g[TAPS + 1], sum = 0;
+    for (int k = 0; k <= TAPS; k++) {
+        g[k] = expf(-0.5f * (float)(k * k) / (window_sigma * window_sigma));
+        sum += k ? 2 * g[k] : g[k];
+    }
+    for (int k = 0; k <= TAPS; k++) {
+        g[k] /= sum;
+    }
+    gates(planes0, planes1, rows, cols, square, gate);
+    ib_shrink(planes0, 4 * h, 4 * w, 4, q0);
+    ib_shrink(planes1, 4 * h, 4 * w, 4, q1);
+    for (size_t k = 0; k < 2; k++) {
+        ib_shrink(planes0 + luma + k * luma / 4, 2 * h, 2 * w, 2, q0 + (k + 1) * n);
+        ib_shrink(planes1 + luma + k * luma / 4, 2 * h, 2 * w, 2, q1 + (k + 1) * n);
+    }
+    for (int d = -IB_MATCH_REACH; d <= IB_MATCH_REACH; d++) {
+        for (size_t k = 0; k < 3; k++) {
+            size_t at = (size_t)(d + IB_MATCH_REACH) * moved + k * h * padded(w);
+            move_rows(q0 + k * n, h, w, -t * (float)d, m0 + at);
+            move_rows(q1 + k * n, h, w, (1.0f - t) * (float)d, m1 + at);
+        }
+    }
+    memset(costs, 0, CANDIDATES * n * sizeof *costs);
+    for (int y = -IB_MATCH_REACH; y <= IB_MATCH_REACH; y++) {
+        for (int x = -IB_MATCH_REACH; x <= IB_MATCH_REACH; x++) {
+            size_t at = (size_t)(y + IB_MATCH_REACH) * moved;
+            float *c = costs + (size_t)((y + IB_MATCH_REACH) * SIDE + x + IB_MATCH_REACH) * n;
+            for (size_t k = 0; k < 3; k++) {
+                size_t plane = at + k * h * padded(w);
+                add_difference(m0 + plane, -t * (float)x, m1 + plane, (1.0f - t) * (float)x, h, w, c);
+            }
+            blur(c, h, w, g, tmp);
+            float penalty = motion_penalty * sqrtf((float)(x * x + y * y));
+            for (size_t i = 0; i < n; i++) {
+                c[i] += penalty;
+            }
+        }
+    }
+    memcpy(still, costs + (CANDIDATES / 2) * n, n * sizeof *still);
+    least(costs, n, low);
+    memset(total, 0, n * sizeof *total);
+    memset(square, 0, n * sizeof *square);
+    memset(vx, 0, n * sizeof *vx);
+    memset(vy, 0, n * sizeof *vy);
+    for (int y = -IB_MATCH_REACH; y <= IB_MATCH_REACH; y++) {
+        for (int x = -IB_MATCH_REACH; x <= IB_MATCH_REACH; x++) {
+            float *c = costs + (size_t)((y + IB_MATCH_REACH) * SIDE + x + IB_MATCH_REACH) * n;
+            soften(c, low, n);
+            ib_exp(c, n, c);
+            gather(c, (float)x, (float)y, n, total, vx, vy, square);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        float *f = features + i * IB_MATCH_FEATURES;
+        float cx = vx[i] / total[i], cy = vy[i] / total[i], spread = square[i] / total[i] - cx * cx - cy * cy;
+        vx[i] = IB_CELL_PX * cx;
+        vy[i] = IB_CELL_PX * cy;
+        f[0] = vx[i] / 16.0f;
+        f[1] = vy[i] / 16.0f;
+        f[2] = low[i] * 20.0f;
+        f[3] = still[i] * 20.0f;
+        f[4] = (still[i] - low[i]) * 50.0f;
+        f[5] = sqrtf(spread > 0 ? spread : 0) * 0.5f;
+    }
+}

@@ -1,0 +1,422 @@
+/* From keyframes to in-betweens and, for training, back. */
+#include <math.h>
+#include <string.h>
+
+#include "adapter/private.h"
+#include "base/memory.h"
+#include "latent/geometry.h"
+#include "latent/patch.h"
+#include "nn/conv3x3.h"
+#include "nn/layers.h"
+#include "nn/simd.h"
+
+/* Added to a token's RMS distance before dividing by it: a quarter of an 8-bit step. */
+static const float distance_floor = 1e-3f;
+/* Mean squared error (latent units) below which an error is as good as none: about a third of an 8-bit step, RMS. */
+static const double error_floor = 2e-6;
+
+/* Samples that go through the trunk together, at most. */
+enum { MOST_AT_ONCE = 256 };
+
+ib_ordered ib_order(const ib_between *in, size_t n_floats) {
+    bool turn = in->t > 0.5f || (in->t == 0.5f && memcmp(in->z0, in->z1, n_floats * sizeof(float)) > 0);
+    ib_ordered o = {.z0 = in->z0, .z1 = in->z1, .t = in->t, .gap_seconds = in->gap_seconds, .turned = turn};
+    if (turn) {
+        o.z0 = in->z1;
+        o.z1 = in->z0;
+        o.t = 1.0f - in->t;
+    }
+    return o;
+}
+
+void ib_time_features(float t, float gap_seconds, float *f) {
+    float gap = log2f(gap_seconds > 1e-3f ? gap_seconds : 1e-3f) / 4.0f, angle = 3.14159265f * t;
+    for (int k = 0; k < 6; k++) {
+        f[2 * k] = cosf((float)(k + 1) * angle);
+        f[2 * k + 1] = sinf((float)(k + 1) * angle);
+    }
+    f[12] = gap;
+    f[13] = gap * gap;
+    f[14] = cosf(3.0f * gap);
+    f[15] = sinf(3.0f * gap);
+}
+
+int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape, int batch,
+                           bool training, ib_error *err) {
+    *out = NULL;
+    const ib_adapter_config *c = &a->config;
+    if (shape->layout != c->layout || shape->width != (size_t)c->width) {
+        return ib_fail(err, IB_E_MISMATCH,
+                       "the adapter takes '%s' latents of width %d, not '%s' latents of width %zu",
+                       ib_layout_name(c->layout), c->width, ib_layout_name(shape->layout), shape->width);
+    }
+    bool grid = c->layout == IB_LAYOUT_GRID;
+    if (batch < 1 || batch > 65536 || shape->tokens < 1 || shape->tokens > 1 << 22 ||
+        (grid && (shape->rows < 1 || shape->cols < 1 ||
+                  (size_t)shape->rows * (size_t)shape->cols != shape->tokens))) {
+        return ib_fail(err, IB_E_ARGUMENT, "a work space for %d samples of %d x %d tokens cannot be", batch,
+                       shape->rows, shape->cols);
+    }
+    ib_adapter_work *w = ib_calloc(1, sizeof *w);
+    if (!w) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
+    }
+    w->shape = *shape;
+    w->batch = batch;
+    w->training = training;
+    w->rows = grid ? (size_t)shape->rows : 1;
+    w->cols = grid ? (size_t)shape->cols : 1;
+    size_t tokens = shape->tokens, width = shape->width, n = (size_t)batch * tokens;
+    size_t cells = IB_TOKEN_CELLS * IB_CELL_FEATURES * tokens;
+    size_t heads = n * (3 * width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
+    size_t need = 4 * n * width + n + 2 * tokens * width + cells + heads;
+    if (training) {
+        need += heads + a->count + a->derived_count;
+    }
+    int rc = ib_alloc_floats(&w->arena, need + 16, "the model's work space", err);
+    if (!rc) {
+        rc = ib_trunk_create(&w->trunk, a, (size_t)batch, w->rows, w->cols, training, err);
+    }
+    if (!rc && c->motion) {
+        w->motion = ib_calloc((size_t)batch, sizeof *w->motion);
+        rc = w->motion ? 0 : ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
+        for (int i = 0; i < batch && !rc; i++) {
+            rc = ib_motion_create(&w->motion[i], w->rows, w->cols, err);
+        }
+    }
+    if (rc) {
+        ib_adapter_work_free(&w);
+        return rc;
+    }
+    w->z = w->arena;
+    w->slerp = w->z + n * width;
+    w->blend = w->slerp + n * width;
+    w->tilt = w->blend + n * width;
+    w->scale = w->tilt + n * width;
+    w->zw0 = w->scale + n;
+    w->zw1 = w->zw0 + tokens * width;
+    w->cells = w->zw1 + tokens * width;
+    w->correction = w->cells + cells;
+    w->mixing = w->correction + n * width;
+    w->motion_out = w->mixing + 2 * n * width;
+    if (training) {
+        w->dcorrection = w->correction + heads;
+        w->dmixing = w->mixing + heads;
+        w->dmotion = w->motion_out + heads;
+        w->grads = w->correction + 2 * heads;
+        w->dderived = w->grads + a->count;
+    }
+    *out = w;
+    return 0;
+}
+
+void ib_adapter_work_free(ib_adapter_work **w) {
+    if (*w) {
+        for (int i = 0; (*w)->motion && i < (*w)->batch; i++) {
+            ib_motion_free(&(*w)->motion[i]);
+        }
+        ib_free((*w)->motion);
+        ib_trunk_free(&(*w)->trunk);
+        ib_free((*w)->arena);
+        ib_free(*w);
+        *w = NULL;
+    }
+}
+
+/* RMS distance of two tokens */
+IB_MULTIARCH
+static float distance(const float *restrict a, const float *restrict b, size_t n) {
+    float s[16] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        for (size_t j = 0; j < 16; j++) {
+            float d = b[i + j] - a[i + j];
+            s[j] += d * d;
+        }
+    }
+    for (; i < n; i++) {
+        sum += (b[i] - a[i]) * (b[i] - a[i]);
+    }
+    for (size_t j = 0; j < 16; j++) {
+        sum += s[j];
+    }
+    return sqrtf(sum / (float)n);
+}
+
+IB_MULTIARCH
+static void mean_and_difference(const float *restrict a, const float *restrict b, float inv, size_t n,
+                                float *restrict mean, float *restrict diff) {
+    for (size_t i = 0; i < n; i++) {
+        mean[i] = 0.5f * (a[i] + b[i]);
+        diff[i] = (b[i] - a[i]) * inv;
+    }
+}
+
+IB_MULTIARCH
+static void subtract(const float *restrict a, const float *restrict b, size_t n, float *restrict d) {
+    for (size_t i = 0; i < n; i++) {
+        d[i] = a[i] - b[i];
+    }
+}
+
+/* One sample's rows of the trunk's input. */
+static void features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample) {
+    size_t tokens = w->shape.tokens, width = w->shape.width, cell_floats = IB_TOKEN_CELLS * IB_CELL_FEATURES;
+    float *scale = w->scale + sample * tokens;
+    if (w->motion) {
+        ib_motion *m = &w->motion[sample];
+        int rows = (int)w->rows, cols = (int)w->cols;
+        ib_patch_inverse(in->z0, rows, cols, m->planes0);
+        ib_patch_inverse(in->z1, rows, cols, m->planes1);
+        ib_motion_prepare(m, w->rows, w->cols, in->t, w->cells);
+        ib_patch_forward(m->carried0, rows, cols, w->zw0);
+        ib_patch_forward(m->carried1, rows, cols, w->zw1);
+        subtract(w->zw0, w->zw1, tokens * width, w->tilt + sample * tokens * width);
+    }
+    for (size_t k = 0; k < tokens; k++) {
+        const float *u = in->z0 + k * width, *v = in->z1 + k * width;
+        float *f = w->trunk.features + (sample * tokens + k) * a->features;
+        float s = distance(u, v, width), inv = 1.0f / (s + distance_floor);
+        scale[k] = s;
+        if (!w->motion) {
+            mean_and_difference(u, v, inv, width, f, f + width);
+            f[2 * width] = logf(s + distance_floor);
+            continue;
+        }
+        const float *uw = w->zw0 + k * width, *vw = w->zw1 + k * width;
+        mean_and_difference(u, v, inv, width, f, f + 2 * width);
+        mean_and_difference(uw, vw, inv, width, f, f + width);
+        f[3 * width] = logf(s + distance_floor);
+        f[3 * width + 1] = logf(distance(uw, vw, width) + distance_floor);
+        memcpy(f + 3 * width + 2, w->cells + k * cell_floats, cell_floats * sizeof *f);
+    }
+}
+
+void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n) {
+    size_t fine = (size_t)a->config.fine, tokens = (size_t)n * w->shape.tokens;
+    for (int i = 0; i < n; i++) {
+        features(a, w, &in[i], (size_t)i);
+        ib_time_features(in[i].t, in[i].gap_seconds, w->trunk.time_in + i * IB_TIME_INPUTS);
+    }
+    ib_trunk_forward(a, &w->trunk, (size_t)n);
+    ib_linear(w->trunk.out, a->params + a->correction.w, a->params + a->correction.b, tokens, fine,
+              w->shape.width, w->correction);
+    if (w->motion) {
+        ib_linear(w->trunk.out, a->params + a->mixing.w, a->params + a->mixing.b, tokens, fine,
+                  2 * w->shape.width, w->mixing);
+        ib_linear(w->trunk.out, a->params + a->motion.w, a->params + a->motion.b, tokens, fine,
+                  IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
+    }
+}
+
+/* z += 4t(1-t) s f, token by token */
+IB_MULTIARCH
+static void correct(const float *restrict f, const float *restrict scale, float bow, size_t tokens,
+                    size_t width, float *restrict z) {
+    for (size_t k = 0; k < tokens; k++) {
+        float g = bow * scale[k];
+        for (size_t i = 0; i < width; i++) {
+            z[k * width + i] += g * f[k * width + i];
+        }
+    }
+}
+
+/* z = blend + a (slerp - blend) + bow b tilt; mixing holds a and b of each token, [T,2D]. */
+IB_MULTIARCH
+static void mix(const float *restrict mixing, const float *restrict blend, const float *restrict slerp,
+                const float *restrict tilt, float bow, size_t tokens, size_t width, float *restrict z) {
+    for (size_t k = 0; k < tokens; k++) {
+        const float *m = mixing + 2 * k * width;
+        for (size_t i = 0, j = k * width; i < width; i++, j++) {
+            z[j] = blend[j] + m[i] * (slerp[j] - blend[j]) + bow * m[width + i] * tilt[j];
+        }
+    }
+}
+
+/* dz becomes the gradient at blend. */
+IB_MULTIARCH
+static void mix_backward(const float *restrict mixing, const float *restrict blend,
+                         const float *restrict slerp, const float *restrict tilt, float bow, size_t tokens,
+                         size_t width, float *restrict dz, float *restrict dmixing) {
+    for (size_t k = 0; k < tokens; k++) {
+        const float *m = mixing + 2 * k * width;
+        float *dm = dmixing + 2 * k * width;
+        for (size_t i = 0, j = k * width; i < width; i++, j++) {
+            dm[i] = dz[j] * (slerp[j] - blend[j]);
+            dm[width + i] = bow * dz[j] * tilt[j];
+            dz[j] *= 1.0f - m[i];
+        }
+    }
+}
+
+/* The heads' outputs put together for one sample. */
+static void assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *z) {
+    size_t tokens = w->shape.tokens, width = w->shape.width, at = sample * tokens * width;
+    float bow = 4.0f * in->t * (1.0f - in->t);
+    ib_slerp(in->z0, in->z1, in->t, tokens, width, w->slerp + at);
+    if (w->motion) {
+        ib_motion *m = &w->motion[sample];
+        ib_motion_fields(m, w->motion_out + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->rows,
+                         w->cols);
+        ib_blend(m->planes0, m->planes1, m->fields, w->rows, w->cols, in->t, m->scratch, m->out);
+        ib_patch_forward(m->out, (int)w->rows, (int)w->cols, w->blend + at);
+        mix(w->mixing + 2 * at, w->blend + at, w->slerp + at, w->tilt + at, bow, tokens, width, z);
+    } else {
+        memcpy(z, w->slerp + at, tokens * width * sizeof *z);
+    }
+    correct(w->correction + at, w->scale + sample * tokens, bow, tokens, width, z);
+}
+
+static int check(const ib_adapter_work *w, const ib_between *in, int n, ib_error *err) {
+    if (n < 1 || n > w->batch) {
+        return ib_fail(err, IB_E_ARGUMENT, "the work space holds 1 to %d samples, not %d", w->batch, n);
+    }
+    for (int i = 0; i < n; i++) {
+        if (!(in[i].t >= 0.0f && in[i].t <= 1.0f) ||
+            !(in[i].gap_seconds > 0.0f && in[i].gap_seconds < 1e6f)) {
+            return ib_fail(err, IB_E_ARGUMENT,
+                           "an in-between needs t in [0,1] and a gap above 0 seconds, not %g and %g",
+                           (double)in[i].t, (double)in[i].gap_seconds);
+        }
+    }
+    return 0;
+}
+
+/* The in-betweens of n samples already ordered; z[i]: [T,D]. */
+static int run(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
+               ib_error *err) {
+    size_t floats = w->shape.tokens * w->shape.width;
+    ib_model_heads(a, w, in, n);
+    for (int k = 0; k < n; k++) {
+        assemble(w, &in[k], (size_t)k, z[k]);
+        for (size_t i = 0; i < floats; i++) {
+            if (!isfinite(z[k][i])) {
+                return ib_fail(err, IB_E_NONFINITE,
+                               "the model's answer is not finite; its weights or the keyframes are damaged");
+            }
+        }
+    }
+    return 0;
+}
+
+int ib_model_one(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, float *z, ib_error *err) {
+    return run(a, w, in, 1, &z, err);
+}
+
+int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
+                       ib_error *err) {
+    int rc = check(w, in, n, err), waiting = 0;
+    size_t floats = w->shape.tokens * w->shape.width;
+    ib_ordered ordered[MOST_AT_ONCE];
+    float *to[MOST_AT_ONCE];
+    for (int i = 0; i < n && !rc; i++) {
+        float *zi = z + (size_t)i * floats;
+        if (in[i].t == 0.0f || in[i].t == 1.0f || memcmp(in[i].z0, in[i].z1, floats * sizeof *z) == 0) {
+            memcpy(zi, in[i].t == 1.0f ? in[i].z1 : in[i].z0, floats * sizeof *z);
+        } else {
+            ordered[waiting] = ib_order(&in[i], floats);
+            to[waiting++] = zi;
+        }
+        if (waiting == MOST_AT_ONCE) {
+            rc = run(a, w, ordered, waiting, to, err);
+            waiting = 0;
+        }
+    }
+    return waiting && !rc ? run(a, w, ordered, waiting, to, err) : rc;
+}
+
+static double squared_error(const float *a, const float *b, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i += 4096) {
+        size_t end = i + 4096 < n ? i + 4096 : n;
+        float d = distance(a + i, b + i, end - i);
+        sum += (double)d * d * (double)(end - i);
+    }
+    return sum;
+}
+
+/* z becomes k (z - target) */
+IB_MULTIARCH
+static void error_gradient(float *restrict z, const float *restrict target, float k, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        z[i] = k * (z[i] - target[i]);
+    }
+}
+
+/* Loss and the gradients at the heads for one sample. */
+static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const float *target, float scale,
+                            size_t sample, ib_sample_loss *loss) {
+    size_t tokens = w->shape.tokens, width = w->shape.width, n = tokens * width, at = sample * n;
+    float *dz = w->z + at, *dc = w->dcorrection + at, bow = 4.0f * in->t * (1.0f - in->t);
+    loss->err_model = squared_error(dz, target, n);
+    loss->err_slerp = squared_error(w->slerp + at, target, n);
+    double unit = loss->err_slerp + error_floor * (double)n;
+    loss->loss = loss->err_model / unit;
+    error_gradient(dz, target, (float)(2.0 * (double)scale / unit), n);
+    memset(dc, 0, n * sizeof *dc);
+    correct(dz, w->scale + sample * tokens, bow, tokens, width, dc);
+    if (w->motion) {
+        ib_motion *m = &w->motion[sample];
+        mix_backward(w->mixing + 2 * at, w->blend + at, w->slerp + at, w->tilt + at, bow, tokens, width, dz,
+                     w->dmixing + 2 * at);
+        ib_patch_inverse(dz, (int)w->rows, (int)w->cols,
+                         m->out); /* the adjoint of the orthonormal transform */
+        ib_blend_backward(m->planes0, m->planes1, m->out, w->rows, w->cols, in->t, m->scratch, m->dfields);
+        ib_motion_fields_backward(m, w->rows, w->cols,
+                                  w->dmotion + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
+    }
+}
+
+int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in,
+                     const float *const *target, int n, float scale, ib_sample_loss *loss, ib_error *err) {
+    int rc = check(w, in, n, err);
+    if (rc) {
+        return rc;
+    }
+    if (!w->training) {
+        return ib_fail(err, IB_E_ARGUMENT, "this work space was not made for training");
+    }
+    ib_ordered ordered[MOST_AT_ONCE];
+    size_t floats = w->shape.tokens * w->shape.width, fine = (size_t)a->config.fine;
+    for (int first = 0; first < n; first += MOST_AT_ONCE) {
+        int m = n - first < MOST_AT_ONCE ? n - first : MOST_AT_ONCE;
+        size_t tokens = (size_t)m * w->shape.tokens;
+        for (int i = 0; i < m; i++) {
+            ordered[i] = ib_order(&in[first + i], floats);
+        }
+        ib_model_heads(a, w, ordered, m);
+        for (int i = 0; i < m; i++) {
+            assemble(w, &ordered[i], (size_t)i, w->z + (size_t)i * floats);
+            sample_backward(w, &ordered[i], target[first + i], scale, (size_t)i, &loss[first + i]);
+        }
+        ib_linear_backward(w->trunk.out, a->params + a->correction.w, w->dcorrection, tokens, fine,
+                           w->shape.width, w->trunk.dout, w->grads + a->correction.w,
+                           w->grads + a->correction.b);
+        if (w->motion) {
+            ib_linear_backward(w->trunk.out, a->params + a->motion.w, w->dmotion, tokens, fine,
+                               IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->trunk.a, w->grads + a->motion.w,
+                               w->grads + a->motion.b);
+            ib_add(w->trunk.a, tokens * fine, w->trunk.dout);
+            ib_linear_backward(w->trunk.out, a->params + a->mixing.w, w->dmixing, tokens, fine,
+                               2 * w->shape.width, w->trunk.a, w->grads + a->mixing.w,
+                               w->grads + a->mixing.b);
+            ib_add(w->trunk.a, tokens * fine, w->trunk.dout);
+        }
+        ib_trunk_backward(a, &w->trunk, (size_t)m, w->grads, w->dderived);
+    }
+    return 0;
+}
+
+void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *grads) {
+    ib_add(w->grads, a->count, grads);
+    memset(w->grads, 0, a->count * sizeof *w->grads);
+    if (a->spatial) {
+        for (int i = 0; i < a->blocks; i++) {
+            const ib_block *b = &a->block[i];
+            size_t c = (size_t)b->channels;
+            ib_conv3x3_weights_backward(w->dderived + b->u1, c, c, grads + b->mix1.w);
+            ib_conv3x3_weights_backward(w->dderived + b->u2, c, c, grads + b->mix2.w);
+        }
+        memset(w->dderived, 0, a->derived_count * sizeof *w->dderived);
+    }
+}

@@ -1,0 +1,128 @@
+/* What the files of this room share. Not installed. */
+#ifndef IB_ADAPTER_PRIVATE_H
+#define IB_ADAPTER_PRIVATE_H
+
+#include "adapter/adapter.h"
+#include "adapter/blend.h"
+#include "adapter/match.h"
+#include "adapter/refine.h"
+
+enum {
+    IB_TIME_INPUTS = 16, /* features of t and the gap */
+    IB_TIME_WIDTH = 64,  /* after the time layer */
+    IB_CELL_OUTPUTS = 6, /* motion head, per cell: corrections of V0 and V1, mask, gain of the prior */
+    IB_TOKEN_CELLS = IB_CELLS * IB_CELLS,
+    IB_CELL_FEATURES = IB_MATCH_FEATURES + IB_REFINE_FEATURES
+};
+
+/* Offsets of a linear map's weight and bias in the parameter array. */
+typedef struct ib_span {
+    size_t w, b;
+} ib_span;
+
+typedef struct ib_block {
+    int channels;
+    bool coarse;
+    ib_span film, mix1, mix2;
+    size_t u1, u2; /* offsets of the transformed 3x3 weights in `derived`; unused without spatial mixing */
+} ib_block;
+
+struct ib_adapter {
+    ib_adapter_config config;
+    bool spatial;    /* blocks mix by 3x3 convolutions (grid), not by linear maps (single) */
+    size_t features; /* inputs per token */
+    ib_param *tensor;
+    size_t tensors;
+    float *params;
+    size_t count;
+    float *derived; /* transformed convolution weights */
+    size_t derived_count;
+    ib_span time, into, down, up, out_film, correction, mixing, motion;
+    ib_block *block; /* fine_blocks before, coarse_blocks, fine_blocks after */
+    int blocks;
+};
+
+/* The trunk's memory for `batch` images of rows x cols tokens (1 x 1 for the single layout). */
+typedef struct ib_trunk {
+    size_t batch, rows, cols, tokens;    /* per image */
+    size_t crows, ccols, ctokens;        /* coarse level */
+    float *features;                     /* [N,F], N = batch * tokens; filled by the caller */
+    float *time_in, *time_pre, *time;    /* [batch, 16], [batch, 64] twice */
+    float *film;                         /* per block and the last: [batch, 2C] each, one after the other */
+    float **x;                           /* input of each block, [N,C] */
+    float **u;                           /* output of each block's first map */
+    float *fine_out, *coarse_out;        /* outputs of the last blocks of their level */
+    float *gathered;                     /* [batch * ctokens, 4C] */
+    float *out;                          /* [N,C]: what the heads read */
+    float *a, *b, *c;                    /* scratch of the largest activation */
+    float *conv;                         /* scratch of the convolutions */
+    float *dtime, *dfilm, *dout, *dskip; /* gradients; training only */
+    float *arena;
+} ib_trunk;
+
+int ib_trunk_create(ib_trunk *t, const ib_adapter *a, size_t batch, size_t rows, size_t cols, bool training,
+                    ib_error *err);
+void ib_trunk_free(ib_trunk *t);
+/* features, time_in -> out, for the first n images. */
+void ib_trunk_forward(const ib_adapter *a, ib_trunk *t, size_t n);
+/* dout [N,C] -> grads [P] (all but the 3x3 weights) and dderived, both added to. */
+void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads, float *dderived);
+
+/* Samples are handled with t <= 1/2: the others are turned round, which makes the model the same forward and backward in time
+ * by construction. At t = 1/2 the order is that of the keyframes' bytes. */
+typedef struct ib_ordered {
+    const float *z0, *z1;
+    float t, gap_seconds;
+    bool turned;
+} ib_ordered;
+ib_ordered ib_order(const ib_between *in, size_t n_floats);
+/* f: [IB_TIME_INPUTS] */
+void ib_time_features(float t, float gap_seconds, float *f);
+
+/* One sample's pixels and motion. */
+typedef struct ib_motion {
+    float *planes0, *planes1, *carried0, *carried1, *out; /* [96 rows cols] */
+    float *v, *gate;                                      /* [2, cells], [cells] */
+    float *fields, *dfields;                              /* [5, cells] */
+    float *features;                                      /* [cells, 6], [cells, 4] */
+    float *scratch;
+    float *arena;
+} ib_motion;
+
+int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err);
+void ib_motion_free(ib_motion *m);
+/* From planes0, planes1: prior, gate, carried keyframes. cells: [tokens, 4 * IB_CELL_FEATURES] */
+void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *cells);
+/* o [tokens, 4 * IB_CELL_OUTPUTS] -> fields */
+void ib_motion_fields(ib_motion *m, const float *o, size_t rows, size_t cols);
+void ib_motion_fields_backward(const ib_motion *m, size_t rows, size_t cols, float *d_o);
+
+struct ib_adapter_work {
+    ib_shape shape;
+    int batch;
+    bool training;
+    size_t rows, cols; /* 1 x 1 where the layout is not a grid */
+    ib_trunk trunk;
+    ib_motion *motion;   /* [batch]; NULL without the head */
+    float *z;            /* [batch,T,D] outputs */
+    float *scale;        /* [batch*T] s of each token */
+    float *zw0, *zw1;    /* [T,D] */
+    float *slerp;        /* [batch,T,D] */
+    float *blend, *tilt; /* [batch,T,D]: motion part in latents; difference of the carried keyframes */
+    float *cells;        /* [T, 40] */
+    float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, 2D], [batch*T, 24] */
+    float *dcorrection, *dmixing, *dmotion;
+    float *grads, *dderived;
+    float *arena;
+};
+
+/* Runs everything up to the heads for n samples already ordered; correction, mixing and motion_out are then filled. */
+void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n);
+
+/* Heads and assembly of one ordered sample; z: [T,D]. motion[0] then holds its fields and the blended planes. */
+int ib_model_one(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, float *z, ib_error *err);
+
+/* Checks a config's ranges; IB_E_ARGUMENT or IB_E_UNSUPPORTED with a sentence. */
+int ib_adapter_config_check(const ib_adapter_config *c, ib_error *err);
+
+#endif

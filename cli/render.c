@@ -1,0 +1,189 @@
+/* inbetween render: keyframes in, a clip out. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "cli/cli.h"
+#include "render/clip.h"
+
+typedef struct job {
+    cli *c;
+    struct timespec began;
+} job;
+
+static double seconds_since(const struct timespec *t) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - t->tv_sec) + 1e-9 * (double)(now.tv_nsec - t->tv_nsec);
+}
+
+static void on_progress(void *user, int64_t done, int64_t total) {
+    job *j = user;
+    double spent = seconds_since(&j->began), rate = spent > 0 ? (double)done / spent : 0;
+    double left = rate > 0 ? (double)(total - done) / rate : 0;
+    cli_progress(j->c, (double)done / (double)total, "frame %lld of %lld, %.1f frames/s, %.0f s left",
+                 (long long)done, (long long)total, rate, left);
+}
+
+/* 0, or the status of wrong usage. */
+static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
+    ib_clip_defaults(o);
+    o->n_keyframes = cli_arg_count(c);
+    for (size_t i = 0; i < o->n_keyframes; i++) {
+        keyframes[i] = cli_arg(c, i);
+    }
+    o->keyframes = keyframes;
+    o->output = cli_text(c, "output");
+    o->adapter = cli_text(c, "adapter");
+    o->codec = cli_text(c, "codec");
+    o->fps = cli_real(c, "fps");
+    o->compare = cli_flag(c, "compare");
+    o->ease = cli_flag(c, "ease");
+    o->loop = cli_flag(c, "loop");
+    o->threads = cli_threads(c);
+    o->stop = cli_stop(c);
+    cli_size(c, "size", &o->width, &o->height);
+    o->crf = cli_is_set(c, "crf") ? (int)cli_int(c, "crf") : -1;
+    o->gap_seconds = cli_is_set(c, "gap-seconds") ? cli_real(c, "gap-seconds") : 0;
+    if (!o->output) {
+        return cli_usage(c, "-o CLIP is missing: where the clip goes, such as clip.mp4");
+    }
+    if (cli_is_set(c, "frames") && cli_is_set(c, "seconds")) {
+        return cli_usage(c,
+                         "--frames and --seconds both say how long the way between keyframes is; give one");
+    }
+    if (o->compare && !o->adapter) {
+        return cli_usage(c, "--compare puts slerp beside an adapter; --adapter FILE is missing");
+    }
+    if (o->width % 2 || o->height % 2) {
+        return cli_usage(c, "--size needs even sides, not %dx%d", o->width, o->height);
+    }
+    double steps = round((cli_is_set(c, "seconds") ? cli_real(c, "seconds") : 1) * o->fps);
+    if (steps > 999999) {
+        return cli_usage(c, "%.0f frames between two keyframes are more than 1000000", steps);
+    }
+    o->frames = cli_is_set(c, "frames") ? (int)cli_int(c, "frames") : steps < 1 ? 2 : (int)steps + 1;
+    return 0;
+}
+
+static void print_result(cli *c, const ib_clip_options *o, const ib_clip_summary *s, double seconds) {
+    if (!cli_json(c)) {
+        printf("%s: %lld frames of %d x %d, %.2f s at %g frames a second\n", o->output, (long long)s->frames,
+               s->width, s->height, s->seconds, o->fps);
+        return;
+    }
+    json_t *j = json_pack("{s:s, s:I, s:i, s:i, s:f, s:f, s:f}", "clip", o->output, "frames",
+                          (json_int_t)s->frames, "width", s->width, "height", s->height, "fps", o->fps,
+                          "seconds", s->seconds, "rendered_in_seconds", seconds);
+    if (j && o->adapter) {
+        json_object_set_new(j, "adapter", json_string(o->adapter));
+    }
+    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(j);
+}
+
+static int run(cli *c) {
+    ib_clip_options o;
+    ib_clip_summary summary;
+    ib_error err = {0};
+    job j = {.c = c};
+    const char **keyframes = calloc(cli_arg_count(c), sizeof *keyframes);
+    if (!keyframes) {
+        ib_fail(&err, IB_E_MEMORY, "out of memory for the list of keyframes");
+        return cli_fail(c, &err);
+    }
+    int status = parse(c, &o, keyframes);
+    if (!status) {
+        o.progress = on_progress;
+        o.user = &j;
+        clock_gettime(CLOCK_MONOTONIC, &j.began);
+        if (ib_render_clip(&o, &summary, &err)) {
+            cli_progress_end(c);
+            status = cli_fail(c, &err);
+        } else {
+            cli_progress_end(c);
+            print_result(c, &o, &summary, seconds_since(&j.began));
+        }
+    }
+    free(keyframes);
+    return status;
+}
+
+static const cli_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = CLI_TEXT,
+     .value = "CLIP",
+     .help =
+         "the clip; its ending says what it is: .mp4 .m4v .mov .mkv .webm .gif .apng, NAME-%04d.png, DIR/"},
+    {.name = "adapter",
+     .letter = 'a',
+     .kind = CLI_TEXT,
+     .value = "FILE",
+     .help = "the trained adapter; without it in-betweens are plain slerp"},
+    {.name = "frames",
+     .letter = 'n',
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 2,
+     .max = 1000000,
+     .help = "frames from one keyframe to the next, both counted: a clip of two keyframes has N frames"},
+    {.name = "seconds",
+     .kind = CLI_REAL,
+     .value = "S",
+     .min = 0,
+     .max = 1000000,
+     .help = "the same as a time; without either it is one second"},
+    {.name = "fps",
+     .kind = CLI_REAL,
+     .value = "R",
+     .min = 0.001,
+     .max = 1000,
+     .initial = "24",
+     .help = "frames a second"},
+    {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
+    {.name = "loop", .kind = CLI_FLAG, .help = "go back to FIRST at the end, for clips that repeat"},
+    {.name = "ease", .kind = CLI_FLAG, .help = "leave and reach keyframes slowly"},
+    {.name = "size",
+     .kind = CLI_SIZE,
+     .value = "WxH",
+     .min = 16,
+     .max = 16384,
+     .help = "scale keyframes to this size and cut what sticks out; without it they must be of one size"},
+    {.name = "gap-seconds",
+     .kind = CLI_REAL,
+     .value = "S",
+     .min = 0.001,
+     .max = 100000,
+     .help =
+         "what the adapter is told of the time between keyframes; without it the time that the clip takes"},
+    {.name = "codec",
+     .kind = CLI_TEXT,
+     .value = "NAME",
+     .help = "FFmpeg's name of the encoder; without it by the ending"},
+    {.name = "crf",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 0,
+     .max = 255,
+     .help = "the encoder's constant rate factor: smaller is better and larger; 18 for H.264 without it"},
+    {0}};
+
+const cli_command cli_render = {
+    .name = "render",
+    .arguments = "FIRST LAST [MORE...] -o CLIP",
+    .summary = "make a clip between two or more keyframes",
+    .details =
+        "A keyframe is a picture, or a frame of a video named by its time: clip.mp4@1.5s. Three or more make "
+        "one clip that "
+        "passes through all of them. The keyframes are in the clip as they are; the frames between them come "
+        "from the "
+        "adapter, or, without one, from spherical interpolation. The clip has the keyframes' own size.",
+    .options = options,
+    .min_args = 2,
+    .max_args = 100000,
+    .run = run,
+};

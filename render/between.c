@@ -1,0 +1,111 @@
+#include "render/between.h"
+
+#include <stdlib.h>
+#include "base/memory.h"
+#include "latent/geometry.h"
+
+typedef struct worker {
+    float *z; /* [T,D]; NULL without slerp */
+    ib_adapter_work *work;
+} worker;
+
+struct ib_betweener {
+    ib_space *space;
+    ib_shape shape; /* of full-size keyframes */
+    float *z0, *z1; /* [T,D] of the pair; NULL without slerp */
+    const ib_adapter *adapter;
+    const ib_frame *first, *last;
+    float gap_seconds;
+    worker *worker; /* [threads] */
+    int threads;
+};
+
+static int open_slerp(ib_betweener *b, int width, int height, ib_error *err) {
+    size_t n;
+    int r = ib_space_shape(b->space, width, height, &b->shape, err);
+    if (r)
+        return r;
+    if (ib_size_mul(b->shape.tokens, b->shape.width, &n))
+        return ib_fail(err, IB_E_MEMORY, "keyframes of %d x %d are too large", width, height);
+    if ((r = ib_alloc_floats(&b->z0, n, "a keyframe's latent", err)) ||
+        (r = ib_alloc_floats(&b->z1, n, "a keyframe's latent", err)))
+        return r;
+    for (int i = 0; i < b->threads && !r; i++)
+        r = ib_alloc_floats(&b->worker[i].z, n, "an in-between's latent", err);
+    return r;
+}
+
+static int open_model(ib_betweener *b, int width, int height, ib_error *err) {
+    ib_shape grid;
+    int grid_width, grid_height;
+    int r = ib_adapter_check_space(b->adapter, ib_space_id(b->space), "rendering pictures", err);
+    if (!r)
+        r = ib_adapter_render_grid(b->adapter, width, height, &grid, &grid_width, &grid_height);
+    if (r && !(err && err->code))
+        return ib_fail(err, r, "the adapter cannot render frames of %d x %d", width, height);
+    for (int i = 0; i < b->threads && !r; i++)
+        r = ib_adapter_work_create(&b->worker[i].work, b->adapter, &grid, 1, false, err);
+    return r;
+}
+
+int ib_betweener_create(ib_betweener **out, const ib_adapter *adapter, bool slerp, int width, int height,
+                        int threads, ib_error *err) {
+    ib_error own = {0};
+    err = err ? err : &own;
+    *err = (ib_error){0};
+    *out = NULL;
+    ib_betweener *b = calloc(1, sizeof *b);
+    if (!b || !(b->worker = calloc((size_t)threads, sizeof *b->worker))) {
+        free(b);
+        return ib_fail(err, IB_E_MEMORY, "out of memory for rendering");
+    }
+    b->adapter = adapter;
+    b->threads = threads;
+    int r = ib_space_open(&b->space, "patch", err);
+    if (!r && slerp)
+        r = open_slerp(b, width, height, err);
+    if (!r && adapter)
+        r = open_model(b, width, height, err);
+    if (r) {
+        ib_betweener_free(&b);
+        return r;
+    }
+    *out = b;
+    return 0;
+}
+
+void ib_betweener_free(ib_betweener **pb) {
+    ib_betweener *b = *pb;
+    *pb = NULL;
+    if (!b)
+        return;
+    for (int i = 0; i < b->threads; i++) {
+        ib_adapter_work_free(&b->worker[i].work);
+        ib_free(b->worker[i].z);
+    }
+    free(b->worker);
+    ib_free(b->z1);
+    ib_free(b->z0);
+    ib_space_close(&b->space);
+    free(b);
+}
+
+int ib_betweener_pair(ib_betweener *b, const ib_frame *first, const ib_frame *last, float gap_seconds,
+                      ib_error *err) {
+    b->first = first;
+    b->last = last;
+    b->gap_seconds = gap_seconds;
+    int r = b->z0 ? ib_space_encode(b->space, first, b->z0, err) : 0;
+    return r || !b->z1 ? r : ib_space_encode(b->space, last, b->z1, err);
+}
+
+int ib_betweener_slerp(ib_betweener *b, int thread, float t, ib_frame *out, ib_error *err) {
+    float *z = b->worker[thread].z;
+    ib_slerp(b->z0, b->z1, t, b->shape.tokens, b->shape.width, z);
+    return ib_space_decode(b->space, z, out, err);
+}
+
+int ib_betweener_model(ib_betweener *b, int thread, float t, ib_frame *out, ib_error *err) {
+    return ib_adapter_render(b->adapter, b->worker[thread].work, b->first, b->last, t, b->gap_seconds, out,
+                             err);
+}

@@ -1,0 +1,229 @@
+#include "render/clip.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/memory.h"
+#include "render/between.h"
+#include "video_io/reader.h"
+#include "video_io/strip.h"
+#include "video_io/writer.h"
+
+enum { MAX_FRAMES = 1000000, MAX_KEYFRAMES = 100000, MAX_THREADS = 64 };
+
+/* Frames that are made at the same time. */
+typedef struct slot {
+    ib_frame whole;       /* what is written */
+    ib_frame left, right; /* when comparing */
+    ib_error err;
+} slot;
+
+typedef struct clip {
+    const ib_clip_options *o;
+    ib_frame *key; /* [n_keyframes], one size and matrix */
+    ib_adapter *adapter;
+    ib_betweener *between;
+    ib_writer *writer;
+    slot *slot; /* [slots] */
+    int slots;
+    int width, height; /* of the clip */
+    int64_t done, total;
+} clip;
+
+void ib_clip_defaults(ib_clip_options *o) {
+    *o = (ib_clip_options){.frames = 25, .fps = 24, .crf = -1};
+}
+
+static int check(const ib_clip_options *o, ib_error *err) {
+    if (o->n_keyframes < 2 || o->n_keyframes > MAX_KEYFRAMES)
+        return ib_fail(err, IB_E_ARGUMENT, "%zu keyframes, 2 to %d were expected", o->n_keyframes,
+                       MAX_KEYFRAMES);
+    if (o->frames < 2 || o->frames > MAX_FRAMES)
+        return ib_fail(
+            err, IB_E_ARGUMENT,
+            "%d frames from keyframe to keyframe, 2 (the keyframes themselves) to %d were expected",
+            o->frames, MAX_FRAMES);
+    if (!(o->fps > 0 && o->fps <= 1000))
+        return ib_fail(err, IB_E_ARGUMENT, "%g frames a second, above 0 and at most 1000 was expected",
+                       o->fps);
+    if (!(o->gap_seconds >= 0 && o->gap_seconds < 1e6))
+        return ib_fail(err, IB_E_ARGUMENT, "a gap of %g seconds, 0 to 1000000 was expected", o->gap_seconds);
+    if (o->compare && !o->adapter)
+        return ib_fail(err, IB_E_ARGUMENT, "comparing needs an adapter to compare slerp with");
+    return 0;
+}
+
+/* The first keyframe's colour matrix is the clip's; an unspecified one counts as BT.601 beside others. */
+static int read_keyframes(clip *c, ib_error *err) {
+    const ib_clip_options *o = c->o;
+    ib_reader_options how = {.width = o->width, .height = o->height, .threads = o->threads};
+    if (!(c->key = calloc(o->n_keyframes, sizeof *c->key)))
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", o->n_keyframes);
+    for (size_t i = 0; i < o->n_keyframes; i++) {
+        ib_frame *k = &c->key[i];
+        int r = ib_read_still(k, o->keyframes[i], &how, err);
+        if (r)
+            return r;
+        if (k->width != c->key->width || k->height != c->key->height)
+            return ib_fail(
+                err, IB_E_MISMATCH,
+                "%s is %d x %d and %s is %d x %d: keyframes must be of one size, or one must be asked for "
+                "(--size)",
+                o->keyframes[0], c->key->width, c->key->height, o->keyframes[i], k->width, k->height);
+        if (k->matrix == c->key->matrix)
+            continue;
+        if (c->key->matrix == IB_MATRIX_UNSPECIFIED)
+            c->key->matrix = IB_MATRIX_BT601;
+        ib_frame_free(k);
+        ib_reader_options converted = how;
+        converted.matrix = c->key->matrix;
+        if ((r = ib_read_still(k, o->keyframes[i], &converted, err)))
+            return r;
+    }
+    return 0;
+}
+
+static int open_clip(clip *c, ib_error *err) {
+    const ib_clip_options *o = c->o;
+    int w = c->key->width, h = c->key->height, r = 0;
+    bool slerp = !c->adapter || o->compare;
+    c->width = o->compare ? (w + 1) / 2 * 2 + w : w;
+    c->height = h;
+    size_t pairs = o->n_keyframes - 1 + o->loop;
+    c->total = (int64_t)pairs * (o->frames - 1) + !o->loop;
+    c->slots = o->threads > 0 ? o->threads : omp_get_max_threads();
+    c->slots = c->slots > MAX_THREADS ? MAX_THREADS : c->slots;
+    if (!(c->slot = calloc((size_t)c->slots, sizeof *c->slot)))
+        return ib_fail(err, IB_E_MEMORY, "out of memory for rendering");
+    if ((r = ib_betweener_create(&c->between, c->adapter, slerp, w, h, c->slots, err)))
+        return r;
+    for (int i = 0; i < c->slots && !r; i++) {
+        r = ib_frame_alloc(&c->slot[i].whole, c->width, c->height, err);
+        if (!r && o->compare && !(r = ib_frame_alloc(&c->slot[i].left, w, h, err)))
+            r = ib_frame_alloc(&c->slot[i].right, w, h, err);
+    }
+    ib_writer_options how = {c->width, c->height, o->fps, c->key->matrix, o->codec, o->crf, o->threads};
+    return r ? r : ib_writer_open(&c->writer, o->output, &how, err);
+}
+
+/* left and right beside each other, with their names. */
+static void put_together(slot *s) {
+    ib_frame *w = &s->whole;
+    const ib_frame *part[2] = {&s->left, &s->right};
+    static const char *const name[2] = {"slerp", "adapter"};
+    int scale = w->height / 240 > 1 ? w->height / 240 : 1;
+    ib_frame_fill_black(w);
+    for (int i = 0; i < 2; i++) {
+        int x = i ? w->width - part[i]->width : 0;
+        for (int p = 0; p < 3; p++) {
+            int cols = p ? (part[i]->width + 1) / 2 : part[i]->width,
+                rows = p ? (w->height + 1) / 2 : w->height;
+            for (int y = 0; y < rows; y++)
+                memcpy(w->plane[p] + (size_t)y * w->stride[p] + (p ? x / 2 : x),
+                       part[i]->plane[p] + (size_t)y * part[i]->stride[p], (size_t)cols);
+        }
+        ib_draw_text(w, x + 4 * scale, 4 * scale, scale, name[i]);
+    }
+}
+
+/* One frame of a pair: step 0 is the keyframe itself. */
+static int make(clip *c, slot *s, int thread, const ib_frame *key, int step) {
+    const ib_clip_options *o = c->o;
+    ib_frame *one = o->compare ? &s->right : &s->whole;
+    float t = (float)step / (float)(o->frames - 1);
+    int r = 0;
+    if (o->ease)
+        t = t * t * (3 - 2 * t);
+    if (step == 0 || t <= 0) {
+        ib_frame_copy(one, key);
+    } else if (c->adapter) {
+        r = ib_betweener_model(c->between, thread, t, one, &s->err);
+    } else {
+        r = ib_betweener_slerp(c->between, thread, t, one, &s->err);
+    }
+    if (r || !o->compare)
+        return r;
+    if (step == 0)
+        ib_frame_copy(&s->left, key);
+    else
+        r = ib_betweener_slerp(c->between, thread, t, &s->left, &s->err);
+    put_together(s);
+    return r;
+}
+
+/* Frames [first, first + n) of a pair, made at once, written in order. */
+static int make_batch(clip *c, const ib_frame *key, int first, int n, ib_error *err) {
+    int bad = 0;
+#pragma omp parallel for num_threads(n) schedule(static, 1) reduction(+ : bad)
+    for (int i = 0; i < n; i++)
+        bad += make(c, &c->slot[i], i, key, first + i) != 0;
+    for (int i = 0; i < n; i++) {
+        if (bad && c->slot[i].err.code) {
+            *err = c->slot[i].err;
+            return err->code;
+        }
+        int r = bad ? 0 : ib_writer_write(c->writer, &c->slot[i].whole, err);
+        if (r)
+            return r;
+        c->done++;
+    }
+    if (c->o->progress)
+        c->o->progress(c->o->user, c->done, c->total);
+    return 0;
+}
+
+static int make_pair(clip *c, size_t pair, ib_error *err) {
+    const ib_clip_options *o = c->o;
+    const ib_frame *first = &c->key[pair], *last = &c->key[(pair + 1) % o->n_keyframes];
+    double gap = o->gap_seconds > 0 ? o->gap_seconds : (o->frames - 1) / o->fps;
+    int r = ib_betweener_pair(c->between, first, last, (float)gap, err);
+    for (int step = 0; !r && step < o->frames - 1; step += c->slots) {
+        if (o->stop && atomic_load(o->stop))
+            return ib_fail(err, IB_E_INTERRUPTED,
+                           "%s: stopped after %lld of %lld frames; the clip was dropped", o->output,
+                           (long long)c->done, (long long)c->total);
+        int left = o->frames - 1 - step;
+        r = make_batch(c, first, step, left < c->slots ? left : c->slots, err);
+    }
+    return r;
+}
+
+static void release(clip *c) {
+    ib_writer_abort(&c->writer);
+    ib_betweener_free(&c->between);
+    for (int i = 0; c->slot && i < c->slots; i++) {
+        ib_frame_free(&c->slot[i].whole);
+        ib_frame_free(&c->slot[i].left);
+        ib_frame_free(&c->slot[i].right);
+    }
+    free(c->slot);
+    for (size_t i = 0; c->key && i < c->o->n_keyframes; i++)
+        ib_frame_free(&c->key[i]);
+    free(c->key);
+    ib_adapter_free(&c->adapter);
+}
+
+int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error *err) {
+    ib_error own = {0};
+    err = err ? err : &own;
+    *err = (ib_error){0};
+    clip c = {.o = o};
+    int r = check(o, err);
+    if (!r && o->adapter)
+        r = ib_adapter_open(&c.adapter, o->adapter, err);
+    if (!r)
+        r = read_keyframes(&c, err);
+    if (!r)
+        r = open_clip(&c, err);
+    size_t pairs = o->n_keyframes - 1 + o->loop;
+    for (size_t p = 0; !r && p < pairs; p++)
+        r = make_pair(&c, p, err);
+    if (!r && !o->loop)
+        r = make_batch(&c, &c.key[o->n_keyframes - 1], 0, 1, err);
+    if (!r)
+        r = ib_writer_finish(&c.writer, err);
+    if (!r && summary)
+        *summary = (ib_clip_summary){c.done, c.width, c.height, (double)c.done / o->fps};
+    release(&c);
+    return r;
+}

@@ -1,0 +1,53 @@
+/* Keyframes in, a clip out. The keyframes are in the clip as they are, sample by sample (before the encoder's own loss), and
+ * between each two of them lie frames made by slerp in the patch space or by an adapter. */
+#ifndef IB_RENDER_CLIP_H
+#define IB_RENDER_CLIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/stop.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ib_clip_options {
+    const char *const
+        *keyframes;      /* [n_keyframes] pictures, or PATH@TIME for a frame of a video (ib_read_still) */
+    size_t n_keyframes;  /* >= 2 */
+    const char *output;  /* the format follows the name (video_io/writer.h) */
+    const char *adapter; /* file; NULL: slerp alone */
+    int width,
+        height; /* keyframes are scaled and cropped to it; 0, 0: their own size, which must then be one */
+    int frames; /* from one keyframe to the next, both counted, 2..1000000; default 25 */
+    double fps; /* > 0, <= 1000; default 24 */
+    double gap_seconds;     /* what the model is told of the time between keyframes; 0: (frames - 1) / fps */
+    bool ease;              /* leave and reach keyframes slowly: t becomes 3t^2 - 2t^3 */
+    bool loop;              /* back to the first keyframe, which is not shown again at the end */
+    bool compare;           /* slerp on the left, the adapter on the right, with their names on them */
+    const char *codec;      /* NULL: by the file name */
+    int crf;                /* -1: the codec's default */
+    int threads;            /* frames made at once; 0: as many as OpenMP would */
+    const atomic_int *stop; /* non-zero: the clip is dropped, IB_E_INTERRUPTED; may be NULL */
+    void (*progress)(void *user, int64_t done, int64_t total); /* from the calling thread; may be NULL */
+    void *user;
+} ib_clip_options;
+
+typedef struct ib_clip_summary {
+    int64_t frames;
+    int width, height; /* of the clip: twice as wide (rounded up to even) when comparing */
+    double seconds;    /* how long the clip plays */
+} ib_clip_summary;
+
+void ib_clip_defaults(ib_clip_options *o);
+/* A chain of K keyframes gives (K - 1)(frames - 1) + 1 frames, a loop K (frames - 1); no keyframe is shown twice. Frames are
+ * written as they are made: memory holds the keyframes and a few frames for each thread. Errors name what is wrong and leave no
+ * file: IB_E_MISMATCH for keyframes of several sizes or an adapter of another space. summary may be NULL. */
+int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

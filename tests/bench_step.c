@@ -1,0 +1,127 @@
+/* How fast training steps are: samples per second of ib_adapter_learn on random moving scenes at the default size, and how near that is to
+ * the machine's own sgemm peak, measured beside it. Usage: bench_step [preset] [threads] [seconds] [samples per call] */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "adapter/adapter.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "latent/patch.h"
+#include "nn/gemm.h"
+
+enum { ROWS = 14, COLS = 24, TOKENS = ROWS * COLS, FLOATS = 96 * TOKENS };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Best of several large products, every thread its own. FLOP per second. */
+static double sgemm_peak(int threads) {
+    enum { N = 768 };
+    double best = 0;
+    float *m = ib_calloc((size_t)threads * 3 * N * N, sizeof *m);
+    for (size_t i = 0; m && i < (size_t)threads * 3 * N * N; i++) {
+        m[i] = (float)(i % 97) * 0.01f;
+    }
+    for (int r = 0; m && r < 12; r++) {
+        double start = now();
+#pragma omp parallel num_threads(threads)
+        {
+            float *a = m + (size_t)omp_get_thread_num() * 3 * N * N;
+            ib_gemm(a, a + N * N, 0, a + 2 * N * N, N, N, N);
+        }
+        double rate = 2.0 * N * N * N * threads / (now() - start);
+        best = rate > best ? rate : best;
+    }
+    ib_free(m);
+    return best;
+}
+
+int main(int argc, char **argv) {
+    const char *preset = argc > 1 ? argv[1] : "default";
+    int threads = argc > 2 ? atoi(argv[2]) : omp_get_max_threads(), per = argc > 4 ? atoi(argv[4]) : 8;
+    double seconds = argc > 3 ? atof(argv[3]) : 10;
+    ib_error err = {0};
+    ib_adapter_config c;
+    ib_adapter *a = NULL;
+    ib_shape shape = {IB_LAYOUT_GRID, ROWS, COLS, TOKENS, 96};
+    ib_gemm_one_thread();
+    if (threads < 1 || per < 1 ||
+        ib_adapter_preset(preset, "patch:dct8+4:v1", IB_LAYOUT_GRID, 96, &c, &err) ||
+        ib_adapter_create(&a, &c, 1, &err)) {
+        fprintf(stderr, "bench_step: %s\n", err.text);
+        return 1;
+    }
+    size_t count = ib_adapter_param_count(a);
+    float *grads = ib_calloc(count, sizeof *grads);
+    double peak = sgemm_peak(threads), start = 0;
+    long samples = 0;
+    int failed = 0;
+    ib_adapter_work **works = ib_calloc((size_t)threads, sizeof *works);
+#pragma omp parallel num_threads(threads)
+    {
+        ib_error e;
+        ib_rng r;
+        int me = omp_get_thread_num();
+        ib_rng_seed2(&r, 1, (uint64_t)me);
+        float *z = ib_calloc((size_t)(3 * per) * FLOATS, sizeof *z), *p = ib_calloc(FLOATS, sizeof *p);
+        ib_between *in = ib_calloc((size_t)per, sizeof *in);
+        const float **target = ib_calloc((size_t)per, sizeof *target);
+        ib_sample_loss *loss = ib_calloc((size_t)per, sizeof *loss);
+        if (ib_adapter_work_create(&works[me], a, &shape, per, true, &e) || !z || !p || !in || !target ||
+            !loss) {
+#pragma omp atomic write
+            failed = 1;
+        }
+        for (int i = 0; !failed && i < per; i++) {
+            for (int k = 0; k < 3; k++) {
+                for (size_t j = 0; j < FLOATS; j++) {
+                    p[j] = 0.4f + 0.1f * ib_rng_normal(&r);
+                }
+                ib_patch_forward(p, ROWS, COLS, z + (size_t)(3 * i + k) * FLOATS);
+            }
+            in[i] = (ib_between){z + (size_t)(3 * i) * FLOATS, z + (size_t)(3 * i + 1) * FLOATS,
+                                 ib_rng_float(&r) * 0.8f + 0.1f, 0.3f};
+            target[i] = z + (size_t)(3 * i + 2) * FLOATS;
+        }
+#pragma omp barrier
+        for (int round = 0; !failed; round++) {
+#pragma omp barrier
+#pragma omp single
+            if (round == 1) {
+                start = now();
+                samples = 0;
+            }
+            if (round > 1 && now() - start > seconds) {
+                break;
+            }
+#pragma omp barrier
+            ib_adapter_learn(a, works[me], in, target, per, 1.0f, loss, &e);
+#pragma omp atomic
+            samples += per;
+#pragma omp barrier
+#pragma omp single
+            {
+                for (int i = 0; i < threads; i++) {
+                    ib_adapter_collect(a, works[i], grads);
+                }
+                ib_adapter_refresh(a);
+            }
+        }
+    }
+    double rate = (double)samples / (now() - start), macs = ib_adapter_forward_macs(a, &shape);
+    if (failed) {
+        fprintf(stderr, "bench_step: out of memory\n");
+        return 1;
+    }
+    printf("%s: %zu parameters, %d threads, %d samples a call: %.1f samples/s; %.1f M multiply-adds forward "
+           "in the direct form; "
+           "%.1f GFLOP/s of a measured sgemm peak of %.1f: %.0f %%\n",
+           preset, count, threads, per, rate, macs * 1e-6, 6e-9 * macs * rate, peak * 1e-9,
+           600 * macs * rate / peak);
+    return 0;
+}

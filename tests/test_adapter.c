@@ -1,0 +1,359 @@
+/* The in-between model: finite differences through all of it, what holds by construction, its file. */
+#include "tests/check.h"
+
+#include <unistd.h>
+
+#include "adapter/private.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "latent/geometry.h"
+#include "latent/patch.h"
+#include "nn/gemm.h"
+
+static const char space[] = "patch:dct8+4:v1";
+
+/* A smooth moving picture: sums of waves that travel by (dx, dy) px per unit of time. */
+static void scene(float *planes, int rows, int cols, float time, float dx, float dy, uint64_t seed) {
+    ib_rng r;
+    ib_rng_seed(&r, seed);
+    size_t luma = 64 * (size_t)rows * (size_t)cols;
+    memset(planes, 0, 96 * (size_t)rows * (size_t)cols * sizeof *planes);
+    for (int k = 0; k < 12; k++) {
+        float fx = 0.5f * ib_rng_normal(&r), fy = 0.5f * ib_rng_normal(&r), phase = 6.28f * ib_rng_float(&r);
+        for (int p = 0; p < 3; p++) {
+            int w = p ? 4 * cols : 8 * cols, h = p ? 4 * rows : 8 * rows;
+            float *o = planes + (p ? luma + (size_t)(p - 1) * luma / 4 : 0), s = p ? 2 : 1,
+                  gain = p ? 0.02f : 0.06f;
+            for (int y = 0; y < h; y++) {
+                for (int x = 0; x < w; x++) {
+                    o[y * w + x] += gain * sinf(fx * (s * (float)x - dx * time) +
+                                                fy * (s * (float)y - dy * time) + phase + (float)p) +
+                                    (p == 0 ? 0.04f : 0);
+                }
+            }
+        }
+    }
+}
+
+typedef struct sample {
+    float *z0, *z1, *target;
+} sample;
+
+static sample make_sample(int rows, int cols, float t, uint64_t seed) {
+    size_t n = 96 * (size_t)rows * (size_t)cols;
+    sample s = {ib_calloc(n, 4), ib_calloc(n, 4), ib_calloc(n, 4)};
+    float *p = ib_calloc(n, 4), *z[3] = {s.z0, s.z1, s.target}, at[3] = {0, 1, t};
+    for (int k = 0; k < 3; k++) {
+        scene(p, rows, cols, at[k], 5, -3, seed);
+        ib_patch_forward(p, rows, cols, z[k]);
+    }
+    ib_free(p);
+    return s;
+}
+
+static void free_sample(sample *s) {
+    ib_free(s->z0);
+    ib_free(s->z1);
+    ib_free(s->target);
+}
+
+static ib_adapter *make(ib_layout layout, int width, bool motion, int fine_blocks, int coarse_blocks,
+                        float shake, ib_error *err) {
+    ib_adapter_config c = {.layout = layout,
+                           .width = width,
+                           .fine = 16,
+                           .coarse = coarse_blocks ? 32 : 0,
+                           .fine_blocks = fine_blocks,
+                           .coarse_blocks = coarse_blocks,
+                           .motion = motion};
+    snprintf(c.space_id, sizeof c.space_id, "%s", layout == IB_LAYOUT_GRID ? space : "vectors:test");
+    ib_adapter *a = NULL;
+    CHECK_OK(ib_adapter_create(&a, &c, 3, err), err);
+    ib_rng r;
+    ib_rng_seed(&r, 5);
+    for (size_t i = 0; a && i < ib_adapter_param_count(a); i++) {
+        ib_adapter_params(a)[i] += shake * ib_rng_normal(&r);
+    }
+    if (a) {
+        ib_adapter_refresh(a);
+    }
+    return a;
+}
+
+static double total_loss(const ib_adapter *a, ib_adapter_work *w, const ib_between *in,
+                         const float *const *target, int n) {
+    ib_sample_loss l[8];
+    ib_error err;
+    double s = 0;
+    CHECK_OK(ib_adapter_learn(a, w, in, target, n, 1, l, &err), &err);
+    for (int i = 0; i < n; i++) {
+        s += l[i].loss;
+    }
+    return s;
+}
+
+/* Every tensor's gradient along a random direction, against the central difference of the loss along it. */
+static void finite_differences(ib_adapter *a, const ib_shape *shape, const ib_between *in,
+                               const float *const *target, int n, double tolerance) {
+    ib_error err;
+    ib_adapter_work *w = NULL;
+    size_t count = ib_adapter_param_count(a);
+    float *g = ib_calloc(count, 4), *p = ib_adapter_params(a), *keep = ib_calloc(count, 4),
+          *v = ib_calloc(count, 4);
+    CHECK_OK(ib_adapter_work_create(&w, a, shape, n, true, &err), &err);
+    total_loss(a, w, in, target, n);
+    ib_adapter_collect(a, w, g);
+    memcpy(keep, p, count * sizeof *p);
+    ib_rng r;
+    ib_rng_seed(&r, 11);
+    double all = 0;
+    for (size_t i = 0; i < count; i++) {
+        all += (double)g[i] * g[i];
+    }
+    for (size_t k = 0; k < ib_adapter_tensor_count(a); k++) {
+        const ib_param *t = ib_adapter_tensor(a, k);
+        double slope = 0, length = 0, value[2];
+        for (size_t i = 0; i < t->count; i++) {
+            /* mostly along the gradient, so that the difference stands out of the rounding */
+            v[i] = g[t->offset + i] + 0.3f * (float)sqrt(all / (double)count) * ib_rng_normal(&r);
+            length += (double)v[i] * v[i];
+        }
+        length = sqrt(length);
+        double e = 3e-3 / (length > 0 ? length : 1);
+        for (size_t i = 0; i < t->count; i++) {
+            slope += (double)v[i] * g[t->offset + i];
+        }
+        for (int side = 0; side < 2; side++) {
+            for (size_t i = 0; i < t->count; i++) {
+                p[t->offset + i] = keep[t->offset + i] + (float)((side ? -e : e) * v[i]);
+            }
+            ib_adapter_refresh(a);
+            value[side] = total_loss(a, w, in, target, n);
+        }
+        memcpy(p + t->offset, keep + t->offset, t->count * sizeof *p);
+        ib_adapter_refresh(a);
+        double got = slope / length, want = (value[0] - value[1]) / 6e-3;
+        check_done++;
+        if (!(fabs(got - want) <= tolerance * (fabs(want) + 0.02 * sqrt(all)))) {
+            check_failed++;
+            printf("FAILED gradient of %s along a direction is %.6g, by differences %.6g (tolerance %.2g)\n",
+                   t->name, got, want, tolerance);
+        }
+    }
+    ib_adapter_work_free(&w);
+    ib_free(g);
+    ib_free(keep);
+    ib_free(v);
+}
+
+static void test_gradients(void) {
+    ib_error err;
+    ib_shape shape = {IB_LAYOUT_GRID, 3, 5, 15, 96};
+    sample s[2] = {make_sample(3, 5, 0.3f, 1), make_sample(3, 5, 0.75f, 2)};
+    ib_between in[2] = {{s[0].z0, s[0].z1, 0.3f, 0.2f}, {s[1].z0, s[1].z1, 0.75f, 0.6f}};
+    const float *target[2] = {s[0].target, s[1].target};
+    ib_adapter *a = make(IB_LAYOUT_GRID, 96, true, 1, 2, 0.05f, &err);
+    finite_differences(a, &shape, in, target, 2, 0.03);
+    ib_adapter_free(&a);
+    a = make(IB_LAYOUT_GRID, 96, false, 2, 0, 0.05f, &err);
+    finite_differences(a, &shape, in, target, 2, 0.02);
+    ib_adapter_free(&a);
+    /* the single layout: the same numbers read as separate vectors */
+    ib_shape one = {IB_LAYOUT_SINGLE, 1, 1, 1, 96};
+    ib_between vector[3];
+    const float *aims[3];
+    for (int i = 0; i < 3; i++) {
+        vector[i] = (ib_between){s[0].z0 + 96 * i, s[0].z1 + 96 * i, 0.2f + 0.3f * (float)i, 0.5f};
+        aims[i] = s[0].target + 96 * i;
+    }
+    a = make(IB_LAYOUT_SINGLE, 96, false, 1, 0, 0.05f, &err);
+    finite_differences(a, &one, vector, aims, 3, 0.02);
+    ib_adapter_free(&a);
+    free_sample(&s[0]);
+    free_sample(&s[1]);
+}
+
+static double worst(const float *a, const float *b, size_t n) {
+    double w = 0;
+    for (size_t i = 0; i < n; i++) {
+        w = fmax(w, fabs((double)a[i] - b[i]));
+    }
+    return w;
+}
+
+/* What holds whatever the weights are. */
+static void test_construction(bool motion) {
+    ib_error err;
+    enum { ROWS = 4, COLS = 5, N = 96 * ROWS * COLS };
+    ib_shape shape = {IB_LAYOUT_GRID, ROWS, COLS, ROWS * COLS, 96};
+    sample s = make_sample(ROWS, COLS, 0.4f, 3);
+    ib_adapter *a = make(IB_LAYOUT_GRID, 96, motion, 1, 1, 0.1f, &err);
+    ib_adapter_work *w = NULL;
+    CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, false, &err), &err);
+    float *z = ib_calloc(N, 4), *y = ib_calloc(N, 4);
+    ib_between in = {s.z0, s.z1, 0, 0.3f};
+    CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
+    CHECK_INT(memcmp(z, s.z0, N * 4), 0);
+    in.t = 1;
+    CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
+    CHECK_INT(memcmp(z, s.z1, N * 4), 0);
+    /* near the ends the in-between tends to the keyframe */
+    in.t = 1e-5f;
+    CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
+    CHECK_NEAR(worst(z, s.z0, N), 0, 2e-3);
+    /* forward and backward in time: the same bits */
+    const float times[] = {0.2f, 0.5f, 0.7f};
+    for (int k = 0; k < 3; k++) {
+        ib_between back = {s.z1, s.z0, 1.0f - times[k], 0.3f};
+        in.t = times[k];
+        CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
+        CHECK_OK(ib_adapter_predict(a, w, &back, 1, y, &err), &err);
+        CHECK_NEAR(worst(z, y, N), 0, k == 0 ? 1e-5 : 0);
+        CHECK(worst(z, s.z0, N) > 1e-3);
+    }
+    /* silent when the keyframes agree, as a whole ... */
+    ib_between same = {s.z0, s.z0, 0.4f, 0.3f};
+    CHECK_OK(ib_adapter_predict(a, w, &same, 1, z, &err), &err);
+    CHECK_INT(memcmp(z, s.z0, N * 4), 0);
+    /* ... and where they do: only the first token's block differs, what lies far from it stays as it is */
+    memcpy(y, s.z0, N * 4);
+    y[0] += 1;
+    ib_between near = {s.z0, y, 0.4f, 0.3f};
+    CHECK_OK(ib_adapter_predict(a, w, &near, 1, z, &err), &err);
+    size_t far = 96 * (COLS * 3 + 3);
+    CHECK_NEAR(worst(z + far, s.z0 + far, 96), 0, 2e-6);
+    ib_adapter_work_free(&w);
+    ib_adapter_free(&a);
+    /* untrained: the correction is silent; without the motion head that leaves slerp */
+    a = make(IB_LAYOUT_GRID, 96, motion, 1, 1, 0, &err);
+    CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, false, &err), &err);
+    in.t = 0.4f;
+    CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
+    ib_slerp(s.z0, s.z1, 0.4f, ROWS * COLS, 96, y);
+    if (!motion) {
+        CHECK_INT(memcmp(z, y, N * 4), 0);
+    } else { /* block matching alone beats slerp on a plain pan */
+        double model = 0, slerp = 0;
+        for (size_t i = 0; i < N; i++) {
+            model += (z[i] - s.target[i]) * (z[i] - s.target[i]);
+            slerp += (y[i] - s.target[i]) * (y[i] - s.target[i]);
+        }
+        CHECK(model < 0.7 * slerp);
+        printf("untrained on a pan: squared error %.3g, slerp %.3g\n", model, slerp);
+    }
+    ib_adapter_work_free(&w);
+    ib_adapter_free(&a);
+    ib_free(z);
+    ib_free(y);
+    free_sample(&s);
+}
+
+static void test_overfit(void) {
+    ib_error err;
+    enum { ROWS = 4, COLS = 6 };
+    ib_shape shape = {IB_LAYOUT_GRID, ROWS, COLS, ROWS * COLS, 96};
+    sample s = make_sample(ROWS, COLS, 0.5f, 9);
+    ib_adapter *a = make(IB_LAYOUT_GRID, 96, true, 1, 1, 0, &err);
+    ib_adapter_work *w = NULL;
+    CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
+    size_t n = ib_adapter_param_count(a);
+    float *g = ib_calloc(n, 4), *m = ib_calloc(n, 4), *v = ib_calloc(n, 4), *p = ib_adapter_params(a);
+    ib_between in = {s.z0, s.z1, 0.5f, 0.3f};
+    const float *target = s.target;
+    ib_sample_loss l = {0};
+    double first = 0;
+    for (int step = 1; step <= 250; step++) {
+        memset(g, 0, n * 4);
+        CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, &l, &err), &err);
+        ib_adapter_collect(a, w, g);
+        for (size_t i = 0; i < n; i++) {
+            m[i] = 0.9f * m[i] + 0.1f * g[i];
+            v[i] = 0.99f * v[i] + 0.01f * g[i] * g[i];
+            p[i] -= 2e-3f * m[i] / (1 - powf(0.9f, (float)step)) /
+                    (sqrtf(v[i] / (1 - powf(0.99f, (float)step))) + 1e-8f);
+        }
+        ib_adapter_refresh(a);
+        first = step == 1 ? 1 - l.err_model / l.err_slerp : first;
+    }
+    double skill = 1 - l.err_model / l.err_slerp;
+    printf("overfitting one window: skill %.3f at first, %.3f after 250 steps\n", first, skill);
+    CHECK(skill > 0.97);
+    ib_adapter_work_free(&w);
+    ib_adapter_free(&a);
+    ib_free(g);
+    ib_free(m);
+    ib_free(v);
+    free_sample(&s);
+}
+
+static void test_file(void) {
+    ib_error err;
+    char dir[] = "/tmp/ib-adapter-XXXXXX", path[64];
+    if (!mkdtemp(dir)) {
+        CHECK(!"mkdtemp");
+        return;
+    }
+    snprintf(path, sizeof path, "%s/a.safetensors", dir);
+    ib_adapter *a = make(IB_LAYOUT_GRID, 96, true, 1, 1, 0.1f, &err), *b = NULL;
+    ib_st_meta meta = {"inbetween.note", "test"};
+    CHECK_OK(ib_adapter_save(a, path, &meta, 1, &err), &err);
+    CHECK_OK(ib_adapter_open(&b, path, &err), &err);
+    if (b) {
+        CHECK_INT(ib_adapter_param_count(b), ib_adapter_param_count(a));
+        CHECK_INT(memcmp(ib_adapter_params(a), ib_adapter_params(b), ib_adapter_param_count(a) * 4), 0);
+        CHECK_OK(ib_adapter_check_space(b, space, "the test", &err), &err);
+        CHECK_ERROR(ib_adapter_check_space(b, "clip:x", "the test", &err), &err, IB_E_MISMATCH, "clip:x");
+        ib_shape wrong = {IB_LAYOUT_SINGLE, 1, 1, 1, 96};
+        ib_adapter_work *w = NULL;
+        CHECK_ERROR(ib_adapter_work_create(&w, b, &wrong, 1, false, &err), &err, IB_E_MISMATCH, "single");
+        ib_adapter_free(&b);
+    }
+    /* a number that is not finite is neither written nor read */
+    unlink(path);
+    ib_adapter_params(a)[5] = NAN;
+    CHECK_ERROR(ib_adapter_save(a, path, NULL, 0, &err), &err, IB_E_NONFINITE, "not finite");
+    CHECK(access(path, F_OK) != 0);
+    CHECK_ERROR(ib_adapter_open(&b, path, &err), &err, IB_E_IO, "a.safetensors");
+    ib_adapter_free(&a);
+    rmdir(dir);
+}
+
+static void test_refusals(void) {
+    ib_error err;
+    ib_adapter *a = NULL;
+    ib_adapter_config c = {
+        .layout = IB_LAYOUT_GRID, .width = 96, .fine = 16, .fine_blocks = 1, .motion = true};
+    c.fine = 17;
+    CHECK_ERROR(ib_adapter_create(&a, &c, 1, &err), &err, IB_E_ARGUMENT, "multiple of 16");
+    c.fine = 16;
+    c.width = 95;
+    CHECK_ERROR(ib_adapter_create(&a, &c, 1, &err), &err, IB_E_ARGUMENT, "motion");
+    c.layout = IB_LAYOUT_SEQUENCE;
+    CHECK_ERROR(ib_adapter_create(&a, &c, 1, &err), &err, IB_E_UNSUPPORTED, "sequence");
+    CHECK_ERROR(ib_adapter_preset("huge", space, IB_LAYOUT_GRID, 96, &c, &err), &err, IB_E_ARGUMENT,
+                "toaster");
+    const char *names[] = {"toaster", "default", "large"};
+    for (int i = 0; i < 3; i++) {
+        for (int single = 0; single < 2; single++) {
+            CHECK_OK(ib_adapter_preset(names[i], single ? "vectors" : space,
+                                       single ? IB_LAYOUT_SINGLE : IB_LAYOUT_GRID, single ? 768 : 96, &c,
+                                       &err),
+                     &err);
+            CHECK_OK(ib_adapter_create(&a, &c, 1, &err), &err);
+            printf("%s, %s: %zu parameters\n", names[i], single ? "single" : "grid",
+                   a ? ib_adapter_param_count(a) : 0);
+            ib_adapter_free(&a);
+        }
+    }
+}
+
+int main(void) {
+    ib_gemm_one_thread();
+    test_gradients();
+    test_construction(true);
+    test_construction(false);
+    test_overfit();
+    test_file();
+    test_refusals();
+    return check_report("test_adapter");
+}
