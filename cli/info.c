@@ -1,0 +1,416 @@
+/* inbetween info: what a file is. Each kind fills an ordered JSON object, which is printed as it is or as "name: value" lines. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "adapter/adapter.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/safetensors.h"
+#include "cli/cli.h"
+#include "latent/latent_file.h"
+#include "train/state.h"
+#include "video_io/reader.h"
+
+typedef struct request {
+    bool check;   /* read all values */
+    bool tensors; /* list them */
+    const atomic_int *stop;
+} request;
+
+static void put_text(json_t *o, const char *name, const char *text) {
+    json_t *v = json_string(text);
+    json_object_set_new(o, name, v ? v : json_string("(not UTF-8)"));
+}
+
+static void put_int(json_t *o, const char *name, int64_t v) {
+    json_object_set_new(o, name, json_integer(v));
+}
+
+static void put_real(json_t *o, const char *name, double v) {
+    json_object_set_new(o, name, isfinite(v) ? json_real(v) : json_null());
+}
+
+static void put_size(json_t *o, const char *name, int64_t w, int64_t h) {
+    char text[64];
+    snprintf(text, sizeof text, "%" PRId64 " x %" PRId64, w, h);
+    put_text(o, name, text);
+}
+
+/* What --check adds up. */
+typedef struct values {
+    double least, most, squares;
+    size_t n, strange; /* strange: not finite */
+} values;
+
+static void look(values *v, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) {
+            v->strange++;
+            continue;
+        }
+        v->least = x[i] < v->least || !v->n ? x[i] : v->least;
+        v->most = x[i] > v->most || !v->n ? x[i] : v->most;
+        v->squares += (double)x[i] * x[i];
+        v->n++;
+    }
+}
+
+static void put_values(json_t *o, const values *v) {
+    put_real(o, "least value", v->least);
+    put_real(o, "largest value", v->most);
+    put_real(o, "root mean square", v->n ? sqrt(v->squares / (double)v->n) : 0);
+    put_int(o, "values that are not finite", (int64_t)v->strange);
+}
+
+/* ---- latent files ---- */
+
+static int check_latents(ib_latent_file *f, const request *r, json_t *o, ib_error *err) {
+    const ib_latent_info *i = ib_latent_info_of(f);
+    size_t n = i->shape.tokens * i->shape.width;
+    values v = {0};
+    float *z;
+    int code = ib_alloc_floats(&z, n, "the latent of a frame", err);
+    for (size_t k = 0; !code && k < i->frames; k++) {
+        if (atomic_load(r->stop)) {
+            code = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+        } else if (!(code = ib_latent_read(f, k, 1, z, err))) {
+            look(&v, z, n);
+        }
+    }
+    if (!code) {
+        put_values(o, &v);
+    }
+    ib_free(z);
+    return code;
+}
+
+static int latent_info(const char *path, const request *r, json_t *o, ib_error *err) {
+    ib_latent_file *f;
+    int code = ib_latent_open(&f, path, err);
+    if (code) {
+        return code;
+    }
+    const ib_latent_info *i = ib_latent_info_of(f);
+    const double *pts = ib_latent_pts(f);
+    int64_t shots = 0;
+    for (size_t k = 0; k < i->frames; k++) {
+        shots += ib_latent_cuts(f)[k];
+    }
+    put_text(o, "kind", "latent file");
+    put_text(o, "space", i->space_id);
+    put_int(o, "frames", (int64_t)i->frames);
+    put_int(o, "shots", shots);
+    put_real(o, "seconds", pts[i->frames - 1] - pts[0] + 1 / i->fps);
+    put_real(o, "frames per second", i->fps);
+    put_int(o, "every", i->every);
+    put_size(o, "frame size", i->frame_width, i->frame_height);
+    put_text(o, "fit", i->fit == IB_FIT_SQUASH ? "squash" : "crop");
+    put_text(o, "layout", ib_layout_name(i->shape.layout));
+    put_int(o, "tokens", (int64_t)i->shape.tokens);
+    if (i->shape.layout == IB_LAYOUT_GRID) {
+        put_int(o, "rows", i->shape.rows);
+        put_int(o, "cols", i->shape.cols);
+    }
+    put_int(o, "width", (int64_t)i->shape.width);
+    put_text(o, "source", i->source);
+    put_text(o, "source sha256", i->source_sha256);
+    if (r->check) {
+        code = check_latents(f, r, o, err);
+    }
+    ib_latent_close(&f);
+    return code;
+}
+
+/* ---- training states ---- */
+
+static int state_info(const char *path, const request *r, json_t *o, ib_error *err) {
+    ib_state s;
+    (void)r; /* loading it has checked everything */
+    int code = ib_state_load(&s, path, err);
+    if (code) {
+        return code;
+    }
+    put_text(o, "kind", "training state");
+    put_text(o, "space", s.config.space_id);
+    put_text(o, "preset", s.plan.preset);
+    put_text(o, "optimiser", s.plan.optimiser);
+    put_int(o, "step", s.step);
+    if (s.steps_total) {
+        put_int(o, "steps in all", s.steps_total);
+    }
+    if (s.minutes_total > 0) {
+        put_real(o, "minutes in all", s.minutes_total);
+    }
+    put_int(o, "samples", s.samples);
+    put_real(o, "seconds", s.seconds);
+    put_int(o, "batch", s.plan.batch);
+    put_real(o, "learning rate", s.plan.rate);
+    put_int(o, "least gap", s.plan.gap_min);
+    put_int(o, "largest gap", s.plan.gap_max);
+    put_int(o, "parameters", (int64_t)s.params);
+    put_real(o, "loss", s.loss);
+    if (s.valids) {
+        put_real(o, "validation skill", s.valid[s.valids - 1].skill);
+    }
+    ib_state_free(&s);
+    return IB_OK;
+}
+
+static bool is_hdf5(const char *path) {
+    unsigned char b[8] = {0};
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(b, 1, sizeof b, f) : 0;
+    if (f) {
+        fclose(f);
+    }
+    return n == sizeof b && !memcmp(b, "\x89HDF\r\n\x1a\n", 8);
+}
+
+static int hdf5_info(const char *path, const request *r, json_t *o, ib_error *err) {
+    bool sealed = !ib_seal_check(path, NULL), named = !strncmp(ib_basename(path), "state", 5);
+    return sealed || named ? state_info(path, r, o, err) : latent_info(path, r, o, err);
+}
+
+/* ---- safetensors ---- */
+
+static bool is_safetensors(const char *path) {
+    unsigned char b[9] = {0};
+    const char *dot = strrchr(ib_basename(path), '.');
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(b, 1, sizeof b, f) : 0;
+    if (f) {
+        fclose(f);
+    }
+    return (dot && !strcmp(dot, ".safetensors")) ||
+           (n == sizeof b && b[8] == '{' && !b[4] && !b[5] && !b[6] && !b[7]);
+}
+
+static void list_tensors(const ib_st *f, json_t *o) {
+    json_t *all = json_object();
+    for (size_t i = 0; i < ib_st_count(f); i++) {
+        const ib_st_tensor *t = ib_st_at(f, i);
+        char text[256];
+        int n = snprintf(text, sizeof text, "%s [", ib_dtype_name(t->dtype));
+        for (int k = 0; k < t->rank; k++) {
+            n += snprintf(text + n, sizeof text - (size_t)n, "%s%" PRId64, k ? ", " : "", t->shape[k]);
+        }
+        snprintf(text + n, sizeof text - (size_t)n, "]");
+        put_text(all, t->name, text);
+    }
+    json_object_set_new(o, "tensor list", all);
+}
+
+static int check_tensors(const ib_st *f, const request *r, json_t *o, ib_error *err) {
+    values v = {0};
+    for (size_t i = 0; i < ib_st_count(f); i++) {
+        const ib_st_tensor *t = ib_st_at(f, i);
+        float *x;
+        int code;
+        if (atomic_load(r->stop)) {
+            return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+        }
+        if ((code = ib_alloc_floats(&x, t->elements, t->name, err))) {
+            return code;
+        }
+        if (!ib_st_to_f32(t, x, NULL)) { /* whole numbers are not looked at */
+            look(&v, x, t->elements);
+        }
+        ib_free(x);
+    }
+    put_values(o, &v);
+    return IB_OK;
+}
+
+static int tensors_info(const char *path, const request *r, json_t *o, ib_error *err) {
+    ib_st *f;
+    int code = ib_st_open(&f, path, err);
+    if (code) {
+        return code;
+    }
+    int64_t elements = 0, bytes[IB_F8_E5M2 + 1] = {0};
+    char types[256] = "";
+    for (size_t i = 0; i < ib_st_count(f); i++) {
+        const ib_st_tensor *t = ib_st_at(f, i);
+        elements += (int64_t)t->elements;
+        bytes[t->dtype] += (int64_t)t->bytes;
+    }
+    for (int k = 0; k <= IB_F8_E5M2; k++) {
+        if (bytes[k]) {
+            size_t n = strlen(types);
+            snprintf(types + n, sizeof types - n, "%s%s", n ? ", " : "", ib_dtype_name((ib_dtype)k));
+        }
+    }
+    bool ours = ib_st_metadata(f, "inbetween.format") != NULL;
+    put_text(o, "kind", ours ? "video adapter" : "safetensors");
+    put_int(o, "tensors", (int64_t)ib_st_count(f));
+    put_int(o, ours ? "parameters" : "elements", elements);
+    put_text(o, "types", types);
+    json_t *meta = json_object();
+    for (size_t i = 0; i < ib_st_metadata_count(f); i++) {
+        const char *key, *value;
+        ib_st_metadata_at(f, i, &key, &value);
+        put_text(meta, key, value);
+    }
+    json_object_set_new(o, "metadata", meta);
+    if (r->tensors) {
+        list_tensors(f, o);
+    }
+    if (r->check) {
+        code = check_tensors(f, r, o, err);
+    }
+    ib_st_close(&f);
+    if (!code && ours) { /* is it whole, and of an architecture that this program knows? */
+        ib_adapter *a = NULL;
+        code = ib_adapter_open(&a, path, err);
+        ib_adapter_free(&a);
+    }
+    return code;
+}
+
+/* ---- videos and pictures ---- */
+
+static int media_info(const char *path, const request *r, json_t *o, ib_error *err) {
+    ib_reader *reader;
+    const ib_frame *frame;
+    const char *what = NULL;
+    int64_t frames = 0;
+    int code = ib_reader_open(&reader, path, NULL, err);
+    if (code) {
+        return code;
+    }
+    const ib_video_info *v = ib_reader_info(reader);
+    put_text(o, "kind", v->still ? "picture" : "video");
+    put_size(o, "frame size", v->width, v->height);
+    put_text(o, "codec", v->codec);
+    put_text(o, "pixel format", v->pixel_format);
+    if (v->rotation_degrees) {
+        put_int(o, "rotation undone", v->rotation_degrees);
+    }
+    if (!v->still) {
+        put_real(o, "frames per second", v->fps);
+        put_real(o, "seconds", v->duration_seconds);
+        put_int(o, "frames by the container", v->frames_estimate);
+    }
+    if (r->check) {
+        while ((code = ib_reader_next(reader, &frame, err)) > 0) {
+            frames++;
+            if (atomic_load(r->stop)) {
+                code = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+                break;
+            }
+        }
+        put_int(o, "frames decoded", frames);
+        put_int(o, "damaged parts", ib_reader_damaged(reader, &what));
+        if (what && *what) {
+            put_text(o, "first damage", what);
+        }
+    }
+    ib_reader_close(&reader);
+    return code;
+}
+
+/* ---- all of them ---- */
+
+static const struct {
+    bool (*is)(const char *path); /* NULL: the rest */
+    int (*explain)(const char *path, const request *r, json_t *o, ib_error *err);
+} kinds[] = {{is_hdf5, hdf5_info}, {is_safetensors, tensors_info}, {NULL, media_info}};
+
+static int explain(const char *path, const request *r, json_t *o, ib_error *err) {
+    struct stat st;
+    size_t k = 0;
+    put_text(o, "file", path);
+    if (!stat(path, &st)) {
+        put_int(o, "bytes", st.st_size);
+    }
+    while (kinds[k].is && !kinds[k].is(path)) {
+        k++;
+    }
+    return kinds[k].explain(path, r, o, err);
+}
+
+static void print_text(json_t *o, int indent) {
+    const char *key;
+    json_t *v;
+    json_object_foreach(o, key, v) {
+        printf("%*s%s: ", indent, "", key);
+        switch (json_typeof(v)) {
+        case JSON_OBJECT:
+            putchar('\n');
+            print_text(v, indent + 4);
+            break;
+        case JSON_INTEGER:
+            printf("%" JSON_INTEGER_FORMAT "\n", json_integer_value(v));
+            break;
+        case JSON_REAL:
+            printf("%.6g\n", json_real_value(v));
+            break;
+        case JSON_STRING:
+            printf("%s\n", json_string_value(v));
+            break;
+        default:
+            printf("-\n");
+        }
+    }
+}
+
+static bool accept_known(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return (dot && (!strcmp(dot, ".h5") || !strcmp(dot, ".safetensors"))) || ib_is_video_name(name) ||
+           ib_is_picture_name(name);
+}
+
+static int run(cli *c) {
+    request r = {cli_flag(c, "check"), cli_flag(c, "tensors"), cli_stop(c)};
+    ib_paths l = {0};
+    ib_error err = {0};
+    int status = CLI_DONE;
+    for (size_t i = 0; i < cli_arg_count(c); i++) {
+        if (ib_paths_expand(&l, cli_arg(c, i), accept_known, &err)) {
+            status = cli_fail(c, &err);
+        }
+    }
+    json_t *all = json_array();
+    for (size_t i = 0; i < l.n && !atomic_load(r.stop); i++) {
+        json_t *o = json_object();
+        int code = explain(l.v[i], &r, o, &err);
+        if (code) {
+            int s = cli_fail(c, &err);
+            status = s > status ? s : status;
+            put_text(o, "error", err.text);
+        } else if (!cli_json(c)) {
+            print_text(o, 0);
+            putchar('\n');
+        }
+        json_array_append_new(all, o);
+    }
+    if (cli_json(c)) {
+        json_dumpf(all, stdout, JSON_INDENT(2));
+        putchar('\n');
+    }
+    json_decref(all);
+    ib_paths_free(&l);
+    return atomic_load(r.stop) ? CLI_INTERRUPTED : status;
+}
+
+static const cli_option options[] = {
+    {.name = "check", .kind = CLI_FLAG, .help = "read everything in it and say what the values are like"},
+    {.name = "tensors", .kind = CLI_FLAG, .help = "list the tensors of safetensors files"},
+    {0}};
+
+const cli_command cli_info = {
+    .name = "info",
+    .arguments = "FILE...",
+    .summary = "explain latent files, adapters, training states, videos, pictures and any safetensors",
+    .details = "What a file is follows from its content, not from its name. A directory stands for the files "
+               "in it that could be "
+               "explained.",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1000000,
+    .run = run,
+};

@@ -1,0 +1,302 @@
+/* inbetween train: latent files in, a run directory out. */
+#include <jansson.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "train/train.h"
+
+static void on_message(void *user, const char *sentence) {
+    cli_status(user, "%s", sentence);
+}
+
+static void describe_seconds(double s, char text[32]) {
+    long n = (long)(s + 0.5);
+    if (n >= 3600) {
+        snprintf(text, 32, "%ld:%02ld:%02ld", n / 3600, n / 60 % 60, n % 60);
+    } else {
+        snprintf(text, 32, "%ld:%02ld", n / 60, n % 60);
+    }
+}
+
+static void on_progress(void *user, const ib_train_progress *p) {
+    char skill[48] = "", left[32];
+    double fraction = p->steps > 0 ? (double)p->step / (double)p->steps : 0;
+    describe_seconds(p->seconds_left, left);
+    if (isfinite(p->valid_skill)) {
+        snprintf(skill, sizeof skill, ", skill %.3f on other videos", p->valid_skill);
+    }
+    /* the last step is not the end: a validation and files follow */
+    cli_progress(user, fmin(fraction, 0.999), "step %lld, loss %.4f%s, %.1f samples/s, %s left",
+                 (long long)p->step, p->loss, skill, p->samples_per_second, left);
+}
+
+/* "2..16", or one number for both ends. */
+static bool parse_gap(const char *text, int *least, int *most) {
+    char *end;
+    long a = strtol(text, &end, 10), b = a;
+    if (end == text || a < 2 || a > 100000) {
+        return false;
+    }
+    if (!strncmp(end, "..", 2)) {
+        const char *second = end + 2;
+        b = strtol(second, &end, 10);
+        if (end == second || b < a || b > 100000) {
+            return false;
+        }
+    }
+    *least = (int)a;
+    *most = (int)b;
+    return !*end;
+}
+
+static int collect(cli *c, ib_paths *latents, ib_paths *valid, ib_error *err) {
+    const char *const *list;
+    size_t n = cli_list(c, "valid", &list);
+    int r = IB_OK;
+    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
+        r = ib_paths_add(latents, cli_arg(c, i), err);
+    }
+    for (size_t i = 0; !r && i < n; i++) {
+        r = ib_paths_add(valid, list[i], err);
+    }
+    return r;
+}
+
+/* 0, or the status of wrong usage. */
+static int read_options(cli *c, ib_train_options *o) {
+    const char *gap = cli_text(c, "gap");
+    o->run = cli_text(c, "output");
+    o->resume = cli_flag(c, "resume");
+    o->preset = cli_text(c, "preset");
+    o->optimiser = cli_text(c, "optimiser");
+    o->threads = cli_threads(c);
+    o->state_seconds = cli_real(c, "state-seconds");
+    o->valid_seconds = cli_real(c, "valid-seconds");
+    cli_size(c, "crop", &o->crop_width, &o->crop_height);
+    if (!o->run) {
+        return cli_usage(c, "-o RUN is missing: the directory of the run");
+    }
+    if (cli_is_set(c, "minutes") && cli_is_set(c, "steps")) {
+        return cli_usage(c, "--minutes and --steps exclude each other");
+    }
+    if (gap && !parse_gap(gap, &o->gap_min, &o->gap_max)) {
+        return cli_usage(c, "--gap wants MIN..MAX in frames with 2 <= MIN <= MAX, got '%s'", gap);
+    }
+    if (cli_is_set(c, "steps")) {
+        o->steps = cli_int(c, "steps");
+    } else if (cli_is_set(c, "minutes")) {
+        o->minutes = cli_real(c, "minutes");
+    } else if (!o->resume) {
+        o->minutes = 30;
+    }
+    if (cli_is_set(c, "batch")) {
+        o->batch = (int)cli_int(c, "batch");
+    }
+    if (cli_is_set(c, "lr")) {
+        o->lr = cli_real(c, "lr");
+    }
+    if (cli_is_set(c, "seed")) {
+        o->seed = (uint64_t)cli_int(c, "seed");
+    }
+    if (cli_is_set(c, "weight-decay")) {
+        o->weight_decay = cli_real(c, "weight-decay");
+    }
+    if (cli_is_set(c, "clip")) {
+        o->clip_norm = cli_real(c, "clip");
+    }
+    if (cli_is_set(c, "ema")) {
+        o->ema_decay = cli_real(c, "ema");
+    }
+    if (cli_is_set(c, "warmup")) {
+        o->warmup_steps = cli_int(c, "warmup");
+    }
+    if (cli_is_set(c, "valid-part")) {
+        o->valid_fraction = cli_real(c, "valid-part");
+    }
+    return CLI_DONE;
+}
+
+static json_t *real_or_null(double v) {
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+static void print_result(cli *c, const ib_train_options *o, const ib_train_result *r, bool interrupted) {
+    if (!cli_json(c)) {
+        printf("%s: %lld steps, %lld samples, %.1f minutes, loss %.4f", o->run, (long long)r->step,
+               (long long)r->samples, r->seconds / 60, r->loss);
+        if (isfinite(r->valid_skill)) {
+            printf(", skill %.4f on %zu other video%s", r->valid_skill, r->valid_videos,
+                   r->valid_videos == 1 ? "" : "s");
+        }
+        printf("\n%s/adapter.safetensors\n", o->run);
+        return;
+    }
+    json_t *j = json_object();
+    json_object_set_new(j, "run", json_string(o->run));
+    json_object_set_new(j, "interrupted", json_boolean(interrupted));
+    json_object_set_new(j, "steps", json_integer(r->step));
+    json_object_set_new(j, "samples", json_integer(r->samples));
+    json_object_set_new(j, "skipped_steps", json_integer(r->skipped));
+    json_object_set_new(j, "seconds", json_real(r->seconds));
+    json_object_set_new(j, "loss", real_or_null(r->loss));
+    json_object_set_new(j, "valid_skill", real_or_null(r->valid_skill));
+    json_object_set_new(j, "samples_per_second", real_or_null(r->samples_per_second));
+    json_object_set_new(j, "parameters", json_integer((json_int_t)r->parameters));
+    json_object_set_new(j, "train_videos", json_integer((json_int_t)r->train_videos));
+    json_object_set_new(j, "valid_videos", json_integer((json_int_t)r->valid_videos));
+    json_dumpf(j, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(j);
+}
+
+static int run(cli *c) {
+    ib_paths latents = {0}, valid = {0};
+    ib_train_options o;
+    ib_train_result result = {0};
+    ib_error err = {0};
+    ib_train_defaults(&o);
+    o.latents = &latents;
+    o.valid = &valid;
+    o.stop = cli_stop(c);
+    o.progress = on_progress;
+    o.message = on_message;
+    o.user = c;
+    int status = read_options(c, &o);
+    int r = status ? IB_OK : collect(c, &latents, &valid, &err);
+    if (!status && !r) {
+        r = ib_train(&o, &result, &err);
+        cli_progress_end(c);
+    }
+    if (!status && (!r || r == IB_E_INTERRUPTED)) {
+        print_result(c, &o, &result, r == IB_E_INTERRUPTED);
+    }
+    if (r) {
+        status = cli_fail(c, &err);
+    }
+    ib_paths_free(&latents);
+    ib_paths_free(&valid);
+    return status;
+}
+
+static const cli_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = CLI_TEXT,
+     .value = "RUN",
+     .help = "directory of the run; created"},
+    {.name = "minutes",
+     .letter = 'm',
+     .kind = CLI_REAL,
+     .value = "M",
+     .min = 0.01,
+     .max = 1e6,
+     .help = "train this long, all sessions of the run together, saving included; 30 without --steps"},
+    {.name = "steps",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1e12,
+     .help = "train this many steps, all sessions of the run together"},
+    {.name = "resume",
+     .kind = CLI_FLAG,
+     .help = "go on with the run in RUN; what is not given stays as it was, a larger budget extends the run"},
+    {.name = "preset",
+     .kind = CLI_TEXT,
+     .value = "NAME",
+     .help = "toaster (below 300 MB of memory), default (below 1 GB) or large"},
+    {.name = "valid",
+     .kind = CLI_LIST,
+     .value = "LATENTS",
+     .several = true,
+     .help = "latent files of other videos to validate on; without them some of the videos are set apart"},
+    {.name = "valid-part",
+     .kind = CLI_REAL,
+     .value = "X",
+     .min = 0,
+     .max = 0.9,
+     .help = "part of the videos to set apart for validation, 0.1 if not given; 0: none"},
+    {.name = "optimiser", .kind = CLI_TEXT, .value = "NAME", .help = "adamw (if not given), sgd or nesterov"},
+    {.name = "lr", .kind = CLI_REAL, .value = "X", .min = 1e-9, .max = 100, .help = "peak learning rate"},
+    {.name = "batch",
+     .letter = 'b',
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 65536,
+     .help = "samples per step; by the preset if not given"},
+    {.name = "gap",
+     .kind = CLI_TEXT,
+     .value = "MIN..MAX",
+     .help = "frames between keyframes, 2..16 if not given"},
+    {.name = "crop",
+     .kind = CLI_SIZE,
+     .value = "WxH",
+     .min = 16,
+     .max = 16384,
+     .help = "train on parts of frames of this size, multiples of 8; whole frames if not given"},
+    {.name = "warmup",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 0,
+     .max = 1e9,
+     .help = "steps in which the learning rate rises, 100 if not given"},
+    {.name = "weight-decay",
+     .kind = CLI_REAL,
+     .value = "X",
+     .min = 0,
+     .max = 10,
+     .help = "decoupled weight decay"},
+    {.name = "clip",
+     .kind = CLI_REAL,
+     .value = "X",
+     .min = 0,
+     .max = 1e9,
+     .help = "longest gradient, longer ones are shortened to it, 1 if not given; 0: any"},
+    {.name = "ema",
+     .kind = CLI_REAL,
+     .value = "X",
+     .min = 0,
+     .max = 0.999999,
+     .help = "decay of the running mean of the weights, which is what is shared, 0.999 if not given"},
+    {.name = "seed",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1e15,
+     .help = "of all that is drawn, 1 if not given"},
+    {.name = "state-seconds",
+     .kind = CLI_REAL,
+     .value = "S",
+     .min = 0.01,
+     .max = 1e6,
+     .initial = "60",
+     .help = "write what resuming needs this often"},
+    {.name = "valid-seconds",
+     .kind = CLI_REAL,
+     .value = "S",
+     .min = 0.01,
+     .max = 1e6,
+     .initial = "60",
+     .help = "validate this often, or more seldom where it takes long"},
+    {0}};
+
+const cli_command cli_train = {
+    .name = "train",
+    .arguments = "LATENTS... -o RUN",
+    .summary = "train an in-between model on latent files",
+    .details =
+        "LATENTS are files that 'inbetween encode' made, or directories of them. RUN gets "
+        "adapter.safetensors "
+        "(what to share), state.h5 (what --resume needs), log.csv and samples/ (film strips: truth, slerp, "
+        "model).\n\n"
+        "A run that was stopped, by Ctrl-C or worse, goes on with the same LATENTS and --resume:\n\n"
+        "  inbetween train latents -o run --minutes 30\n"
+        "  inbetween train latents -o run --resume",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1000000,
+    .run = run,
+};

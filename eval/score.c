@@ -1,0 +1,152 @@
+#include "eval/score.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "latent/geometry.h"
+
+size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts) {
+    size_t n = ib_latent_info_of(f)->frames, span = (size_t)gap, count = 0, first = 0;
+    const uint8_t *cuts = ib_latent_cuts(f);
+    while (gap > 0 && first + span < n) {
+        size_t cut = 0;
+        for (size_t k = span; k >= 1 && !cut; k--) {
+            cut = cuts[first + k] ? first + k : 0;
+        }
+        if (cut) {
+            first = cut;
+        } else {
+            firsts[count++] = first;
+            first += span;
+        }
+    }
+    if (max_windows > 0 && count > (size_t)max_windows) {
+        size_t most = (size_t)max_windows;
+        for (size_t k = 0; k < most; k++) {
+            firsts[k] = firsts[most > 1 ? k * (count - 1) / (most - 1) : count / 2];
+        }
+        count = most;
+    }
+    return count;
+}
+
+/* One thread's memory: a window's frames, what the model and the baselines make of them. */
+typedef struct worker {
+    ib_adapter_work *work;
+    float *frames, *z;
+} worker;
+
+static double squared_error(const float *a, const float *b, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)a[i] - (double)b[i];
+        sum += d * d;
+    }
+    return sum;
+}
+
+static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, int gap, worker *w,
+                        ib_score_sums *sums, ib_error *err) {
+    const ib_shape *s = &ib_latent_info_of(f)->shape;
+    const double *pts = ib_latent_pts(f) + first;
+    size_t n = s->tokens * s->width;
+    const float *z0 = w->frames, *z1 = z0 + (size_t)gap * n;
+    double span = pts[gap] - pts[0];
+    int rc;
+    rc = ib_latent_read(f, first, (size_t)gap + 1, w->frames, err);
+    for (int k = 1; k < gap && !rc; k++) {
+        const float *truth = z0 + (size_t)k * n;
+        float t = (float)((pts[k] - pts[0]) / span);
+        ib_slerp(z0, z1, t, s->tokens, s->width, w->z);
+        double slerp = squared_error(w->z, truth, n);
+        sums->err_slerp += slerp;
+        ib_lerp(z0, z1, t, n, w->z);
+        sums->err_lerp += squared_error(w->z, truth, n);
+        if (a) {
+            ib_between in = {z0, z1, t, (float)span};
+            rc = ib_adapter_predict(a, w->work, &in, 1, w->z, err);
+            sums->err_model += squared_error(w->z, truth, n);
+        } else {
+            sums->err_model += slerp;
+        }
+        sums->targets++;
+    }
+    sums->windows = 1;
+    return rc;
+}
+
+static int worker_create(worker *w, const ib_adapter *a, const ib_shape *s, int gap, ib_error *err) {
+    size_t n = s->tokens * s->width, all;
+    if (ib_size_mul(n, (size_t)gap + 1, &all)) {
+        return ib_fail(err, IB_E_MEMORY, "a window of %d frames does not fit in memory", gap + 1);
+    }
+    int rc = ib_alloc_floats(&w->frames, all, "a window's latents", err);
+    if (!rc) {
+        rc = ib_alloc_floats(&w->z, n, "an in-between", err);
+    }
+    return rc || !a ? rc : ib_adapter_work_create(&w->work, a, s, 1, false, err);
+}
+
+int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads,
+                     ib_score_sums *out, ib_error *err) {
+    const ib_latent_info *info = ib_latent_info_of(f);
+    int rc = 0;
+    memset(out, 0, sizeof *out);
+    if (gap < 2) {
+        return ib_fail(err, IB_E_ARGUMENT, "a window to score spans at least 2 frames, not %d", gap);
+    }
+    if (a && (rc = ib_adapter_check_space(a, info->space_id, ib_latent_path(f), err))) {
+        return rc;
+    }
+    size_t *firsts = ib_calloc(info->frames, sizeof *firsts);
+    ib_score_sums *part = ib_calloc(info->frames, sizeof *part);
+    if (!firsts || !part) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
+        goto done;
+    }
+    long windows = (long)ib_score_windows(f, gap, max_windows, firsts);
+#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
+    {
+        worker w = {0};
+        ib_error mine = {0};
+        int r = worker_create(&w, a, &info->shape, gap, &mine), stop;
+#pragma omp for schedule(dynamic, 1)
+        for (long i = 0; i < windows; i++) {
+#pragma omp atomic read
+            stop = rc;
+            if (!r && !stop) {
+                r = score_window(a, f, firsts[i], gap, &w, &part[i], &mine);
+            }
+        }
+        if (r) {
+#pragma omp critical(ib_score_error)
+            {
+                if (err) {
+                    *err = mine;
+                }
+#pragma omp atomic write
+                rc = r;
+            }
+        }
+        ib_adapter_work_free(&w.work);
+        ib_free(w.frames);
+        ib_free(w.z);
+    }
+    /* in the windows' order, so that the sum does not depend on threads */
+    for (long i = 0; i < windows && !rc; i++) {
+        out->err_model += part[i].err_model;
+        out->err_slerp += part[i].err_slerp;
+        out->err_lerp += part[i].err_lerp;
+        out->targets += part[i].targets;
+        out->windows += part[i].windows;
+    }
+done:
+    ib_free(firsts);
+    ib_free(part);
+    return rc;
+}
+
+double ib_score_skill(const ib_score_sums *s) {
+    return s->err_slerp > 0 ? 1.0 - s->err_model / s->err_slerp : 0.0;
+}

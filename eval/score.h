@@ -1,0 +1,34 @@
+/* Errors in latent space on the windows of one latent file: what `eval` tabulates and what training validates with, so that the
+ * two never disagree. */
+#ifndef IB_EVAL_SCORE_H
+#define IB_EVAL_SCORE_H
+
+#include "adapter/adapter.h"
+#include "latent/latent_file.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sums over targets (every frame strictly between the keyframes of every window). */
+typedef struct ib_score_sums {
+    double err_model, err_slerp, err_lerp; /* sum of squared differences over [T,D] */
+    size_t windows, targets;
+} ib_score_sums;
+
+/* First frames of the windows [first, first + gap] of a file that hold no cut (cuts[first+1 .. first+gap] are all 0): end to end
+ * (each begins where the last ended, restarting after a cut); if there are more than max_windows > 0, that many, evenly spread.
+ * Returns their number; firsts: room for N entries. */
+size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts);
+
+/* a NULL: the model is slerp. threads: workers over windows (results do not depend on it). */
+int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads, ib_score_sums *out,
+                     ib_error *err);
+
+/* 1 - err_model / err_slerp; 0 if slerp's error is 0. */
+double ib_score_skill(const ib_score_sums *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,404 @@
+#include "train/dataset.h"
+#include <math.h>
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/memory.h"
+#include "base/rng.h"
+#include "train/cache.h"
+
+struct ib_dataset {
+    ib_clip *clip;
+    size_t clips;
+    ib_shape shape[IB_DATASET_MAX_SHAPES];
+    size_t shapes;
+    ib_cache *cache; /* made when the data set is settled */
+    size_t cache_bytes;
+    int open_files, now_open;
+    uint64_t clock;
+};
+
+int ib_dataset_create(ib_dataset **out, size_t cache_bytes, int open_files, ib_error *err) {
+    ib_dataset *d = calloc(1, sizeof *d);
+    *out = NULL;
+    if (!d) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the data set");
+    }
+    d->open_files = open_files < 1 ? 1 : open_files;
+    d->cache_bytes = cache_bytes;
+    *out = d;
+    return IB_OK;
+}
+
+static void clip_clear(ib_clip *c) {
+    ib_latent_close(&c->file);
+    free(c->path);
+    free(c->pts);
+    free(c->shot);
+    *c = (ib_clip){0};
+}
+
+void ib_dataset_free(ib_dataset **dataset) {
+    ib_dataset *d = *dataset;
+    if (!d) {
+        return;
+    }
+    for (size_t i = 0; i < d->clips; i++) {
+        clip_clear(&d->clip[i]);
+    }
+    free(d->clip);
+    ib_cache_free(&d->cache);
+    free(d);
+    *dataset = NULL;
+}
+
+/* What makes two files the same video. */
+static const char *video_of(const ib_clip *c) {
+    return c->info.source_sha256[0] ? c->info.source_sha256 : c->info.source;
+}
+
+static int compare_clips(const void *left, const void *right) {
+    const ib_clip *a = left, *b = right;
+    const long long x[] = {a->info.frame_width, a->info.frame_height, a->info.every,
+                           (long long)a->info.frames};
+    const long long y[] = {b->info.frame_width, b->info.frame_height, b->info.every,
+                           (long long)b->info.frames};
+    int r = (int)a->valid - (int)b->valid;
+    if (!r) {
+        r = strcmp(video_of(a), video_of(b));
+    }
+    for (size_t i = 0; !r && i < sizeof x / sizeof *x; i++) {
+        r = (x[i] > y[i]) - (x[i] < y[i]);
+    }
+    return r ? r : strcmp(a->info.source, b->info.source);
+}
+
+static int check_fits(ib_dataset *d, ib_clip *c, ib_error *err) {
+    const ib_shape *s = &c->info.shape;
+    if (d->clips) {
+        const ib_clip *first = &d->clip[0];
+        if (strcmp(first->info.space_id, c->info.space_id)) {
+            return ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', but %s is of the space '%s'",
+                           c->path, c->info.space_id, first->path, first->info.space_id);
+        }
+        if (first->info.shape.layout != s->layout || first->info.shape.width != s->width) {
+            return ib_fail(err, IB_E_MISMATCH,
+                           "%s holds %s latents %zu wide, but %s holds %s latents %zu wide", c->path,
+                           ib_layout_name(s->layout), s->width, first->path,
+                           ib_layout_name(first->info.shape.layout), first->info.shape.width);
+        }
+    }
+    for (size_t i = 0; i < d->shapes; i++) {
+        if (d->shape[i].rows == s->rows && d->shape[i].cols == s->cols && d->shape[i].tokens == s->tokens) {
+            c->shape = (int)i;
+            return IB_OK;
+        }
+    }
+    if (d->shapes == IB_DATASET_MAX_SHAPES) {
+        return ib_fail(
+            err, IB_E_UNSUPPORTED,
+            "%s would be the %dth different size of latents (%d x %d tokens): expected at most %d; encode "
+            "all videos with one --size",
+            c->path, IB_DATASET_MAX_SHAPES + 1, s->rows, s->cols, IB_DATASET_MAX_SHAPES);
+    }
+    c->shape = (int)d->shapes;
+    d->shape[d->shapes++] = *s;
+    return IB_OK;
+}
+
+static int find_shots(ib_clip *c, const uint8_t *cuts, ib_error *err) {
+    size_t n = c->info.frames, k = 0;
+    for (size_t i = 0; i < n; i++) {
+        k += i == 0 || cuts[i];
+    }
+    if (!(c->shot = calloc(k + 1, sizeof *c->shot))) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the shots of %s", c->path);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || cuts[i]) {
+            c->shot[c->shots++] = i;
+        }
+    }
+    c->shot[c->shots] = n;
+    return IB_OK;
+}
+
+static int add_file(ib_dataset *d, const char *path, bool valid, ib_error *err) {
+    ib_clip c = {.valid = valid};
+    ib_latent_file *f = NULL;
+    int r = ib_latent_open(&f, path, err);
+    if (r) {
+        return r;
+    }
+    c.info = *ib_latent_info_of(f);
+    c.path = strdup(path);
+    c.pts = calloc(c.info.frames ? c.info.frames : 1, sizeof *c.pts);
+    if (!c.path || !c.pts) {
+        r = ib_fail(err, IB_E_MEMORY, "out of memory for the times of %s", path);
+        goto fail;
+    }
+    memcpy(c.pts, ib_latent_pts(f), c.info.frames * sizeof *c.pts);
+    if ((r = check_fits(d, &c, err)) || (r = find_shots(&c, ib_latent_cuts(f), err))) {
+        goto fail;
+    }
+    ib_latent_close(&f);
+    for (size_t i = 0; i < d->clips; i++) {
+        if (!compare_clips(&d->clip[i], &c)) {
+            clip_clear(&c);
+            return IB_OK;
+        }
+    }
+    if (!(d->clips & (d->clips - 1))) { /* grown when the number reaches a power of two */
+        ib_clip *more = realloc(d->clip, (d->clips ? d->clips * 2 : 1) * sizeof *more);
+        if (!more) {
+            r = ib_fail(err, IB_E_MEMORY, "out of memory for the list of latent files");
+            goto fail;
+        }
+        d->clip = more;
+    }
+    d->clip[d->clips++] = c;
+    return IB_OK;
+fail:
+    ib_latent_close(&f);
+    clip_clear(&c);
+    return r;
+}
+
+static bool is_latent_name(const char *name) {
+    size_t n = strlen(name);
+    return n > 3 && !strcmp(name + n - 3, ".h5");
+}
+
+int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *err) {
+    ib_paths all = {0};
+    int r = IB_OK;
+    for (size_t i = 0; !r && i < paths->n; i++) {
+        r = ib_paths_expand(&all, paths->v[i], is_latent_name, err);
+    }
+    for (size_t i = 0; !r && i < all.n; i++) {
+        r = add_file(d, all.v[i], valid, err);
+    }
+    ib_paths_free(&all);
+    return r;
+}
+
+/* One video and its lot in the draw for validation. */
+typedef struct video {
+    const char *name;
+    uint64_t lot;
+} video;
+
+static int compare_lots(const void *left, const void *right) {
+    const video *a = left, *b = right;
+    return a->lot != b->lot ? (a->lot > b->lot) - (a->lot < b->lot) : strcmp(a->name, b->name);
+}
+
+static uint64_t lot_of(const char *name, uint64_t seed) {
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+    ib_rng rng;
+    for (; *name; name++) {
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    }
+    ib_rng_seed2(&rng, seed, hash);
+    return ib_rng_u64(&rng);
+}
+
+/* clip: sorted, all of one role. */
+static int split(ib_dataset *d, double fraction, uint64_t seed, ib_error *err) {
+    video *v = calloc(d->clips, sizeof *v);
+    size_t n = 0;
+    if (!v) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the list of videos");
+    }
+    for (size_t i = 0; i < d->clips; i++) {
+        const char *name = video_of(&d->clip[i]);
+        if (!n || strcmp(v[n - 1].name, name)) {
+            v[n++] = (video){name, lot_of(name, seed)};
+        }
+    }
+    qsort(v, n, sizeof *v, compare_lots);
+    size_t take = (size_t)lround(fraction * (double)n);
+    take = take < 1 && n >= 3 && fraction > 0 ? 1 : take;
+    take = take >= n ? n - 1 : take;
+    for (size_t i = 0; i < d->clips; i++) {
+        for (size_t k = 0; k < take; k++) {
+            d->clip[i].valid |= !strcmp(v[k].name, video_of(&d->clip[i]));
+        }
+    }
+    free(v);
+    return IB_OK;
+}
+
+int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *err) {
+    size_t first_valid = 0;
+    int r = IB_OK;
+    if (!d->clips) {
+        return ib_fail(err, IB_E_EMPTY, "there are no latent files to train on");
+    }
+    qsort(d->clip, d->clips, sizeof *d->clip, compare_clips);
+    while (first_valid < d->clips && !d->clip[first_valid].valid) {
+        first_valid++;
+    }
+    for (size_t i = 0; i < first_valid; i++) {
+        for (size_t k = first_valid; k < d->clips; k++) {
+            if (!strcmp(video_of(&d->clip[i]), video_of(&d->clip[k]))) {
+                return ib_fail(
+                    err, IB_E_ARGUMENT,
+                    "%s, a file for training, and %s, one for validation, come from the same video (%s): "
+                    "validation needs other videos",
+                    d->clip[i].path, d->clip[k].path, d->clip[i].info.source);
+            }
+        }
+    }
+    if (first_valid == d->clips && fraction > 0) {
+        r = split(d, fraction, seed, err);
+        qsort(d->clip, d->clips, sizeof *d->clip, compare_clips);
+    }
+    return r ? r : ib_cache_create(&d->cache, d->cache_bytes, ib_dataset_values(d), err);
+}
+
+size_t ib_dataset_values(const ib_dataset *d) {
+    size_t most = 0;
+    for (size_t i = 0; i < d->shapes; i++) {
+        size_t n = d->shape[i].tokens * d->shape[i].width;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+size_t ib_dataset_clips(const ib_dataset *d) {
+    return d->clips;
+}
+
+const ib_clip *ib_dataset_clip(const ib_dataset *d, size_t i) {
+    return &d->clip[i];
+}
+
+size_t ib_dataset_shapes(const ib_dataset *d) {
+    return d->shapes;
+}
+
+const ib_shape *ib_dataset_shape(const ib_dataset *d, size_t i) {
+    return &d->shape[i];
+}
+
+size_t ib_dataset_videos(const ib_dataset *d, bool valid) {
+    size_t n = 0;
+    const char *last = NULL;
+    for (size_t i = 0; i < d->clips; i++) {
+        if (d->clip[i].valid == valid) {
+            n += !last || strcmp(last, video_of(&d->clip[i])) != 0;
+            last = video_of(&d->clip[i]);
+        }
+    }
+    return n;
+}
+
+void ib_dataset_identity(const ib_dataset *d, char hex[65]) {
+    struct sha256_ctx ctx;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    char line[512];
+    sha256_init(&ctx);
+    for (size_t i = 0; i < d->clips; i++) {
+        const ib_clip *c = &d->clip[i];
+        int n = snprintf(line, sizeof line, "%d %.128s %d %d %d %zu\n", c->valid, video_of(c),
+                         c->info.frame_width, c->info.frame_height, c->info.every, c->info.frames);
+        sha256_update(&ctx, (size_t)n, (const uint8_t *)line);
+    }
+    sha256_digest(&ctx, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+}
+
+static void close_oldest(ib_dataset *d) {
+    ib_clip *oldest = NULL;
+    for (size_t i = 0; i < d->clips; i++) {
+        if (d->clip[i].file && (!oldest || d->clip[i].used < oldest->used)) {
+            oldest = &d->clip[i];
+        }
+    }
+    if (oldest) {
+        ib_latent_close(&oldest->file);
+        d->now_open--;
+    }
+}
+
+int ib_dataset_file(ib_dataset *d, size_t clip, ib_latent_file **file, ib_error *err) {
+    ib_clip *c = &d->clip[clip];
+    if (!c->file) {
+        while (d->now_open >= d->open_files) {
+            close_oldest(d);
+        }
+        int r = ib_latent_open(&c->file, c->path, err);
+        if (r) {
+            return r;
+        }
+        const ib_latent_info *now = ib_latent_info_of(c->file);
+        if (now->frames != c->info.frames || strcmp(now->space_id, c->info.space_id) ||
+            now->shape.tokens != c->info.shape.tokens || now->shape.width != c->info.shape.width) {
+            ib_latent_close(&c->file);
+            return ib_fail(err, IB_E_MISMATCH, "%s was replaced by another file while training on it",
+                           c->path);
+        }
+        d->now_open++;
+    }
+    c->used = ++d->clock;
+    *file = c->file;
+    return IB_OK;
+}
+
+/* Infinity and NaN have all bits of the exponent set. */
+static bool all_finite(const uint16_t *h, size_t n) {
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        bad |= (h[i] & 0x7c00u) == 0x7c00u;
+    }
+    return !bad;
+}
+
+int ib_dataset_frame(ib_dataset *d, size_t clip, size_t frame, uint16_t *h, ib_error *err) {
+    const ib_clip *c = &d->clip[clip];
+    size_t n = c->info.shape.tokens * c->info.shape.width;
+    uint64_t key = (uint64_t)clip << 40 | frame;
+    const uint16_t *held = ib_cache_get(d->cache, key);
+    if (held) {
+        memcpy(h, held, n * sizeof *h);
+        return IB_OK;
+    }
+    ib_latent_file *f;
+    int r = ib_dataset_file(d, clip, &f, err);
+    if (!r) {
+        r = ib_latent_read_half(f, frame, 1, h, err);
+    }
+    if (!r && !all_finite(h, n)) {
+        r = ib_fail(err, IB_E_NONFINITE, "%s: frame %zu holds a value that is not finite", c->path, frame);
+    }
+    uint16_t *copy = r ? NULL : ib_cache_put(d->cache, key);
+    if (copy) {
+        memcpy(copy, h, n * sizeof *h);
+    }
+    return r;
+}
+
+int ib_dataset_scan(ib_dataset *d, size_t max_frames, ib_error *err) {
+    size_t frames = 0, largest = ib_dataset_values(d);
+    int r = IB_OK;
+    for (size_t i = 0; i < d->clips; i++) {
+        frames += d->clip[i].info.frames;
+    }
+    size_t every = max_frames && frames > max_frames ? (frames + max_frames - 1) / max_frames : 1, at = 0;
+    uint16_t *h = ib_calloc(largest, sizeof *h);
+    if (!h) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for a frame of %zu values", largest);
+    }
+    for (size_t i = 0; !r && i < d->clips; i++) {
+        for (; !r && at < d->clip[i].info.frames; at += every) {
+            r = ib_dataset_frame(d, i, at, h, err);
+        }
+        at -= d->clip[i].info.frames;
+    }
+    ib_free(h);
+    return r;
+}

@@ -1,0 +1,35 @@
+/* A thread that draws samples ahead of the trainer, so that reading and unpacking cost it no time. */
+#ifndef IB_TRAIN_LOADER_H
+#define IB_TRAIN_LOADER_H
+
+#include <pthread.h>
+#include "train/sampler.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ib_sample {
+    uint64_t index; /* number of the sample in the run */
+    ib_window window;
+    const ib_shape *shape; /* of the clip */
+    uint16_t *h;           /* [3,T,D] halves: z0, z1, target */
+} ib_sample;
+
+typedef struct ib_loader ib_loader;
+/* Begins with sample number `first`; keeps up to `depth` samples ready. The thread holds `lock` while it reads; others must hold
+ * it when they touch the data set or HDF5. Data set and sampler must outlive the loader. */
+int ib_loader_start(ib_loader **out, ib_dataset *d, const ib_sampler *s, pthread_mutex_t *lock,
+                    uint64_t first, size_t depth, ib_error *err);
+/* Waits for the next n <= depth samples and lends them until ib_loader_release; or passes on the thread's error. The lock must
+ * not be held. samples: room for n pointers. */
+int ib_loader_take(ib_loader *l, size_t n, const ib_sample **samples, ib_error *err);
+/* Gives back the n samples of the last take. */
+void ib_loader_release(ib_loader *l, size_t n);
+/* Ends the thread. The lock must not be held. */
+void ib_loader_stop(ib_loader **l);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

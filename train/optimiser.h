@@ -1,0 +1,56 @@
+/* Optimisers over the flat parameter array. All of them work element by element, so any division of the array into ranges, and
+ * any number of threads, gives the same bits. */
+#ifndef IB_TRAIN_OPTIMISER_H
+#define IB_TRAIN_OPTIMISER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "adapter/adapter.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { IB_MAX_MOMENTS = 2 };
+
+/* What one update needs to know. */
+typedef struct ib_update {
+    double rate;         /* learning rate, >= 0 */
+    double weight_decay; /* decoupled: w -= rate * weight_decay * w, only where ib_param.decay says so */
+    double scale;        /* the gradient is multiplied by this first (clipping) */
+    int64_t number;      /* of the update, from 1 */
+} ib_update;
+
+typedef struct ib_optimiser {
+    const char *name, *help;
+    int moments;         /* arrays of P floats that it keeps, 0..IB_MAX_MOMENTS; zero at the start */
+    double rate;         /* default learning rate (peak) */
+    double weight_decay; /* default */
+    /* Updates w [n] from g [n]; decay is u->weight_decay or 0. m: [moments], each [n]. */
+    void (*step)(const ib_update *u, double decay, float *w, const float *g, float *const m[IB_MAX_MOMENTS],
+                 size_t n);
+} ib_optimiser;
+
+/* adamw (Loshchilov and Hutter 2019, arXiv:1711.05101; betas 0.9, 0.999, eps 1e-8), sgd (momentum 0.9),
+ * nesterov (the same with Nesterov's look-ahead). */
+extern const ib_optimiser *const ib_optimisers[]; /* ends with NULL */
+/* NULL and IB_E_ARGUMENT with the list for an unknown name. */
+const ib_optimiser *ib_optimiser_find(const char *name, ib_error *err);
+
+/* One update of all parameters, on `threads` threads. tensors: the adapter's table; values outside any tensor stay. */
+void ib_optimiser_update(const ib_optimiser *o, const ib_update *u, const ib_adapter *a, float *w, /* [P] */
+                         const float *g,                                                           /* [P] */
+                         float *const m[IB_MAX_MOMENTS], /* [moments], each [P] */
+                         int threads);
+
+/* ema = decay ema + (1-decay) w. ema, w: [n] */
+void ib_ema_update(float *ema, const float *w, size_t n, double decay, int threads);
+
+/* out = parts[0] + parts[1] + ..., in this order. parts: [k], each [n]; out may be parts[0]. Returns the Euclidean norm of out,
+ * summed in double over fixed blocks, so that it does not depend on `threads`; not finite if any element is not. */
+double ib_gradient_sum(float *const *parts, size_t k, float *out, size_t n, int threads);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

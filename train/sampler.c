@@ -1,0 +1,212 @@
+#include "train/sampler.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/memory.h"
+#include "base/safetensors.h"
+
+static const double short_clip = 64, least_chance = 0.1;
+enum { ATTEMPTS = 32, TOKENS_COMPARED = 128 };
+
+struct ib_sampler {
+    const ib_dataset *dataset;
+    double *upto; /* [clips] running sums of the clips' weights */
+    int gap_min, gap_max;
+    uint64_t seed;
+    double median;
+};
+
+/* Frames at which a window of this gap can begin. */
+static size_t starts(const ib_clip *c, size_t gap) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->shots; i++) {
+        size_t length = c->shot[i + 1] - c->shot[i];
+        n += length > gap ? length - gap : 0;
+    }
+    return n;
+}
+
+static size_t longest_shot(const ib_clip *c) {
+    size_t longest = 0;
+    for (size_t i = 0; i < c->shots; i++) {
+        size_t length = c->shot[i + 1] - c->shot[i];
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+int ib_sampler_create(ib_sampler **out, const ib_dataset *d, int gap_min, int gap_max, uint64_t seed,
+                      ib_error *err) {
+    size_t n = ib_dataset_clips(d), files = 0;
+    double sum = 0;
+    ib_sampler *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s || !(s->upto = calloc(n ? n : 1, sizeof *s->upto))) {
+        free(s);
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the choice of windows");
+    }
+    s->dataset = d;
+    s->gap_min = gap_min;
+    s->gap_max = gap_max;
+    s->seed = seed;
+    for (size_t i = 0; i < n; i++) {
+        const ib_clip *c = ib_dataset_clip(d, i);
+        double windows = c->valid ? 0 : (double)starts(c, (size_t)gap_min);
+        sum += windows / sqrt(windows + short_clip);
+        s->upto[i] = sum;
+        files += !c->valid;
+    }
+    if (sum <= 0) {
+        ib_sampler_free(&s);
+        return ib_fail(
+            err, IB_E_EMPTY,
+            "there is nothing to train on: none of the %zu files for training has a shot of at least %d "
+            "frames, which a gap of %d needs",
+            files, gap_min + 1, gap_min);
+    }
+    *out = s;
+    return IB_OK;
+}
+
+void ib_sampler_free(ib_sampler **sampler) {
+    if (*sampler) {
+        free((*sampler)->upto);
+        free(*sampler);
+        *sampler = NULL;
+    }
+}
+
+double ib_sampler_share(const ib_sampler *s, size_t clip) {
+    double before = clip ? s->upto[clip - 1] : 0;
+    return (s->upto[clip] - before) / s->upto[ib_dataset_clips(s->dataset) - 1];
+}
+
+static size_t draw_clip(const ib_sampler *s, ib_rng *rng) {
+    size_t low = 0, high = ib_dataset_clips(s->dataset) - 1;
+    double x = ib_rng_double(rng) * s->upto[high];
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (s->upto[middle] > x) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+static int draw_gap(ib_rng *rng, int least, int most) {
+    double low = log((double)least), high = log((double)most + 1);
+    int gap = (int)exp(low + ib_rng_double(rng) * (high - low));
+    return gap < least ? least : gap > most ? most : gap;
+}
+
+void ib_sampler_candidate(const ib_sampler *s, ib_rng *rng, ib_window *w) {
+    w->clip = draw_clip(s, rng);
+    const ib_clip *c = ib_dataset_clip(s->dataset, w->clip);
+    size_t longest = longest_shot(c);
+    w->gap = draw_gap(rng, s->gap_min, longest - 1 < (size_t)s->gap_max ? (int)longest - 1 : s->gap_max);
+    size_t gap = (size_t)w->gap, at = (size_t)ib_rng_below(rng, starts(c, gap));
+    for (size_t i = 0; i < c->shots; i++) {
+        size_t length = c->shot[i + 1] - c->shot[i], here = length > gap ? length - gap : 0;
+        if (at < here) {
+            w->first = c->shot[i] + at;
+            break;
+        }
+        at -= here;
+    }
+    w->offset = 1 + (int)ib_rng_below(rng, (uint64_t)w->gap - 1);
+    double begin = c->pts[w->first], end = c->pts[w->first + gap], pts = c->pts[w->first + (size_t)w->offset];
+    w->t = (float)((pts - begin) / (end - begin));
+    w->gap_seconds = (float)(end - begin);
+    if (!(w->gap_seconds > 0 && w->t > 0 && w->t < 1)) { /* times that do not increase */
+        w->t = (float)w->offset / (float)w->gap;
+        w->gap_seconds = (float)((double)w->gap / c->info.fps);
+    }
+}
+
+/* Mean square of the difference, over evenly spread tokens. a, b: [T,D] */
+static double distance(const uint16_t *a, const uint16_t *b, size_t tokens, size_t width) {
+    size_t stride = tokens > TOKENS_COMPARED ? tokens / TOKENS_COMPARED : 1, n = 0;
+    double sum = 0;
+    for (size_t i = 0; i < tokens; i += stride) {
+        for (size_t k = 0; k < width; k += 64) {
+            float x[64], y[64], part = 0;
+            size_t m = width - k < 64 ? width - k : 64;
+            ib_f16_to_f32(a + i * width + k, x, m);
+            ib_f16_to_f32(b + i * width + k, y, m);
+            for (size_t j = 0; j < m; j++) {
+                part += (x[j] - y[j]) * (x[j] - y[j]);
+            }
+            sum += (double)part;
+            n += m;
+        }
+    }
+    return sum / (double)n;
+}
+
+static int read_keyframes(ib_dataset *d, const ib_window *w, uint16_t *h, double *apart, ib_error *err) {
+    const ib_shape *s = &ib_dataset_clip(d, w->clip)->info.shape;
+    size_t n = s->tokens * s->width;
+    int r = ib_dataset_frame(d, w->clip, w->first, h, err);
+    if (!r) {
+        r = ib_dataset_frame(d, w->clip, w->first + (size_t)w->gap, h + n, err);
+    }
+    if (!r) {
+        *apart = distance(h, h + n, s->tokens, s->width);
+    }
+    return r;
+}
+
+static int compare_doubles(const void *left, const void *right) {
+    const double *a = left, *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+int ib_sampler_calibrate(ib_sampler *s, ib_dataset *d, size_t windows, ib_error *err) {
+    size_t largest = ib_dataset_values(d);
+    int r = IB_OK;
+    double *apart = calloc(windows, sizeof *apart);
+    uint16_t *h = ib_calloc(largest, 2 * sizeof *h);
+    if (!apart || !h) {
+        r = ib_fail(err, IB_E_MEMORY, "out of memory for the choice of windows");
+    }
+    ib_rng rng;
+    ib_rng_seed2(&rng, s->seed, UINT64_MAX);
+    for (size_t i = 0; !r && i < windows; i++) {
+        ib_window w;
+        ib_sampler_candidate(s, &rng, &w);
+        r = read_keyframes(d, &w, h, &apart[i], err);
+    }
+    if (!r) {
+        qsort(apart, windows, sizeof *apart, compare_doubles);
+        s->median = apart[windows / 2];
+    }
+    free(apart);
+    ib_free(h);
+    return r;
+}
+
+double ib_sampler_median(const ib_sampler *s) {
+    return s->median;
+}
+
+int ib_sampler_draw(const ib_sampler *s, ib_dataset *d, uint64_t index, ib_window *w, uint16_t *h,
+                    ib_error *err) {
+    ib_rng rng;
+    ib_rng_seed2(&rng, s->seed, index);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        double apart;
+        ib_sampler_candidate(s, &rng, w);
+        int r = read_keyframes(d, w, h, &apart, err);
+        if (r) {
+            return r;
+        }
+        if (s->median <= 0 || ib_rng_double(&rng) < fmax(apart / s->median, least_chance)) {
+            break;
+        }
+    }
+    const ib_shape *shape = &ib_dataset_clip(d, w->clip)->info.shape;
+    return ib_dataset_frame(d, w->clip, w->first + (size_t)w->offset, h + 2 * shape->tokens * shape->width,
+                            err);
+}

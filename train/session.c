@@ -1,0 +1,227 @@
+#include "train/session.h"
+#include <inttypes.h>
+#include <math.h>
+#include <omp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "nn/gemm.h"
+
+enum { SCAN_FRAMES = 2048, CALIBRATION_WINDOWS = 256, VALID_GAP = 8 };
+
+static double now_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double ib_session_seconds(const ib_session *s) {
+    return s->before + now_seconds() - s->begun;
+}
+
+void ib_session_say(const ib_session *s, const char *fmt, ...) {
+    char text[1024];
+    va_list ap;
+    if (s->o->message) {
+        va_start(ap, fmt);
+        vsnprintf(text, sizeof text, fmt, ap);
+        va_end(ap);
+        s->o->message(s->o->user, text);
+    }
+}
+
+/* A run that begins must not find another's state, one that goes on must. */
+static int find_state(ib_session *s, ib_error *err) {
+    const ib_train_options *o = s->o;
+    bool there = ib_is_file(s->dir.state);
+    if (!o->resume) {
+        return there ? ib_fail(err, IB_E_ARGUMENT,
+                               "%s already holds a run: go on with it (--resume) or choose another directory",
+                               o->run)
+                     : IB_OK;
+    }
+    if (!there) {
+        return ib_fail(err, IB_E_IO, "cannot resume %s: there is no state.h5 in it", o->run);
+    }
+    int r = ib_rundir_lock(&s->dir, err);
+    r = r ? r : ib_state_load(&s->state, s->dir.state, err);
+    r = r ? r : ib_plan_check(&s->state.plan, o, err);
+    if (!r && (o->steps || o->minutes > 0)) {
+        s->state.steps_total = o->steps;
+        s->state.minutes_total = o->minutes;
+    }
+    s->before = s->state.seconds;
+    return r;
+}
+
+static int open_data(ib_session *s, ib_error *err) {
+    const ib_train_options *o = s->o;
+    const char *name = o->resume ? s->state.plan.preset : o->preset ? o->preset : "default";
+    const ib_train_preset *preset = ib_train_preset_find(name, err);
+    if (!preset) {
+        return IB_E_ARGUMENT;
+    }
+    int r = ib_dataset_create(&s->data, preset->cache_bytes, preset->open_files, err);
+    r = r ? r : ib_dataset_add(s->data, o->latents, false, err);
+    if (!r && o->valid && o->valid->n) {
+        r = ib_dataset_add(s->data, o->valid, true, err);
+    }
+    if (r) {
+        return r;
+    }
+    const ib_clip *first = ib_dataset_clip(s->data, 0);
+    if (!o->resume && (r = ib_plan_begin(&s->state.plan, o, first->info.shape.layout, err))) {
+        return r;
+    }
+    ib_run_plan *p = &s->state.plan;
+    if ((r = ib_dataset_settle(s->data, p->valid_fraction, (uint64_t)p->seed, err))) {
+        return r;
+    }
+    char identity[65];
+    ib_dataset_identity(s->data, identity);
+    if (o->resume && strcmp(identity, p->data)) {
+        return ib_fail(
+            err, IB_E_MISMATCH,
+            "%s cannot be resumed with other data: the files for training and validation (%zu files) are not "
+            "those that it was begun with",
+            o->run, ib_dataset_clips(s->data));
+    }
+    memcpy(p->data, identity, sizeof p->data);
+    return IB_OK;
+}
+
+/* The learning adapter from a preset and seed, or from the state. */
+static int open_model(ib_session *s, ib_error *err) {
+    const ib_train_options *o = s->o;
+    ib_state *st = &s->state;
+    const ib_latent_info *info = &ib_dataset_clip(s->data, 0)->info;
+    int r = IB_OK;
+    s->optimiser = ib_optimiser_find(st->plan.optimiser, err);
+    if (!s->optimiser) {
+        return IB_E_ARGUMENT;
+    }
+    if (!o->resume) {
+        r = ib_adapter_preset(st->plan.preset, info->space_id, info->shape.layout, (int)info->shape.width,
+                              &st->config, err);
+    } else if (strcmp(st->config.space_id, info->space_id)) {
+        r = ib_fail(err, IB_E_MISMATCH, "%s was begun in the space '%s', but %s is of the space '%s'", o->run,
+                    st->config.space_id, ib_dataset_clip(s->data, 0)->path, info->space_id);
+    }
+    r = r ? r : ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
+    r = r ? r : ib_adapter_create(&s->mean, &st->config, (uint64_t)st->plan.seed, err);
+    if (r) {
+        return r;
+    }
+    size_t n = ib_adapter_param_count(s->adapter);
+    if (!o->resume) {
+        if ((r = ib_state_alloc(st, n, s->optimiser->moments, err))) {
+            return r;
+        }
+        memcpy(st->weights, ib_adapter_params(s->adapter), n * sizeof(float));
+        memcpy(st->ema, st->weights, n * sizeof(float));
+        st->steps_total = o->steps;
+        st->minutes_total = o->minutes;
+        return IB_OK;
+    }
+    if (st->params != n || st->moments != s->optimiser->moments) {
+        return ib_fail(err, IB_E_FORMAT, "%s holds %zu parameters and %d moments, expected %zu and %d",
+                       s->dir.state, st->params, st->moments, n, s->optimiser->moments);
+    }
+    memcpy(ib_adapter_params(s->adapter), st->weights, n * sizeof(float));
+    ib_adapter_refresh(s->adapter);
+    return IB_OK;
+}
+
+static int begin_directory(ib_session *s, ib_error *err) {
+    int r = IB_OK;
+    if (!s->o->resume) {
+        r = ib_rundir_lock(&s->dir, err);
+        r = r ? r : find_state(s, err); /* again: another process may have been quicker */
+    }
+    return r ? r : ib_rundir_open_log(&s->dir, s->state.step, err);
+}
+
+static int open_team(ib_session *s, ib_error *err) {
+    const ib_run_plan *p = &s->state.plan;
+    ib_augment_options augment;
+    size_t batch = (size_t)p->batch;
+    ib_augment_defaults(&augment);
+    augment.pixels = !strncmp(s->state.config.space_id, "patch:", 6);
+    augment.crop_width = (int)p->crop_width;
+    augment.crop_height = (int)p->crop_height;
+    s->batch = calloc(batch, sizeof *s->batch);
+    if (!s->batch) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for a batch of %zu", batch);
+    }
+    return ib_team_create(&s->team, s->adapter, s->data, &augment, (uint64_t)p->seed, s->threads, batch, err);
+}
+
+static int open_samples(ib_session *s, ib_error *err) {
+    const ib_run_plan *p = &s->state.plan;
+    int r = ib_dataset_scan(s->data, SCAN_FRAMES, err);
+    r = r ? r
+          : ib_sampler_create(&s->sampler, s->data, (int)p->gap_min, (int)p->gap_max, (uint64_t)p->seed, err);
+    return r ? r : ib_sampler_calibrate(s->sampler, s->data, CALIBRATION_WINDOWS, err);
+}
+
+static void announce(const ib_session *s) {
+    const ib_state *st = &s->state;
+    ib_session_say(s,
+                   "%zu videos to train on, %zu to validate on; %s model with %zu parameters, batch %" PRId64
+                   ", %d thread%s",
+                   ib_dataset_videos(s->data, false), ib_dataset_videos(s->data, true), st->plan.preset,
+                   st->params, st->plan.batch, s->threads, s->threads == 1 ? "" : "s");
+    if (!ib_dataset_videos(s->data, true)) {
+        ib_session_say(s, "no videos for validation: its skill will not be known");
+    }
+    if (s->o->resume) {
+        ib_session_say(s, "going on at step %" PRId64 " after %.1f minutes", st->step, st->seconds / 60);
+    }
+}
+
+int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
+    *s = (ib_session){.o = o, .valid_skill = NAN, .grad_norm = NAN, .logged_skill = NAN, .dir.lock = -1};
+    s->begun = now_seconds();
+    s->threads = o->threads ? o->threads : omp_get_num_procs();
+    pthread_mutex_init(&s->reading, NULL);
+    ib_gemm_one_thread();
+    int r = ib_train_check(o, err);
+    r = r ? r : ib_rundir_name(&s->dir, o->run, err);
+    r = r ? r : find_state(s, err);
+    r = r ? r : open_data(s, err);
+    r = r ? r : open_samples(s, err);
+    r = r ? r : open_model(s, err);
+    r = r ? r : open_team(s, err);
+    r = r ? r : begin_directory(s, err);
+    if (r) {
+        return r;
+    }
+    const ib_state *st = &s->state;
+    s->valid_gap = st->plan.gap_max < VALID_GAP   ? (int)st->plan.gap_max
+                   : st->plan.gap_min > VALID_GAP ? (int)st->plan.gap_min
+                                                  : VALID_GAP;
+    s->valid_skill = st->valids ? st->valid[st->valids - 1].skill : NAN;
+    s->first_step = st->step;
+    s->logged_samples = st->samples;
+    s->logged_seconds = s->before;
+    s->finished = st->steps_total ? st->step >= st->steps_total : s->before >= st->minutes_total * 60;
+    announce(s);
+    return s->finished ? IB_OK
+                       : ib_loader_start(&s->loader, s->data, s->sampler, &s->reading, (uint64_t)st->samples,
+                                         2 * (size_t)st->plan.batch, err);
+}
+
+void ib_session_close(ib_session *s) {
+    ib_loader_stop(&s->loader);
+    ib_team_free(&s->team);
+    ib_adapter_free(&s->mean);
+    ib_adapter_free(&s->adapter);
+    ib_sampler_free(&s->sampler);
+    ib_dataset_free(&s->data);
+    ib_state_free(&s->state);
+    ib_rundir_close(&s->dir);
+    free(s->batch);
+    s->batch = NULL;
+    pthread_mutex_destroy(&s->reading);
+}

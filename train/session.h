@@ -1,0 +1,60 @@
+/* Inside train only: one session of a run, from opening to the last file written. */
+#ifndef IB_TRAIN_SESSION_H
+#define IB_TRAIN_SESSION_H
+
+#include <pthread.h>
+#include "train/augment.h"
+#include "train/loader.h"
+#include "train/plan.h"
+#include "train/rundir.h"
+#include "train/schedule.h"
+#include "train/team.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ib_session {
+    const ib_train_options *o;
+    int threads;
+    double begun;  /* monotonic seconds */
+    double before; /* seconds of training before this session */
+    int64_t first_step, skipped, skipped_in_a_row;
+    bool finished; /* the budget was used up before this session began */
+    ib_rundir dir;
+    ib_state state; /* weights and means are its arrays */
+    const ib_optimiser *optimiser;
+    ib_dataset *data;
+    pthread_mutex_t reading; /* the lock on `data` */
+    ib_sampler *sampler;
+    ib_loader *loader;
+    ib_adapter *adapter; /* learns; its parameters are copied into the state when that is written */
+    ib_adapter *mean;    /* carries the EMA for validation and for the file */
+    ib_team *team;
+    const ib_sample **batch;
+    int valid_gap;
+    double valid_skill, grad_norm, rate;
+    /* when what is due: seconds of training */
+    double next_log, next_state, next_valid, next_strip;
+    double valid_cost, save_cost; /* seconds that the last one took */
+    int64_t logged_samples;
+    double logged_seconds, logged_skill;
+    double speed; /* samples per second, smoothed */
+} ib_session;
+
+/* Opens data, directory, model and threads; everything that can be refused is refused here. */
+int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err);
+void ib_session_close(ib_session *s);
+double ib_session_seconds(const ib_session *s); /* of training, all sessions together */
+/* A sentence to the caller's message function. */
+__attribute__((format(printf, 2, 3))) void ib_session_say(const ib_session *s, const char *fmt, ...);
+
+/* save.c: state and adapter. */
+int ib_session_save(ib_session *s, ib_error *err);
+/* Copies the EMA into s->mean, ready to predict. */
+void ib_session_use_mean(ib_session *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

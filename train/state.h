@@ -1,0 +1,74 @@
+/* state.h5: everything that a run needs to go on as if it had never stopped (layout in docs/files.md).
+ *
+ * The file carries the SHA-256 of itself and is checked against it before HDF5 looks at it, so damage of any kind is refused with
+ * a sentence. It is written beside and renamed: whatever happens, the state before it stays. */
+#ifndef IB_TRAIN_STATE_H
+#define IB_TRAIN_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "adapter/adapter.h"
+#include "train/optimiser.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What must stay the same for a run to be the same run. */
+typedef struct ib_run_plan {
+    char preset[32], optimiser[32];
+    int64_t batch;
+    double rate, weight_decay, clip_norm, ema_decay;
+    int64_t warmup_steps;
+    int64_t gap_min, gap_max;
+    int64_t crop_width, crop_height;
+    double valid_fraction;
+    int64_t seed;
+    char data[65]; /* ib_dataset_identity */
+} ib_run_plan;
+
+typedef struct ib_valid_point {
+    double step, seconds, skill;
+} ib_valid_point;
+
+/* Sample number `samples` is the next one to be drawn; all randomness of a sample comes from (seed, its number), so these two are
+ * the whole state of the random numbers and of the order of samples. */
+typedef struct ib_state {
+    ib_adapter_config config;
+    ib_run_plan plan;
+    int64_t steps_total;   /* the budget: 0 if it is time */
+    double minutes_total;  /* 0 if it is steps */
+    int64_t step, updates; /* updates: steps that changed the weights, that is, whose gradient was finite */
+    int64_t samples;
+    double seconds;                /* of training so far, all sessions together */
+    double loss;                   /* smoothed */
+    double err_model, err_slerp;   /* smoothed sums for the skill on training samples */
+    size_t params;                 /* P */
+    float *weights, *ema;          /* [P], owned */
+    int moments;                   /* of the optimiser */
+    float *moment[IB_MAX_MOMENTS]; /* [P] each, owned */
+    size_t valids;                 /* length of the history of validation */
+    ib_valid_point *valid;         /* [valids], owned */
+} ib_state;
+
+/* Arrays for a run that begins: zeros. */
+int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err);
+void ib_state_free(ib_state *s);
+int ib_state_add_valid(ib_state *s, const ib_valid_point *p, ib_error *err);
+
+/* IB_E_NONFINITE, and no file, if a weight, mean or moment is not finite. */
+int ib_state_save(const ib_state *s, const char *path, ib_error *err);
+/* Fills *s (freed by the caller; empty after a failure). IB_E_IO if there is no such file, IB_E_FORMAT if it is damaged or
+ * something else, IB_E_UNSUPPORTED if it is of a later version. */
+int ib_state_load(ib_state *s, const char *path, ib_error *err);
+
+/* The seal: a place of 64 bytes in a file after IB_SEAL_MARK, which holds the lower-case hex SHA-256 of the file with this
+ * place filled with '0'. */
+#define IB_SEAL_MARK "inbetween-sha256:"
+int ib_seal_write(const char *path, ib_error *err);
+int ib_seal_check(const char *path, ib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,258 @@
+/* The loop. */
+#include "train/train.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "train/review.h"
+#include "train/session.h"
+
+enum { MAX_SKIPPED = 20 };
+static const double smoothing = 0.98, review_share = 0.03, strip_seconds = 60, reserve_share = 0.2;
+
+static bool stopped(const ib_session *s) {
+    return s->o->stop && atomic_load(s->o->stop);
+}
+
+/* Seconds at which a timed run stops learning, so that the last validation and files still fit in. */
+static double deadline(const ib_session *s) {
+    double total = s->state.minutes_total * 60, reserve = 1.5 * (s->valid_cost + s->save_cost) + 0.5;
+    return total - fmin(reserve, reserve_share * total);
+}
+
+static double fraction_done(const ib_session *s, double seconds) {
+    return s->state.steps_total ? (double)s->state.step / (double)s->state.steps_total
+                                : seconds / deadline(s);
+}
+
+static double smooth(double old, double new, bool first) {
+    return first ? new : smoothing *old + (1 - smoothing) * new;
+}
+
+/* The gradient is there: weights, mean and bookkeeping. */
+static void update(ib_session *s, const ib_batch_result *b, double seconds) {
+    ib_state *st = &s->state;
+    const ib_run_plan *p = &st->plan;
+    float *w = ib_adapter_params(s->adapter);
+    bool first = st->updates == 0;
+    ib_schedule schedule = {p->rate, p->warmup_steps};
+    s->rate = ib_schedule_rate(&schedule, st->updates, fraction_done(s, seconds));
+    st->updates++;
+    ib_update u = {.rate = s->rate, .weight_decay = p->weight_decay, .scale = 1, .number = st->updates};
+    if (p->clip_norm > 0 && b->norm > p->clip_norm) {
+        u.scale = p->clip_norm / b->norm;
+    }
+    ib_optimiser_update(s->optimiser, &u, s->adapter, w, b->gradient, st->moment, s->threads);
+    ib_ema_update(st->ema, w, st->params, ib_ema_decay(p->ema_decay, st->updates), s->threads);
+    ib_adapter_refresh(s->adapter);
+    s->grad_norm = b->norm;
+    st->loss = smooth(st->loss, b->loss, first);
+    st->err_model = smooth(st->err_model, b->err_model, first);
+    st->err_slerp = smooth(st->err_slerp, b->err_slerp, first);
+}
+
+static int one_step(ib_session *s, ib_error *err) {
+    ib_state *st = &s->state;
+    ib_batch_result b;
+    size_t n = (size_t)st->plan.batch;
+    double seconds = ib_session_seconds(s);
+    int r = ib_loader_take(s->loader, n, s->batch, err);
+    if (r) {
+        return r;
+    }
+    r = ib_team_learn(s->team, s->batch, n, &b, err);
+    ib_loader_release(s->loader, n);
+    if (r) {
+        return r;
+    }
+    if (isfinite(b.loss) && isfinite(b.norm)) {
+        update(s, &b, seconds);
+        s->skipped_in_a_row = 0;
+    } else {
+        s->skipped++;
+        if (++s->skipped_in_a_row >= MAX_SKIPPED) {
+            return ib_fail(err, IB_E_NONFINITE,
+                           "training broke down: %d gradients in a row up to step %" PRId64
+                           " were not finite; the state before is kept, a lower learning rate may help",
+                           MAX_SKIPPED, st->step + 1);
+        }
+        ib_session_say(s, "step %" PRId64 ": the gradient is not finite, step skipped", st->step + 1);
+    }
+    st->step++;
+    st->samples += (int64_t)n;
+    return IB_OK;
+}
+
+static int validate(ib_session *s, ib_error *err) {
+    ib_state *st = &s->state;
+    double start = ib_session_seconds(s);
+    if (!ib_dataset_videos(s->data, true)) {
+        s->next_valid = INFINITY;
+        return IB_OK;
+    }
+    ib_session_use_mean(s);
+    pthread_mutex_lock(&s->reading);
+    int r = ib_review_skill(s->mean, s->data, s->valid_gap, s->threads, &s->valid_skill, err);
+    pthread_mutex_unlock(&s->reading);
+    double end = ib_session_seconds(s);
+    s->valid_cost = end - start;
+    s->next_valid = end + fmax(s->o->valid_seconds, s->valid_cost / review_share);
+    s->logged_skill = s->valid_skill;
+    if (r || !isfinite(s->valid_skill)) {
+        return r;
+    }
+    return ib_state_add_valid(st, &(ib_valid_point){(double)st->step, end, s->valid_skill}, err);
+}
+
+static int strip(ib_session *s, ib_error *err) {
+    char name[64];
+    int r = ib_mkdirs(s->dir.samples, err);
+    if (r) {
+        return r;
+    }
+    snprintf(name, sizeof name, "step-%06" PRId64 ".png", s->state.step);
+    char *path = ib_join(s->dir.samples, name);
+    if (!path) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the names of %s", s->dir.samples);
+    }
+    double start = ib_session_seconds(s);
+    ib_session_use_mean(s);
+    pthread_mutex_lock(&s->reading);
+    r = ib_review_strip(s->mean, s->data, s->valid_gap, path, err);
+    pthread_mutex_unlock(&s->reading);
+    free(path);
+    double end = ib_session_seconds(s);
+    s->next_strip = end + fmax(strip_seconds, (end - start) / review_share * 2);
+    return r;
+}
+
+static int log_line(ib_session *s, double seconds, ib_error *err) {
+    const ib_state *st = &s->state;
+    double span = seconds - s->logged_seconds;
+    ib_log_line l = {.step = st->step,
+                     .samples = st->samples,
+                     .seconds = seconds,
+                     .rate = s->rate,
+                     .loss = st->loss,
+                     .grad_norm = s->grad_norm,
+                     .train_skill = st->err_slerp > 0 ? 1 - st->err_model / st->err_slerp : 0,
+                     .valid_skill = s->logged_skill,
+                     .samples_per_second = span > 0 ? (double)(st->samples - s->logged_samples) / span : NAN};
+    s->logged_samples = st->samples;
+    s->logged_seconds = seconds;
+    s->logged_skill = NAN;
+    s->next_log = seconds + s->o->log_seconds;
+    return ib_rundir_log(&s->dir, &l, err);
+}
+
+static void report(ib_session *s, double seconds) {
+    const ib_state *st = &s->state;
+    double here = seconds - s->before, speed = here > 0 ? (double)(st->step - s->first_step) / here : 0, left;
+    ib_train_progress p = {.step = st->step, .steps = st->steps_total, .seconds = seconds, .loss = st->loss};
+    if (st->steps_total) {
+        left = speed > 0 ? (double)(st->steps_total - st->step) / speed : 0;
+    } else {
+        left = fmax(0, st->minutes_total * 60 - seconds);
+        p.steps = st->step + (int64_t)(speed * fmax(0, deadline(s) - seconds));
+    }
+    p.seconds_left = left;
+    p.valid_skill = s->valid_skill;
+    p.samples_per_second = speed * (double)st->plan.batch;
+    if (s->o->progress) {
+        s->o->progress(s->o->user, &p);
+    }
+}
+
+/* What is due after a step. */
+static int look_after(ib_session *s, ib_error *err) {
+    double seconds = ib_session_seconds(s);
+    int r = IB_OK;
+    if (seconds >= s->next_valid) {
+        r = validate(s, err);
+    }
+    if (!r && seconds >= s->next_strip) {
+        r = strip(s, err);
+    }
+    if (!r && seconds >= s->next_log) {
+        r = log_line(s, seconds, err);
+    }
+    if (!r && seconds >= s->next_state) {
+        r = ib_session_save(s, err);
+        s->next_state = ib_session_seconds(s) + s->o->state_seconds;
+    }
+    report(s, seconds);
+    return r;
+}
+
+static bool budget_left(const ib_session *s) {
+    const ib_state *st = &s->state;
+    return st->steps_total ? st->step < st->steps_total : ib_session_seconds(s) < deadline(s);
+}
+
+static void set_alarms(ib_session *s) {
+    double now = ib_session_seconds(s), total = s->state.minutes_total * 60;
+    double soon = total > 0 ? fmin(s->o->valid_seconds, 0.1 * total) : s->o->valid_seconds;
+    s->next_log = now + s->o->log_seconds;
+    s->next_state = now + s->o->state_seconds;
+    s->next_valid = now + soon;
+    s->next_strip = now + strip_seconds / 2;
+    s->logged_seconds = now;
+}
+
+/* The end of a run, or of what the stop flag leaves of it. */
+static int finish(ib_session *s, ib_error *err) {
+    bool whole = !stopped(s);
+    int r = IB_OK;
+    if (whole) {
+        r = validate(s, err);
+    }
+    r = r ? r : log_line(s, ib_session_seconds(s), err);
+    r = r ? r : ib_session_save(s, err);
+    if (!r && whole) {
+        r = strip(s, err);
+    }
+    if (r || whole) {
+        return r;
+    }
+    return ib_fail(err, IB_E_INTERRUPTED, "interrupted at step %" PRId64 "; the run can be resumed",
+                   s->state.step);
+}
+
+static void fill(ib_train_result *result, const ib_session *s) {
+    const ib_state *st = &s->state;
+    double here = ib_session_seconds(s) - s->before;
+    *result = (ib_train_result){.step = st->step,
+                                .samples = st->samples,
+                                .skipped = s->skipped,
+                                .seconds = ib_session_seconds(s),
+                                .loss = st->loss,
+                                .valid_skill = s->valid_skill,
+                                .parameters = st->params};
+    result->samples_per_second = (double)((st->step - s->first_step) * st->plan.batch) / here;
+    if (s->data) {
+        result->train_videos = ib_dataset_videos(s->data, false);
+        result->valid_videos = ib_dataset_videos(s->data, true);
+    }
+}
+
+int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) {
+    ib_session s;
+    int r = ib_session_open(&s, o, err);
+    if (!r && s.finished) {
+        ib_session_say(&s, "%s is complete: raise its budget to go on", o->run);
+    } else if (!r) {
+        set_alarms(&s);
+        /* a run that is killed in its first minute can be resumed too, and an unwritable directory is found out now */
+        r = o->resume ? IB_OK : ib_session_save(&s, err);
+        while (!r && !stopped(&s) && budget_left(&s)) {
+            r = one_step(&s, err);
+            r = r ? r : look_after(&s, err);
+        }
+        r = r ? r : finish(&s, err);
+    }
+    if (result) {
+        fill(result, &s);
+    }
+    ib_session_close(&s);
+    return r;
+}

@@ -1,0 +1,76 @@
+/* Training: latent files in, a run directory out. */
+#ifndef IB_TRAIN_TRAIN_H
+#define IB_TRAIN_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "adapter/adapter.h"
+#include "base/file.h"
+#include "base/stop.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ib_train_progress {
+    int64_t step, steps;          /* steps: estimated when the budget is time */
+    double seconds, seconds_left; /* of training, all sessions of the run together */
+    double loss;                  /* smoothed */
+    double valid_skill;           /* NaN before the first validation */
+    double samples_per_second;
+} ib_train_progress;
+
+/* Zero (or NULL, or below zero where it says so) stands for the default; for a resumed run, for what the run was begun with. A
+ * resumed run refuses any other value of what defines it, by name: that is everything above `minutes` but `run` and `resume`. */
+typedef struct ib_train_options {
+    const ib_paths *latents; /* training files, or directories of them */
+    const ib_paths
+        *valid; /* validation files; NULL or empty: split off `valid_fraction` of the training *videos* */
+    double valid_fraction; /* [0,1); < 0: 0.1, at least one video if there are three or more */
+    const char *run;       /* directory; created */
+    bool resume;
+    const char *preset;    /* "toaster", "default", "large": model, batch, memory */
+    const char *optimiser; /* "adamw", "sgd", "nesterov"; default adamw */
+    int batch;             /* samples per step; default by the preset */
+    double lr;             /* peak learning rate; default by the optimiser */
+    double weight_decay;   /* < 0: by the optimiser */
+    double clip_norm;      /* largest norm of the gradient; 0: no clipping; < 0: default */
+    double ema_decay;      /* of the mean of weights, [0,1); < 0: default */
+    int64_t warmup_steps;  /* < 0: default */
+    int gap_min, gap_max;  /* frames, 2 <= min <= max; 0, 0: 2..16 */
+    int crop_width; /* luma samples, multiples of 8: train on parts of frames (patch space). 0, 0: whole frames */
+    int crop_height;
+    uint64_t seed;  /* 0: 1 */
+    double minutes; /* > 0, or */
+    int64_t
+        steps; /* > 0: one of the two (a resumed run may keep its own). The total of all sessions of the run */
+    int threads;          /* 0: as many as cores. Equal bits need equal threads */
+    double state_seconds; /* between states, default 60 */
+    double log_seconds;   /* between lines of log.csv, default 5 */
+    double valid_seconds; /* between validations, default 60; seldom enough to take at most 3 % of the time */
+    const atomic_int *stop; /* non-zero: end cleanly, state kept, IB_E_INTERRUPTED; may be NULL */
+    /* Called from the training thread; may be NULL. */
+    void (*progress)(void *user, const ib_train_progress *p);
+    void (*message)(void *user, const char *sentence);
+    void *user;
+} ib_train_options;
+
+/* What came of it. */
+typedef struct ib_train_result {
+    int64_t step, samples, skipped; /* skipped: steps of this session without a finite gradient */
+    double seconds;                 /* of training, all sessions together */
+    double loss;                    /* smoothed */
+    double valid_skill;             /* last one; NaN if there is none */
+    double samples_per_second;      /* of this session, validation and saving included */
+    size_t parameters, train_videos, valid_videos;
+} ib_train_result;
+
+void ib_train_defaults(ib_train_options *o);
+/* result may be NULL; filled as far as training came. After IB_E_INTERRUPTED and IB_E_NONFINITE the run can be resumed from its
+ * last state. Other errors before the first step leave no new directory behind. */
+int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
