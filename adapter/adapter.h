@@ -1,7 +1,7 @@
 /* The in-between model: z(t) = slerp(z0, z1, t) + residual(z0, z1, t). docs/model.md describes the architecture.
  *
- * By construction the model is exact at the keyframes, silent when they agree, the same forward and backward in time, and an
- * untrained one is slerp. Parameters are one flat array with a table of names, so optimisers, averages and files need to know
+ * By construction the model is exact at the keyframes, silent when they agree, and the same forward and backward in time. An
+ * untrained one is slerp or, with the motion head, interpolation along a classical estimate of motion. Parameters are one flat array with a table of names, so optimisers, averages and files need to know
  * nothing of the architecture. */
 #ifndef IB_ADAPTER_ADAPTER_H
 #define IB_ADAPTER_ADAPTER_H

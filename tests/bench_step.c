@@ -1,8 +1,10 @@
-/* How fast training steps are: samples per second of ib_adapter_learn on random moving scenes at the default size, and how near that is to
- * the machine's own sgemm peak, measured beside it. Usage: bench_step [preset] [threads] [seconds] [samples per call] */
+/* How fast training steps are: samples per second of forward, backward, AdamW and the mean of weights on random latents at the default size,
+ * and how near that is to the machine's own sgemm peak, measured beside it.
+ * Usage: bench_step [preset] [threads] [seconds] [samples per call] [samples per step] */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "adapter/adapter.h"
@@ -10,6 +12,7 @@
 #include "base/rng.h"
 #include "latent/patch.h"
 #include "nn/gemm.h"
+#include "train/optimiser.h"
 
 enum { ROWS = 14, COLS = 24, TOKENS = ROWS * COLS, FLOATS = 96 * TOKENS };
 
@@ -43,7 +46,8 @@ static double sgemm_peak(int threads) {
 
 int main(int argc, char **argv) {
     const char *preset = argc > 1 ? argv[1] : "default";
-    int threads = argc > 2 ? atoi(argv[2]) : omp_get_max_threads(), per = argc > 4 ? atoi(argv[4]) : 8;
+    int threads = argc > 2 ? atoi(argv[2]) : omp_get_max_threads(), per = argc > 4 ? atoi(argv[4]) : 4,
+        batch = argc > 5 ? atoi(argv[5]) : 16;
     double seconds = argc > 3 ? atof(argv[3]) : 10;
     ib_error err = {0};
     ib_adapter_config c;
@@ -57,10 +61,13 @@ int main(int argc, char **argv) {
         return 1;
     }
     size_t count = ib_adapter_param_count(a);
-    float *grads = ib_calloc(count, sizeof *grads);
+    int calls = batch / (threads * per) > 1 ? batch / (threads * per) : 1;
+    float *state = ib_calloc(4 * count, sizeof *state), *grads = state;
+    float *const moments[IB_MAX_MOMENTS] = {state + count, state + 2 * count};
+    const ib_optimiser *adamw = ib_optimiser_find("adamw", &err);
     double peak = sgemm_peak(threads), start = 0;
     long samples = 0;
-    int failed = 0;
+    int failed = !state;
     ib_adapter_work **works = ib_calloc((size_t)threads, sizeof *works);
 #pragma omp parallel num_threads(threads)
     {
@@ -100,15 +107,21 @@ int main(int argc, char **argv) {
                 break;
             }
 #pragma omp barrier
-            ib_adapter_learn(a, works[me], in, target, per, 1.0f, loss, &e);
+            for (int i = 0; i < calls; i++) {
+                ib_adapter_learn(a, works[me], in, target, per, 1.0f / (float)batch, loss, &e);
+            }
 #pragma omp atomic
-            samples += per;
+            samples += calls * per;
 #pragma omp barrier
 #pragma omp single
             {
+                const ib_update u = {.rate = 1e-4, .weight_decay = 0.01, .scale = 1, .number = round + 1};
+                memset(grads, 0, count * sizeof *grads);
                 for (int i = 0; i < threads; i++) {
                     ib_adapter_collect(a, works[i], grads);
                 }
+                ib_optimiser_update(adamw, &u, a, ib_adapter_params(a), grads, moments, 1);
+                ib_ema_update(state + 3 * count, ib_adapter_params(a), count, 0.999, 1);
                 ib_adapter_refresh(a);
             }
         }
@@ -118,10 +131,11 @@ int main(int argc, char **argv) {
         fprintf(stderr, "bench_step: out of memory\n");
         return 1;
     }
-    printf("%s: %zu parameters, %d threads, %d samples a call: %.1f samples/s; %.1f M multiply-adds forward "
+    printf("%s: %zu parameters, %d threads, %d samples a step, %d a call: %.1f samples/s; %.1f M "
+           "multiply-adds forward "
            "in the direct form; "
            "%.1f GFLOP/s of a measured sgemm peak of %.1f: %.0f %%\n",
-           preset, count, threads, per, rate, macs * 1e-6, 6e-9 * macs * rate, peak * 1e-9,
-           600 * macs * rate / peak);
+           preset, count, threads, threads * calls * per, per, rate, macs * 1e-6, 6e-9 * macs * rate,
+           peak * 1e-9, 600 * macs * rate / peak);
     return 0;
 }
