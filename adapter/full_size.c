@@ -97,8 +97,9 @@ typedef struct plane_job {
     const ib_frame *f0, *f1;
     ib_frame *out;
     int plane, width, height;
-    const float *fields, *residual; /* [5, cell_rows, cell_cols]; [small_rows, small_cols] of this plane */
-    int cell_rows, cell_cols, small_rows, small_cols;
+    /* [5, cell_rows, cell_cols]; [small_rows, small_cols] of this plane; [rows, cols] */
+    const float *fields, *residual, *fade;
+    int cell_rows, cell_cols, small_rows, small_cols, rows, cols;
     float gain_x, gain_y; /* px of this plane per px of the small luma */
     float t, odds, range; /* range: 8-bit steps per unit of the residual */
 } plane_job;
@@ -107,8 +108,11 @@ static void carry_row(const plane_job *j, int y) {
     size_t n = (size_t)j->cell_rows * (size_t)j->cell_cols;
     axis cy = place(y, (float)j->cell_rows / (float)j->height, j->cell_rows);
     axis ry = place(y, (float)j->small_rows / (float)j->height, j->small_rows);
+    axis ty = place(y, (float)j->rows / (float)j->height, j->rows);
     float cx_ratio = (float)j->cell_cols / (float)j->width, rx_ratio = (float)j->small_cols / (float)j->width;
-    float near = -j->t, far = 1.0f - j->t;
+    float near = -j->t, far = 1.0f - j->t, tx_ratio = (float)j->cols / (float)j->width;
+    const uint8_t *s0 = j->f0->plane[j->plane] + (size_t)y * j->f0->stride[j->plane],
+                  *s1 = j->f1->plane[j->plane] + (size_t)y * j->f1->stride[j->plane];
     uint8_t *o = j->out->plane[j->plane] + (size_t)y * j->out->stride[j->plane];
     for (int x = 0; x < j->width; x++) {
         axis cx = place(x, cx_ratio, j->cell_cols), rx = place(x, rx_ratio, j->small_cols);
@@ -121,7 +125,10 @@ static void carry_row(const plane_job *j, int y) {
                          (float)x + near * j->gain_x * v[0], (float)y + near * j->gain_y * v[1]);
         float b = sample(j->f1->plane[j->plane], j->f1->stride[j->plane], j->width, j->height,
                          (float)x + far * j->gain_x * v[2], (float)y + far * j->gain_y * v[3]);
-        float value = b + m * (a - b) + j->range * between(j->residual, j->small_cols, ry, rx);
+        float carried = b + m * (a - b), faded = (float)s0[x] + j->t * ((float)s1[x] - (float)s0[x]);
+        float fade = between(j->fade, j->cols, ty, place(x, tx_ratio, j->cols));
+        float value = carried + fade * (faded - carried) +
+                      j->range * between(j->residual, j->small_cols, ry, rx);
         o[x] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : lrintf(value));
     }
 }
@@ -130,6 +137,41 @@ static void carry_plane(const plane_job *j) {
 #pragma omp parallel for schedule(dynamic, 8)
     for (int y = 0; y < j->height; y++) {
         carry_row(j, y);
+    }
+}
+
+/* How much the model falls back on the cross-fade in the finest luma coefficients of each token: what is finer still, which the
+ * small picture cannot hold, follows them. fade: [tokens] in [0,1] */
+static void finest_mixing(const float *mixing, size_t tokens, size_t width, float *fade) {
+    enum { FINE = 7 }; /* order of a coefficient: row + column */
+    for (size_t k = 0; k < tokens; k++) {
+        float sum = 0, n = 0;
+        for (size_t i = 0; i < 64; i++) {
+            if (i / 8 + i % 8 >= FINE) {
+                sum += mixing[2 * k * width + i];
+                n++;
+            }
+        }
+        fade[k] = sum < 0 ? 0 : sum < n ? sum / n : 1;
+    }
+}
+
+/* residual: what the model's picture has beyond motion and cross-fade, at the small size. All planes of `rows` x `cols` tokens. */
+static void rest(const float *z0, const float *z1, const float *blend, const float *fade, float t, int rows,
+                 int cols, float *residual) {
+    size_t at = 0, luma = 64 * (size_t)rows * (size_t)cols;
+    for (int p = 0; p < 3; p++) {
+        int h = (p ? 4 : 8) * rows, w = (p ? 4 : 8) * cols;
+        at = p ? luma + (size_t)(p - 1) * luma / 4 : 0;
+        for (int y = 0; y < h; y++) {
+            axis ty = place(y, (float)rows / (float)h, rows);
+            for (int x = 0; x < w; x++) {
+                size_t i = at + (size_t)y * (size_t)w + (size_t)x;
+                float f = between(fade, cols, ty, place(x, (float)cols / (float)w, cols));
+                float faded = z0[i] + t * (z1[i] - z0[i]);
+                residual[i] -= blend[i] + f * (faded - blend[i]);
+            }
+        }
     }
 }
 
@@ -170,11 +212,11 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *f
     }
     size_t n = grid.tokens * grid.width, luma = 64 * grid.tokens;
     float *small = NULL;
-    int rc = ib_alloc_floats(&small, 4 * n, "the small keyframes", err);
+    int rc = ib_alloc_floats(&small, 4 * n + grid.tokens, "the small keyframes", err);
     if (rc) {
         return rc;
     }
-    float *z0 = small, *z1 = z0 + n, *z = z1 + n, *residual = z + n;
+    float *z0 = small, *z1 = z0 + n, *z = z1 + n, *residual = z + n, *fade = residual + n;
     if ((rc = small_planes(full0, gw, gh, grid.rows, grid.cols, z, err)) ||
         (rc = small_planes(full1, gw, gh, grid.rows, grid.cols, residual, err))) {
         goto done;
@@ -188,9 +230,8 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *f
     }
     ib_motion *m = &w->motion[0];
     ib_patch_inverse(z, grid.rows, grid.cols, residual);
-    for (size_t i = 0; i < n; i++) {
-        residual[i] -= m->out[i]; /* what mixing and correction add to the plain blend */
-    }
+    finest_mixing(w->mixing, grid.tokens, grid.width, fade);
+    rest(m->planes0, m->planes1, m->out, fade, o.t, grid.rows, grid.cols, residual);
     for (int p = 0; p < 3; p++) {
         plane_job j = {
             .f0 = o.turned ? full1 : full0, .f1 = o.turned ? full0 : full1, .out = out, .plane = p};
@@ -198,6 +239,9 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *f
         j.height = p ? (height + 1) / 2 : height;
         j.fields = m->fields;
         j.residual = residual + (p ? luma + (size_t)(p - 1) * luma / 4 : 0);
+        j.fade = fade;
+        j.rows = grid.rows;
+        j.cols = grid.cols;
         j.cell_rows = IB_CELLS * grid.rows;
         j.cell_cols = IB_CELLS * grid.cols;
         j.small_rows = (p ? 4 : 8) * grid.rows;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "eval/metrics.h"
 #include "latent/geometry.h"
 
 size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts) {
@@ -37,13 +38,14 @@ typedef struct worker {
     float *frames, *z;
 } worker;
 
-static double squared_error(const float *a, const float *b, size_t n) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        double d = (double)a[i] - (double)b[i];
-        sum += d * d;
-    }
-    return sum;
+float ib_score_place(const double *pts, int gap, int k) {
+    float t = (float)((pts[k] - pts[0]) / (pts[gap] - pts[0]));
+    return t > 0 && t < 1 ? t : (float)k / (float)gap;
+}
+
+float ib_score_seconds(const double *pts, int gap, double fps) {
+    float span = (float)(pts[gap] - pts[0]);
+    return span > 0 ? span : (float)((double)gap / fps);
 }
 
 static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, int gap, worker *w,
@@ -52,21 +54,21 @@ static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, in
     const double *pts = ib_latent_pts(f) + first;
     size_t n = s->tokens * s->width;
     const float *z0 = w->frames, *z1 = z0 + (size_t)gap * n;
-    double span = pts[gap] - pts[0];
+    float span = ib_score_seconds(pts, gap, ib_latent_info_of(f)->fps);
     int rc;
     rc = ib_latent_read(f, first, (size_t)gap + 1, w->frames, err);
     for (int k = 1; k < gap && !rc; k++) {
         const float *truth = z0 + (size_t)k * n;
-        float t = (float)((pts[k] - pts[0]) / span);
+        float t = ib_score_place(pts, gap, k);
         ib_slerp(z0, z1, t, s->tokens, s->width, w->z);
-        double slerp = squared_error(w->z, truth, n);
+        double slerp = ib_squared_error(w->z, truth, n);
         sums->err_slerp += slerp;
         ib_lerp(z0, z1, t, n, w->z);
-        sums->err_lerp += squared_error(w->z, truth, n);
+        sums->err_lerp += ib_squared_error(w->z, truth, n);
         if (a) {
-            ib_between in = {z0, z1, t, (float)span};
+            ib_between in = {z0, z1, t, span};
             rc = ib_adapter_predict(a, w->work, &in, 1, w->z, err);
-            sums->err_model += squared_error(w->z, truth, n);
+            sums->err_model += ib_squared_error(w->z, truth, n);
         } else {
             sums->err_model += slerp;
         }

@@ -21,9 +21,14 @@ typedef struct ib_score_sums {
  * Returns their number; firsts: room for N entries. */
 size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts);
 
+/* The place of frame k, 0 < k < gap, of a window whose times are pts [gap + 1]; by its number if the times do not tell. In (0,1). */
+float ib_score_place(const double *pts, int gap, int k);
+/* From first to last frame of the window, > 0; by the frame rate if the times do not tell. */
+float ib_score_seconds(const double *pts, int gap, double fps);
+
 /* a NULL: the model is slerp. threads: workers over windows (results do not depend on it). */
-int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads, ib_score_sums *out,
-                     ib_error *err);
+int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads,
+                     ib_score_sums *out, ib_error *err);
 
 /* 1 - err_model / err_slerp; 0 if slerp's error is 0. */
 double ib_score_skill(const ib_score_sums *s);

@@ -69,30 +69,25 @@ static int show(strip *s, const ib_latent_info *info, const float *z, ib_error *
     return ib_space_decode(s->space, z, f, err);
 }
 
-static float place(const ib_latent_file *file, size_t first, size_t gap, size_t k) {
-    const double *pts = ib_latent_pts(file) + first;
-    double t = (pts[k] - pts[0]) / (pts[gap] - pts[0]);
-    return (float)(t > 0 && t < 1 ? t : (double)k / (double)gap);
-}
-
 /* Three rows of one window. */
 static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *err) {
     const ib_latent_info *info = ib_latent_info_of(file);
     size_t gap = s->cols - 1, n = s->values;
     float *z0 = s->z, *z1 = s->z + gap * n, *out = s->z + s->cols * n;
-    double seconds = ib_latent_pts(file)[first + gap] - ib_latent_pts(file)[first];
+    const double *pts = ib_latent_pts(file) + first;
+    float seconds = ib_score_seconds(pts, (int)gap, info->fps);
     int r = ib_latent_read(file, first, s->cols, s->z, err);
     for (size_t k = 0; !r && k <= gap; k++) {
         r = show(s, info, s->z + k * n, err);
     }
     for (size_t k = 0; !r && k <= gap; k++) {
-        ib_slerp(z0, z1, k == 0 || k == gap ? (float)(k / gap) : place(file, first, gap, k),
+        ib_slerp(z0, z1, k == 0 || k == gap ? (float)(k / gap) : ib_score_place(pts, (int)gap, (int)k),
                  info->shape.tokens, info->shape.width, out);
         r = show(s, info, out, err);
     }
     for (size_t k = 0; !r && k <= gap; k++) {
-        ib_between in = {z0, z1, k == 0 || k == gap ? (float)(k / gap) : place(file, first, gap, k),
-                         seconds > 0 ? (float)seconds : 1};
+        ib_between in = {
+            z0, z1, k == 0 || k == gap ? (float)(k / gap) : ib_score_place(pts, (int)gap, (int)k), seconds};
         r = ib_adapter_predict(s->adapter, s->work, &in, 1, out, err);
         r = r ? r : show(s, info, out, err);
     }
@@ -117,8 +112,8 @@ static int worst_window(strip *s, ib_latent_file *file, size_t *first, ib_error 
         r = r ? r : ib_latent_read(file, firsts[i] + gap / 2, 1, truth, err);
         r = r ? r : ib_latent_read(file, firsts[i] + gap, 1, z1, err);
         if (!r) {
-            ib_slerp(z0, z1, place(file, firsts[i], gap, gap / 2), info->shape.tokens, info->shape.width,
-                     out);
+            ib_slerp(z0, z1, ib_score_place(ib_latent_pts(file) + firsts[i], (int)gap, (int)gap / 2),
+                     info->shape.tokens, info->shape.width, out);
             for (size_t k = 0; k < n; k++) {
                 error += (double)(out[k] - truth[k]) * (double)(out[k] - truth[k]);
             }

@@ -1,0 +1,218 @@
+/* inbetween eval: how good lerp, slerp and adapters are on real frames. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "cli/cli.h"
+#include "eval/eval.h"
+
+typedef struct job {
+    cli *c;
+    struct timespec began;
+} job;
+
+static void on_progress(void *user, const ib_eval_progress *p) {
+    job *j = user;
+    struct timespec now;
+    char left[48] = "";
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double spent = (double)(now.tv_sec - j->began.tv_sec) + 1e-9 * (double)(now.tv_nsec - j->began.tv_nsec);
+    if (p->fraction > 0) {
+        snprintf(left, sizeof left, ", %.0f s left", spent * (1 - p->fraction) / p->fraction);
+    }
+    cli_progress(j->c, p->fraction, "clip %zu of %zu, %s: %zu windows, %.1f a second%s", p->number, p->files,
+                 ib_basename(p->file), p->windows, spent > 0 ? (double)p->windows / spent : 0, left);
+}
+
+/* "8" or "4,8,16" */
+static int parse_gaps(cli *c, ib_eval_options *o) {
+    const char *text = cli_text(c, "gap"), *at = text;
+    for (o->gaps = 0; o->gaps < IB_EVAL_MAX_GAPS; at++) {
+        char *end;
+        errno = 0;
+        long gap = *at >= '0' && *at <= '9' ? strtol(at, &end, 10) : 0;
+        if (gap < 2 || gap > 1000 || (*end && *end != ',')) {
+            break;
+        }
+        for (size_t i = 0; i < o->gaps; i++) {
+            if (o->gap[i] == gap) {
+                return cli_usage(c, "--gap names %ld twice in '%s'", gap, text);
+            }
+        }
+        o->gap[o->gaps++] = (int)gap;
+        if (!*end) {
+            return 0;
+        }
+        at = end;
+    }
+    return cli_usage(c,
+                     "--gap wants whole numbers from 2 to 1000, such as 8 or 4,8,16 (at most %d), got '%s'",
+                     IB_EVAL_MAX_GAPS, text);
+}
+
+static int parse(cli *c, ib_eval_options *o) {
+    const char *size = cli_text(c, "size");
+    int used = 0;
+    bool plain = strspn(size, "0123456789x") == strlen(size);
+    ib_eval_defaults(o);
+    o->space = cli_text(c, "space");
+    o->max_windows = cli_is_set(c, "max-windows") ? (int)cli_int(c, "max-windows") : 0;
+    o->minterpolate = cli_flag(c, "minterpolate");
+    o->strips = cli_text(c, "strips");
+    o->threads = cli_threads(c);
+    o->stop = cli_stop(c);
+    o->native = !strcmp(size, "native");
+    if (!o->native && (!plain || sscanf(size, "%5dx%5d%n", &o->width, &o->height, &used) != 2 || size[used] ||
+                       o->width < 16 || o->height < 16 || o->width > 16384 || o->height > 16384 ||
+                       o->width % 2 || o->height % 2)) {
+        return cli_usage(c, "--size wants 'native' or a size WxH with even sides from 16 to 16384, got '%s'",
+                         size);
+    }
+    if (o->native && o->strips) {
+        return cli_usage(c, "--strips shows small frames; it does not go with --size native");
+    }
+    return parse_gaps(c, o);
+}
+
+/* What the report's name asks for. */
+static char *report_for(const char *name, const ib_eval_report *r) {
+    const char *dot = strrchr(name, '.');
+    return dot && !strcmp(dot, ".json")  ? ib_eval_json(r)
+           : dot && !strcmp(dot, ".csv") ? ib_eval_csv(r)
+                                         : ib_eval_text(r);
+}
+
+static int write_report(ib_pending *p, const char *name, const ib_eval_report *r, ib_error *err) {
+    char *text = report_for(name, r);
+    FILE *f = text ? fopen(p->temp, "w") : NULL;
+    if (!text) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the report");
+    }
+    size_t n = strlen(text);
+    bool ends = n && text[n - 1] == '\n';
+    int bad = !f || fwrite(text, 1, n, f) != n || (!ends && fputc('\n', f) == EOF);
+    int e = errno;
+    if (f && fclose(f) && !bad) {
+        bad = 1;
+        e = errno;
+    }
+    free(text);
+    return bad ? ib_fail(err, IB_E_IO, "cannot write %s: %s", name, strerror(e)) : ib_pending_publish(p, err);
+}
+
+static int collect(cli *c, ib_paths *inputs, ib_paths *adapters, ib_error *err) {
+    const char *const *list;
+    size_t n = cli_list(c, "adapter", &list);
+    int r = IB_OK;
+    for (size_t i = 0; i < cli_arg_count(c) && !r; i++) {
+        r = ib_paths_add(inputs, cli_arg(c, i), err);
+    }
+    for (size_t i = 0; i < n && !r; i++) {
+        r = ib_paths_add(adapters, list[i], err);
+    }
+    return r;
+}
+
+static int run(cli *c) {
+    ib_eval_options o;
+    ib_eval_report report = {0};
+    ib_paths inputs = {0}, adapters = {0};
+    ib_pending pending = {0};
+    ib_error err = {0};
+    job j = {.c = c};
+    const char *output = cli_text(c, "output");
+    int status = parse(c, &o);
+    if (status) {
+        return status;
+    }
+    o.inputs = &inputs;
+    o.adapters = &adapters;
+    o.progress = on_progress;
+    o.user = &j;
+    clock_gettime(CLOCK_MONOTONIC, &j.began);
+    int r = collect(c, &inputs, &adapters, &err);
+    /* a place that cannot be written is found out before the work */
+    r = r || !output ? r : ib_pending_begin(&pending, output, &err);
+    r = r ? r : ib_eval(&o, &report, &err);
+    cli_progress_end(c);
+    for (size_t i = 0; !r && i < report.failed.n; i++) {
+        cli_warn(c, "%s", report.failed.v[i].why);
+    }
+    for (size_t i = 0; !r && i < report.damaged.n; i++) {
+        cli_warn(c, "%s", report.damaged.v[i].why);
+    }
+    if (!r) {
+        char *text = cli_json(c) ? ib_eval_json(&report) : ib_eval_text(&report);
+        if (text) {
+            fputs(text, stdout);
+            fputs(cli_json(c) ? "\n" : "", stdout);
+        } else {
+            r = ib_fail(&err, IB_E_MEMORY, "out of memory for the report");
+        }
+        free(text);
+    }
+    if (!r && output) {
+        r = write_report(&pending, output, &report, &err);
+    }
+    status = r ? cli_fail(c, &err) : report.failed.n ? CLI_FAILED : CLI_DONE;
+    ib_pending_abort(&pending);
+    ib_eval_report_free(&report);
+    ib_paths_free(&inputs);
+    ib_paths_free(&adapters);
+    return status;
+}
+
+static const cli_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = CLI_TEXT,
+     .value = "REPORT",
+     .help = "also into a file: .json, .csv, or, with any other name, the table"},
+    {.name = "adapter",
+     .letter = 'a',
+     .kind = CLI_LIST,
+     .value = "FILE",
+     .help = "a trained adapter; may be repeated"},
+    {.name = "gap",
+     .kind = CLI_TEXT,
+     .value = "N[,N...]",
+     .initial = "8",
+     .help = "frames from one keyframe to the next"},
+    {.name = "size",
+     .kind = CLI_TEXT,
+     .value = "WxH",
+     .initial = "192x112",
+     .help = "size of videos' frames, portrait ones swap it; or 'native': their own size, as render would "
+             "make them"},
+    {.name = "max-windows",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1000000,
+     .help = "at most so many windows of a clip, evenly spread; without it all"},
+    {.name = "minterpolate", .kind = CLI_FLAG, .help = "also FFmpeg's motion interpolation, slow"},
+    {.name = "strips",
+     .kind = CLI_TEXT,
+     .value = "DIR",
+     .help = "film strips of the best, the median and the worst clip at the first gap"},
+    {.name = "space", .kind = CLI_TEXT, .value = "SPACE", .initial = "patch", .help = "the space of videos"},
+    {0}};
+
+const cli_command cli_eval = {
+    .name = "eval",
+    .arguments = "VIDEO-or-LATENTS...",
+    .summary = "measure interpolation quality against real frames",
+    .details =
+        "From each clip windows are taken, end to end within shots; their first and last frames are "
+        "keyframes, "
+        "and the frames between them are what slerp, its rivals and the adapters are measured against. "
+        "Figures "
+        "are means over a clip, then over clips. Inputs that cannot be read are named and left out; the exit "
+        "status is then 1. The clips of --strips are ranked by the last adapter's gain in PSNR, and of each "
+        "the window of median gain is shown. Do not judge an adapter by videos that it was trained on.",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1000000,
+    .run = run,
+};

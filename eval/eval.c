@@ -1,0 +1,343 @@
+#include "eval/eval.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <jansson.h>
+#include <omp.h>
+
+#include "eval/private.h"
+#include "eval/remarks.h"
+
+enum { MAX_GAP = 1000 };
+
+void ib_eval_defaults(ib_eval_options *o) {
+    *o = (ib_eval_options){.space = "patch", .width = 192, .height = 112, .gap = {8}, .gaps = 1};
+}
+
+static int check(const ib_eval_options *o, ib_error *err) {
+    if (!o->inputs || !o->inputs->n) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected videos or latent files to evaluate");
+    }
+    if (!o->native && (o->width < 16 || o->height < 16 || o->width > 16384 || o->height > 16384 ||
+                       o->width % 2 || o->height % 2)) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected even sides of 16 to 16384 samples, got %dx%d", o->width,
+                       o->height);
+    }
+    if (o->max_windows < 0) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected a limit of 1 or more windows, or 0 for none, got %d",
+                       o->max_windows);
+    }
+    if (o->gaps < 1 || o->gaps > IB_EVAL_MAX_GAPS) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected 1 to %d gaps, got %zu", IB_EVAL_MAX_GAPS, o->gaps);
+    }
+    for (size_t i = 0; i < o->gaps; i++) {
+        if (o->gap[i] < 2 || o->gap[i] > MAX_GAP) {
+            return ib_fail(err, IB_E_ARGUMENT, "expected gaps of 2 to %d frames, got %d", MAX_GAP, o->gap[i]);
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (o->gap[k] == o->gap[i]) {
+                return ib_fail(err, IB_E_ARGUMENT, "the gap of %d frames was asked for twice", o->gap[i]);
+            }
+        }
+    }
+    return IB_OK;
+}
+
+void ib_eval_tell(ib_evaluation *e, double part) {
+    if (e->o->progress) {
+        double done = e->all > 0 ? (e->begun + e->share * part) / e->all : 0;
+        e->now.fraction = done > e->now.fraction ? done < 1 ? done : 1 : e->now.fraction;
+        e->o->progress(e->o->user, &e->now);
+    }
+}
+
+/* ---- one clip ---- */
+
+static void clear_clip(ib_eval_clip *c) {
+    free(c->name);
+    free(c->score);
+    *c = (ib_eval_clip){0};
+}
+
+/* Judges a file at all gaps; what it filled in is taken back if it fails. */
+static int judge_file(ib_evaluation *e, const char *path, ib_error *err) {
+    ib_eval_report *r = e->report;
+    ib_latent_file *f;
+    char *temporary, remark[1024];
+    int rc = ib_eval_open_input(e, path, &f, &temporary, remark, sizeof remark, err);
+    if (rc) {
+        return rc;
+    }
+    const char *id = ib_latent_info_of(f)->space_id;
+    if (strcmp(id, r->space_id)) {
+        rc = ib_fail(err, IB_E_MISMATCH, "%s is in the space %s, this evaluation is in %s", path, id,
+                     r->space_id);
+    }
+    rc = rc ? rc : ib_eval_judge_clip(e, path, f, err);
+    rc = rc || !remark[0] ? rc : ib_remarks_add(&r->damaged, path, remark, err);
+    rc = rc ? rc : ib_paths_add(&r->files, path, err);
+    for (size_t g = 0; g < r->gaps && rc; g++) {
+        clear_clip(&r->gap[g].clip[r->clips]);
+    }
+    r->clips += !rc;
+    ib_eval_close_input(&f, &temporary);
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static int name_method(ib_eval_report *r, size_t i, const char *name, ib_error *err) {
+    r->method[i].name = strdup(name);
+    return r->method[i].name ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
+}
+
+static bool is_taken(const ib_eval_report *r, size_t i, const char *name) {
+    for (size_t k = 0; k < i; k++) {
+        if (!strcmp(r->method[k].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* run/adapter.safetensors is called adapter; if something else is called that too, run/adapter; after that they are numbered. */
+static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error *err) {
+    static const char ending[] = ".safetensors";
+    char name[512];
+    const char *base = ib_basename(file);
+    size_t n = strlen(file), e = sizeof ending - 1;
+    n = n > e && !strcmp(file + n - e, ending) ? n - e : n;
+    snprintf(name, sizeof name, "%.*s", (int)(n - (size_t)(base - file)), base);
+    if (is_taken(r, i, name)) {
+        snprintf(name, sizeof name, "%.*s", n < 480 ? (int)n : 480, file);
+    }
+    json_t *text = json_string(name);
+    if (!text) { /* not UTF-8: no name for a report */
+        snprintf(name, sizeof name, "adapter");
+    }
+    json_decref(text);
+    for (size_t k = 2, end = strlen(name); is_taken(r, i, name); k++) {
+        snprintf(name + end, sizeof name - end, " (%zu)", k);
+    }
+    r->method[i].file = strdup(file);
+    int rc = name_method(r, i, name, err);
+    rc = rc || r->method[i].file ? rc : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
+    return rc ? rc : ib_sha256_file(file, r->method[i].sha256, err);
+}
+
+/* Whether it can do here what is asked for. */
+static int check_adapter(const ib_evaluation *e, const ib_adapter *a, const char *file, ib_error *err) {
+    ib_shape grid;
+    int width, height, r = ib_adapter_check_space(a, e->report->space_id, "this evaluation", err);
+    if (r) {
+        return ib_error_prefix(err, "%s", file);
+    }
+    return e->o->native && ib_adapter_render_grid(a, 64, 64, &grid, &width, &height)
+               ? ib_fail(err, IB_E_UNSUPPORTED, "%s has no motion head and cannot render pictures", file)
+               : IB_OK;
+}
+
+static int open_adapters(ib_evaluation *e, ib_error *err) {
+    const ib_eval_options *o = e->o;
+    ib_eval_report *r = e->report;
+    size_t n = o->adapters ? o->adapters->n : 0, at = 0;
+    int rc = IB_OK;
+    e->judge.adapter = calloc(n + 1, sizeof *e->judge.adapter);
+    r->method = calloc(IB_BASELINES + 1 + n, sizeof *r->method);
+    if (!e->judge.adapter || !r->method) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters", n);
+    }
+    for (; at < IB_BASELINES && !rc; at++) {
+        rc = name_method(r, at, ib_baselines[at].name, err);
+    }
+    if (!rc && o->minterpolate) {
+        rc = name_method(r, at++, "minterpolate", err);
+    }
+    r->methods = at;
+    for (size_t i = 0; i < n && !rc; i++) {
+        rc = ib_adapter_open(&e->judge.adapter[i], o->adapters->v[i], err);
+        if (!rc) {
+            e->judge.adapters++;
+            r->methods++;
+            rc = name_adapter(r, at + i, o->adapters->v[i], err);
+            rc = rc ? rc : check_adapter(e, e->judge.adapter[i], o->adapters->v[i], err);
+        }
+    }
+    return rc;
+}
+
+static double bytes_of(const char *path) {
+    struct stat st;
+    return stat(path, &st) ? 1 : 1 + (double)st.st_size;
+}
+
+static int judge_files(ib_evaluation *e, const ib_paths *files, ib_error *first, ib_error *err) {
+    ib_eval_report *r = e->report;
+    int rc = IB_OK;
+    for (size_t g = 0; g < r->gaps && !rc; g++) {
+        r->gap[g].gap = e->o->gap[g];
+        r->gap[g].clip = calloc(files->n + 1, sizeof *r->gap[g].clip);
+        r->gap[g].mean = calloc(r->methods, sizeof *r->gap[g].mean);
+        if (!r->gap[g].clip || !r->gap[g].mean) {
+            rc = ib_fail(err, IB_E_MEMORY, "out of memory for the report");
+        }
+    }
+    for (size_t i = 0; i < files->n; i++) {
+        e->all += bytes_of(files->v[i]);
+    }
+    for (size_t i = 0; i < files->n && !rc; i++) {
+        ib_error bad = {0};
+        e->share = bytes_of(files->v[i]);
+        e->now.file = files->v[i];
+        e->now.number = i + 1;
+        e->now.files = files->n;
+        ib_eval_tell(e, 0);
+        int code = judge_file(e, files->v[i], &bad);
+        if (code == IB_E_INTERRUPTED || code == IB_E_MEMORY || code == IB_E_MISMATCH) {
+            *err = bad;
+            rc = code;
+        } else if (code) {
+            *first = first->code ? *first : bad;
+            rc = ib_remarks_add(&r->failed, files->v[i], bad.text, err);
+        }
+        e->begun += e->share;
+    }
+    e->share = 0;
+    if (files->n && !rc) {
+        ib_eval_tell(e, 0);
+    }
+    ib_remarks_sort(&r->failed);
+    return rc;
+}
+
+static void means(ib_eval_report *r) {
+    for (size_t g = 0; g < r->gaps; g++) {
+        ib_eval_gap *gap = &r->gap[g];
+        for (size_t i = 0; i < r->clips; i++) {
+            gap->counted += gap->clip[i].windows > 0;
+        }
+        for (size_t i = 0; i < r->clips; i++) {
+            for (size_t m = 0; m < r->methods && gap->clip[i].windows; m++) {
+                gap->mean[m].skill += gap->clip[i].score[m].skill / (double)gap->counted;
+                gap->mean[m].psnr_db += gap->clip[i].score[m].psnr_db / (double)gap->counted;
+            }
+        }
+    }
+}
+
+/* Nothing to report on: err says why. */
+static int nothing(const ib_eval_report *r, const ib_error *first, ib_error *err) {
+    int gap = r->gap[0].gap;
+    if (!r->clips && r->failed.n < 2) {
+        *err = *first;
+        return first->code;
+    }
+    if (!r->clips) {
+        return ib_fail(err, first->code, "none of %zu inputs could be evaluated; the first: %s", r->failed.n,
+                       first->text);
+    }
+    for (size_t g = 1; g < r->gaps; g++) {
+        gap = r->gap[g].gap < gap ? r->gap[g].gap : gap;
+    }
+    ib_fail(err, IB_E_EMPTY,
+            "there is nothing to evaluate: of %zu clips, %s first, none has a shot longer "
+            "than a gap of %d frames",
+            r->clips, r->files.v[0], gap);
+    if (r->failed.n) {
+        ib_error no_window = *err;
+        ib_fail(err, IB_E_EMPTY, "%s; %zu more could not be read, the first: %s", no_window.text, r->failed.n,
+                first->text);
+    }
+    return IB_E_EMPTY;
+}
+
+static int conclude(ib_evaluation *e, const ib_error *first, ib_error *err) {
+    ib_eval_report *r = e->report;
+    size_t counted = 0;
+    means(r);
+    for (size_t g = 0; g < r->gaps; g++) {
+        counted += r->gap[g].counted;
+    }
+    if (!counted) {
+        return nothing(r, first, err);
+    }
+    return e->o->strips ? ib_eval_strips(e, err) : IB_OK;
+}
+
+static int open_space(ib_evaluation *e, ib_error *err) {
+    const ib_eval_options *o = e->o;
+    int r = ib_space_open(&e->space, o->space, err);
+    if (r) {
+        return r;
+    }
+    e->judge.space = e->space;
+    snprintf(e->report->space_id, sizeof e->report->space_id, "%s", ib_space_id(e->space));
+    if ((o->minterpolate || o->native) && !ib_space_decodes(e->space)) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures, which %s needs",
+                       e->report->space_id, o->native ? "the videos' own size" : "minterpolate");
+    }
+    return o->strips ? ib_eval_strips_check(e, err) : IB_OK;
+}
+
+int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
+    ib_evaluation e = {.o = o, .report = report};
+    ib_paths files = {0};
+    ib_error first = {0}, local;
+    err = err ? err : &local;
+    *report = (ib_eval_report){.width = o->native ? 0 : o->width,
+                               .height = o->native ? 0 : o->height,
+                               .max_windows = o->max_windows,
+                               .gaps = o->gaps};
+    int r = check(o, err);
+    if (r) {
+        *report = (ib_eval_report){0};
+        return r;
+    }
+    /* OpenBLAS takes its threads from here wherever we are not parallel ourselves, and its sums depend on their number */
+    int threads_before = omp_get_max_threads();
+    e.judge.threads = o->threads > 0 ? o->threads : threads_before;
+    omp_set_num_threads(e.judge.threads);
+    e.judge.minterpolate = o->minterpolate;
+    e.judge.stop = o->stop;
+    r = open_space(&e, err);
+    r = r ? r : open_adapters(&e, err);
+    r = r ? r : ib_eval_list_inputs(&e, &files, &first, err);
+    r = r ? r : judge_files(&e, &files, &first, err);
+    r = r ? r : conclude(&e, &first, err);
+    for (size_t i = 0; i < e.judge.adapters; i++) {
+        ib_adapter_free(&e.judge.adapter[i]);
+    }
+    free(e.judge.adapter);
+    ib_space_close(&e.space);
+    ib_paths_free(&files);
+    if (e.folder[0]) {
+        rmdir(e.folder);
+    }
+    omp_set_num_threads(threads_before);
+    if (r) {
+        ib_eval_report_free(report);
+    }
+    return r;
+}
+
+void ib_eval_report_free(ib_eval_report *r) {
+    for (size_t g = 0; g < r->gaps; g++) {
+        for (size_t i = 0; r->gap[g].clip && i < r->clips; i++) {
+            clear_clip(&r->gap[g].clip[i]);
+        }
+        free(r->gap[g].clip);
+        free(r->gap[g].mean);
+    }
+    for (size_t i = 0; i < r->methods; i++) {
+        free(r->method[i].name);
+        free(r->method[i].file);
+    }
+    ib_remarks_free(&r->failed);
+    ib_remarks_free(&r->damaged);
+    free(r->method);
+    ib_paths_free(&r->files);
+    *r = (ib_eval_report){0};
+}

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# inbetween eval: the table, the report's forms, film strips, what is refused.
+set -u
+. tests/cli.bash
+s=$scratch
+check "scenes are made" "$IB_SCENES" "$s/v" --count 3 --frames 26 --size 128x96
+run encode "$s/v" -o "$s/l" --size 64x48
+expect 0
+run train "$s/l" -o "$s/run" --preset toaster --steps 2
+expect 0
+adapter=$s/run/adapter.safetensors
+
+said() { grep -q -e "$1" "$s/out"; }
+lines() { [ "$(wc -l <"$1")" = "$2" ]; }
+python=
+if command -v python3 >/dev/null; then
+    python=python3
+else
+    skip_part "python3 is not installed: JSON and CSV are not parsed"
+fi
+
+# the table; -o writes the same, by its name, and is not needed
+run eval "$s/l" --adapter "$adapter" --gap 8,4
+expect 0
+cp "$s/out" "$s/table"
+check "a row per clip" said '^scene-02.mp4 '
+check "a mean" said '^mean over 3 clips '
+check "both gaps" said '^gap 4:'
+check "the protocol" said 'Space patch:dct8+4:v1, frames of 64x48'
+check "the table keeps to 140 columns" [ -z "$(grep -E '^.{141}' "$s/out")" ]
+run eval "$s/l" --adapter "$adapter" --gap 8,4 -o "$s/report" --quiet
+expect 0
+check "the report is the table" cmp "$s/out" "$s/report"
+check "the same table twice" cmp "$s/out" "$s/table"
+check "--quiet is quiet" [ ! -s "$s/err" ]
+run eval "$s/l" -a "$adapter" --gap 8,4 -o "$s/report.csv"
+expect 0
+check "a line per gap, clip and method, the means and a head" lines "$s/report.csv" $((1 + 2 * 4 * 4))
+check "the head of the CSV" grep -qx 'gap,clip,windows,frames,method,psnr_db,gain_db,skill' "$s/report.csv"
+
+# JSON: on stdout and in the file the same, whatever the order, the threads and the place of the inputs
+run eval "$s/l" -a "$adapter" --gap 8,4 -o "$s/report.json" --json --threads 1
+expect 0
+check "--json is what the report holds" cmp "$s/out" "$s/report.json"
+run eval "$s/l/scene-03.h5" "$s/l/scene-01.h5" "$s/l" -a "$adapter" --gap 8,4 --json --threads 3
+expect 0
+check "order and threads do not matter" cmp "$s/out" "$s/report.json"
+run eval "$s/v" -a "$adapter" --gap 8,4 --size 64x48 -o "$s/videos.json"
+expect 0
+if [ -n "$python" ]; then
+    check "videos and their latents have the same figures" $python - "$s/report.json" "$s/videos.json" <<'END'
+import json, sys
+a, b = (json.load(open(n)) for n in sys.argv[1:])
+assert [g["gap"] for g in a["gaps"]] == a["protocol"]["gaps"] == [8, 4], a["protocol"]
+assert [m["name"] for m in a["protocol"]["methods"]] == ["hold-first", "lerp", "slerp", "adapter"], a["protocol"]
+for x, y in zip(a["gaps"], b["gaps"]):
+    assert len(x["clips"]) == 3 and x["mean"] == y["mean"], (x["mean"], y["mean"])
+    assert [c["methods"] for c in x["clips"]] == [c["methods"] for c in y["clips"]]
+assert a["failed"] == []
+END
+    check "CSV is CSV" $python -c 'import csv, sys
+rows = list(csv.DictReader(open(sys.argv[1])))
+assert {r["clip"] for r in rows} == {"scene-01.mp4", "scene-02.mp4", "scene-03.mp4", "(mean)"}, rows
+assert all(float(r["psnr_db"]) > 0 for r in rows)' "$s/report.csv"
+fi
+
+# full size, minterpolate, fewer windows, strips
+run eval "$s/v" -a "$adapter" --size native --max-windows 2
+expect 0
+check "full size" said "frames of 128x96 (the videos' own)"
+check "two windows of each clip" said '^scene-01.mp4 *2 '
+run eval "$s/l" -a "$adapter" --minterpolate --max-windows 1 --strips "$s/strips"
+expect 0
+check "minterpolate has a column" said ' minterpolate '
+check "three strips" [ "$(ls -A "$s/strips" | tr '\n' ' ')" = "best.png median.png worst.png " ]
+check "strips are PNG" sh -c "head -c 4 '$s/strips/worst.png' | grep -q PNG"
+
+# a bad one among good ones is named, the rest is evaluated, the status says so
+head -c 6000 "$s/l/scene-01.h5" >"$s/torn.h5"
+run eval "$s/l" "$s/torn.h5" "$s/missing.mp4" -o "$s/some.txt"
+expect 1 "warning: .*torn.h5" "warning: .*missing.mp4"
+check "the rest is in the report" grep -q '^mean over 3 clips' "$s/some.txt"
+check "the report names the bad one" grep -q '^not evaluated: .*torn.h5' "$s/some.txt"
+run eval "$s/torn.h5" "$s/missing.mp4" -o "$s/none.txt"
+refused 1 "none of 2 inputs" "torn.h5\|missing.mp4"
+# a clip too short for one gap counts at the others
+run eval "$s/l" --gap 4,25
+expect 0
+run eval "$s/l" --gap 4,26
+expect 0
+check "no clip at the long gap" said 'no shot is longer than the gap'
+run eval "$s/l" --gap 26 -o "$s/none.txt"
+refused 1 "longer than a gap of 26 frames"
+run eval "$s/l" --size native -o "$s/none.txt"
+refused 1 "latent files"
+absent "$s/none.txt"
+
+# places that cannot be written are found out before the work
+run eval "$s/l" -o "$s/l"
+refused 1 "$s/l"
+run eval "$s/l" --strips "$s/torn.h5"
+refused 1 "torn.h5"
+run eval "$s/l" --strips "$s/new" --adapter "$s/missing"
+refused 1 "$s/missing"
+untouched "$s/new"
+check "no empty directory of strips" [ ! -e "$s/new" ]
+
+# wrong usage
+for gap in 1 0 x 4, ,4 4,,8 1001 -4 4.5 '4 8' ''; do
+    run eval "$s/l" --gap "$gap"
+    refused 2 '--gap wants'
+done
+run eval "$s/l" --gap 4,8,4
+refused 2 '4 twice'
+for size in own 64 64x 63x48 8x8 -64x48 ' 64x48' 64x48x2 99999x64; do
+    run eval "$s/l" --size "$size"
+    refused 2 '--size wants'
+done
+run eval "$s/v" --size native --strips "$s/o"
+refused 2 '--strips'
+run eval "$s/l" --max-windows 0
+refused 2 '--max-windows'
+
+# interrupted: no report, nothing temporary
+"$IB_SCENES" "$s/long" --count 1 --frames 600 --size 128x96 >/dev/null 2>&1
+mkdir "$s/tmp"
+set -m
+TMPDIR=$s/tmp "$INBETWEEN" eval "$s/long" -o "$s/stopped.txt" -a "$adapter" --size 512x384 --gap 3,5,7,8 >"$s/out" 2>"$s/err" </dev/null &
+pid=$!
+for _ in $(seq 100); do
+    [ -n "$(ls -A "$s/tmp")" ] && break
+    sleep 0.05
+done
+sleep 0.3
+kill -INT $pid 2>/dev/null
+status=0 words='eval, interrupted'
+wait $pid || status=$?
+if [ "$status" = 0 ]; then
+    skip_part "the evaluation was done before the signal came"
+else
+    expect 130 'interrupted'
+    untouched "$s/tmp"
+    absent "$s/stopped.txt"
+fi
+report
