@@ -127,8 +127,8 @@ static void carry_row(const plane_job *j, int y) {
                          (float)x + far * j->gain_x * v[2], (float)y + far * j->gain_y * v[3]);
         float carried = b + m * (a - b), faded = (float)s0[x] + j->t * ((float)s1[x] - (float)s0[x]);
         float fade = between(j->fade, j->cols, ty, place(x, tx_ratio, j->cols));
-        float value = carried + fade * (faded - carried) +
-                      j->range * between(j->residual, j->small_cols, ry, rx);
+        float value =
+            carried + fade * (faded - carried) + j->range * between(j->residual, j->small_cols, ry, rx);
         o[x] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : lrintf(value));
     }
 }
@@ -148,7 +148,7 @@ static void finest_mixing(const float *mixing, size_t tokens, size_t width, floa
         float sum = 0, n = 0;
         for (size_t i = 0; i < 64; i++) {
             if (i / 8 + i % 8 >= FINE) {
-                sum += mixing[2 * k * width + i];
+                sum += mixing[IB_MIXINGS * k * width + i];
                 n++;
             }
         }

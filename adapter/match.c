@@ -1,6 +1,7 @@
 #include "adapter/match.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "nn/layers.h"
@@ -9,8 +10,9 @@
 
 enum { SIDE = 2 * IB_MATCH_REACH + 1, CANDIDATES = SIDE * SIDE, TAPS = 6 };
 
-/* Found on training clips, none of them held out: window of 2.5 cells, softness, and cost per cell of motion, on a luma range of 1. */
-static const float window_sigma = 2.5f, softness = 0.003f, motion_penalty = 0.005f;
+/* Found on training clips, none of them held out: windows in cells, softness and cost per cell of motion on a luma range of 1. */
+static const float narrow_sigma = 1.0f, main_sigma = 2.5f, wide_sigma = 5.0f, softness = 0.003f,
+                   motion_penalty = 0.005f;
 /* Mean squared difference at which the gate is half open: about one 8-bit step. */
 static const float gate_noise = 1.5e-5f;
 
@@ -23,10 +25,10 @@ static size_t padded(size_t w) {
 
 size_t ib_match_scratch(size_t rows, size_t cols) {
     size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w;
-    return 6 * n                          /* quarter-size Y, U, V of both */
-           + 2 * SIDE * 3 * h * padded(w) /* both, moved up and down by every candidate */
-           + (CANDIDATES + 4) * n         /* costs, sums */
-           + h * (w + 2 * TAPS);          /* blur */
+    return 6 * n                              /* quarter-size Y, U, V of both */
+           + 2 * SIDE * 3 * h * padded(w)     /* both, moved up and down by every candidate */
+           + CANDIDATES * (n + n / 4) + 5 * n /* costs of cells and tokens, sums */
+           + h * (w + 2 * TAPS);              /* blur */
 }
 
 /* dst[y,x] = src at (x, y + dy), dy in cells, rows clamped; margins repeat the edge. */
@@ -67,9 +69,10 @@ static void add_difference(const float *restrict a, float ax, const float *restr
     }
 }
 
-/* Gaussian window over a plane, edges repeated. tmp: [h, w + 2 TAPS]. */
+/* Window g over a plane, edges repeated. tmp: [h, w + 2 TAPS]. */
 IB_MULTIARCH
-static void blur(float *restrict c, size_t h, size_t w, const float *restrict g, float *restrict tmp) {
+static void blur(float *restrict c, size_t h, size_t w, const float *restrict g, size_t taps,
+                 float *restrict tmp) {
     size_t pw = w + 2 * TAPS;
     for (size_t y = 0; y < h; y++) {
         float *d = tmp + y * pw + TAPS;
@@ -77,7 +80,7 @@ static void blur(float *restrict c, size_t h, size_t w, const float *restrict g,
         for (size_t x = 0; x < w; x++) {
             d[x] = g[0] * s[x];
         }
-        for (size_t k = 1; k <= TAPS; k++) {
+        for (size_t k = 1; k <= taps; k++) {
             const float *up = c + (y >= k ? y - k : 0) * w, *low = c + (y + k < h ? y + k : h - 1) * w;
             for (size_t x = 0; x < w; x++) {
                 d[x] += g[k] * (up[x] + low[x]);
@@ -93,7 +96,7 @@ static void blur(float *restrict c, size_t h, size_t w, const float *restrict g,
         float *o = c + y * w;
         for (size_t x = 0; x < w; x++) {
             float s = g[0] * d[x];
-            for (size_t k = 1; k <= TAPS; k++) {
+            for (size_t k = 1; k <= taps; k++) {
                 s += g[k] * (d[x - k] + d[x + k]);
             }
             o[x] = s;
@@ -102,13 +105,10 @@ static void blur(float *restrict c, size_t h, size_t w, const float *restrict g,
 }
 
 IB_MULTIARCH
-static void least(const float *restrict costs, size_t n, float *restrict low) {
-    memcpy(low, costs, n * sizeof *low);
-    for (size_t k = 1; k < CANDIDATES; k++) {
-        const float *c = costs + k * n;
-        for (size_t i = 0; i < n; i++) {
-            low[i] = c[i] < low[i] ? c[i] : low[i];
-        }
+static void least(const float *restrict c, float penalty, size_t n, bool first, float *restrict low) {
+    for (size_t i = 0; i < n; i++) {
+        float v = c[i] + penalty;
+        low[i] = first || v < low[i] ? v : low[i];
     }
 }
 
@@ -126,10 +126,11 @@ static void gather(const float *restrict e, float x, float y, size_t n, float *r
 }
 
 IB_MULTIARCH
-static void soften(float *restrict c, const float *restrict low, size_t n) {
+static void soften(const float *restrict c, float penalty, const float *restrict low, size_t n,
+                   float *restrict exponent) {
     float k = 1.0f / softness;
     for (size_t i = 0; i < n; i++) {
-        c[i] = (low[i] - c[i]) * k;
+        exponent[i] = (low[i] - penalty - c[i]) * k;
     }
 }
 
@@ -168,22 +169,78 @@ static void gates(const float *p0, const float *p1, size_t rows, size_t cols, fl
     }
 }
 
-void ib_match(const float *planes0, const float *planes1, size_t rows, size_t cols, float t, float *scratch,
-              float *vx, float *vy, float *gate, float *features) {
-    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w, moved = 3 * h * padded(w), luma = 16 * n;
-    float *q0 = scratch, *q1 = q0 + 3 * n, *m0 = q1 + 3 * n, *m1 = m0 + SIDE * moved,
-          *costs = m1 + SIDE * moved;
-    float *low = costs + CANDIDATES * n, *total = low + n, *square = total + n, *still = square + n,
-          *tmp = still + n;
+/* What is known of each cell after a look at all candidates; [n] each. */
+typedef struct summary {
+    float *low, *still, *total,
+        *square; /* least cost, that of no motion; sums of weights, of weighted squared motion */
+    float *tmp;  /* [h, w + 2 TAPS] */
+} summary;
+
+static float *candidate(float *costs, int y, int x, size_t n) {
+    return costs + (size_t)((y + IB_MATCH_REACH) * SIDE + x + IB_MATCH_REACH) * n;
+}
+
+/* The window over all candidates' costs [CANDIDATES,h,w]. */
+static void widen(float *costs, size_t h, size_t w, float sigma, float *tmp) {
     float g[TAPS + 1], sum = 0;
     for (int k = 0; k <= TAPS; k++) {
-        g[k] = expf(-0.5f * (float)(k * k) / (window_sigma * window_sigma));
+        g[k] = expf(-0.5f * (float)(k * k) / (sigma * sigma));
         sum += k ? 2 * g[k] : g[k];
     }
     for (int k = 0; k <= TAPS; k++) {
         g[k] /= sum;
     }
-    gates(planes0, planes1, rows, cols, square, gate);
+    size_t taps = (size_t)ceilf(2.4f * sigma);
+    for (size_t k = 0; k < CANDIDATES; k++) {
+        blur(costs + k * h * w, h, w, g, taps < TAPS ? taps : TAPS, tmp);
+    }
+}
+
+/* The soft minimum over costs [CANDIDATES,n] plus what motion costs: vx, vy in cells. weights: [n] scratch. */
+static void soft_minimum(const float *costs, size_t n, float *weights, const summary *s, float *vx,
+                         float *vy) {
+    memcpy(s->still, costs + CANDIDATES / 2 * n, n * sizeof *s->still);
+    for (int pass = 0; pass < 2; pass++) {
+        float *sums[] = {s->total, s->square, vx, vy};
+        for (size_t k = 0; k < 4; k++) {
+            memset(sums[k], 0, n * sizeof(float));
+        }
+        for (int k = 0; k < CANDIDATES; k++) {
+            float y = (float)(k / SIDE - IB_MATCH_REACH), x = (float)(k % SIDE - IB_MATCH_REACH);
+            float penalty = motion_penalty * sqrtf(x * x + y * y);
+            if (pass == 0) {
+                least(costs + (size_t)k * n, penalty, n, k == 0, s->low);
+            } else {
+                soften(costs + (size_t)k * n, penalty, s->low, n, weights);
+                ib_exp(weights, n, weights);
+                gather(weights, x, y, n, s->total, vx, vy, s->square);
+            }
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        vx[i] /= s->total[i];
+        vy[i] /= s->total[i];
+    }
+}
+
+/* flow: [2,n], cells to px */
+static void to_px(float *flow, size_t n) {
+    for (size_t i = 0; i < 2 * n; i++) {
+        flow[i] *= IB_CELL_PX;
+    }
+}
+
+void ib_match(const float *planes0, const float *planes1, size_t rows, size_t cols, float t, float *scratch,
+              float *flows, float *gate, float *features) {
+    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w, moved = 3 * h * padded(w), luma = 16 * n;
+    float *q0 = scratch, *q1 = q0 + 3 * n, *m0 = q1 + 3 * n, *m1 = m0 + SIDE * moved;
+    float *costs = m1 + SIDE * moved, *wide = costs + CANDIDATES * n, *weights = wide + CANDIDATES * n / 4;
+    summary s = {.low = weights + n};
+    s.still = s.low + n;
+    s.total = s.still + n;
+    s.square = s.total + n;
+    s.tmp = s.square + n;
+    gates(planes0, planes1, rows, cols, s.square, gate);
     ib_shrink(planes0, 4 * h, 4 * w, 4, q0);
     ib_shrink(planes1, 4 * h, 4 * w, 4, q1);
     for (size_t k = 0; k < 2; k++) {
@@ -201,42 +258,39 @@ void ib_match(const float *planes0, const float *planes1, size_t rows, size_t co
     for (int y = -IB_MATCH_REACH; y <= IB_MATCH_REACH; y++) {
         for (int x = -IB_MATCH_REACH; x <= IB_MATCH_REACH; x++) {
             size_t at = (size_t)(y + IB_MATCH_REACH) * moved;
-            float *c = costs + (size_t)((y + IB_MATCH_REACH) * SIDE + x + IB_MATCH_REACH) * n;
             for (size_t k = 0; k < 3; k++) {
                 size_t plane = at + k * h * padded(w);
-                add_difference(m0 + plane, -t * (float)x, m1 + plane, (1.0f - t) * (float)x, h, w, c);
-            }
-            blur(c, h, w, g, tmp);
-            float penalty = motion_penalty * sqrtf((float)(x * x + y * y));
-            for (size_t i = 0; i < n; i++) {
-                c[i] += penalty;
+                add_difference(m0 + plane, -t * (float)x, m1 + plane, (1.0f - t) * (float)x, h, w,
+                               candidate(costs, y, x, n));
             }
         }
     }
-    memcpy(still, costs + (CANDIDATES / 2) * n, n * sizeof *still);
-    least(costs, n, low);
-    memset(total, 0, n * sizeof *total);
-    memset(square, 0, n * sizeof *square);
-    memset(vx, 0, n * sizeof *vx);
-    memset(vy, 0, n * sizeof *vy);
-    for (int y = -IB_MATCH_REACH; y <= IB_MATCH_REACH; y++) {
-        for (int x = -IB_MATCH_REACH; x <= IB_MATCH_REACH; x++) {
-            float *c = costs + (size_t)((y + IB_MATCH_REACH) * SIDE + x + IB_MATCH_REACH) * n;
-            soften(c, low, n);
-            ib_exp(c, n, c);
-            gather(c, (float)x, (float)y, n, total, vx, vy, square);
-        }
+    /* the wide window looks at tokens, a quarter as many, and is enlarged smoothly */
+    float *coarse = s.square; /* [rows,cols] */
+    for (size_t k = 0; k < CANDIDATES; k++) {
+        ib_shrink(costs + k * n, h, w, IB_CELLS, wide + k * n / 4);
     }
+    widen(wide, rows, cols, wide_sigma / 2, s.tmp);
+    soft_minimum(wide, n / 4, weights, &s, flows + 4 * n, flows + 5 * n);
+    for (size_t k = 4; k < 6; k++) {
+        memcpy(coarse, flows + k * n, n / 4 * sizeof *coarse);
+        ib_enlarge(coarse, rows, cols, IB_CELLS, IB_CELL_PX, s.tmp, flows + k * n);
+    }
+    /* windows add up by their squares */
+    widen(costs, h, w, narrow_sigma, s.tmp);
+    soft_minimum(costs, n, weights, &s, flows + 2 * n, flows + 3 * n);
+    to_px(flows + 2 * n, n);
+    widen(costs, h, w, sqrtf(main_sigma * main_sigma - narrow_sigma * narrow_sigma), s.tmp);
+    soft_minimum(costs, n, weights, &s, flows, flows + n);
     for (size_t i = 0; i < n; i++) {
-        float *f = features + i * IB_MATCH_FEATURES;
-        float cx = vx[i] / total[i], cy = vy[i] / total[i], spread = square[i] / total[i] - cx * cx - cy * cy;
-        vx[i] = IB_CELL_PX * cx;
-        vy[i] = IB_CELL_PX * cy;
-        f[0] = vx[i] / 16.0f;
-        f[1] = vy[i] / 16.0f;
-        f[2] = low[i] * 20.0f;
-        f[3] = still[i] * 20.0f;
-        f[4] = (still[i] - low[i]) * 50.0f;
+        float *f = features + i * IB_MATCH_FEATURES, cx = flows[i], cy = flows[n + i];
+        float spread = s.square[i] / s.total[i] - cx * cx - cy * cy;
+        f[0] = cx * IB_CELL_PX / 16.0f;
+        f[1] = cy * IB_CELL_PX / 16.0f;
+        f[2] = s.low[i] * 20.0f;
+        f[3] = s.still[i] * 20.0f;
+        f[4] = (s.still[i] - s.low[i]) * 50.0f;
         f[5] = sqrtf(spread > 0 ? spread : 0) * 0.5f;
     }
+    to_px(flows, n);
 }

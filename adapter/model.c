@@ -68,7 +68,7 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     w->cols = grid ? (size_t)shape->cols : 1;
     size_t tokens = shape->tokens, width = shape->width, n = (size_t)batch * tokens;
     size_t cells = IB_TOKEN_CELLS * IB_CELL_FEATURES * tokens;
-    size_t heads = n * (3 * width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
+    size_t heads = n * ((1 + IB_MIXINGS) * width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
     size_t need = 4 * n * width + n + 2 * tokens * width + cells + heads;
     if (training) {
         need += heads + a->count + a->derived_count;
@@ -98,7 +98,7 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     w->cells = w->zw1 + tokens * width;
     w->correction = w->cells + cells;
     w->mixing = w->correction + n * width;
-    w->motion_out = w->mixing + 2 * n * width;
+    w->motion_out = w->mixing + IB_MIXINGS * n * width;
     if (training) {
         w->dcorrection = w->correction + heads;
         w->dmixing = w->mixing + heads;
@@ -203,7 +203,7 @@ void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *i
               w->shape.width, w->correction);
     if (w->motion) {
         ib_linear(w->trunk.out, a->params + a->mixing.w, a->params + a->mixing.b, tokens, fine,
-                  2 * w->shape.width, w->mixing);
+                  IB_MIXINGS * w->shape.width, w->mixing);
         ib_linear(w->trunk.out, a->params + a->motion.w, a->params + a->motion.b, tokens, fine,
                   IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
     }
@@ -221,30 +221,61 @@ static void correct(const float *restrict f, const float *restrict scale, float 
     }
 }
 
-/* z = blend + a (slerp - blend) + bow b tilt; mixing holds a and b of each token, [T,2D]. */
+/* What a token's coefficients are mixed from, [T,D] each; alternative: [IB_ALTERNATIVES,T,D]. */
+typedef struct parts {
+    const float *blend, *slerp, *tilt, *alternative;
+} parts;
+
+static parts parts_of(const ib_adapter_work *w, size_t sample) {
+    size_t at = sample * w->shape.tokens * w->shape.width;
+    return (parts){w->blend + at, w->slerp + at, w->tilt + at, w->motion[sample].alternative};
+}
+
+/* z = blend + a (slerp - blend) + bow b tilt + sum of c_k (alternative_k - blend); mixing holds a, b and c of each token. */
 IB_MULTIARCH
-static void mix(const float *restrict mixing, const float *restrict blend, const float *restrict slerp,
-                const float *restrict tilt, float bow, size_t tokens, size_t width, float *restrict z) {
+static void mix(const float *restrict mixing, const parts *p, float bow, size_t tokens, size_t width,
+                float *restrict z) {
     for (size_t k = 0; k < tokens; k++) {
-        const float *m = mixing + 2 * k * width;
-        for (size_t i = 0, j = k * width; i < width; i++, j++) {
-            z[j] = blend[j] + m[i] * (slerp[j] - blend[j]) + bow * m[width + i] * tilt[j];
+        const float *m = mixing + IB_MIXINGS * k * width;
+        const float *blend = p->blend + k * width, *slerp = p->slerp + k * width, *tilt = p->tilt + k * width;
+        float *o = z + k * width;
+        for (size_t i = 0; i < width; i++) {
+            o[i] = blend[i] + m[i] * (slerp[i] - blend[i]) + bow * m[width + i] * tilt[i];
+        }
+        for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
+            const float *c = m + (2 + q) * width, *other = p->alternative + (q * tokens + k) * width;
+            for (size_t i = 0; i < width; i++) {
+                o[i] += c[i] * (other[i] - blend[i]);
+            }
         }
     }
 }
 
 /* dz becomes the gradient at blend. */
 IB_MULTIARCH
-static void mix_backward(const float *restrict mixing, const float *restrict blend,
-                         const float *restrict slerp, const float *restrict tilt, float bow, size_t tokens,
-                         size_t width, float *restrict dz, float *restrict dmixing) {
+static void mix_backward(const float *restrict mixing, const parts *p, float bow, size_t tokens, size_t width,
+                         float *restrict dz, float *restrict dmixing) {
     for (size_t k = 0; k < tokens; k++) {
-        const float *m = mixing + 2 * k * width;
-        float *dm = dmixing + 2 * k * width;
-        for (size_t i = 0, j = k * width; i < width; i++, j++) {
-            dm[i] = dz[j] * (slerp[j] - blend[j]);
-            dm[width + i] = bow * dz[j] * tilt[j];
-            dz[j] *= 1.0f - m[i];
+        const float *m = mixing + IB_MIXINGS * k * width;
+        const float *blend = p->blend + k * width, *slerp = p->slerp + k * width, *tilt = p->tilt + k * width;
+        float *d = dz + k * width, *dm = dmixing + IB_MIXINGS * k * width;
+        for (size_t i = 0; i < width; i++) {
+            dm[i] = d[i] * (slerp[i] - blend[i]);
+            dm[width + i] = bow * d[i] * tilt[i];
+        }
+        for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
+            const float *other = p->alternative + (q * tokens + k) * width;
+            float *dc = dm + (2 + q) * width;
+            for (size_t i = 0; i < width; i++) {
+                dc[i] = d[i] * (other[i] - blend[i]);
+            }
+        }
+        for (size_t i = 0; i < width; i++) {
+            float left = 1.0f - m[i];
+            for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
+                left -= m[(2 + q) * width + i];
+            }
+            d[i] *= left;
         }
     }
 }
@@ -260,7 +291,8 @@ static void assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, fl
                          w->cols);
         ib_blend(m->planes0, m->planes1, m->fields, w->rows, w->cols, in->t, m->scratch, m->out);
         ib_patch_forward(m->out, (int)w->rows, (int)w->cols, w->blend + at);
-        mix(w->mixing + 2 * at, w->blend + at, w->slerp + at, w->tilt + at, bow, tokens, width, z);
+        parts p = parts_of(w, sample);
+        mix(w->mixing + IB_MIXINGS * at, &p, bow, tokens, width, z);
     } else {
         memcpy(z, w->slerp + at, tokens * width * sizeof *z);
     }
@@ -357,8 +389,8 @@ static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const floa
     correct(dz, w->scale + sample * tokens, bow, tokens, width, dc);
     if (w->motion) {
         ib_motion *m = &w->motion[sample];
-        mix_backward(w->mixing + 2 * at, w->blend + at, w->slerp + at, w->tilt + at, bow, tokens, width, dz,
-                     w->dmixing + 2 * at);
+        parts p = parts_of(w, sample);
+        mix_backward(w->mixing + IB_MIXINGS * at, &p, bow, tokens, width, dz, w->dmixing + IB_MIXINGS * at);
         ib_patch_inverse(dz, (int)w->rows, (int)w->cols,
                          m->out); /* the adjoint of the orthonormal transform */
         ib_blend_backward(m->planes0, m->planes1, m->out, w->rows, w->cols, in->t, m->scratch, m->dfields);
@@ -398,7 +430,7 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
                                w->grads + a->motion.b);
             ib_add(w->trunk.a, tokens * fine, w->trunk.dout);
             ib_linear_backward(w->trunk.out, a->params + a->mixing.w, w->dmixing, tokens, fine,
-                               2 * w->shape.width, w->trunk.a, w->grads + a->mixing.w,
+                               IB_MIXINGS * w->shape.width, w->trunk.a, w->grads + a->mixing.w,
                                w->grads + a->mixing.b);
             ib_add(w->trunk.a, tokens * fine, w->trunk.dout);
         }

@@ -1,8 +1,10 @@
 /* The motion head's memory and the way from its outputs to fields on cells. */
+#include <math.h>
 #include <string.h>
 
 #include "adapter/private.h"
 #include "base/memory.h"
+#include "latent/patch.h"
 
 /* An output of 1 moves by this many px over the whole gap. */
 static const float flow_unit_px = 8.0f;
@@ -13,8 +15,9 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     size_t match = ib_match_scratch(rows, cols), blend = ib_blend_scratch(rows, cols);
     size_t refine = ib_refine_scratch(rows, cols) + 2 * cells;
     size_t most = match > blend ? match : blend;
-    size_t need =
-        5 * pixels + (3 + 2 * IB_FIELDS + IB_CELL_FEATURES) * cells + (most > refine ? most : refine);
+    size_t need = (5 + IB_ALTERNATIVES) * pixels +
+                  (1 + 2 * (1 + IB_ALTERNATIVES) + 2 * IB_FIELDS + IB_CELL_FEATURES) * cells +
+                  (most > refine ? most : refine);
     int rc = ib_alloc_floats(&m->arena, need, "the motion head's work space", err);
     if (rc) {
         return rc;
@@ -24,8 +27,9 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     m->carried0 = m->planes1 + pixels;
     m->carried1 = m->carried0 + pixels;
     m->out = m->carried1 + pixels;
-    m->v = m->out + pixels;
-    m->gate = m->v + 2 * cells;
+    m->alternative = m->out + pixels;
+    m->v = m->alternative + IB_ALTERNATIVES * pixels;
+    m->gate = m->v + 2 * (1 + IB_ALTERNATIVES) * cells;
     m->fields = m->gate + cells;
     m->dfields = m->fields + IB_FIELDS * cells;
     m->features = m->dfields + IB_FIELDS * cells;
@@ -38,34 +42,110 @@ void ib_motion_free(ib_motion *m) {
     memset(m, 0, sizeof *m);
 }
 
-static void carry_both(ib_motion *m, size_t rows, size_t cols, float t) {
-    const float *vx = m->v, *vy = m->v + IB_TOKEN_CELLS * rows * cols;
+/* v: [2, cells] */
+static void carry_both(ib_motion *m, const float *v, size_t rows, size_t cols, float t) {
+    const float *vx = v, *vy = v + IB_TOKEN_CELLS * rows * cols;
     ib_carry(m->planes0, vx, vy, rows, cols, -t, m->scratch, m->carried0);
     ib_carry(m->planes1, vx, vy, rows, cols, 1.0f - t, m->scratch, m->carried1);
 }
 
+static void close_gate(const ib_motion *m, size_t cells, float *v) {
+    for (size_t i = 0; i < cells; i++) {
+        v[i] *= m->gate[i];
+        v[cells + i] *= m->gate[i];
+    }
+}
+
+/* A flow that matching found, gated and refined. features: [cells, 4] */
+static void refine(ib_motion *m, size_t rows, size_t cols, float t, float *v, float *features) {
+    size_t cells = IB_TOKEN_CELLS * rows * cols;
+    float *d = m->scratch;
+    close_gate(m, cells, v);
+    carry_both(m, v, rows, cols, t);
+    ib_refine(m->carried0, m->carried1, rows, cols, d + 2 * cells, d, d + cells, features);
+    close_gate(m, cells, d);
+    for (size_t i = 0; i < 2 * cells; i++) {
+        v[i] += d[i];
+    }
+}
+
+static size_t clamped(size_t i, int by, size_t n) {
+    long j = (long)i + by;
+    return j < 0 ? 0 : (size_t)j < n ? (size_t)j : n - 1;
+}
+
+/* The prior as cells `down` and `right` from here have it. */
+static void borrow(const ib_motion *m, size_t rows, size_t cols, int down, int right, float *v) {
+    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, cells = h * w;
+    for (size_t y = 0; y < h; y++) {
+        for (size_t x = 0; x < w; x++) {
+            size_t i = y * w + x, j = clamped(y, down, h) * w + clamped(x, right, w);
+            v[i] = m->v[j];
+            v[cells + i] = m->v[cells + j];
+        }
+    }
+    close_gate(m, cells, v);
+}
+
+/* How a motion does, cell by cell: mean difference of the carried keyframes' luma; what it adds to the prior. f: [cells, 18] */
+static void judge(const ib_motion *m, size_t rows, size_t cols, const float *v, float *f) {
+    enum { STRIDE = IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES };
+    size_t w = IB_CELLS * cols, cells = IB_TOKEN_CELLS * rows * cols, width = IB_CELL_PX * w;
+    for (size_t i = 0; i < cells; i++) {
+        f[i * STRIDE] = 0;
+        f[i * STRIDE + 1] = (v[i] - m->v[i]) / 8.0f;
+        f[i * STRIDE + 2] = (v[cells + i] - m->v[cells + i]) / 8.0f;
+    }
+    for (size_t y = 0; y < IB_CELL_PX * IB_CELLS * rows; y++) {
+        const float *a = m->carried0 + y * width, *b = m->carried1 + y * width;
+        for (size_t x = 0; x < w; x++) {
+            float sum = 0;
+            for (size_t p = IB_CELL_PX * x; p < IB_CELL_PX * (x + 1); p++) {
+                sum += fabsf(a[p] - b[p]);
+            }
+            f[(y / IB_CELL_PX * w + x) * STRIDE] += sum * (10.0f / (IB_CELL_PX * IB_CELL_PX));
+        }
+    }
+}
+
+/* Where the prior is wrong, at the edges of moving things above all, one of these is often right. features: [cells, 18] */
+static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
+    static const int away[][2] = {
+        {3, 0}, {-3, 0}, {0, 3}, {0, -3}}; /* cells: a little more than the prior's window */
+    size_t cells = IB_TOKEN_CELLS * rows * cols, pixels = 96 * rows * cols;
+    for (size_t k = 0; k < IB_ALTERNATIVES; k++) {
+        float *v = m->v + 2 * (1 + k) * cells, *f = features + k * IB_ALTERNATIVE_FEATURES;
+        if (k < IB_MATCH_WINDOWS - 1) {
+            refine(m, rows, cols, t, v, m->out); /* its features have no reader */
+        } else {
+            const int *a = away[k - (IB_MATCH_WINDOWS - 1)];
+            borrow(m, rows, cols, a[0], a[1], v);
+        }
+        carry_both(m, v, rows, cols, t);
+        judge(m, rows, cols, v, f);
+        for (size_t i = 0; i < pixels; i++) {
+            m->out[i] = m->carried0[i] + t * (m->carried1[i] - m->carried0[i]);
+        }
+        ib_patch_forward(m->out, (int)rows, (int)cols, m->alternative + k * pixels);
+    }
+}
+
 void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
+    enum { OTHERS = IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES };
     size_t cells = IB_TOKEN_CELLS * rows * cols, w = IB_CELLS * cols;
-    float *vx = m->v, *vy = m->v + cells, *dx = m->scratch, *dy = dx + cells;
-    float *fm = m->features, *fr = fm + IB_MATCH_FEATURES * cells;
-    ib_match(m->planes0, m->planes1, rows, cols, t, m->scratch, vx, vy, m->gate, fm);
-    for (size_t i = 0; i < cells; i++) {
-        vx[i] *= m->gate[i];
-        vy[i] *= m->gate[i];
-    }
-    carry_both(m, rows, cols, t);
-    ib_refine(m->carried0, m->carried1, rows, cols, dy + cells, dx, dy, fr);
-    for (size_t i = 0; i < cells; i++) {
-        vx[i] += m->gate[i] * dx[i];
-        vy[i] += m->gate[i] * dy[i];
-    }
-    carry_both(m, rows, cols, t);
+    float *fm = m->features, *fr = fm + IB_MATCH_FEATURES * cells, *fa = fr + IB_REFINE_FEATURES * cells;
+    ib_match(m->planes0, m->planes1, rows, cols, t, m->scratch, m->v, m->gate, fm);
+    refine(m, rows, cols, t, m->v, fr);
+    alternatives(m, rows, cols, t, fa);
+    carry_both(m, m->v, rows, cols, t);
     for (size_t i = 0; i < cells; i++) {
         size_t y = i / w, x = i % w, token = y / IB_CELLS * cols + x / IB_CELLS;
         float *f =
             features + (token * IB_TOKEN_CELLS + y % IB_CELLS * IB_CELLS + x % IB_CELLS) * IB_CELL_FEATURES;
         memcpy(f, fm + i * IB_MATCH_FEATURES, IB_MATCH_FEATURES * sizeof *f);
-        memcpy(f + IB_MATCH_FEATURES, fr + i * IB_REFINE_FEATURES, IB_REFINE_FEATURES * sizeof *f);
+        f += IB_MATCH_FEATURES;
+        memcpy(f, fr + i * IB_REFINE_FEATURES, IB_REFINE_FEATURES * sizeof *f);
+        memcpy(f + IB_REFINE_FEATURES, fa + i * OTHERS, OTHERS * sizeof *f);
     }
 }
 

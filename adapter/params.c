@@ -156,7 +156,7 @@ static void architecture(ib_adapter *a) {
     a->out_film = linear(a, "out.film", IB_TIME_WIDTH, 2 * fine);
     a->correction = linear(a, "correction", fine, width);
     if (c->motion) {
-        a->mixing = linear(a, "mixing", fine, 2 * width);
+        a->mixing = linear(a, "mixing", fine, IB_MIXINGS * width);
         a->motion = linear(a, "motion", fine, IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
     }
 }
@@ -269,7 +269,7 @@ double ib_adapter_forward_macs(const ib_adapter *a, const ib_shape *shape) {
     const ib_adapter_config *c = &a->config;
     double fine = c->fine, coarse = c->coarse, tokens = (double)shape->tokens, taps = a->spatial ? 9 : 1;
     double below = a->spatial ? (double)((shape->rows + 1) / 2) * ((shape->cols + 1) / 2) : 0;
-    double heads = c->width + (c->motion ? 2 * c->width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS : 0);
+    double heads = c->width + (c->motion ? IB_MIXINGS * c->width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS : 0);
     double macs =
         tokens * fine * ((double)a->features + heads) + tokens * 4 * c->fine_blocks * taps * fine * fine;
     if (c->coarse_blocks) {

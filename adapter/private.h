@@ -12,7 +12,11 @@ enum {
     IB_TIME_WIDTH = 64,  /* after the time layer */
     IB_CELL_OUTPUTS = 6, /* motion head, per cell: corrections of V0 and V1, mask, gain of the prior */
     IB_TOKEN_CELLS = IB_CELLS * IB_CELLS,
-    IB_CELL_FEATURES = IB_MATCH_FEATURES + IB_REFINE_FEATURES
+    IB_ALTERNATIVES =
+        6, /* other motions that a token may follow: narrow and wide window, and the prior of four neighbours */
+    IB_ALTERNATIVE_FEATURES = 3,
+    IB_CELL_FEATURES = IB_MATCH_FEATURES + IB_REFINE_FEATURES + IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES,
+    IB_MIXINGS = 2 + IB_ALTERNATIVES /* mixing head, per token and coefficient: slerp, tilt, alternatives */
 };
 
 /* Offsets of a linear map's weight and bias in the parameter array. */
@@ -82,16 +86,17 @@ void ib_time_features(float t, float gap_seconds, float *f);
 /* One sample's pixels and motion. */
 typedef struct ib_motion {
     float *planes0, *planes1, *carried0, *carried1, *out; /* [96 rows cols] */
-    float *v, *gate;                                      /* [2, cells], [cells] */
-    float *fields, *dfields;                              /* [5, cells] */
-    float *features;                                      /* [cells, 6], [cells, 4] */
+    float *v, *gate;    /* [1 + IB_ALTERNATIVES, 2, cells]: the prior, then the alternatives; [cells] */
+    float *alternative; /* [IB_ALTERNATIVES, tokens, 96]: what following each of them gives, as latents */
+    float *fields, *dfields; /* [5, cells] */
+    float *features;         /* [cells, 6], [cells, 4], [cells, 18], one after the other */
     float *scratch;
     float *arena;
 } ib_motion;
 
 int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err);
 void ib_motion_free(ib_motion *m);
-/* From planes0, planes1: prior, gate, carried keyframes. cells: [tokens, 4 * IB_CELL_FEATURES] */
+/* From planes0, planes1: prior, alternatives, gate, carried keyframes. cells: [tokens, 4 * IB_CELL_FEATURES] */
 void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *cells);
 /* o [tokens, 4 * IB_CELL_OUTPUTS] -> fields */
 void ib_motion_fields(ib_motion *m, const float *o, size_t rows, size_t cols);
@@ -109,8 +114,8 @@ struct ib_adapter_work {
     float *zw0, *zw1;    /* [T,D] */
     float *slerp;        /* [batch,T,D] */
     float *blend, *tilt; /* [batch,T,D]: motion part in latents; difference of the carried keyframes */
-    float *cells;        /* [T, 40] */
-    float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, 2D], [batch*T, 24] */
+    float *cells;        /* [T, 112] */
+    float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, 8D], [batch*T, 24] */
     float *dcorrection, *dmixing, *dmotion;
     float *grads, *dderived;
     float *arena;

@@ -347,8 +347,60 @@ static void test_refusals(void) {
     }
 }
 
+static int by_size(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static float median(const float *v, size_t n, float *sorted) {
+    memcpy(sorted, v, n * sizeof *v);
+    qsort(sorted, n, sizeof *v, by_size);
+    return sorted[n / 2];
+}
+
+/* Planted motions are found under every window, and turn round with time. */
+static void test_match(void) {
+    enum {
+        ROWS = 12,
+        COLS = 16,
+        N = 96 * ROWS * COLS,
+        CELLS = 4 * ROWS * COLS,
+        FLOWS = 2 * IB_MATCH_WINDOWS * CELLS
+    };
+    static const float motion[][2] = {{5, -3}, {-14, 9}, {18, 2}};
+    float *p0 = ib_calloc(N, 4), *p1 = ib_calloc(N, 4), *scratch = ib_calloc(ib_match_scratch(ROWS, COLS), 4);
+    float *flows = ib_calloc(FLOWS, 4), *back = ib_calloc(FLOWS, 4), *gate = ib_calloc(CELLS, 4),
+          *features = ib_calloc(CELLS * IB_MATCH_FEATURES, 4), *sorted = ib_calloc(CELLS, 4);
+    for (size_t k = 0; k < sizeof motion / sizeof *motion; k++) {
+        scene(p0, ROWS, COLS, 0, motion[k][0], motion[k][1], 5 + k);
+        scene(p1, ROWS, COLS, 1, motion[k][0], motion[k][1], 5 + k);
+        for (size_t i = 0; i < N; i++) {
+            p0[i] *= 4;
+            p1[i] *= 4;
+        }
+        ib_match(p0, p1, ROWS, COLS, 0.375f, scratch, flows, gate, features);
+        for (size_t f = 0; f < 2 * IB_MATCH_WINDOWS; f++) {
+            CHECK_NEAR(median(flows + f * CELLS, CELLS, sorted), motion[k][f % 2], 2.5);
+        }
+        ib_match(p1, p0, ROWS, COLS, 0.625f, scratch, back, gate, features);
+        for (size_t i = 0; i < FLOWS; i++) {
+            back[i] += flows[i];
+        }
+        float most = 0;
+        for (size_t i = 0; i < FLOWS; i++) {
+            most = fmaxf(most, fabsf(back[i]));
+        }
+        CHECK_NEAR(most, 0, 0.02);
+    }
+    float *all[] = {p0, p1, scratch, flows, back, gate, features, sorted};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+}
+
 int main(void) {
     ib_gemm_one_thread();
+    test_match();
     test_gradients();
     test_construction(true);
     test_construction(false);

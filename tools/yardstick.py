@@ -3,8 +3,9 @@
     python3 tools/yardstick.py [--batch 16] [--rows 14] [--cols 24] [--fine 64] [--coarse 128] [--fine-blocks 2]
                                [--coarse-blocks 3] [--threads 2] [--seconds 20]
 
-The same trunk, heads, warps and transforms in float32: forward, backward and AdamW on random latents. The motion prior (block matching and
-refinement, which nothing is propagated through) is left out here and a random one is given instead, to PyTorch's advantage.
+The same trunk, heads, warps and transforms in float32: forward, backward and AdamW on random latents. The motion prior and its alternatives
+(block matching, refinement and carrying, which nothing is propagated through) are left out here and random ones are given instead, to
+PyTorch's advantage.
 Debian: apt-get install python3-torch python3-numpy.
 """
 import argparse
@@ -22,7 +23,7 @@ for name, default in (("batch", 16), ("rows", 14), ("cols", 24), ("fine", 64), (
 a = p.parse_args()
 torch.set_num_threads(a.threads)
 torch.manual_seed(0)
-D, CELL_FEATURES, CELL_OUTPUTS, TIME = 96, 10, 6, 64
+D, CELL_FEATURES, CELL_OUTPUTS, TIME, ALTERNATIVES = 96, 28, 6, 64, 6
 
 
 def dct(n):
@@ -92,9 +93,9 @@ class Model(nn.Module):
         self.up = nn.Conv2d(a.coarse, 4 * a.fine, 1)
         self.after = nn.ModuleList(Block(a.fine) for _ in range(a.fine_blocks))
         self.out = Film(a.fine)
-        self.heads = nn.Conv2d(a.fine, 3 * D + 4 * CELL_OUTPUTS, 1)
+        self.heads = nn.Conv2d(a.fine, (3 + ALTERNATIVES) * D + 4 * CELL_OUTPUTS, 1)
 
-    def forward(self, z0, z1, t, times, prior, gate, cells):
+    def forward(self, z0, z1, t, times, prior, gate, cells, others):
         features, tt = F.silu(self.time(times)), t[:, None, None, None]
         s = (z1 - z0).pow(2).mean(1, keepdim=True).sqrt()
         (y0, c0), (y1, c1) = to_planes(z0), to_planes(z1)
@@ -113,7 +114,7 @@ class Model(nn.Module):
         x = x + F.pixel_shuffle(self.up(y), 2)[..., :x.shape[2], :x.shape[3]]
         for block in self.after:
             x = block(x, features)
-        correction, toward, tilt, motion = self.heads(self.out(x, features)).split([D, D, D, 4 * CELL_OUTPUTS], 1)
+        correction, toward, tilt, follow, motion = self.heads(self.out(x, features)).split([D, D, D, ALTERNATIVES * D, 4 * CELL_OUTPUTS], 1)
         o = F.pixel_shuffle(motion, 2)
         v = torch.cat([prior, prior], 1) * (1 + o[:, 5:]) + 8 * gate * o[:, :4]
         odds = torch.log((1 - tt) / tt)
@@ -124,7 +125,8 @@ class Model(nn.Module):
 
         z, bow = to_latent(blend(y0, y1, 4), blend(c0, c1, 2)), 4 * tt * (1 - tt)
         base = (1 - tt) * z0 + tt * z1  # slerp costs nothing beside the rest
-        return z + toward * (base - z) + bow * (tilt * (w0 - w1) + s * correction)
+        followed = (follow.unflatten(1, (ALTERNATIVES, D)) * (others - z[:, None])).sum(1)
+        return z + toward * (base - z) + followed + bow * (tilt * (w0 - w1) + s * correction)
 
 
 model = Model()
@@ -132,12 +134,12 @@ optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
 z0, z1, z = (torch.randn(a.batch, D, a.rows, a.cols) for _ in range(3))
 t, times = torch.rand(a.batch) * .8 + .1, torch.randn(a.batch, 16)
 prior, gate = torch.randn(a.batch, 2, 2 * a.rows, 2 * a.cols) * 4, torch.rand(a.batch, 1, 2 * a.rows, 2 * a.cols)
-cells = torch.randn(a.batch, 4 * CELL_FEATURES, a.rows, a.cols)
+cells, others = torch.randn(a.batch, 4 * CELL_FEATURES, a.rows, a.cols), torch.randn(a.batch, ALTERNATIVES, D, a.rows, a.cols)
 
 
 def step():
     optimiser.zero_grad(set_to_none=True)
-    ((model(z0, z1, t, times, prior, gate, cells) - z) ** 2).mean().backward()
+    ((model(z0, z1, t, times, prior, gate, cells, others) - z) ** 2).mean().backward()
     optimiser.step()
 
 

@@ -45,7 +45,7 @@ IB_MULTIARCH static void nesterov(const ib_update *u, double decay, float *restr
     }
 }
 
-static const ib_optimiser adamw_row = {"adamw", "Adam with decoupled weight decay", 2, 1e-3, 0.01, adamw};
+static const ib_optimiser adamw_row = {"adamw", "Adam with decoupled weight decay", 2, 7e-4, 0.01, adamw};
 static const ib_optimiser sgd_row = {"sgd", "gradient descent with momentum 0.9", 1, 0.05, 1e-4, sgd};
 static const ib_optimiser nesterov_row = {
     "nesterov", "gradient descent with Nesterov's momentum 0.9", 1, 0.05, 1e-4, nesterov};

@@ -4,9 +4,9 @@
 #include <string.h>
 
 static const ib_train_preset presets[] = {
-    {"toaster", 16, 128, (size_t)64 << 20, 16},
-    {"default", 16, 256, (size_t)384 << 20, 32},
-    {"large", 16, 256, (size_t)384 << 20, 32},
+    {"toaster", 8, 128, (size_t)64 << 20, 16},
+    {"default", 8, 256, (size_t)384 << 20, 32},
+    {"large", 8, 256, (size_t)384 << 20, 32},
 };
 enum { PRESETS = sizeof presets / sizeof *presets };
 
