@@ -159,10 +159,10 @@ static void finest_mixing(const float *mixing, size_t tokens, size_t width, floa
 /* residual: what the model's picture has beyond motion and cross-fade, at the small size. All planes of `rows` x `cols` tokens. */
 static void rest(const float *z0, const float *z1, const float *blend, const float *fade, float t, int rows,
                  int cols, float *residual) {
-    size_t at = 0, luma = 64 * (size_t)rows * (size_t)cols;
+    size_t luma = 64 * (size_t)rows * (size_t)cols;
     for (int p = 0; p < 3; p++) {
         int h = (p ? 4 : 8) * rows, w = (p ? 4 : 8) * cols;
-        at = p ? luma + (size_t)(p - 1) * luma / 4 : 0;
+        size_t at = p ? luma + (size_t)(p - 1) * luma / 4 : 0;
         for (int y = 0; y < h; y++) {
             axis ty = place(y, (float)rows / (float)h, rows);
             for (int x = 0; x < w; x++) {

@@ -105,9 +105,9 @@ static void blur(float *restrict c, size_t h, size_t w, const float *restrict g,
 }
 
 IB_MULTIARCH
-static void least(const float *restrict c, float penalty, size_t n, bool first, float *restrict low) {
+static void least(const float *restrict c, float extra, size_t n, bool first, float *restrict low) {
     for (size_t i = 0; i < n; i++) {
-        float v = c[i] + penalty;
+        float v = c[i] + extra;
         low[i] = first || v < low[i] ? v : low[i];
     }
 }
@@ -126,11 +126,11 @@ static void gather(const float *restrict e, float x, float y, size_t n, float *r
 }
 
 IB_MULTIARCH
-static void soften(const float *restrict c, float penalty, const float *restrict low, size_t n,
+static void soften(const float *restrict c, float extra, const float *restrict low, size_t n,
                    float *restrict exponent) {
     float k = 1.0f / softness;
     for (size_t i = 0; i < n; i++) {
-        exponent[i] = (low[i] - penalty - c[i]) * k;
+        exponent[i] = (low[i] - extra - c[i]) * k;
     }
 }
 
@@ -171,9 +171,9 @@ static void gates(const float *p0, const float *p1, size_t rows, size_t cols, fl
 
 /* What is known of each cell after a look at all candidates; [n] each. */
 typedef struct summary {
-    float *low, *still, *total,
-        *square; /* least cost, that of no motion; sums of weights, of weighted squared motion */
-    float *tmp;  /* [h, w + 2 TAPS] */
+    float *low, *still;    /* least cost, that of no motion */
+    float *total, *square; /* sums of weights, of weighted squared motion */
+    float *tmp;            /* [h, w + 2 TAPS] */
 } summary;
 
 static float *candidate(float *costs, int y, int x, size_t n) {
@@ -196,26 +196,34 @@ static void widen(float *costs, size_t h, size_t w, float sigma, float *tmp) {
     }
 }
 
+/* The motion of candidate k, in cells, and what it costs. */
+static float down(int k) {
+    return (float)(k / SIDE - IB_MATCH_REACH);
+}
+
+static float right(int k) {
+    return (float)(k % SIDE - IB_MATCH_REACH);
+}
+
+static float penalty(int k) {
+    return motion_penalty * sqrtf(right(k) * right(k) + down(k) * down(k));
+}
+
 /* The soft minimum over costs [CANDIDATES,n] plus what motion costs: vx, vy in cells. weights: [n] scratch. */
 static void soft_minimum(const float *costs, size_t n, float *weights, const summary *s, float *vx,
                          float *vy) {
     memcpy(s->still, costs + CANDIDATES / 2 * n, n * sizeof *s->still);
-    for (int pass = 0; pass < 2; pass++) {
-        float *sums[] = {s->total, s->square, vx, vy};
-        for (size_t k = 0; k < 4; k++) {
-            memset(sums[k], 0, n * sizeof(float));
-        }
-        for (int k = 0; k < CANDIDATES; k++) {
-            float y = (float)(k / SIDE - IB_MATCH_REACH), x = (float)(k % SIDE - IB_MATCH_REACH);
-            float penalty = motion_penalty * sqrtf(x * x + y * y);
-            if (pass == 0) {
-                least(costs + (size_t)k * n, penalty, n, k == 0, s->low);
-            } else {
-                soften(costs + (size_t)k * n, penalty, s->low, n, weights);
-                ib_exp(weights, n, weights);
-                gather(weights, x, y, n, s->total, vx, vy, s->square);
-            }
-        }
+    for (int k = 0; k < CANDIDATES; k++) {
+        least(costs + (size_t)k * n, penalty(k), n, k == 0, s->low);
+    }
+    float *sums[] = {s->total, s->square, vx, vy};
+    for (size_t k = 0; k < 4; k++) {
+        memset(sums[k], 0, n * sizeof(float));
+    }
+    for (int k = 0; k < CANDIDATES; k++) {
+        soften(costs + (size_t)k * n, penalty(k), s->low, n, weights);
+        ib_exp(weights, n, weights);
+        gather(weights, right(k), down(k), n, s->total, vx, vy, s->square);
     }
     for (size_t i = 0; i < n; i++) {
         vx[i] /= s->total[i];

@@ -12,8 +12,8 @@ enum {
     IB_TIME_WIDTH = 64,  /* after the time layer */
     IB_CELL_OUTPUTS = 6, /* motion head, per cell: corrections of V0 and V1, mask, gain of the prior */
     IB_TOKEN_CELLS = IB_CELLS * IB_CELLS,
-    IB_ALTERNATIVES =
-        6, /* other motions that a token may follow: narrow and wide window, and the prior of four neighbours */
+    /* other motions that a token may follow: narrow and wide window, and the prior of four neighbours */
+    IB_ALTERNATIVES = 6,
     IB_ALTERNATIVE_FEATURES = 3,
     IB_CELL_FEATURES = IB_MATCH_FEATURES + IB_REFINE_FEATURES + IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES,
     IB_MIXINGS = 2 + IB_ALTERNATIVES /* mixing head, per token and coefficient: slerp, tilt, alternatives */

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/memory.h"
+#include "eval/metrics.h"
 #include "eval/score.h"
 #include "latent/geometry.h"
 #include "video_io/strip.h"
@@ -69,6 +70,11 @@ static int show(strip *s, const ib_latent_info *info, const float *z, ib_error *
     return ib_space_decode(s->space, z, f, err);
 }
 
+/* The place of any frame of the window, keyframes included. */
+static float place(const double *pts, size_t gap, size_t k) {
+    return k == 0 || k == gap ? (float)(k / gap) : ib_score_place(pts, (int)gap, (int)k);
+}
+
 /* Three rows of one window. */
 static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *err) {
     const ib_latent_info *info = ib_latent_info_of(file);
@@ -81,13 +87,11 @@ static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *e
         r = show(s, info, s->z + k * n, err);
     }
     for (size_t k = 0; !r && k <= gap; k++) {
-        ib_slerp(z0, z1, k == 0 || k == gap ? (float)(k / gap) : ib_score_place(pts, (int)gap, (int)k),
-                 info->shape.tokens, info->shape.width, out);
+        ib_slerp(z0, z1, place(pts, gap, k), info->shape.tokens, info->shape.width, out);
         r = show(s, info, out, err);
     }
     for (size_t k = 0; !r && k <= gap; k++) {
-        ib_between in = {
-            z0, z1, k == 0 || k == gap ? (float)(k / gap) : ib_score_place(pts, (int)gap, (int)k), seconds};
+        ib_between in = {z0, z1, place(pts, gap, k), seconds};
         r = ib_adapter_predict(s->adapter, s->work, &in, 1, out, err);
         r = r ? r : show(s, info, out, err);
     }
@@ -107,16 +111,13 @@ static int worst_window(strip *s, ib_latent_file *file, size_t *first, ib_error 
     size_t windows = ib_score_windows(file, (int)gap, STRIP_TRIES, firsts);
     for (size_t i = 0; !r && i < windows; i++) {
         float *z0 = s->z, *truth = z0 + n, *z1 = truth + n, *out = s->z + s->cols * n;
-        double error = 0;
         r = ib_latent_read(file, firsts[i], 1, z0, err);
         r = r ? r : ib_latent_read(file, firsts[i] + gap / 2, 1, truth, err);
         r = r ? r : ib_latent_read(file, firsts[i] + gap, 1, z1, err);
         if (!r) {
-            ib_slerp(z0, z1, ib_score_place(ib_latent_pts(file) + firsts[i], (int)gap, (int)gap / 2),
-                     info->shape.tokens, info->shape.width, out);
-            for (size_t k = 0; k < n; k++) {
-                error += (double)(out[k] - truth[k]) * (double)(out[k] - truth[k]);
-            }
+            ib_slerp(z0, z1, place(ib_latent_pts(file) + firsts[i], gap, gap / 2), info->shape.tokens,
+                     info->shape.width, out);
+            double error = ib_squared_error(out, truth, n);
             *first = error > worst ? firsts[i] : *first;
             worst = fmax(worst, error);
         }
