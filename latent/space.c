@@ -15,6 +15,11 @@ const char *ib_layout_name(ib_layout l) {
 }
 
 int ib_space_open(ib_space **out, const char *spec, ib_error *err) {
+    return ib_space_open_with(out, spec, NULL, err);
+}
+
+int ib_space_open_with(ib_space **out, const char *spec, const ib_space_options *o, ib_error *err) {
+    static const ib_space_options defaults = {0};
     size_t n = strcspn(spec, ":");
     char known[128] = "";
     *out = NULL;
@@ -29,7 +34,9 @@ int ib_space_open(ib_space **out, const char *spec, ib_error *err) {
         if (!s)
             return ib_fail(err, IB_E_MEMORY, "out of memory for space '%.200s'", spec);
         s->kind = k;
-        int code = k->open(s, spec[n] ? spec + n + 1 : NULL, err);
+        o = o ? o : &defaults;
+        s->threads = o->threads;
+        int code = k->open(s, spec[n] ? spec + n + 1 : NULL, o, err);
         if (code) {
             free(s);
             return code;
@@ -53,6 +60,14 @@ const char *ib_space_id(const ib_space *s) {
     return s->id;
 }
 
+const char *ib_space_remark(const ib_space *s) {
+    return s->remark;
+}
+
+bool ib_space_resizes(const ib_space *s) {
+    return s->kind->resizes;
+}
+
 int ib_space_shape(const ib_space *s, int width, int height, ib_shape *shape, ib_error *err) {
     if (width < 1 || height < 1 || width > 16384 || height > 16384)
         return ib_fail(err, IB_E_ARGUMENT, "a frame of %d x %d is outside 1..16384", width, height);
@@ -60,7 +75,60 @@ int ib_space_shape(const ib_space *s, int width, int height, ib_shape *shape, ib
 }
 
 int ib_space_encode(const ib_space *s, const ib_frame *frame, float *z, ib_error *err) {
-    return s->kind->encode(s, frame, z, err);
+    return s->kind->encode ? s->kind->encode(s, frame, z, err) : ib_space_encode_frames(s, &frame, 1, z, err);
+}
+
+int ib_space_encode_frames(const ib_space *s, const ib_frame *const *frames, size_t n, float *z,
+                           ib_error *err) {
+    ib_shape shape;
+    int code = n ? ib_space_shape(s, frames[0]->width, frames[0]->height, &shape, err) : IB_OK;
+    if (code || !n)
+        return code;
+    size_t each = shape.tokens * shape.width, step = s->input.batch, floats;
+    float *input = NULL;
+    if (!s->input.floats) {
+        for (size_t i = 0; i < n && !code; i++)
+            code = ib_space_encode(s, frames[i], z + i * each, err);
+        return code;
+    }
+    step = step < n ? step : n;
+    if (ib_size_mul(step, s->input.floats, &floats))
+        return ib_fail(err, IB_E_MEMORY, "%zu frames at once are too many", step);
+    code = ib_alloc_floats(&input, floats, "the pictures of a batch", err);
+    for (size_t i = 0; i < n && !code; i += step) {
+        size_t m = n - i < step ? n - i : step;
+        for (size_t k = 0; k < m && !code; k++)
+            code = ib_space_prepare(s, frames[i + k], input + k * s->input.floats, err);
+        code = code ? code : ib_space_encode_inputs(s, input, m, z + i * each, err);
+    }
+    ib_free(input);
+    return code;
+}
+
+ib_space_input ib_space_input_of(const ib_space *s) {
+    return s->input;
+}
+
+int ib_space_prepare(const ib_space *s, const ib_frame *frame, float *input, ib_error *err) {
+    if (!s->kind->prepare)
+        return ib_fail(err, IB_E_UNSUPPORTED, "space %s encodes frames as they are", s->id);
+    return s->kind->prepare(s, frame, input, err);
+}
+
+int ib_space_encode_inputs(const ib_space *s, const float *input, size_t n, float *z, ib_error *err) {
+    if (!s->kind->encode_inputs)
+        return ib_fail(err, IB_E_UNSUPPORTED, "space %s encodes frames as they are", s->id);
+    return s->kind->encode_inputs(s, input, n, z, err);
+}
+
+bool ib_space_reads_text(const ib_space *s) {
+    return s->text;
+}
+
+int ib_space_encode_text(const ib_space *s, const char *prompt, float *z, ib_error *err) {
+    if (!s->kind->encode_text)
+        return ib_fail(err, IB_E_UNSUPPORTED, "space %s has no place for prompts", s->id);
+    return s->kind->encode_text(s, prompt, z, err);
 }
 
 bool ib_space_decodes(const ib_space *s) {

@@ -7,18 +7,27 @@
 typedef struct ib_space_kind {
     const char *name;  /* what comes before the colon of a spec */
     const char *usage; /* how an error shows it: "clip:PATH" */
-    /* argument: what comes after the colon, NULL if there is none. Fills s->id and s->state; on failure holds nothing. */
-    int (*open)(ib_space *s, const char *argument, ib_error *err);
+    bool resizes;      /* frames come at their own size, with RGB */
+    /* argument: what comes after the colon, NULL if there is none. Fills s->id, s->remark, s->input and s->state; on failure
+     * holds nothing. */
+    int (*open)(ib_space *s, const char *argument, const ib_space_options *o, ib_error *err);
     void (*close)(ib_space *s); /* releases s->state; NULL: nothing to do */
     int (*shape)(const ib_space *s, int width, int height, ib_shape *shape, ib_error *err);
-    int (*encode)(const ib_space *s, const ib_frame *frame, float *z,
-                  ib_error *err); /* from several threads at once */
-    int (*decode)(const ib_space *s, const float *z, ib_frame *frame, ib_error *err); /* NULL: cannot */
+    /* From several threads at once. Either encode, or prepare and encode_inputs. */
+    int (*encode)(const ib_space *s, const ib_frame *frame, float *z, ib_error *err);
+    int (*prepare)(const ib_space *s, const ib_frame *frame, float *input, ib_error *err);
+    int (*encode_inputs)(const ib_space *s, const float *input, size_t n, float *z, ib_error *err);
+    int (*decode)(const ib_space *s, const float *z, ib_frame *frame, ib_error *err);   /* NULL: cannot */
+    int (*encode_text)(const ib_space *s, const char *prompt, float *z, ib_error *err); /* NULL: cannot */
 } ib_space_kind;
 
 struct ib_space {
     const ib_space_kind *kind;
     char id[256];
+    char remark[512];
+    ib_space_input input; /* zeros without prepare */
+    bool text;   /* encode_text may be called; if false although the kind has it, it says why in its error */
+    int threads; /* as asked; 0: OpenMP's number */
     void *state; /* owned by the kind */
 };
 

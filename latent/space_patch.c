@@ -7,7 +7,8 @@
 /* What defines the coordinates: block sizes, transform, and the version of scale and order. */
 #define PATCH_ARGUMENT "dct8+4:v1"
 
-static int patch_open(ib_space *s, const char *argument, ib_error *err) {
+static int patch_open(ib_space *s, const char *argument, const ib_space_options *o, ib_error *err) {
+    (void)o;
     if (argument && strcmp(argument, PATCH_ARGUMENT))
         return ib_fail(err, IB_E_ARGUMENT, "unknown kind of patch space '%.100s', expected patch or patch:%s",
                        argument, PATCH_ARGUMENT);

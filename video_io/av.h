@@ -56,16 +56,18 @@ int ib_turn_degrees(ib_turn t); /* clockwise; the rotation part of it */
 /* dst: of the upright size, allocated. */
 void ib_turn_planes(ib_turn t, const uint8_t *const src[4], const int stride[4], int src_width,
                     int src_height, ib_frame *dst);
+/* Likewise packed RGB into dst->rgb. */
+void ib_turn_rgb(ib_turn t, const uint8_t *src, ptrdiff_t stride, ib_frame *dst);
 
 /* Any decoded AVFrame to an ib_frame of a given size. Zero-initialise. */
 typedef struct ib_converter {
-    ib_scaler main, unalpha;
+    ib_scaler main, unalpha, to_rgb;
     AVFrame *view;  /* cropped reference */
     AVFrame *rgba;  /* palette and alpha sources, laid over black */
-    ib_frame small; /* scaled, not yet turned */
+    ib_frame small; /* scaled, not yet turned; with RGB where that is wanted */
 } ib_converter;
 /* out: allocated at the wanted upright size; out->matrix says which matrix the samples shall get: the source's own keeps them as
- * they are. pts and index are not touched. */
+ * they are, and whether it has RGB, that this is wanted too. pts and index are not touched. */
 int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
                      ib_error *err);
 void ib_converter_free(ib_converter *c);

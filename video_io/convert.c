@@ -64,6 +64,36 @@ static void crop_to_shape(AVFrame *view, const AVPixFmtDescriptor *d, int w, int
     av_frame_apply_cropping(view, AV_FRAME_CROP_UNALIGNED);
 }
 
+/* c->small of the size before turning, with RGB if out has it. */
+static int make_small(ib_converter *c, int w, int h, const ib_frame *out, ib_error *err) {
+    if (c->small.width == w && c->small.height == h && !c->small.rgb == !out->rgb) {
+        c->small.matrix = out->matrix;
+        return 0;
+    }
+    ib_frame_free(&c->small);
+    int r = out->rgb ? ib_frame_alloc_rgb(&c->small, w, h, err) : ib_frame_alloc(&c->small, w, h, err);
+    c->small.matrix = out->matrix;
+    return r;
+}
+
+static int scale_planes(ib_converter *c, const ib_image_spec *from, ib_frame *dst, ib_error *err) {
+    ib_image_spec to = ib_spec_of(dst);
+    int r = ib_scaler_set(&c->main, from, &to, err);
+    return r ? r
+             : ib_scaler_run(&c->main, (const uint8_t *const *)c->view->data, c->view->linesize,
+                             (uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
+                             (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, err);
+}
+
+/* Straight from the source's samples, so that colour which 4:2:0 would average is kept. */
+static int scale_rgb(ib_converter *c, const ib_image_spec *from, ib_frame *dst, ib_error *err) {
+    ib_image_spec to = {dst->width, dst->height, AV_PIX_FMT_RGB24, true, from->matrix, 0};
+    int r = ib_scaler_set(&c->to_rgb, from, &to, err);
+    return r ? r
+             : ib_scaler_run(&c->to_rgb, (const uint8_t *const *)c->view->data, c->view->linesize,
+                             (uint8_t *[4]){dst->rgb}, (int[4]){(int)dst->rgb_stride}, err);
+}
+
 int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
                      ib_error *err) {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in->format);
@@ -104,31 +134,19 @@ int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fi
     bool turned = turn.transpose || turn.mirror || turn.flip;
     bool plain = from.format == AV_PIX_FMT_YUV420P && !from.full_range && from.width == w &&
                  from.height == h && from.matrix == out->matrix;
-    int r = 0;
-    if (plain) {
+    ib_frame *dst = turned ? &c->small : out;
+    int r = turned && (!plain || out->rgb) ? make_small(c, w, h, out, err) : 0;
+    if (plain)
         ib_turn_planes(turn, (const uint8_t *const *)c->view->data, c->view->linesize, w, h, out);
-    } else {
-        ib_frame *dst = out;
-        if (turned) {
-            if (c->small.width != w || c->small.height != h) {
-                ib_frame_free(&c->small);
-                r = ib_frame_alloc(&c->small, w, h, err);
-            }
-            c->small.matrix = out->matrix;
-            dst = &c->small;
-        }
-        ib_image_spec to = ib_spec_of(dst);
-        if (!r)
-            r = ib_scaler_set(&c->main, &from, &to, err);
-        if (!r)
-            r = ib_scaler_run(&c->main, (const uint8_t *const *)c->view->data, c->view->linesize,
-                              (uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
-                              (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, err);
-        if (!r && turned)
-            ib_turn_planes(turn, (const uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
-                           (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, w, h,
-                           out);
-    }
+    else if (!r)
+        r = scale_planes(c, &from, dst, err);
+    if (!r && !plain && turned)
+        ib_turn_planes(turn, (const uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
+                       (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, w, h, out);
+    if (!r && out->rgb)
+        r = scale_rgb(c, &from, dst, err);
+    if (!r && out->rgb && turned)
+        ib_turn_rgb(turn, dst->rgb, (ptrdiff_t)dst->rgb_stride, out);
     av_frame_unref(c->view);
     return r;
 }
@@ -136,6 +154,7 @@ int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fi
 void ib_converter_free(ib_converter *c) {
     ib_scaler_free(&c->main);
     ib_scaler_free(&c->unalpha);
+    ib_scaler_free(&c->to_rgb);
     av_frame_free(&c->view);
     av_frame_free(&c->rgba);
     ib_frame_free(&c->small);

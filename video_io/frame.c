@@ -1,19 +1,22 @@
 #include "video_io/frame.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include "base/memory.h"
 #include "video_io/av.h"
 
 enum { MAX_SIDE = 16384 };
 
-int ib_frame_alloc(ib_frame *f, int width, int height, ib_error *err) {
+static int alloc(ib_frame *f, int width, int height, bool rgb, ib_error *err) {
     *f = (ib_frame){0};
     if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
         return ib_fail(err, IB_E_ARGUMENT, "a frame of %d x %d samples: each side must be 1 to %d", width,
                        height, MAX_SIDE);
     size_t luma = ((size_t)width + 63) / 64 * 64, chroma = (((size_t)width + 1) / 2 + 63) / 64 * 64;
     size_t rows = (size_t)height, chroma_rows = (rows + 1) / 2;
-    size_t bytes = luma * rows + 2 * chroma * chroma_rows + 64; /* vector code may read past the last row */
+    size_t packed = rgb ? ((size_t)width * 3 + 127) / 64 * 64 : 0;
+    /* vector code may read past the last row */
+    size_t bytes = luma * rows + 2 * chroma * chroma_rows + 64 + packed * rows;
     uint8_t *p = ib_calloc(bytes, 1);
     if (!p)
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame of %d x %d (%zu bytes)", width, height,
@@ -26,7 +29,17 @@ int ib_frame_alloc(ib_frame *f, int width, int height, ib_error *err) {
     f->plane[2] = f->plane[1] + chroma * chroma_rows;
     f->stride[0] = luma;
     f->stride[1] = f->stride[2] = chroma;
+    f->rgb = rgb ? f->plane[2] + chroma * chroma_rows : NULL;
+    f->rgb_stride = packed;
     return 0;
+}
+
+int ib_frame_alloc(ib_frame *f, int width, int height, ib_error *err) {
+    return alloc(f, width, height, false, err);
+}
+
+int ib_frame_alloc_rgb(ib_frame *f, int width, int height, ib_error *err) {
+    return alloc(f, width, height, true, err);
 }
 
 void ib_frame_free(ib_frame *f) {
@@ -49,6 +62,11 @@ void ib_frame_copy(ib_frame *dst, const ib_frame *src) {
         for (int y = 0; y < plane_height(src, p); y++)
             memcpy(dst->plane[p] + (size_t)y * dst->stride[p], src->plane[p] + (size_t)y * src->stride[p],
                    (size_t)plane_width(src, p));
+    if (!src->rgb)
+        dst->rgb = NULL;
+    for (int y = 0; dst->rgb && y < src->height; y++)
+        memcpy(dst->rgb + (size_t)y * dst->rgb_stride, src->rgb + (size_t)y * src->rgb_stride,
+               (size_t)src->width * 3);
     dst->pts_seconds = src->pts_seconds;
     dst->index = src->index;
     dst->matrix = src->matrix;

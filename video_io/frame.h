@@ -27,12 +27,17 @@ typedef struct ib_frame {
     ib_matrix matrix;
     uint8_t *plane[3]; /* Y, U, V */
     size_t stride[3];  /* bytes from row to row */
+    uint8_t *
+        rgb; /* the same picture as packed 8-bit full-range RGB, of sources that have more colour than 4:2:0 keeps
+                        * too; NULL in frames that were not asked for it (ib_reader_options.rgb) */
+    size_t rgb_stride; /* bytes from row to row */
 } ib_frame;
 
 /* One allocation holding all planes (stride = width rounded up to 64); content undefined. Free with ib_frame_free. */
 int ib_frame_alloc(ib_frame *f, int width, int height, ib_error *err);
+int ib_frame_alloc_rgb(ib_frame *f, int width, int height, ib_error *err); /* with room for RGB */
 void ib_frame_free(ib_frame *f); /* accepts a zeroed frame; zeroes it */
-/* Copies samples and tags between frames of one size. */
+/* Copies samples and tags between frames of one size; RGB if both have it, else dst has none afterwards. */
 void ib_frame_copy(ib_frame *dst, const ib_frame *src);
 /* Mid grey-free black: Y 16, U and V 128. */
 void ib_frame_fill_black(ib_frame *f);

@@ -119,12 +119,15 @@ void ib_reader_choose_size(const ib_reader_options *o, ib_video_info *info) {
 }
 
 static int start(ib_reader *r, ib_error *err) {
-    size_t bytes = (size_t)r->info.width * (size_t)r->info.height * 3 / 2;
+    size_t bytes = (size_t)r->info.width * (size_t)r->info.height * (r->opt.rgb ? 9 : 3) / 2;
     size_t fit = QUEUE_BYTES / bytes;
     r->slots = r->info.still || fit < 2 ? 2 : fit > SLOTS ? SLOTS : (int)fit;
-    for (int i = 0; i < r->slots; i++)
-        if (ib_frame_alloc(&r->slot[i], r->info.width, r->info.height, err) < 0)
-            return err->code;
+    for (int i = 0; i < r->slots; i++) {
+        int code = r->opt.rgb ? ib_frame_alloc_rgb(&r->slot[i], r->info.width, r->info.height, err)
+                              : ib_frame_alloc(&r->slot[i], r->info.width, r->info.height, err);
+        if (code < 0)
+            return code;
+    }
     if (pthread_create(&r->thread, NULL, produce, r))
         return ib_fail(err, IB_E_MEMORY, "%s: no thread could be started for decoding", r->decoder->path);
     r->started = true;

@@ -25,6 +25,7 @@ typedef struct ib_reader_options {
     int threads; /* decoder threads; 0: as many as cores */
     ib_matrix
         matrix; /* IB_MATRIX_UNSPECIFIED: keep the source's (RGB sources become BT.709); else convert to it */
+    bool rgb;   /* fill ib_frame.rgb as well */
 } ib_reader_options;
 
 typedef struct ib_video_info {

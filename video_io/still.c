@@ -134,7 +134,9 @@ int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt,
     ib_video_info info = {0};
     ib_decoder_describe(d, keep, &info);
     ib_reader_choose_size(&o, &info);
-    if ((r = ib_frame_alloc(out, info.width, info.height, err)) < 0)
+    r = o.rgb ? ib_frame_alloc_rgb(out, info.width, info.height, err)
+              : ib_frame_alloc(out, info.width, info.height, err);
+    if (r < 0)
         goto done;
     out->matrix = o.matrix && o.matrix != IB_MATRIX_UNSPECIFIED ? o.matrix : ib_av_frame_matrix(keep);
     out->pts_seconds = when;

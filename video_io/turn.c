@@ -50,3 +50,15 @@ void ib_turn_planes(ib_turn t, const uint8_t *const src[4], const int stride[4],
         turn_plane(t, src[p], stride[p], w, h, dst->plane[p], dst->stride[p]);
     }
 }
+
+void ib_turn_rgb(ib_turn t, const uint8_t *src, ptrdiff_t stride, ib_frame *dst) {
+    int w = dst->width, h = dst->height;
+    for (int y = 0; y < h; y++) {
+        uint8_t *d = dst->rgb + (size_t)y * dst->rgb_stride;
+        int line = t.flip ? h - 1 - y : y;
+        for (int x = 0; x < w; x++, d += 3) {
+            int at = t.mirror ? w - 1 - x : x;
+            memcpy(d, t.transpose ? src + at * stride + 3 * line : src + line * stride + 3 * at, 3);
+        }
+    }
+}
