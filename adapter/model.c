@@ -65,11 +65,12 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     w->batch = batch;
     w->training = training;
     w->rows = grid ? (size_t)shape->rows : 1;
-    w->cols = grid ? (size_t)shape->cols : 1;
+    w->cols = grid ? (size_t)shape->cols : shape->tokens;
     size_t tokens = shape->tokens, width = shape->width, n = (size_t)batch * tokens;
-    size_t cells = IB_TOKEN_CELLS * IB_CELL_FEATURES * tokens;
-    size_t heads = n * ((1 + IB_MIXINGS) * width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
-    size_t need = 4 * n * width + n + 2 * tokens * width + cells + heads;
+    size_t cells = c->motion ? IB_TOKEN_CELLS * IB_CELL_FEATURES * tokens : 0;
+    size_t positions = a->attention ? IB_POSITION_FEATURES * tokens : 0;
+    size_t heads = n * (c->motion ? (1 + IB_MIXINGS) * width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS : width);
+    size_t need = (c->motion ? 4 : 2) * n * width + n + 2 * tokens * width + cells + positions + heads;
     if (training) {
         need += heads + a->count + a->derived_count;
     }
@@ -90,21 +91,27 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     }
     w->z = w->arena;
     w->slerp = w->z + n * width;
-    w->blend = w->slerp + n * width;
-    w->tilt = w->blend + n * width;
-    w->scale = w->tilt + n * width;
+    w->scale = w->slerp + n * width;
     w->zw0 = w->scale + n;
     w->zw1 = w->zw0 + tokens * width;
     w->cells = w->zw1 + tokens * width;
-    w->correction = w->cells + cells;
-    w->mixing = w->correction + n * width;
-    w->motion_out = w->mixing + IB_MIXINGS * n * width;
+    w->positions = w->cells + cells;
+    w->correction = w->positions + positions;
     if (training) {
         w->dcorrection = w->correction + heads;
-        w->dmixing = w->mixing + heads;
-        w->dmotion = w->motion_out + heads;
         w->grads = w->correction + 2 * heads;
         w->dderived = w->grads + a->count;
+    }
+    if (c->motion) {
+        w->blend = w->correction + (training ? 2 : 1) * heads + (training ? a->count + a->derived_count : 0);
+        w->tilt = w->blend + n * width;
+        w->mixing = w->correction + n * width;
+        w->motion_out = w->mixing + IB_MIXINGS * n * width;
+        w->dmixing = training ? w->mixing + heads : NULL;
+        w->dmotion = training ? w->motion_out + heads : NULL;
+    }
+    for (size_t k = 0; k < tokens && a->attention; k++) {
+        ib_position_features(k, tokens, w->positions + k * IB_POSITION_FEATURES);
     }
     *out = w;
     return 0;
@@ -181,6 +188,10 @@ static void features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
         if (!w->motion) {
             mean_and_difference(u, v, inv, width, f, f + width);
             f[2 * width] = logf(s + distance_floor);
+            if (a->attention) {
+                memcpy(f + 2 * width + 1, w->positions + k * IB_POSITION_FEATURES,
+                       IB_POSITION_FEATURES * sizeof *f);
+            }
             continue;
         }
         const float *uw = w->zw0 + k * width, *vw = w->zw1 + k * width;

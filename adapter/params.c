@@ -14,12 +14,13 @@ typedef struct preset {
     const char *name;
     int grid_fine, grid_coarse, grid_fine_blocks, grid_coarse_blocks;
     int single_fine, single_fine_blocks;
+    int sequence_fine, sequence_fine_blocks;
 } preset;
 
 static const preset presets[] = {
-    {"toaster", 48, 64, 1, 2, 256, 1},
-    {"default", 64, 128, 2, 3, 512, 1},
-    {"large", 96, 192, 3, 4, 1024, 2},
+    {"toaster", 48, 64, 1, 2, 256, 1, 128, 1},
+    {"default", 64, 128, 2, 3, 512, 1, 256, 1},
+    {"large", 96, 192, 3, 4, 1024, 2, 384, 2},
 };
 
 int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, int width,
@@ -29,14 +30,16 @@ int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, 
         if (strcmp(p->name, name) != 0) {
             continue;
         }
-        bool grid = layout == IB_LAYOUT_GRID;
+        bool grid = layout == IB_LAYOUT_GRID, sequence = layout == IB_LAYOUT_SEQUENCE;
         memset(out, 0, sizeof *out);
         snprintf(out->space_id, sizeof out->space_id, "%s", space_id);
         out->layout = layout;
         out->width = width;
-        out->fine = grid ? p->grid_fine : p->single_fine;
+        out->fine = grid ? p->grid_fine : sequence ? p->sequence_fine : p->single_fine;
         out->coarse = grid ? p->grid_coarse : 0;
-        out->fine_blocks = grid ? p->grid_fine_blocks : p->single_fine_blocks;
+        out->fine_blocks = grid       ? p->grid_fine_blocks
+                           : sequence ? p->sequence_fine_blocks
+                                      : p->single_fine_blocks;
         out->coarse_blocks = grid ? p->grid_coarse_blocks : 0;
         out->motion = grid && strncmp(space_id, "patch:", 6) == 0;
         return 0;
@@ -46,11 +49,7 @@ int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, 
 
 int ib_adapter_config_check(const ib_adapter_config *c, ib_error *err) {
     bool grid = c->layout == IB_LAYOUT_GRID;
-    if (c->layout == IB_LAYOUT_SEQUENCE) {
-        return ib_fail(err, IB_E_UNSUPPORTED,
-                       "this version has no in-between model for the 'sequence' layout");
-    }
-    if (c->layout != IB_LAYOUT_GRID && c->layout != IB_LAYOUT_SINGLE) {
+    if (c->layout != IB_LAYOUT_GRID && c->layout != IB_LAYOUT_SEQUENCE && c->layout != IB_LAYOUT_SINGLE) {
         return ib_fail(err, IB_E_ARGUMENT, "unknown layout number %d", (int)c->layout);
     }
     if (c->width < 1 || c->width > 65536) {
@@ -131,13 +130,21 @@ static void block(ib_adapter *a, const char *level, int i, bool coarse) {
     b->mix1 = mixing(a, text, (size_t)b->channels, &b->u1);
     snprintf(text, sizeof text, "%s.%d.mix2", level, i);
     b->mix2 = mixing(a, text, (size_t)b->channels, &b->u2);
+    if (a->attention) {
+        snprintf(text, sizeof text, "%s.%d.qkv", level, i);
+        b->qkv = linear(a, text, (size_t)b->channels, 3 * (size_t)b->channels);
+        snprintf(text, sizeof text, "%s.%d.attend", level, i);
+        b->attend = linear(a, text, (size_t)b->channels, (size_t)b->channels);
+    }
 }
 
 static void architecture(ib_adapter *a) {
     const ib_adapter_config *c = &a->config;
     size_t fine = (size_t)c->fine, coarse = (size_t)c->coarse, width = (size_t)c->width;
     a->spatial = c->layout == IB_LAYOUT_GRID;
-    a->features = c->motion ? 3 * width + 2 + IB_TOKEN_CELLS * IB_CELL_FEATURES : 2 * width + 1;
+    a->attention = c->layout == IB_LAYOUT_SEQUENCE;
+    a->features = c->motion ? 3 * width + 2 + IB_TOKEN_CELLS * IB_CELL_FEATURES
+                            : 2 * width + 1 + (a->attention ? IB_POSITION_FEATURES : 0);
     a->time = linear(a, "time", IB_TIME_INPUTS, IB_TIME_WIDTH);
     a->into = linear(a, "into", a->features, fine);
     for (int i = 0; i < c->fine_blocks; i++) {
@@ -166,7 +173,7 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-/* He initialisation (He et al. 2015, arXiv:1502.01852); a block's second map starts small, so that blocks start near the
+/* He initialisation (He et al. 2015, arXiv:1502.01852); a block's last maps start small, so that blocks start near the
  * identity; scales, shifts, biases and the heads start at zero. */
 static void initialise(ib_adapter *a, uint64_t seed) {
     ib_rng r;
@@ -180,7 +187,7 @@ static void initialise(ib_adapter *a, uint64_t seed) {
         }
         size_t fan_in = p->count / (size_t)p->shape[p->rank - 1];
         float std = sqrtf(2.0f / (float)fan_in);
-        if (ends_with(p->name, ".mix2.weight")) {
+        if (ends_with(p->name, ".mix2.weight") || ends_with(p->name, ".attend.weight")) {
             std *= 0.2f;
         }
         for (size_t k = 0; k < p->count; k++) {
@@ -203,7 +210,7 @@ int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_
     a->config = *config;
     a->config.space_id[sizeof a->config.space_id - 1] = 0;
     a->block = ib_calloc(blocks, sizeof *a->block);
-    a->tensor = ib_calloc(6 * blocks + 16, sizeof *a->tensor);
+    a->tensor = ib_calloc(10 * blocks + 16, sizeof *a->tensor);
     if (!a->block || !a->tensor) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for a model");
         goto fail;
@@ -245,6 +252,10 @@ void ib_adapter_refresh(ib_adapter *a) {
     }
 }
 
+size_t ib_attention_heads(size_t channels) {
+    return channels % 64 == 0 ? channels / 64 : channels % 32 == 0 ? channels / 32 : channels / 16;
+}
+
 const ib_adapter_config *ib_adapter_config_of(const ib_adapter *a) {
     return &a->config;
 }
@@ -272,6 +283,9 @@ double ib_adapter_forward_macs(const ib_adapter *a, const ib_shape *shape) {
     double heads = c->width + (c->motion ? IB_MIXINGS * c->width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS : 0);
     double macs =
         tokens * fine * ((double)a->features + heads) + tokens * 4 * c->fine_blocks * taps * fine * fine;
+    if (a->attention) {
+        macs += tokens * 2 * c->fine_blocks * (4 * fine * fine + 2 * tokens * fine);
+    }
     if (c->coarse_blocks) {
         macs += below * (8 * fine * coarse + 2 * c->coarse_blocks * taps * coarse * coarse);
     }

@@ -16,7 +16,10 @@ enum {
     IB_ALTERNATIVES = 6,
     IB_ALTERNATIVE_FEATURES = 3,
     IB_CELL_FEATURES = IB_MATCH_FEATURES + IB_REFINE_FEATURES + IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES,
-    IB_MIXINGS = 2 + IB_ALTERNATIVES /* mixing head, per token and coefficient: slerp, tilt, alternatives */
+    IB_MIXINGS = 2 + IB_ALTERNATIVES, /* mixing head, per token and coefficient: slerp, tilt, alternatives */
+    /* where a token of a sequence lies: two coordinates as sines and cosines, and whether it stands before them */
+    IB_POSITION_OCTAVES = 5,
+    IB_POSITION_FEATURES = 4 * IB_POSITION_OCTAVES + 1
 };
 
 /* Offsets of a linear map's weight and bias in the parameter array. */
@@ -28,12 +31,14 @@ typedef struct ib_block {
     int channels;
     bool coarse;
     ib_span film, mix1, mix2;
+    ib_span qkv, attend; /* sequence layout only: into attention and out of it */
     size_t u1, u2; /* offsets of the transformed 3x3 weights in `derived`; unused without spatial mixing */
 } ib_block;
 
 struct ib_adapter {
     ib_adapter_config config;
-    bool spatial;    /* blocks mix by 3x3 convolutions (grid), not by linear maps (single) */
+    bool spatial;    /* blocks mix by 3x3 convolutions (grid), not by linear maps (single, sequence) */
+    bool attention;  /* blocks attend from token to token (sequence) */
     size_t features; /* inputs per token */
     ib_param *tensor;
     size_t tensors;
@@ -46,7 +51,7 @@ struct ib_adapter {
     int blocks;
 };
 
-/* The trunk's memory for `batch` images of rows x cols tokens (1 x 1 for the single layout). */
+/* The trunk's memory for `batch` images of rows x cols tokens (1 x T for sequences, 1 x 1 for the single layout). */
 typedef struct ib_trunk {
     size_t batch, rows, cols, tokens;    /* per image */
     size_t crows, ccols, ctokens;        /* coarse level */
@@ -55,11 +60,13 @@ typedef struct ib_trunk {
     float *film;                         /* per block and the last: [batch, 2C] each, one after the other */
     float **x;                           /* input of each block, [N,C] */
     float **u;                           /* output of each block's first map */
+    float **qkv, **attended;             /* of each block that attends: [N,3C], [N,C] */
     float *fine_out, *coarse_out;        /* outputs of the last blocks of their level */
     float *gathered;                     /* [batch * ctokens, 4C] */
     float *out;                          /* [N,C]: what the heads read */
     float *a, *b, *c;                    /* scratch of the largest activation */
-    float *conv;                         /* scratch of the convolutions */
+    float *conv;                         /* scratch of the convolutions, or of attention */
+    float *dqkv;                         /* [N,3C]; training only */
     float *dtime, *dfilm, *dout, *dskip; /* gradients; training only */
     float *arena;
 } ib_trunk;
@@ -82,6 +89,10 @@ typedef struct ib_ordered {
 ib_ordered ib_order(const ib_between *in, size_t n_floats);
 /* f: [IB_TIME_INPUTS] */
 void ib_time_features(float t, float gap_seconds, float *f);
+/* f: [IB_POSITION_FEATURES], of a token of a sequence of `tokens` */
+void ib_position_features(size_t token, size_t tokens, float *f);
+/* Heads of an attending block: 64 channels each, or 32 or 16 where that does not divide them. */
+size_t ib_attention_heads(size_t channels);
 
 /* One sample's pixels and motion. */
 typedef struct ib_motion {
@@ -106,7 +117,7 @@ struct ib_adapter_work {
     ib_shape shape;
     int batch;
     bool training;
-    size_t rows, cols; /* 1 x 1 where the layout is not a grid */
+    size_t rows, cols; /* 1 x T where the layout is not a grid */
     ib_trunk trunk;
     ib_motion *motion;   /* [batch]; NULL without the head */
     float *z;            /* [batch,T,D] outputs */
@@ -115,6 +126,7 @@ struct ib_adapter_work {
     float *slerp;        /* [batch,T,D] */
     float *blend, *tilt; /* [batch,T,D]: motion part in latents; difference of the carried keyframes */
     float *cells;        /* [T, 112] */
+    float *positions;    /* [T, IB_POSITION_FEATURES]; sequences only */
     float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, 8D], [batch*T, 24] */
     float *dcorrection, *dmixing, *dmotion;
     float *grads, *dderived;

@@ -3,6 +3,7 @@
 
 #include "adapter/private.h"
 #include "base/memory.h"
+#include "nn/attention.h"
 #include "nn/conv3x3.h"
 #include "nn/layers.h"
 
@@ -48,6 +49,13 @@ static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, bump *b) {
             t->x[i] = x;
             t->u[i] = u;
         }
+        if (a->attention) {
+            float *qkv = take(b, 3 * m), *attended = take(b, m);
+            if (b->base) {
+                t->qkv[i] = qkv;
+                t->attended[i] = attended;
+            }
+        }
     }
     t->fine_out = take(b, n * fine);
     t->out = take(b, n * fine);
@@ -65,12 +73,15 @@ static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, bump *b) {
             s = s > c ? s : c;
         }
         t->conv = take(b, s);
+    } else if (a->attention) {
+        t->conv = take(b, ib_attention_scratch(t->tokens));
     }
     if (training) {
         t->dtime = take(b, t->batch * IB_TIME_WIDTH);
         t->dfilm = take(b, film);
         t->dout = take(b, largest);
         t->dskip = take(b, n * fine);
+        t->dqkv = a->attention ? take(b, 3 * n * fine) : NULL;
     }
 }
 
@@ -86,7 +97,9 @@ int ib_trunk_create(ib_trunk *t, const ib_adapter *a, size_t batch, size_t rows,
     t->ctokens = t->crows * t->ccols;
     t->x = ib_calloc((size_t)a->blocks, sizeof *t->x);
     t->u = ib_calloc((size_t)a->blocks, sizeof *t->u);
-    if (!t->x || !t->u) {
+    t->qkv = ib_calloc((size_t)a->blocks, sizeof *t->qkv);
+    t->attended = ib_calloc((size_t)a->blocks, sizeof *t->attended);
+    if (!t->x || !t->u || !t->qkv || !t->attended) {
         ib_trunk_free(t);
         return ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
     }
@@ -105,6 +118,8 @@ int ib_trunk_create(ib_trunk *t, const ib_adapter *a, size_t batch, size_t rows,
 void ib_trunk_free(ib_trunk *t) {
     ib_free(t->x);
     ib_free(t->u);
+    ib_free(t->qkv);
+    ib_free(t->attended);
     ib_free(t->arena);
     memset(t, 0, sizeof *t);
 }
@@ -183,15 +198,43 @@ static void film_silu_backward(const float *x, const float *film, const float *d
     }
 }
 
+/* y [N,C] += what the tokens h [N,C] of block i learn from each other. */
+static void attend(const ib_adapter *a, ib_trunk *t, int i, const float *h, size_t n, float *y) {
+    const ib_block *b = &a->block[i];
+    size_t c = (size_t)b->channels, m = n * t->tokens;
+    const float *p = a->params;
+    ib_linear(h, p + b->qkv.w, p + b->qkv.b, m, c, 3 * c, t->qkv[i]);
+    ib_attention(t->qkv[i], n, t->tokens, c, ib_attention_heads(c), t->conv, t->attended[i]);
+    ib_linear(t->attended[i], p + b->attend.w, p + b->attend.b, m, c, c, t->b);
+    ib_add(t->b, m * c, y);
+}
+
+/* dh [N,C] += its gradient; t->b is used up. */
+static void attend_backward(const ib_adapter *a, ib_trunk *t, int i, const float *h, const float *dy,
+                            size_t n, float *dh, float *grads) {
+    const ib_block *b = &a->block[i];
+    size_t c = (size_t)b->channels, m = n * t->tokens;
+    const float *p = a->params;
+    ib_linear_backward(t->attended[i], p + b->attend.w, dy, m, c, c, t->b, grads + b->attend.w,
+                       grads + b->attend.b);
+    ib_attention_backward(t->qkv[i], t->attended[i], t->b, n, t->tokens, c, ib_attention_heads(c), t->conv,
+                          t->dqkv);
+    ib_linear_backward(h, p + b->qkv.w, t->dqkv, m, c, 3 * c, t->b, grads + b->qkv.w, grads + b->qkv.b);
+    ib_add(t->b, m * c, dh);
+}
+
 static void run_block(const ib_adapter *a, ib_trunk *t, int i, size_t n, float *y) {
     const ib_block *b = &a->block[i];
     size_t c = (size_t)b->channels, tokens = block_tokens(t, b), m = n * tokens * c;
     const float *film = t->film + film_offset(a, t, i);
     film_silu(t->x[i], film, n, tokens, c, t->a);
     mix(a, t, b, b->mix1, b->u1, t->a, n, t->u[i]);
-    ib_silu(t->u[i], m, t->a);
-    mix(a, t, b, b->mix2, b->u2, t->a, n, y);
+    ib_silu(t->u[i], m, t->c);
+    mix(a, t, b, b->mix2, b->u2, t->c, n, y);
     ib_add(t->x[i], m, y);
+    if (a->attention) {
+        attend(a, t, i, t->a, n, y);
+    }
 }
 
 /* dy is turned from the gradient of the block's output into that of its input. */
@@ -205,6 +248,9 @@ static void run_block_backward(const ib_adapter *a, ib_trunk *t, int i, size_t n
     ib_silu_backward(t->u[i], t->b, m, t->b);
     film_silu(t->x[i], t->film + film, n, tokens, c, t->a);
     mix_backward(a, t, b, b->mix1, b->u1, t->a, t->b, n, t->c, grads, dderived);
+    if (a->attention) {
+        attend_backward(a, t, i, t->a, dy, n, t->c, grads);
+    }
     film_silu_backward(t->x[i], t->film + film, t->c, n, tokens, c, t->b, t->dfilm + film);
     ib_add(t->b, m, dy);
 }

@@ -169,6 +169,13 @@ static void test_gradients(void) {
     a = make(IB_LAYOUT_SINGLE, 96, false, 1, 0, 0.05f, &err);
     finite_differences(a, &one, vector, aims, 3, 0.02);
     ib_adapter_free(&a);
+    /* and as sequences: a square of patches after a token for the whole, and one that is no square */
+    ib_shape sequences[] = {{IB_LAYOUT_SEQUENCE, 1, 10, 10, 96}, {IB_LAYOUT_SEQUENCE, 1, 15, 15, 96}};
+    for (int i = 0; i < 2; i++) {
+        a = make(IB_LAYOUT_SEQUENCE, 96, false, 1 + i, 0, 0.05f, &err);
+        finite_differences(a, &sequences[i], in, target, 2, 0.02);
+        ib_adapter_free(&a);
+    }
     free_sample(&s[0]);
     free_sample(&s[1]);
 }
@@ -182,12 +189,13 @@ static double worst(const float *a, const float *b, size_t n) {
 }
 
 /* What holds whatever the weights are. */
-static void test_construction(bool motion) {
+static void test_construction(ib_layout layout, bool motion) {
     ib_error err;
+    bool grid = layout == IB_LAYOUT_GRID;
     enum { ROWS = 4, COLS = 5, N = 96 * ROWS * COLS };
-    ib_shape shape = {IB_LAYOUT_GRID, ROWS, COLS, ROWS * COLS, 96};
+    ib_shape shape = {layout, grid ? ROWS : 1, grid ? COLS : N / 96, N / 96, 96};
     sample s = make_sample(ROWS, COLS, 0.4f, 3);
-    ib_adapter *a = make(IB_LAYOUT_GRID, 96, motion, 1, 1, 0.1f, &err);
+    ib_adapter *a = make(layout, 96, motion, 1, grid, 0.1f, &err);
     ib_adapter_work *w = NULL;
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, false, &err), &err);
     float *z = ib_calloc(N, 4), *y = ib_calloc(N, 4);
@@ -225,7 +233,7 @@ static void test_construction(bool motion) {
     ib_adapter_work_free(&w);
     ib_adapter_free(&a);
     /* untrained: the correction is silent; without the motion head that leaves slerp */
-    a = make(IB_LAYOUT_GRID, 96, motion, 1, 1, 0, &err);
+    a = make(layout, 96, motion, 1, grid, 0, &err);
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, false, &err), &err);
     in.t = 0.4f;
     CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
@@ -248,12 +256,36 @@ static void test_construction(bool motion) {
     free_sample(&s);
 }
 
-static void test_overfit(void) {
+/* Every place has features of its own, within [-1,1]; in a square those of a column agree from row to row. */
+static void test_position(void) {
+    enum { F = IB_POSITION_FEATURES };
+    static const size_t lengths[] = {2, 10, 50, 77, 256, 257};
+    float f[257][F];
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        double nearest = 1e9, most = 0;
+        for (size_t i = 0; i < lengths[k]; i++) {
+            ib_position_features(i, lengths[k], f[i]);
+            for (size_t j = 0; j < F; j++) {
+                most = fmax(most, fabs((double)f[i][j]));
+            }
+            for (size_t j = 0; j < i; j++) {
+                nearest = fmin(nearest, worst(f[i], f[j], F));
+            }
+        }
+        CHECK(nearest > 0.01);
+        CHECK(most <= 1);
+    }
+    CHECK_NEAR(worst(f[1 + 3] + F / 2 + 1, f[1 + 16 + 3] + F / 2 + 1, F / 2), 0, 0);
+    CHECK(f[0][0] == 1 && f[1][0] == 0);
+}
+
+static void test_overfit(ib_layout layout) {
     ib_error err;
     enum { ROWS = 4, COLS = 6 };
-    ib_shape shape = {IB_LAYOUT_GRID, ROWS, COLS, ROWS * COLS, 96};
+    bool grid = layout == IB_LAYOUT_GRID;
+    ib_shape shape = {layout, grid ? ROWS : 1, grid ? COLS : ROWS * COLS, ROWS * COLS, 96};
     sample s = make_sample(ROWS, COLS, 0.5f, 9);
-    ib_adapter *a = make(IB_LAYOUT_GRID, 96, true, 1, 1, 0, &err);
+    ib_adapter *a = make(layout, 96, grid, 1, grid, 0, &err);
     ib_adapter_work *w = NULL;
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
     size_t n = ib_adapter_param_count(a);
@@ -276,7 +308,8 @@ static void test_overfit(void) {
         first = step == 1 ? 1 - l.err_model / l.err_slerp : first;
     }
     double skill = 1 - l.err_model / l.err_slerp;
-    printf("overfitting one window: skill %.3f at first, %.3f after 250 steps\n", first, skill);
+    printf("overfitting one window, %s: skill %.3f at first, %.3f after 250 steps\n", ib_layout_name(layout),
+           first, skill);
     CHECK(skill > 0.97);
     ib_adapter_work_free(&w);
     ib_adapter_free(&a);
@@ -329,18 +362,17 @@ static void test_refusals(void) {
     c.width = 95;
     CHECK_ERROR(ib_adapter_create(&a, &c, 1, &err), &err, IB_E_ARGUMENT, "motion");
     c.layout = IB_LAYOUT_SEQUENCE;
-    CHECK_ERROR(ib_adapter_create(&a, &c, 1, &err), &err, IB_E_UNSUPPORTED, "sequence");
+    CHECK_ERROR(ib_adapter_create(&a, &c, 1, &err), &err, IB_E_ARGUMENT, "grid");
     CHECK_ERROR(ib_adapter_preset("huge", space, IB_LAYOUT_GRID, 96, &c, &err), &err, IB_E_ARGUMENT,
                 "toaster");
     const char *names[] = {"toaster", "default", "large"};
     for (int i = 0; i < 3; i++) {
-        for (int single = 0; single < 2; single++) {
-            CHECK_OK(ib_adapter_preset(names[i], single ? "vectors" : space,
-                                       single ? IB_LAYOUT_SINGLE : IB_LAYOUT_GRID, single ? 768 : 96, &c,
-                                       &err),
+        for (ib_layout l = IB_LAYOUT_GRID; l <= IB_LAYOUT_SINGLE; l++) {
+            int width = l == IB_LAYOUT_GRID ? 96 : l == IB_LAYOUT_SINGLE ? 768 : 1280;
+            CHECK_OK(ib_adapter_preset(names[i], l == IB_LAYOUT_GRID ? space : "vectors", l, width, &c, &err),
                      &err);
             CHECK_OK(ib_adapter_create(&a, &c, 1, &err), &err);
-            printf("%s, %s: %zu parameters\n", names[i], single ? "single" : "grid",
+            printf("%s, %s: %zu parameters\n", names[i], ib_layout_name(l),
                    a ? ib_adapter_param_count(a) : 0);
             ib_adapter_free(&a);
         }
@@ -402,9 +434,12 @@ int main(void) {
     ib_gemm_one_thread();
     test_match();
     test_gradients();
-    test_construction(true);
-    test_construction(false);
-    test_overfit();
+    test_position();
+    test_construction(IB_LAYOUT_GRID, true);
+    test_construction(IB_LAYOUT_GRID, false);
+    test_construction(IB_LAYOUT_SEQUENCE, false);
+    test_overfit(IB_LAYOUT_GRID);
+    test_overfit(IB_LAYOUT_SEQUENCE);
     test_file();
     test_refusals();
     return check_report("test_adapter");

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "nn/attention.h"
 #include "nn/conv3x3.h"
 #include "nn/gemm.h"
 #include "nn/layers.h"
@@ -309,6 +310,79 @@ static void test_shrink(void) {
     }
 }
 
+/* The formula, in double, one query at a time. */
+static void naive_attention(const float *qkv, size_t sequences, size_t tokens, size_t c, size_t heads,
+                            double *y) {
+    size_t width = c / heads;
+    double *p = calloc(tokens, sizeof *p);
+    for (size_t s = 0; s < sequences; s++) {
+        for (size_t h = 0; h < heads; h++) {
+            const float *q = qkv + s * tokens * 3 * c + h * width, *k = q + c, *v = k + c;
+            for (size_t i = 0; i < tokens; i++) {
+                double sum = 0;
+                for (size_t j = 0; j < tokens; j++) {
+                    p[j] = exp(dot(q + i * 3 * c, k + j * 3 * c, width) / sqrt((double)width));
+                    sum += p[j];
+                }
+                for (size_t d = 0; d < width; d++) {
+                    double o = 0;
+                    for (size_t j = 0; j < tokens; j++) {
+                        o += p[j] / sum * v[j * 3 * c + d];
+                    }
+                    y[(s * tokens + i) * c + h * width + d] = o;
+                }
+            }
+        }
+    }
+    free(p);
+}
+
+static double attention_value(const float *qkv, const float *dy, size_t sequences, size_t tokens, size_t c,
+                              size_t heads, double *y) {
+    double sum = 0;
+    naive_attention(qkv, sequences, tokens, c, heads, y);
+    for (size_t i = 0; i < sequences * tokens * c; i++) {
+        sum += y[i] * dy[i];
+    }
+    return sum;
+}
+
+static void test_attention(ib_rng *r, size_t sequences, size_t tokens, size_t c, size_t heads, float spread) {
+    size_t n = sequences * tokens * c;
+    float *qkv = fill(r, 3 * n, spread), *y = ib_calloc(n, 4), *dy = fill(r, n, 1), *dqkv = fill(r, 3 * n, 1),
+          *moved = ib_calloc(3 * n, 4), *s = ib_calloc(ib_attention_scratch(tokens), 4);
+    double *want = calloc(n, sizeof *want), worst = 0;
+    ib_attention(qkv, sequences, tokens, c, heads, s, y);
+    naive_attention(qkv, sequences, tokens, c, heads, want);
+    for (size_t i = 0; i < n; i++) {
+        worst = fmax(worst, fabs(y[i] - want[i]));
+    }
+    CHECK_NEAR(worst, 0, 4e-6 * (double)spread);
+    ib_attention_backward(qkv, y, dy, sequences, tokens, c, heads, s, dqkv);
+    const double e = 1e-3;
+    for (int k = 0; k < 5; k++) { /* along queries, keys, values, and everything at random */
+        float *v = fill(r, 3 * n, 1);
+        double value[2];
+        for (size_t i = 0; i < 3 * n && k < 3; i++) {
+            v[i] = i / c % 3 == (size_t)k ? dqkv[i] : 0;
+        }
+        double length = norm(v, 3 * n) + 1e-30, got = dot(v, dqkv, 3 * n) / length;
+        for (int side = 0; side < 2; side++) {
+            for (size_t i = 0; i < 3 * n; i++) {
+                moved[i] = qkv[i] + (float)((side ? -e : e) * v[i] / length * sqrt((double)n));
+            }
+            value[side] = attention_value(moved, dy, sequences, tokens, c, heads, want);
+        }
+        CHECK_NEAR(got, (value[0] - value[1]) / (2 * e * sqrt((double)n)), 1e-3 * norm(dqkv, 3 * n));
+        ib_free(v);
+    }
+    void *all[] = {qkv, y, dy, dqkv, moved, s};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+    free(want);
+}
+
 int main(void) {
     ib_rng r;
     ib_rng_seed(&r, 1);
@@ -325,6 +399,10 @@ int main(void) {
     test_conv(&r, 3, 7, 4, 16, 16);
     test_conv(&r, 1, 1, 9, 8, 24);
     test_conv(&r, 5, 14, 13, 32, 16);
+    test_attention(&r, 1, 1, 16, 1, 1);
+    test_attention(&r, 2, 5, 32, 2, 1);
+    test_attention(&r, 1, 37, 48, 3, 3);
+    test_attention(&r, 3, 2, 128, 2, 0.5f);
     test_warp(&r);
     test_enlarge(&r, 1, 1, 4);
     test_enlarge(&r, 5, 3, 4);
