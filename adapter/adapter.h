@@ -59,6 +59,11 @@ double ib_adapter_forward_macs(const ib_adapter *a, const ib_shape *shape);
 int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *meta, size_t n_meta,
                     ib_error *err);
 int ib_adapter_open(ib_adapter **out, const char *path, ib_error *err);
+/* The same with the tensors as `dtype`, IB_F32 or IB_F16 (IB_E_NONFINITE if a weight is beyond 65504 then). */
+int ib_adapter_save_as(const ib_adapter *a, const char *path, ib_dtype dtype, const ib_st_meta *meta,
+                       size_t n_meta, ib_error *err);
+/* The same from a file that is open already; `path` is for sentences. The adapter keeps nothing of f. */
+int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error *err);
 /* IB_E_MISMATCH, naming both, unless the adapter's space id is `space_id`. `what` names the other side in the sentence. */
 int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
 

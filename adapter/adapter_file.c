@@ -1,5 +1,6 @@
 /* adapter.safetensors: the weights under their names, the architecture in the metadata (docs/files.md). */
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,14 @@ enum { INT_KEYS = sizeof int_keys / sizeof *int_keys, OWN_KEYS = INT_KEYS + 6 };
 
 int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *meta, size_t n_meta,
                     ib_error *err) {
+    return ib_adapter_save_as(a, path, IB_F32, meta, n_meta, err);
+}
+
+int ib_adapter_save_as(const ib_adapter *a, const char *path, ib_dtype dtype, const ib_st_meta *meta,
+                       size_t n_meta, ib_error *err) {
     int rc = 0;
+    uint16_t *half = NULL;
+    const float most = dtype == IB_F16 ? 65504 : FLT_MAX;
     ib_st_tensor *t = ib_calloc(a->tensors, sizeof *t);
     ib_st_meta *m = ib_calloc(n_meta + OWN_KEYS, sizeof *m);
     char number[INT_KEYS][16];
@@ -36,18 +44,26 @@ int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *met
         goto done;
     }
     for (size_t i = 0; i < a->count; i++) {
-        if (!isfinite(a->params[i])) {
-            rc = ib_fail(err, IB_E_NONFINITE, "%s: not written, the weights hold a number that is not finite",
-                         path);
+        if (!(fabsf(a->params[i]) <= most)) {
+            rc = ib_fail(err, IB_E_NONFINITE,
+                         "%s: not written, the weights hold a number that is not finite%s", path,
+                         dtype == IB_F16 ? " as a half" : "");
             goto done;
         }
     }
+    if (dtype == IB_F16) {
+        if (!(half = ib_calloc(a->count, sizeof *half))) {
+            rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for the weights as halves", path);
+            goto done;
+        }
+        ib_f32_to_f16(a->params, half, a->count);
+    }
     for (size_t i = 0; i < a->tensors; i++) {
         const ib_param *p = &a->tensor[i];
-        t[i] = (ib_st_tensor){.name = p->name, .dtype = IB_F32, .rank = p->rank, .elements = p->count};
+        t[i] = (ib_st_tensor){.name = p->name, .dtype = dtype, .rank = p->rank, .elements = p->count};
         memcpy(t[i].shape, p->shape, (size_t)p->rank * sizeof *p->shape);
-        t[i].data = a->params + p->offset;
-        t[i].bytes = p->count * sizeof(float);
+        t[i].data = half ? (const void *)(half + p->offset) : (const void *)(a->params + p->offset);
+        t[i].bytes = p->count * ib_dtype_bytes(dtype);
     }
     size_t n = 0;
     m[n++] = (ib_st_meta){"inbetween.format", format_version};
@@ -67,6 +83,7 @@ int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *met
     }
     rc = ib_st_write(path, t, a->tensors, m, n, err);
 done:
+    ib_free(half);
     ib_free(t);
     ib_free(m);
     return rc;
@@ -176,42 +193,41 @@ static double least_floats(const ib_adapter_config *c) {
     return taps * (4.0 * c->fine_blocks * c->fine * c->fine + 2.0 * c->coarse_blocks * c->coarse * c->coarse);
 }
 
-int ib_adapter_open(ib_adapter **out, const char *path, ib_error *err) {
-    *out = NULL;
-    ib_st *f = NULL;
+int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error *err) {
     ib_adapter *a = NULL;
     ib_adapter_config config;
     double elements = 0;
-    int rc = ib_st_open(&f, path, err);
-    if (rc) {
-        return rc;
-    }
+    int rc;
+    *out = NULL;
     if ((rc = read_config(f, path, &config, err))) {
-        goto fail;
+        return rc;
     }
     for (size_t i = 0; i < ib_st_count(f); i++) {
         elements += (double)ib_st_at(f, i)->elements;
     }
     if (elements < least_floats(&config)) {
-        rc =
-            ib_fail(err, IB_E_FORMAT, "%s: its tensors hold fewer numbers than its architecture needs", path);
-        goto fail;
+        return ib_fail(err, IB_E_FORMAT, "%s: its tensors hold fewer numbers than its architecture needs",
+                       path);
     }
     if ((rc = ib_adapter_create(&a, &config, 0, err))) {
-        ib_error_prefix(err, "%s", path);
-        goto fail;
+        return ib_error_prefix(err, "%s", path);
     }
     for (size_t i = 0; i < a->tensors; i++) {
         if ((rc = read_tensor(a, &a->tensor[i], f, path, err))) {
-            goto fail;
+            ib_adapter_free(&a);
+            return rc;
         }
     }
     ib_adapter_refresh(a);
-    ib_st_close(&f);
     *out = a;
     return 0;
-fail:
-    ib_adapter_free(&a);
+}
+
+int ib_adapter_open(ib_adapter **out, const char *path, ib_error *err) {
+    ib_st *f = NULL;
+    *out = NULL;
+    int rc = ib_st_open(&f, path, err);
+    rc = rc ? rc : ib_adapter_from(out, f, path, err);
     ib_st_close(&f);
     return rc;
 }

@@ -233,7 +233,36 @@ static int read_header(ib_st *f, const char *path, ib_error *err) {
     return IB_OK;
 }
 
-int ib_st_open(ib_st **out, const char *path, ib_error *err) {
+/* read() instead of a mapping of the file itself: into memory that closing unmaps all the same. */
+static int copy_file(ib_st *f, int fd, const char *path, ib_error *err) {
+    void *p = mmap(NULL, f->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the %zu bytes of %s", f->map_bytes, path);
+    f->map = p;
+    for (size_t at = 0; at < f->map_bytes;) {
+        ssize_t n = read(fd, (char *)p + at, f->map_bytes - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
+        if (!n)
+            return ib_fail(err, IB_E_FORMAT, "%s was shortened while it was read", path);
+        at += (size_t)n;
+    }
+    return IB_OK;
+}
+
+static int map_file(ib_st *f, int fd, const char *path, ib_error *err) {
+    f->map = mmap(NULL, f->map_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (f->map == MAP_FAILED) {
+        f->map = NULL;
+        return ib_fail(err, IB_E_IO, "cannot map %s: %s", path, strerror(errno));
+    }
+    return IB_OK;
+}
+
+/* most: bytes that may be copied; 0: mapped */
+static int open_file(ib_st **out, const char *path, size_t most, ib_error *err) {
     struct stat st;
     int code = IB_OK;
     ib_st *f = NULL;
@@ -250,14 +279,14 @@ int ib_st_open(ib_st **out, const char *path, ib_error *err) {
         goto fail;
     }
     f->map_bytes = (size_t)st.st_size;
-    if (f->map_bytes) {
-        f->map = mmap(NULL, f->map_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (f->map == MAP_FAILED) {
-            f->map = NULL;
-            code = ib_fail(err, IB_E_IO, "cannot map %s: %s", path, strerror(errno));
-            goto fail;
-        }
+    if (most && f->map_bytes > most) {
+        code = ib_fail(err, IB_E_UNSUPPORTED, "%s has %zu bytes, expected at most %zu", path, f->map_bytes,
+                       most);
+        f->map_bytes = 0;
+        goto fail;
     }
+    if (f->map_bytes && (code = most ? copy_file(f, fd, path, err) : map_file(f, fd, path, err)))
+        goto fail;
     if ((code = read_header(f, path, err)))
         goto fail;
     close(fd);
@@ -267,6 +296,14 @@ fail:
     ib_st_close(&f);
     close(fd);
     return code;
+}
+
+int ib_st_open(ib_st **out, const char *path, ib_error *err) {
+    return open_file(out, path, 0, err);
+}
+
+int ib_st_open_copied(ib_st **out, const char *path, size_t most_bytes, ib_error *err) {
+    return open_file(out, path, most_bytes ? most_bytes : 1, err);
 }
 
 void ib_st_close(ib_st **f) {

@@ -50,6 +50,9 @@ typedef struct ib_st ib_st;
 /* Maps the file and checks the whole header; tensor values are not looked at. Any other dtype than the above is
  * IB_E_UNSUPPORTED, whatever else is wrong IB_E_FORMAT. */
 int ib_st_open(ib_st **out, const char *path, ib_error *err);
+/* The same from a copy in memory, for files that somebody may shorten or replace meanwhile (a mapped one would end the process then): shared
+ * folders. IB_E_UNSUPPORTED, before anything is allocated, if the file has more than most_bytes. */
+int ib_st_open_copied(ib_st **out, const char *path, size_t most_bytes, ib_error *err);
 void ib_st_close(ib_st **f);
 size_t ib_st_count(const ib_st *f);
 const ib_st_tensor *ib_st_at(const ib_st *f, size_t i);           /* in order of their data */
