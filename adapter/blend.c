@@ -83,9 +83,9 @@ static void blend_level(const level *l, const float *fields, size_t rows, size_t
         l->mask[i] += odds;
     }
     ib_sigmoid(l->mask, n, l->mask);
+    ib_warp(l->in0, l->planes, l->f[0], l->f[1], l->height, l->width, l->w0);
+    ib_warp(l->in1, l->planes, l->f[2], l->f[3], l->height, l->width, l->w1);
     for (size_t p = 0; p < l->planes; p++) {
-        ib_warp(l->in0 + p * n, l->f[0], l->f[1], l->height, l->width, l->w0 + p * n);
-        ib_warp(l->in1 + p * n, l->f[2], l->f[3], l->height, l->width, l->w1 + p * n);
         mix(l->mask, l->w0 + p * n, l->w1 + p * n, n, out + p * n);
     }
 }
@@ -106,11 +106,10 @@ static void level_backward(const level *l, const float *dout, size_t rows, size_
     }
     memset(l->dmask, 0, n * sizeof(float));
     for (size_t p = 0; p < l->planes; p++) {
-        float *a = l->w0 + p * n, *b = l->w1 + p * n;
-        mix_backward(l->mask, dout + p * n, n, a, b, l->dmask);
-        ib_warp_backward(l->in0 + p * n, l->f[0], l->f[1], a, l->height, l->width, l->df[0], l->df[1]);
-        ib_warp_backward(l->in1 + p * n, l->f[2], l->f[3], b, l->height, l->width, l->df[2], l->df[3]);
+        mix_backward(l->mask, dout + p * n, n, l->w0 + p * n, l->w1 + p * n, l->dmask);
     }
+    ib_warp_backward(l->in0, l->planes, l->f[0], l->f[1], l->w0, l->height, l->width, l->df[0], l->df[1]);
+    ib_warp_backward(l->in1, l->planes, l->f[2], l->f[3], l->w1, l->height, l->width, l->df[2], l->df[3]);
     for (int k = 0; k < 4; k++) {
         ib_enlarge_backward(l->df[k], h, w, l->factor, l->gain * (k < 2 ? -t : 1.0f - t), l->tmp,
                             dfields + (size_t)k * h * w);
@@ -127,16 +126,25 @@ void ib_blend_backward(const float *planes0, const float *planes1, const float *
     level_backward(&l, dout + 64 * rows * cols, rows, cols, t, dfields);
 }
 
-void ib_carry(const float *planes, const float *vx, const float *vy, size_t rows, size_t cols, float gain,
-              float *scratch, float *out) {
-    for (int chroma = 0; chroma < 2; chroma++) {
-        level l = make_level(planes, planes, rows, cols, chroma, scratch);
-        size_t n = l.height * l.width;
-        ib_enlarge(vx, IB_CELLS * rows, IB_CELLS * cols, l.factor, l.gain * gain, l.tmp, l.f[0]);
-        ib_enlarge(vy, IB_CELLS * rows, IB_CELLS * cols, l.factor, l.gain * gain, l.tmp, l.f[1]);
-        for (size_t p = 0; p < l.planes; p++) {
-            ib_warp(l.in0 + p * n, l.f[0], l.f[1], l.height, l.width,
-                    out + (chroma ? 64 * rows * cols : 0) + p * n);
+IB_MULTIARCH
+static void split_flow(float t, size_t n, float *restrict f0, float *restrict f1) {
+    for (size_t i = 0; i < n; i++) {
+        f1[i] = (1.0f - t) * f0[i];
+        f0[i] *= -t;
+    }
+}
+
+void ib_carry(const float *planes0, const float *planes1, const float *v, size_t rows, size_t cols, float t,
+              bool luma_only, float *scratch, float *out0, float *out1) {
+    size_t h = IB_CELLS * rows, w = IB_CELLS * cols;
+    for (int chroma = 0; chroma < (luma_only ? 1 : 2); chroma++) {
+        level l = make_level(planes0, planes1, rows, cols, chroma, scratch);
+        size_t n = l.height * l.width, at = chroma ? 64 * rows * cols : 0;
+        for (int k = 0; k < 2; k++) {
+            ib_enlarge(v + (size_t)k * h * w, h, w, l.factor, l.gain, l.tmp, l.f[k]);
+            split_flow(t, n, l.f[k], l.f[2 + k]);
         }
+        ib_warp(l.in0, l.planes, l.f[0], l.f[1], l.height, l.width, out0 + at);
+        ib_warp(l.in1, l.planes, l.f[2], l.f[3], l.height, l.width, out1 + at);
     }
 }

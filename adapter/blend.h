@@ -8,6 +8,7 @@
 #ifndef IB_ADAPTER_BLEND_H
 #define IB_ADAPTER_BLEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { IB_FIELDS = 5 }; /* V0x, V0y, V1x, V1y, mask */
@@ -22,8 +23,10 @@ void ib_blend_backward(const float *planes0, const float *planes1, const float *
                        size_t rows, size_t cols, float t, float *scratch,
                        float *dfields /* [5, 2 rows, 2 cols], overwritten */);
 
-/* One keyframe carried along a flow: out(x) = I(x + gain v(x)); gain is -t for the first keyframe and 1-t for the second. */
-void ib_carry(const float *planes, const float *vx, const float *vy, /* [2 rows, 2 cols] luma px */
-              size_t rows, size_t cols, float gain, float *scratch, float *out /* [96 rows cols] */);
+/* Both keyframes carried along one flow, before anything is learnt: out0(x) = I0(x - t v(x)), out1(x) = I1(x + (1-t) v(x)).
+ * luma_only: the chroma planes of out0 and out1 are left as they were. */
+void ib_carry(const float *planes0, const float *planes1, const float *v, /* [2, 2 rows, 2 cols] luma px */
+              size_t rows, size_t cols, float t, bool luma_only, float *scratch, /* of ib_blend_scratch */
+              float *out0, float *out1 /* [96 rows cols] */);
 
 #endif

@@ -52,55 +52,93 @@ static void move_rows(const float *restrict src, size_t h, size_t w, float dy, f
     }
 }
 
-/* cost += |a moved by ax - b moved by bx| / 3, moves in cells sideways. */
+/* cost = mean over Y, U, V of |a moved by ax - b moved by bx|, moves in cells sideways. a, b: [3,h,padded(w)] */
 IB_MULTIARCH
-static void add_difference(const float *restrict a, float ax, const float *restrict b, float bx, size_t h,
-                           size_t w, float *restrict cost) {
-    size_t pw = padded(w);
+static void difference(const float *restrict a, float ax, const float *restrict b, float bx, size_t h,
+                       size_t w, float *restrict cost) {
+    size_t pw = padded(w), plane = h * pw;
     long ia = (long)floorf(ax), ib = (long)floorf(bx);
     float fa = ax - (float)ia, fb = bx - (float)ib;
     for (size_t y = 0; y < h; y++) {
         const float *p = a + y * pw + MARGIN + ia, *q = b + y * pw + MARGIN + ib;
         float *c = cost + y * w;
         for (size_t x = 0; x < w; x++) {
-            float u = p[x] + fa * (p[x + 1] - p[x]), v = q[x] + fb * (q[x + 1] - q[x]);
-            c[x] += fabsf(u - v) * (1.0f / 3.0f);
+            float sum = 0;
+            for (size_t k = 0; k < 3; k++) {
+                const float *pk = p + k * plane + x, *qk = q + k * plane + x;
+                float u = pk[0] + fa * (pk[1] - pk[0]), v = qk[0] + fb * (qk[1] - qk[0]);
+                sum += fabsf(u - v) * (1.0f / 3.0f);
+            }
+            c[x] = sum;
         }
     }
 }
 
-/* Window g over a plane, edges repeated. tmp: [h, w + 2 TAPS]. */
-IB_MULTIARCH
-static void blur(float *restrict c, size_t h, size_t w, const float *restrict g, size_t taps,
-                 float *restrict tmp) {
+/* Weights at 0 to TAPS cells; beyond `taps` they are left out. */
+typedef struct window {
+    size_t taps;
+    float g[TAPS + 1];
+} window;
+
+static window make_window(float sigma) {
+    window v;
+    float sum = 0;
+    for (int k = 0; k <= TAPS; k++) {
+        v.g[k] = expf(-0.5f * (float)(k * k) / (sigma * sigma));
+        sum += k ? 2 * v.g[k] : v.g[k];
+    }
+    v.taps = (size_t)ceilf(2.4f * sigma);
+    v.taps = v.taps < TAPS ? v.taps : TAPS;
+    for (size_t k = 0; k <= TAPS; k++) {
+        v.g[k] = k <= v.taps ? v.g[k] / sum : 0.0f;
+    }
+    return v;
+}
+
+/* The window over a plane, edges repeated; `taps` is known where this is inlined. tmp: [h, w + 2 TAPS]; out may be c. */
+static IB_INLINE void blur_by(const float *c, size_t h, size_t w, const float *g, const size_t taps,
+                              float *restrict tmp, float *out) {
     size_t pw = w + 2 * TAPS;
     for (size_t y = 0; y < h; y++) {
         float *d = tmp + y * pw + TAPS;
-        const float *s = c + y * w;
-        for (size_t x = 0; x < w; x++) {
-            d[x] = g[0] * s[x];
-        }
+        const float *s = c + y * w, *up[TAPS], *low[TAPS];
         for (size_t k = 1; k <= taps; k++) {
-            const float *up = c + (y >= k ? y - k : 0) * w, *low = c + (y + k < h ? y + k : h - 1) * w;
-            for (size_t x = 0; x < w; x++) {
-                d[x] += g[k] * (up[x] + low[x]);
-            }
+            up[k - 1] = c + (y >= k ? y - k : 0) * w;
+            low[k - 1] = c + (y + k < h ? y + k : h - 1) * w;
         }
-        for (size_t x = 1; x <= TAPS; x++) {
+        IB_INDEPENDENT
+        for (size_t x = 0; x < w; x++) {
+            float sum = g[0] * s[x];
+            for (size_t k = 1; k <= taps; k++) {
+                sum += g[k] * (up[k - 1][x] + low[k - 1][x]);
+            }
+            d[x] = sum;
+        }
+        for (size_t x = 1; x <= taps; x++) {
             d[-(long)x] = d[0];
             d[w - 1 + x] = d[w - 1];
         }
     }
     for (size_t y = 0; y < h; y++) {
         const float *d = tmp + y * pw + TAPS;
-        float *o = c + y * w;
+        float *o = out + y * w;
+        IB_INDEPENDENT
         for (size_t x = 0; x < w; x++) {
-            float s = g[0] * d[x];
+            float sum = g[0] * d[x];
             for (size_t k = 1; k <= taps; k++) {
-                s += g[k] * (d[x - k] + d[x + k]);
+                sum += g[k] * (d[x - k] + d[x + k]);
             }
-            o[x] = s;
+            o[x] = sum;
         }
+    }
+}
+
+IB_MULTIARCH
+static void blur(const float *c, size_t h, size_t w, const window *v, float *tmp, float *out) {
+    if (v->taps <= TAPS / 2) {
+        blur_by(c, h, w, v->g, TAPS / 2, tmp, out);
+    } else {
+        blur_by(c, h, w, v->g, TAPS, tmp, out);
     }
 }
 
@@ -176,26 +214,6 @@ typedef struct summary {
     float *tmp;            /* [h, w + 2 TAPS] */
 } summary;
 
-static float *candidate(float *costs, int y, int x, size_t n) {
-    return costs + (size_t)((y + IB_MATCH_REACH) * SIDE + x + IB_MATCH_REACH) * n;
-}
-
-/* The window over all candidates' costs [CANDIDATES,h,w]. */
-static void widen(float *costs, size_t h, size_t w, float sigma, float *tmp) {
-    float g[TAPS + 1], sum = 0;
-    for (int k = 0; k <= TAPS; k++) {
-        g[k] = expf(-0.5f * (float)(k * k) / (sigma * sigma));
-        sum += k ? 2 * g[k] : g[k];
-    }
-    for (int k = 0; k <= TAPS; k++) {
-        g[k] /= sum;
-    }
-    size_t taps = (size_t)ceilf(2.4f * sigma);
-    for (size_t k = 0; k < CANDIDATES; k++) {
-        blur(costs + k * h * w, h, w, g, taps < TAPS ? taps : TAPS, tmp);
-    }
-}
-
 /* The motion of candidate k, in cells, and what it costs. */
 static float down(int k) {
     return (float)(k / SIDE - IB_MATCH_REACH);
@@ -209,13 +227,11 @@ static float penalty(int k) {
     return motion_penalty * sqrtf(right(k) * right(k) + down(k) * down(k));
 }
 
-/* The soft minimum over costs [CANDIDATES,n] plus what motion costs: vx, vy in cells. weights: [n] scratch. */
+/* The soft minimum over costs [CANDIDATES,n] plus what motion costs, whose least is in s->low: vx, vy in cells.
+ * weights: [n] scratch. */
 static void soft_minimum(const float *costs, size_t n, float *weights, const summary *s, float *vx,
                          float *vy) {
     memcpy(s->still, costs + CANDIDATES / 2 * n, n * sizeof *s->still);
-    for (int k = 0; k < CANDIDATES; k++) {
-        least(costs + (size_t)k * n, penalty(k), n, k == 0, s->low);
-    }
     float *sums[] = {s->total, s->square, vx, vy};
     for (size_t k = 0; k < 4; k++) {
         memset(sums[k], 0, n * sizeof(float));
@@ -262,33 +278,36 @@ void ib_match(const float *planes0, const float *planes1, size_t rows, size_t co
             move_rows(q1 + k * n, h, w, (1.0f - t) * (float)d, m1 + at);
         }
     }
-    memset(costs, 0, CANDIDATES * n * sizeof *costs);
-    for (int y = -IB_MATCH_REACH; y <= IB_MATCH_REACH; y++) {
-        for (int x = -IB_MATCH_REACH; x <= IB_MATCH_REACH; x++) {
-            size_t at = (size_t)(y + IB_MATCH_REACH) * moved;
-            for (size_t k = 0; k < 3; k++) {
-                size_t plane = at + k * h * padded(w);
-                add_difference(m0 + plane, -t * (float)x, m1 + plane, (1.0f - t) * (float)x, h, w,
-                               candidate(costs, y, x, n));
-            }
-        }
+    /* windows add up by their squares: each candidate's costs are widened for small things, then, once those are done with,
+     * further; the wide window looks at tokens, a quarter as many, and is enlarged smoothly */
+    window small = make_window(narrow_sigma), wider = make_window(wide_sigma / 2),
+           rest = make_window(sqrtf(main_sigma * main_sigma - narrow_sigma * narrow_sigma));
+    for (int k = 0; k < CANDIDATES; k++) {
+        size_t at = (size_t)(k / SIDE) * moved;
+        float *c = costs + (size_t)k * n;
+        difference(m0 + at, -t * right(k), m1 + at, (1.0f - t) * right(k), h, w, weights);
+        ib_shrink(weights, h, w, IB_CELLS, wide + (size_t)k * n / 4);
+        blur(weights, h, w, &small, s.tmp, c);
+        least(c, penalty(k), n, k == 0, s.low);
     }
-    /* the wide window looks at tokens, a quarter as many, and is enlarged smoothly */
-    float *coarse = s.square; /* [rows,cols] */
-    for (size_t k = 0; k < CANDIDATES; k++) {
-        ib_shrink(costs + k * n, h, w, IB_CELLS, wide + k * n / 4);
+    soft_minimum(costs, n, weights, &s, flows + 2 * n, flows + 3 * n);
+    to_px(flows + 2 * n, n);
+    for (int k = 0; k < CANDIDATES; k++) {
+        float *c = wide + (size_t)k * n / 4;
+        blur(c, rows, cols, &wider, s.tmp, c);
+        least(c, penalty(k), n / 4, k == 0, s.low);
     }
-    widen(wide, rows, cols, wide_sigma / 2, s.tmp);
     soft_minimum(wide, n / 4, weights, &s, flows + 4 * n, flows + 5 * n);
+    float *coarse = s.square; /* [rows,cols] */
     for (size_t k = 4; k < 6; k++) {
         memcpy(coarse, flows + k * n, n / 4 * sizeof *coarse);
         ib_enlarge(coarse, rows, cols, IB_CELLS, IB_CELL_PX, s.tmp, flows + k * n);
     }
-    /* windows add up by their squares */
-    widen(costs, h, w, narrow_sigma, s.tmp);
-    soft_minimum(costs, n, weights, &s, flows + 2 * n, flows + 3 * n);
-    to_px(flows + 2 * n, n);
-    widen(costs, h, w, sqrtf(main_sigma * main_sigma - narrow_sigma * narrow_sigma), s.tmp);
+    for (int k = 0; k < CANDIDATES; k++) {
+        float *c = costs + (size_t)k * n;
+        blur(c, h, w, &rest, s.tmp, c);
+        least(c, penalty(k), n, k == 0, s.low);
+    }
     soft_minimum(costs, n, weights, &s, flows, flows + n);
     for (size_t i = 0; i < n; i++) {
         float *f = features + i * IB_MATCH_FEATURES, cx = flows[i], cy = flows[n + i];

@@ -42,13 +42,6 @@ void ib_motion_free(ib_motion *m) {
     memset(m, 0, sizeof *m);
 }
 
-/* v: [2, cells] */
-static void carry_both(ib_motion *m, const float *v, size_t rows, size_t cols, float t) {
-    const float *vx = v, *vy = v + IB_TOKEN_CELLS * rows * cols;
-    ib_carry(m->planes0, vx, vy, rows, cols, -t, m->scratch, m->carried0);
-    ib_carry(m->planes1, vx, vy, rows, cols, 1.0f - t, m->scratch, m->carried1);
-}
-
 static void close_gate(const ib_motion *m, size_t cells, float *v) {
     for (size_t i = 0; i < cells; i++) {
         v[i] *= m->gate[i];
@@ -61,7 +54,7 @@ static void refine(ib_motion *m, size_t rows, size_t cols, float t, float *v, fl
     size_t cells = IB_TOKEN_CELLS * rows * cols;
     float *d = m->scratch;
     close_gate(m, cells, v);
-    carry_both(m, v, rows, cols, t);
+    ib_carry(m->planes0, m->planes1, v, rows, cols, t, true, m->scratch, m->carried0, m->carried1);
     ib_refine(m->carried0, m->carried1, rows, cols, d + 2 * cells, d, d + cells, features);
     close_gate(m, cells, d);
     for (size_t i = 0; i < 2 * cells; i++) {
@@ -121,7 +114,7 @@ static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float 
             const int *a = away[k - (IB_MATCH_WINDOWS - 1)];
             borrow(m, rows, cols, a[0], a[1], v);
         }
-        carry_both(m, v, rows, cols, t);
+        ib_carry(m->planes0, m->planes1, v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
         judge(m, rows, cols, v, f);
         for (size_t i = 0; i < pixels; i++) {
             m->out[i] = m->carried0[i] + t * (m->carried1[i] - m->carried0[i]);
@@ -137,7 +130,7 @@ void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *f
     ib_match(m->planes0, m->planes1, rows, cols, t, m->scratch, m->v, m->gate, fm);
     refine(m, rows, cols, t, m->v, fr);
     alternatives(m, rows, cols, t, fa);
-    carry_both(m, m->v, rows, cols, t);
+    ib_carry(m->planes0, m->planes1, m->v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
     for (size_t i = 0; i < cells; i++) {
         size_t y = i / w, x = i % w, token = y / IB_CELLS * cols + x / IB_CELLS;
         float *f =

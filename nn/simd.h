@@ -20,4 +20,11 @@
 #endif
 #define IB_INLINE inline __attribute__((always_inline))
 
+/* Before a loop whose iterations touch nothing of each other, where the compiler cannot know it. */
+#if defined(__clang__)
+#define IB_INDEPENDENT
+#else
+#define IB_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 #endif

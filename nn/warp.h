@@ -8,13 +8,15 @@
 extern "C" {
 #endif
 
-/* out[y,x] = image sampled at (x + fx[y,x], y + fy[y,x]), coordinates in px clamped to the picture. */
-void ib_warp(const float *image,               /* [H,W] */
-             const float *fx, const float *fy, /* [H,W] px */
-             size_t height, size_t width, float *out /* [H,W] */);
+/* out[y,x] = image sampled at (x + fx[y,x], y + fy[y,x]), coordinates in px clamped to the picture, which is 2 x 2 px or
+ * larger; all planes along the same flow. */
+void ib_warp(const float *image,                              /* [planes,H,W] */
+             size_t planes, const float *fx, const float *fy, /* [H,W] px */
+             size_t height, size_t width, float *out /* [planes,H,W] */);
 /* dfx, dfy [H,W] += dout * the derivative of the sample with respect to its position (0 where it was clamped). */
-void ib_warp_backward(const float *image, const float *fx, const float *fy, const float *dout, size_t height,
-                      size_t width, float *dfx, float *dfy);
+void ib_warp_backward(const float *image, size_t planes, const float *fx, const float *fy,
+                      const float *dout, /* [planes,H,W] */
+                      size_t height, size_t width, float *dfx, float *dfy);
 
 /* Bilinear enlargement of a field by a whole factor (1..64), centres aligned as in pictures (cell c covers pixels
  * factor*c .. factor*c + factor-1), edges repeated, values multiplied by gain. scratch: [rows * cols * factor] floats. */
