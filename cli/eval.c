@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "cli/cli.h"
 #include "eval/eval.h"
 
@@ -51,15 +52,30 @@ static int parse_gaps(cli *c, ib_eval_options *o) {
                      IB_EVAL_MAX_GAPS, text);
 }
 
+static bool ends_with(const char *name, const char *ending) {
+    const char *dot = strrchr(name, '.');
+    return dot && !strcmp(dot, ending);
+}
+
+/* The page shows film strips. */
+static bool wants_page(const cli *c) {
+    const char *const *list;
+    bool page = false;
+    for (size_t i = cli_list(c, "output", &list); i > 0; i--) {
+        page = page || ends_with(list[i - 1], ".html");
+    }
+    return page;
+}
+
 static int parse(cli *c, ib_eval_options *o) {
     const char *size = cli_text(c, "size");
     int used = 0;
     bool plain = strspn(size, "0123456789x") == strlen(size);
     ib_eval_defaults(o);
     o->space = cli_text(c, "space");
-    o->max_windows = cli_is_set(c, "max-windows") ? (int)cli_int(c, "max-windows") : 0;
+    o->windows_per_clip = cli_is_set(c, "windows-per-clip") ? (int)cli_int(c, "windows-per-clip") : 0;
     o->minterpolate = cli_flag(c, "minterpolate");
-    o->strips = cli_text(c, "strips");
+    o->strips = cli_text(c, "strips") || wants_page(c);
     o->threads = cli_threads(c);
     o->stop = cli_stop(c);
     o->native = !strcmp(size, "native");
@@ -69,7 +85,7 @@ static int parse(cli *c, ib_eval_options *o) {
         return cli_usage(c, "--size wants 'native' or a size WxH with even sides from 16 to 16384, got '%s'",
                          size);
     }
-    if (o->native && o->strips) {
+    if (o->native && cli_is_set(c, "strips")) {
         return cli_usage(c, "--strips shows small frames; it does not go with --size native");
     }
     return parse_gaps(c, o);
@@ -77,10 +93,10 @@ static int parse(cli *c, ib_eval_options *o) {
 
 /* What the report's name asks for. */
 static char *report_for(const char *name, const ib_eval_report *r) {
-    const char *dot = strrchr(name, '.');
-    return dot && !strcmp(dot, ".json")  ? ib_eval_json(r)
-           : dot && !strcmp(dot, ".csv") ? ib_eval_csv(r)
-                                         : ib_eval_text(r);
+    return ends_with(name, ".json")   ? ib_eval_json(r)
+           : ends_with(name, ".csv")  ? ib_eval_csv(r)
+           : ends_with(name, ".html") ? ib_eval_page(r)
+                                      : ib_eval_text(r);
 }
 
 static int write_report(ib_pending *p, const char *name, const ib_eval_report *r, ib_error *err) {
@@ -101,6 +117,69 @@ static int write_report(ib_pending *p, const char *name, const ib_eval_report *r
     return bad ? ib_fail(err, IB_E_IO, "cannot write %s: %s", name, strerror(e)) : ib_pending_publish(p, err);
 }
 
+/* ---- places to write to ---- */
+
+/* Places that cannot be written are found out before the work. What is given here is released by drop_outputs. */
+typedef struct outputs {
+    const char *const *name;
+    ib_pending *pending; /* [n] */
+    size_t n;
+    const char *strips; /* directory or NULL */
+} outputs;
+
+/* Whether film strips can be put there; makes nothing that stays. */
+static int try_strips(const char *directory, ib_error *err) {
+    bool there = ib_is_dir(directory);
+    ib_pending p = {0};
+    char *path = ib_join(directory, "best.png");
+    int r = path ? ib_mkdirs(directory, err) : ib_fail(err, IB_E_MEMORY, "out of memory for film strips");
+    r = r ? r : ib_pending_begin(&p, path, err);
+    ib_pending_abort(&p);
+    if (!there) {
+        rmdir(directory); /* made again when there is something to put into it */
+    }
+    free(path);
+    return r;
+}
+
+static int try_outputs(cli *c, outputs *o, ib_error *err) {
+    o->n = cli_list(c, "output", &o->name);
+    o->strips = cli_text(c, "strips");
+    o->pending = calloc(o->n + 1, sizeof *o->pending);
+    int r = o->pending ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu reports", o->n);
+    for (size_t i = 0; i < o->n && !r; i++) {
+        r = ib_pending_begin(&o->pending[i], o->name[i], err);
+    }
+    return r || !o->strips ? r : try_strips(o->strips, err);
+}
+
+static void drop_outputs(outputs *o) {
+    for (size_t i = 0; o->pending && i < o->n; i++) {
+        ib_pending_abort(&o->pending[i]);
+    }
+    free(o->pending);
+}
+
+/* Everything that can be written is; the first failure is the result. */
+static int write_outputs(outputs *o, const ib_eval_report *r, ib_error *err) {
+    int first = IB_OK;
+    for (size_t i = 0; i < o->n; i++) {
+        ib_error bad = {0};
+        int code = write_report(&o->pending[i], o->name[i], r, &bad);
+        if (code && !first) {
+            first = code;
+            *err = bad;
+        }
+    }
+    ib_error bad = {0};
+    int code = o->strips ? ib_eval_write_strips(r, o->strips, &bad) : IB_OK;
+    if (code && !first) {
+        first = code;
+        *err = bad;
+    }
+    return first;
+}
+
 static int collect(cli *c, ib_paths *inputs, ib_paths *adapters, ib_error *err) {
     const char *const *list;
     size_t n = cli_list(c, "adapter", &list);
@@ -114,14 +193,24 @@ static int collect(cli *c, ib_paths *inputs, ib_paths *adapters, ib_error *err) 
     return r;
 }
 
+static int print_report(cli *c, const ib_eval_report *r, ib_error *err) {
+    char *text = cli_json(c) ? ib_eval_json(r) : ib_eval_text(r);
+    if (!text) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the report");
+    }
+    fputs(text, stdout);
+    fputs(cli_json(c) ? "\n" : "", stdout);
+    free(text);
+    return IB_OK;
+}
+
 static int run(cli *c) {
     ib_eval_options o;
     ib_eval_report report = {0};
     ib_paths inputs = {0}, adapters = {0};
-    ib_pending pending = {0};
+    outputs out = {0};
     ib_error err = {0};
     job j = {.c = c};
-    const char *output = cli_text(c, "output");
     int status = parse(c, &o);
     if (status) {
         return status;
@@ -132,8 +221,7 @@ static int run(cli *c) {
     o.user = &j;
     clock_gettime(CLOCK_MONOTONIC, &j.began);
     int r = collect(c, &inputs, &adapters, &err);
-    /* a place that cannot be written is found out before the work */
-    r = r || !output ? r : ib_pending_begin(&pending, output, &err);
+    r = r ? r : try_outputs(c, &out, &err);
     r = r ? r : ib_eval(&o, &report, &err);
     cli_progress_end(c);
     for (size_t i = 0; !r && i < report.failed.n; i++) {
@@ -142,21 +230,10 @@ static int run(cli *c) {
     for (size_t i = 0; !r && i < report.damaged.n; i++) {
         cli_warn(c, "%s", report.damaged.v[i].why);
     }
-    if (!r) {
-        char *text = cli_json(c) ? ib_eval_json(&report) : ib_eval_text(&report);
-        if (text) {
-            fputs(text, stdout);
-            fputs(cli_json(c) ? "\n" : "", stdout);
-        } else {
-            r = ib_fail(&err, IB_E_MEMORY, "out of memory for the report");
-        }
-        free(text);
-    }
-    if (!r && output) {
-        r = write_report(&pending, output, &report, &err);
-    }
+    r = r ? r : print_report(c, &report, &err);
+    r = r ? r : write_outputs(&out, &report, &err);
     status = r ? cli_fail(c, &err) : report.failed.n ? CLI_FAILED : CLI_DONE;
-    ib_pending_abort(&pending);
+    drop_outputs(&out);
     ib_eval_report_free(&report);
     ib_paths_free(&inputs);
     ib_paths_free(&adapters);
@@ -166,9 +243,10 @@ static int run(cli *c) {
 static const cli_option options[] = {
     {.name = "output",
      .letter = 'o',
-     .kind = CLI_TEXT,
+     .kind = CLI_LIST,
      .value = "REPORT",
-     .help = "also into a file: .json, .csv, or, with any other name, the table"},
+     .help = "also into a file: .html a page with charts and film strips, .json, .csv, or, with any other "
+             "name, the table; may be repeated"},
     {.name = "adapter",
      .letter = 'a',
      .kind = CLI_LIST,
@@ -185,17 +263,17 @@ static const cli_option options[] = {
      .initial = "192x112",
      .help = "size of videos' frames, portrait ones swap it; or 'native': their own size, as render would "
              "make them"},
-    {.name = "max-windows",
+    {.name = "windows-per-clip",
      .kind = CLI_INT,
      .value = "N",
      .min = 1,
      .max = 1000000,
-     .help = "at most so many windows of a clip, evenly spread; without it all"},
+     .help = "at most so many windows of a clip and gap, evenly spread; without it all"},
     {.name = "minterpolate", .kind = CLI_FLAG, .help = "also FFmpeg's motion interpolation, slow"},
     {.name = "strips",
      .kind = CLI_TEXT,
      .value = "DIR",
-     .help = "film strips of the best, the median and the worst clip at the first gap"},
+     .help = "film strips of the best, the median and the worst window, as PNG"},
     {.name = "space", .kind = CLI_TEXT, .value = "SPACE", .initial = "patch", .help = "the space of videos"},
     {0}};
 
@@ -209,8 +287,9 @@ const cli_command cli_eval = {
         "and the frames between them are what slerp, its rivals and the adapters are measured against. "
         "Figures "
         "are means over a clip, then over clips. Inputs that cannot be read are named and left out; the exit "
-        "status is then 1. The clips of --strips are ranked by the last adapter's gain in PSNR, and of each "
-        "the window of median gain is shown. Do not judge an adapter by videos that it was trained on.",
+        "status is then 1. The windows of film strips are ranked by the last adapter's gain in PSNR, at a "
+        "gap "
+        "of 8 frames or what is nearest to it. Do not judge an adapter by videos that it was trained on.",
     .options = options,
     .min_args = 1,
     .max_args = 1000000,

@@ -8,88 +8,167 @@
 #include "eval/private.h"
 #include "eval/score.h"
 
-double ib_eval_gain(const ib_eval_score *score, size_t method) {
-    return score[method].psnr_db - score[IB_EVAL_SLERP].psnr_db;
+/* Of a clip's latents that are kept in memory; beyond it, recall searches among fewer frames. */
+static const size_t most_bytes = (size_t)512 << 20;
+
+/* ---- sums ---- */
+
+/* What windows are ranked by: the gain of the judged method. */
+static double value_of(const ib_eval_report *r, const ib_marks *marks, int gap) {
+    ib_mark_sums own = {0}, slerp = {0};
+    for (int k = 1; k < gap; k++) {
+        ib_marks_add(&own, &marks[(size_t)(k - 1) * r->methods + r->judged]);
+        ib_marks_add(&slerp, &marks[(size_t)(k - 1) * r->methods + IB_EVAL_SLERP]);
+    }
+    if (r->judged == IB_EVAL_SLERP) {
+        int mark = r->decodes ? IB_MARK_PSNR : IB_MARK_COSINE;
+        return own.n[mark] ? own.sum[mark] / (double)own.n[mark] : 0;
+    }
+    return ib_gain_of(&own, &slerp);
 }
 
-typedef struct ranked_window {
-    double value;
-    size_t first;
-} ranked_window;
-
-static int compare_windows(const void *a, const void *b) {
-    const ranked_window *p = a, *q = b;
-    return p->value != q->value ? (p->value > q->value) - (p->value < q->value)
-                                : (p->first > q->first) - (p->first < q->first);
+static double psnr_of(const ib_eval_report *r, const ib_marks *marks, int gap) {
+    double sum = 0;
+    for (int k = 1; k < gap; k++) {
+        sum += marks[(size_t)(k - 1) * r->methods + r->judged].v[IB_MARK_PSNR];
+    }
+    return sum / (gap - 1);
 }
 
-static int sum_up(ib_eval_clip *c, const ib_windows *w, size_t methods, ib_error *err) {
-    ib_tally *sum = calloc(methods, sizeof *sum);
-    ranked_window *ranked = calloc(w->n, sizeof *ranked);
-    size_t last = methods - 1;
-    if (!sum || !ranked) {
-        free(sum);
-        free(ranked);
-        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu windows", w->n);
+/* Into the gap's list, which stays in order. */
+static void list_worst(ib_eval_gap *g, const ib_eval_window *w) {
+    size_t at = g->worsts;
+    while (at > 0 && g->worst[at - 1].gain > w->gain) {
+        at--;
+    }
+    if (at == IB_EVAL_WORST) {
+        return;
+    }
+    g->worsts += g->worsts < IB_EVAL_WORST;
+    memmove(g->worst + at + 1, g->worst + at, (g->worsts - at - 1) * sizeof *w);
+    g->worst[at] = *w;
+}
+
+static int sum_up(ib_evaluation *e, size_t gap_index, const ib_latent_file *f, const ib_windows *w,
+                  double *value, ib_error *err) {
+    const ib_eval_report *r = e->report;
+    ib_eval_gap *gap = &e->report->gap[gap_index];
+    ib_eval_clip *c = &gap->clip[r->clips];
+    size_t targets = (size_t)w->gap - 1, methods = r->methods;
+    ib_mark_sums *sums = ib_calloc((targets + 1) * methods, sizeof *sums), *all = sums + targets * methods;
+    c->at = calloc(targets * methods, sizeof *c->at);
+    if (!sums || !c->at) {
+        ib_free(sums);
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the figures of %s", ib_latent_path(f));
     }
     for (size_t i = 0; i < w->n; i++) {
-        const ib_tally *t = w->tally + i * methods;
-        double value = last == IB_EVAL_SLERP ? t[last].psnr : t[last].psnr - t[IB_EVAL_SLERP].psnr;
-        ranked[i] = (ranked_window){isfinite(value) ? value : 0, w->firsts[i]};
+        const ib_marks *marks = w->marks + i * targets * methods;
+        for (size_t k = 0; k < targets * methods; k++) {
+            ib_marks_add(&sums[k], &marks[k]);
+        }
+        value[i] = value_of(r, marks, w->gap);
+        ib_eval_window window = {r->clips, w->firsts[i], ib_latent_pts(f)[w->firsts[i]], value[i],
+                                 psnr_of(r, marks, w->gap)};
+        list_worst(gap, &window);
+    }
+    for (size_t k = 0; k < targets; k++) {
+        ib_figures_of(sums + k * methods, methods, c->at + k * methods);
         for (size_t m = 0; m < methods; m++) {
-            sum[m].err += t[m].err;
-            sum[m].psnr += t[m].psnr;
+            ib_marks_merge(&all[m], &sums[k * methods + m]);
         }
     }
-    qsort(ranked, w->n, sizeof *ranked, compare_windows);
-    c->shown = ranked[w->n / 2].first;
-    c->windows = w->n;
-    c->targets = w->n * (size_t)(w->gap - 1);
+    ib_figures_of(all, methods, c->score);
     for (size_t m = 0; m < methods; m++) {
-        c->score[m].skill = sum[IB_EVAL_SLERP].err > 0 ? 1 - sum[m].err / sum[IB_EVAL_SLERP].err : 0;
-        c->score[m].psnr_db = sum[m].psnr / (double)c->targets;
+        c->flash[m] = ib_eval_flashes(&c->score[m]);
     }
-    free(sum);
-    free(ranked);
+    c->windows = w->n;
+    c->targets = w->n * targets;
+    ib_free(sums);
     return IB_OK;
 }
 
+/* ---- the clip ---- */
+
 static int find_windows(const ib_evaluation *e, const ib_latent_file *f, int gap, ib_windows *w,
                         ib_error *err) {
+    size_t all;
     w->gap = gap;
     w->firsts = ib_calloc(ib_latent_info_of(f)->frames, sizeof *w->firsts);
-    if (w->firsts) {
-        size_t all;
-        w->n = ib_score_windows(f, gap, e->o->max_windows, w->firsts);
-        w->tally = ib_size_mul(w->n, e->report->methods, &all) ? NULL : ib_calloc(all, sizeof *w->tally);
+    w->n = w->firsts ? ib_score_windows(f, gap, e->o->windows_per_clip, w->firsts) : 0;
+    bool fits = w->firsts && !ib_size_mul(w->n * ((size_t)gap - 1), e->report->methods, &all);
+    w->marks = fits ? ib_calloc(all, sizeof *w->marks) : NULL;
+    for (size_t i = 0; w->marks && i < all; i++) {
+        w->marks[i] = ib_no_marks;
     }
-    return w->firsts && w->tally
-               ? IB_OK
-               : ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
+    return w->marks ? IB_OK
+                    : ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
 }
 
 static int describe(const ib_evaluation *e, const ib_latent_info *info, ib_eval_clip *c, ib_error *err) {
     c->name = strdup(info->source);
     c->score = calloc(e->report->methods, sizeof *c->score);
+    c->flash = calloc(e->report->methods, sizeof *c->flash);
     c->width = info->frame_width;
     c->height = info->frame_height;
+    c->frames = info->frames;
+    c->fit = info->fit;
+    c->fps = info->fps;
     c->input = e->report->files.n;
     snprintf(c->source_sha256, sizeof c->source_sha256, "%s", info->source_sha256);
-    return c->name && c->score
+    return c->name && c->score && c->flash
                ? IB_OK
                : ib_fail(err, IB_E_MEMORY, "out of memory for the figures of %s", info->source);
 }
 
-static void on_judged(void *user, size_t windows) {
+static void on_judged(void *user, size_t windows, size_t targets) {
     ib_evaluation *e = user;
-    e->judged += windows;
+    e->judged += targets;
     e->now.windows += windows;
     ib_eval_tell(e, e->encoded + (1 - e->encoded) * (double)e->judged / (double)e->due);
+}
+
+static int judge_small(ib_evaluation *e, const ib_store *store, ib_windows *w, ib_error *err) {
+    const ib_judge *j = &e->judge;
+    const ib_latent_file *f = ib_store_file(store);
+    ib_marks *own = NULL, *oracle = e->oracle;
+    int rc = ib_judge_latents(j, store, w, e->report->gaps, err);
+    if (!rc && j->oracles && !oracle && ib_space_decodes(e->space)) {
+        size_t all = ib_latent_info_of(f)->frames * j->oracles;
+        oracle = own = ib_calloc(all, sizeof *own);
+        for (size_t i = 0; own && i < all; i++) {
+            own[i] = ib_no_marks;
+        }
+        rc = own ? ib_judge_oracles(j, store, own, err)
+                 : ib_fail(err, IB_E_MEMORY, "out of memory for the frames of %s", ib_latent_path(f));
+    }
+    if (!rc && oracle) {
+        ib_judge_place_oracles(j, oracle, w, e->report->gaps);
+    }
+    ib_free(own);
+    return rc;
+}
+
+/* Sums of all gaps, and the windows of one of them for the strips. */
+static int finish(ib_evaluation *e, const ib_latent_file *f, const ib_store *store, const ib_windows *w,
+                  ib_error *err) {
+    const ib_eval_report *r = e->report;
+    int rc = IB_OK;
+    for (size_t g = 0; g < r->gaps && !rc; g++) {
+        double *value = ib_calloc(w[g].n, sizeof *value);
+        rc = value ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu windows", w[g].n);
+        rc = rc || !w[g].n ? rc : sum_up(e, g, f, &w[g], value, err);
+        if (!rc && w[g].n && g == r->shown_gap && e->shown) {
+            rc = ib_eval_offer(e, store, &w[g], value, err);
+        }
+        ib_free(value);
+    }
+    return rc;
 }
 
 int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib_error *err) {
     ib_eval_report *r = e->report;
     ib_windows w[IB_EVAL_MAX_GAPS] = {0};
+    ib_store *store = NULL;
     int rc = IB_OK, width = 0, height = 0;
     e->due = e->judged = 0;
     e->judge.tick = on_judged;
@@ -97,21 +176,23 @@ int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib
     for (size_t g = 0; g < r->gaps && !rc; g++) {
         rc = describe(e, ib_latent_info_of(f), &r->gap[g].clip[r->clips], err);
         rc = rc ? rc : find_windows(e, f, r->gap[g].gap, &w[g], err);
-        e->due += w[g].n;
+        e->due += w[g].n * (size_t)(r->gap[g].gap - 1);
     }
-    for (size_t g = 0; g < r->gaps && !rc && !e->o->native; g++) {
-        rc = w[g].n ? ib_judge_latents(&e->judge, f, &w[g], err) : IB_OK;
+    if (!rc && e->due && !e->o->native) {
+        rc = ib_store_open(&store, f, most_bytes, err);
+        rc = rc ? rc : judge_small(e, store, w, err);
     }
     if (!rc && e->o->native) {
-        rc = ib_judge_native(&e->judge, path, w, r->gaps, &width, &height, err);
+        rc = ib_judge_native(&e->judge, path, f, w, r->gaps, &width, &height, err);
     }
+    rc = rc ? rc : finish(e, f, store, w, err);
     for (size_t g = 0; g < r->gaps; g++) {
         ib_eval_clip *c = &r->gap[g].clip[r->clips];
-        rc = rc || !w[g].n ? rc : sum_up(c, &w[g], r->methods, err);
         c->width = width ? width : c->width;
         c->height = height ? height : c->height;
         ib_free(w[g].firsts);
-        ib_free(w[g].tally);
+        ib_free(w[g].marks);
     }
+    ib_store_close(&store);
     return rc;
 }

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <jansson.h>
 #include <omp.h>
 
+#include "base/memory.h"
 #include "eval/private.h"
 #include "eval/remarks.h"
 
@@ -26,9 +26,9 @@ static int check(const ib_eval_options *o, ib_error *err) {
         return ib_fail(err, IB_E_ARGUMENT, "expected even sides of 16 to 16384 samples, got %dx%d", o->width,
                        o->height);
     }
-    if (o->max_windows < 0) {
+    if (o->windows_per_clip < 0) {
         return ib_fail(err, IB_E_ARGUMENT, "expected a limit of 1 or more windows, or 0 for none, got %d",
-                       o->max_windows);
+                       o->windows_per_clip);
     }
     if (o->gaps < 1 || o->gaps > IB_EVAL_MAX_GAPS) {
         return ib_fail(err, IB_E_ARGUMENT, "expected 1 to %d gaps, got %zu", IB_EVAL_MAX_GAPS, o->gaps);
@@ -59,6 +59,8 @@ void ib_eval_tell(ib_evaluation *e, double part) {
 static void clear_clip(ib_eval_clip *c) {
     free(c->name);
     free(c->score);
+    free(c->at);
+    free(c->flash);
     *c = (ib_eval_clip){0};
 }
 
@@ -89,86 +91,6 @@ static int judge_file(ib_evaluation *e, const char *path, ib_error *err) {
 
 /* ---- the whole ---- */
 
-static int name_method(ib_eval_report *r, size_t i, const char *name, ib_error *err) {
-    r->method[i].name = strdup(name);
-    return r->method[i].name ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
-}
-
-static bool is_taken(const ib_eval_report *r, size_t i, const char *name) {
-    for (size_t k = 0; k < i; k++) {
-        if (!strcmp(r->method[k].name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* run/adapter.safetensors is called adapter; if something else is called that too, run/adapter; after that they are numbered. */
-static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error *err) {
-    static const char ending[] = ".safetensors";
-    char name[512];
-    const char *base = ib_basename(file);
-    size_t n = strlen(file), e = sizeof ending - 1;
-    n = n > e && !strcmp(file + n - e, ending) ? n - e : n;
-    snprintf(name, sizeof name, "%.*s", (int)(n - (size_t)(base - file)), base);
-    if (is_taken(r, i, name)) {
-        snprintf(name, sizeof name, "%.*s", n < 480 ? (int)n : 480, file);
-    }
-    json_t *text = json_string(name);
-    if (!text) { /* not UTF-8: no name for a report */
-        snprintf(name, sizeof name, "adapter");
-    }
-    json_decref(text);
-    for (size_t k = 2, end = strlen(name); is_taken(r, i, name); k++) {
-        snprintf(name + end, sizeof name - end, " (%zu)", k);
-    }
-    r->method[i].file = strdup(file);
-    int rc = name_method(r, i, name, err);
-    rc = rc || r->method[i].file ? rc : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
-    return rc ? rc : ib_sha256_file(file, r->method[i].sha256, err);
-}
-
-/* Whether it can do here what is asked for. */
-static int check_adapter(const ib_evaluation *e, const ib_adapter *a, const char *file, ib_error *err) {
-    ib_shape grid;
-    int width, height, r = ib_adapter_check_space(a, e->report->space_id, "this evaluation", err);
-    if (r) {
-        return ib_error_prefix(err, "%s", file);
-    }
-    return e->o->native && ib_adapter_render_grid(a, 64, 64, &grid, &width, &height)
-               ? ib_fail(err, IB_E_UNSUPPORTED, "%s has no motion head and cannot render pictures", file)
-               : IB_OK;
-}
-
-static int open_adapters(ib_evaluation *e, ib_error *err) {
-    const ib_eval_options *o = e->o;
-    ib_eval_report *r = e->report;
-    size_t n = o->adapters ? o->adapters->n : 0, at = 0;
-    int rc = IB_OK;
-    e->judge.adapter = calloc(n + 1, sizeof *e->judge.adapter);
-    r->method = calloc(IB_BASELINES + 1 + n, sizeof *r->method);
-    if (!e->judge.adapter || !r->method) {
-        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters", n);
-    }
-    for (; at < IB_BASELINES && !rc; at++) {
-        rc = name_method(r, at, ib_baselines[at].name, err);
-    }
-    if (!rc && o->minterpolate) {
-        rc = name_method(r, at++, "minterpolate", err);
-    }
-    r->methods = at;
-    for (size_t i = 0; i < n && !rc; i++) {
-        rc = ib_adapter_open(&e->judge.adapter[i], o->adapters->v[i], err);
-        if (!rc) {
-            e->judge.adapters++;
-            r->methods++;
-            rc = name_adapter(r, at + i, o->adapters->v[i], err);
-            rc = rc ? rc : check_adapter(e, e->judge.adapter[i], o->adapters->v[i], err);
-        }
-    }
-    return rc;
-}
-
 static double bytes_of(const char *path) {
     struct stat st;
     return stat(path, &st) ? 1 : 1 + (double)st.st_size;
@@ -180,10 +102,13 @@ static int judge_files(ib_evaluation *e, const ib_paths *files, ib_error *first,
     for (size_t g = 0; g < r->gaps && !rc; g++) {
         r->gap[g].gap = e->o->gap[g];
         r->gap[g].clip = calloc(files->n + 1, sizeof *r->gap[g].clip);
-        r->gap[g].mean = calloc(r->methods, sizeof *r->gap[g].mean);
-        if (!r->gap[g].clip || !r->gap[g].mean) {
+        if (!r->gap[g].clip) {
             rc = ib_fail(err, IB_E_MEMORY, "out of memory for the report");
         }
+    }
+    if (!rc && e->o->strips && r->decodes && !e->o->native) {
+        e->shown = calloc(files->n + 2, sizeof *e->shown);
+        rc = e->shown ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for film strips");
     }
     for (size_t i = 0; i < files->n; i++) {
         e->all += bytes_of(files->v[i]);
@@ -211,21 +136,6 @@ static int judge_files(ib_evaluation *e, const ib_paths *files, ib_error *first,
     }
     ib_remarks_sort(&r->failed);
     return rc;
-}
-
-static void means(ib_eval_report *r) {
-    for (size_t g = 0; g < r->gaps; g++) {
-        ib_eval_gap *gap = &r->gap[g];
-        for (size_t i = 0; i < r->clips; i++) {
-            gap->counted += gap->clip[i].windows > 0;
-        }
-        for (size_t i = 0; i < r->clips; i++) {
-            for (size_t m = 0; m < r->methods && gap->clip[i].windows; m++) {
-                gap->mean[m].skill += gap->clip[i].score[m].skill / (double)gap->counted;
-                gap->mean[m].psnr_db += gap->clip[i].score[m].psnr_db / (double)gap->counted;
-            }
-        }
-    }
 }
 
 /* Nothing to report on: err says why. */
@@ -257,14 +167,17 @@ static int nothing(const ib_eval_report *r, const ib_error *first, ib_error *err
 static int conclude(ib_evaluation *e, const ib_error *first, ib_error *err) {
     ib_eval_report *r = e->report;
     size_t counted = 0;
-    means(r);
+    int rc = ib_eval_conclude(r, e->judge.threads, err);
+    if (rc) {
+        return rc;
+    }
     for (size_t g = 0; g < r->gaps; g++) {
         counted += r->gap[g].counted;
     }
     if (!counted) {
         return nothing(r, first, err);
     }
-    return e->o->strips ? ib_eval_strips(e, err) : IB_OK;
+    return e->shown ? ib_eval_make_strips(e, err) : IB_OK;
 }
 
 static int open_space(ib_evaluation *e, ib_error *err) {
@@ -279,7 +192,25 @@ static int open_space(ib_evaluation *e, ib_error *err) {
         return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures, which %s needs",
                        e->report->space_id, o->native ? "the videos' own size" : "minterpolate");
     }
-    return o->strips ? ib_eval_strips_check(e, err) : IB_OK;
+    e->report->decodes = ib_space_decodes(e->space);
+    return IB_OK;
+}
+
+static bool any_video(const ib_paths *files) {
+    bool any = false;
+    for (size_t i = 0; i < files->n && !any; i++) {
+        any = !ib_eval_is_latents(files->v[i]);
+    }
+    return any;
+}
+
+/* Eight frames, or what is nearest to it. */
+static size_t gap_to_show(const ib_eval_options *o) {
+    size_t best = 0;
+    for (size_t g = 1; g < o->gaps; g++) {
+        best = abs(o->gap[g] - 8) < abs(o->gap[best] - 8) ? g : best;
+    }
+    return best;
 }
 
 int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
@@ -289,13 +220,14 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     err = err ? err : &local;
     *report = (ib_eval_report){.width = o->native ? 0 : o->width,
                                .height = o->native ? 0 : o->height,
-                               .max_windows = o->max_windows,
+                               .windows_per_clip = o->windows_per_clip,
                                .gaps = o->gaps};
     int r = check(o, err);
     if (r) {
         *report = (ib_eval_report){0};
         return r;
     }
+    report->shown_gap = gap_to_show(o);
     /* OpenBLAS takes its threads from here wherever we are not parallel ourselves, and its sums depend on their number */
     int threads_before = omp_get_max_threads();
     e.judge.threads = o->threads > 0 ? o->threads : threads_before;
@@ -303,14 +235,19 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     e.judge.minterpolate = o->minterpolate;
     e.judge.stop = o->stop;
     r = open_space(&e, err);
-    r = r ? r : open_adapters(&e, err);
     r = r ? r : ib_eval_list_inputs(&e, &files, &first, err);
+    r = r ? r : ib_eval_open_contenders(&e, any_video(&files), err);
     r = r ? r : judge_files(&e, &files, &first, err);
     r = r ? r : conclude(&e, &first, err);
     for (size_t i = 0; i < e.judge.adapters; i++) {
         ib_adapter_free(&e.judge.adapter[i]);
     }
     free(e.judge.adapter);
+    for (size_t i = 0; e.shown && i < files.n + 2; i++) {
+        ib_eval_shown_free(&e.shown[i]);
+    }
+    free(e.shown);
+    ib_free(e.oracle);
     ib_space_close(&e.space);
     ib_paths_free(&files);
     if (e.folder[0]) {
@@ -330,10 +267,17 @@ void ib_eval_report_free(ib_eval_report *r) {
         }
         free(r->gap[g].clip);
         free(r->gap[g].mean);
+        free(r->gap[g].low);
+        free(r->gap[g].high);
+        free(r->gap[g].at);
+        free(r->gap[g].pair);
     }
     for (size_t i = 0; i < r->methods; i++) {
         free(r->method[i].name);
         free(r->method[i].file);
+    }
+    for (size_t i = 0; i < r->strips; i++) {
+        ib_eval_strip_free(&r->strip[i]);
     }
     ib_remarks_free(&r->failed);
     ib_remarks_free(&r->damaged);

@@ -1,4 +1,4 @@
-/* Interpolation quality on videos or latent files: PSNR and latent skill of baselines and adapters against the real frames.
+/* Interpolation quality on videos or latent files: baselines, adapters and the noise floor beside the real frames.
  *
  * The protocol: from each clip windows of `gap` frames are taken, end to end within shots (ib_score_windows); the first and last frame
  * of a window are keyframes, every frame between them is a target, at the place t that its time stamp says. Figures are those of a
@@ -12,44 +12,131 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/stop.h"
+#include "video_io/frame.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { IB_EVAL_MAX_GAPS = 16, IB_EVAL_SLERP = 2 /* its number among the methods */ };
+enum {
+    IB_EVAL_MAX_GAPS = 16,
+    IB_EVAL_SLERP = 3,  /* its number among the methods */
+    IB_EVAL_WORST = 12, /* entries of a gap's list of worst windows */
+    IB_EVAL_RESAMPLES = 10000,
+    IB_EVAL_SEED = 1,    /* of the resamples */
+    IB_EVAL_SURE_OF = 5, /* clips that a verdict needs at least */
+    IB_EVAL_CRF = 23     /* of the re-encoding oracle */
+};
+
+/* ---- what is measured ---- */
+
+/* Latent figures come first, then those of pixels, which are NaN in a space without a decoder. Where a figure does not apply (nothing
+ * to average over), it is NaN. */
+typedef enum ib_eval_figure {
+    IB_FIGURE_SKILL,  /* 1 - sum err^2 / sum err(slerp)^2 over the same targets; 0 if slerp makes no error */
+    IB_FIGURE_COSINE, /* mean over targets of eval/metrics.h's cosine */
+    IB_FIGURE_ANGLE,  /* likewise, degrees */
+    IB_FIGURE_NORM_ERROR, /* likewise */
+    IB_FIGURE_RECALL, /* share of targets to which no other frame of the clip is nearer (Euclidean) than the true one */
+    IB_FIGURE_CURVATURE,      /* mean over targets of the angle by which the path turns there, degrees */
+    IB_FIGURE_TRUE_CURVATURE, /* the same of the real path: to compare with, alike for all methods */
+    IB_FIGURE_PSNR,           /* mean over targets of PSNR of luma, 8-bit samples, at most 100, dB */
+    IB_FIGURE_GAIN,           /* that less slerp's, dB */
+    IB_FIGURE_PSNR_ALL,       /* PSNR of all three planes together, dB */
+    IB_FIGURE_SSIM,           /* of luma */
+    IB_FIGURE_SSIM_ALL,       /* of all three planes */
+    IB_FIGURE_MS_SSIM,        /* of luma */
+    IB_FIGURE_FLICKER, /* mean over steps of |change of the method - true change|, 8-bit steps of luma */
+    IB_FIGURE_JUMP,  /* the same of the mean colour (length in Y, U, V), at the steps from and to keyframes */
+    IB_FIGURE_INNER, /* the same at all other steps; NaN for gaps below 3 */
+    IB_FIGURE_SHARPNESS, /* gradient energy of luma over the truth's: below 1 where things blur or ghost */
+    IB_FIGURES
+} ib_eval_figure;
+
+typedef struct ib_eval_figure_info {
+    const char *key;   /* in JSON and CSV */
+    const char *title; /* for people */
+    const char *unit;  /* "" if none */
+    const char *help;  /* a sentence */
+    int decimals;
+    int better;  /* 1: higher, -1: lower, 0: nearer to the truth's own */
+    bool pixels; /* needs a decoder */
+} ib_eval_figure_info;
+extern const ib_eval_figure_info ib_eval_figures[IB_FIGURES];
 
 typedef struct ib_eval_score {
-    /* 1 - sum err^2 / sum err(slerp)^2 over all targets, in latents; 0 if slerp makes no error */
-    double skill;
-    /* mean over targets of PSNR of luma, 8-bit samples, at most 100 dB; NaN in a space without a decoder */
-    double psnr_db;
+    double figure[IB_FIGURES];
 } ib_eval_score;
+
+typedef enum ib_eval_kind { IB_METHOD_BASELINE, IB_METHOD_ADAPTER, IB_METHOD_ORACLE } ib_eval_kind;
+
+typedef struct ib_eval_method {
+    char *name; /* no two alike */
+    ib_eval_kind kind;
+    char *file;      /* of an adapter, else NULL */
+    char sha256[65]; /* of that file */
+} ib_eval_method;
+
+/* ---- the report ---- */
 
 /* One clip at one gap. */
 typedef struct ib_eval_clip {
     char *name; /* of the source video */
     char source_sha256[65];
     int width, height; /* luma samples of its frames */
-    size_t windows;    /* 0: no shot of the clip is longer than the gap; it does not count then */
+    size_t frames;     /* of the clip */
+    int fit;           /* ib_fit, how frames came to that size */
+    double fps;
+    size_t windows; /* 0: no shot of the clip is longer than the gap; it does not count then */
     size_t targets;
     size_t input;         /* index of its input among the report's files */
-    size_t shown;         /* first frame of the clip's median window by what strips rank by */
     ib_eval_score *score; /* [methods] */
+    ib_eval_score *at;    /* [gap - 1, methods], of the k-th targets of all windows */
+    bool *flash;          /* [methods]: brightness or colour jumps at the keyframes (ib_eval_flashes) */
 } ib_eval_clip;
 
-typedef struct ib_eval_gap {
-    int gap;             /* frames */
-    ib_eval_clip *clip;  /* [clips of the report], in order of their files' names */
-    size_t counted;      /* clips with windows */
-    ib_eval_score *mean; /* [methods], over those */
-} ib_eval_gap;
+/* Whether a score shows a jump at keyframes: beyond two 8-bit steps, and beyond twice what it is elsewhere. */
+bool ib_eval_flashes(const ib_eval_score *s);
 
-typedef struct ib_eval_method {
-    char *name;      /* no two alike */
-    char *file;      /* of an adapter, else NULL */
-    char sha256[65]; /* of that file */
-} ib_eval_method;
+/* A mean over clips and where it lies with 95 % confidence (percentiles of IB_EVAL_RESAMPLES bootstrap resamples of the clips); low and
+ * high are NaN if there is but one clip. */
+typedef struct ib_eval_interval {
+    double mean, low, high;
+} ib_eval_interval;
+
+typedef enum ib_eval_verdict { IB_VERDICT_UNDECIDED, IB_VERDICT_BETTER, IB_VERDICT_WORSE } ib_eval_verdict;
+const char *ib_eval_verdict_word(ib_eval_verdict v); /* "undecided" "better" "worse" */
+
+/* Whether a method does better than another one on the same clips: differences of figures, clip by clip. */
+typedef struct ib_eval_pair {
+    size_t method, rival;
+    size_t clips; /* with both */
+    ib_eval_interval skill, psnr;
+    /* Better or worse if the interval excludes 0 and there are IB_EVAL_SURE_OF clips. */
+    ib_eval_verdict by_skill, by_psnr;
+} ib_eval_pair;
+
+/* One window in which the judged method does badly. */
+typedef struct ib_eval_window {
+    size_t clip;  /* index among the gap's clips */
+    size_t first; /* frame number */
+    double seconds;
+    double gain; /* dB of luma over slerp; skill of the window in a space without a decoder */
+    double psnr; /* dB of luma; NaN likewise */
+} ib_eval_window;
+
+typedef struct ib_eval_gap {
+    int gap;            /* frames */
+    ib_eval_clip *clip; /* [clips of the report], in order of their files' names */
+    size_t counted;     /* clips with windows */
+    /* Over clips with windows, [methods]; a clip whose figure is NaN does not take part in that figure. */
+    ib_eval_score *mean, *low, *high;
+    ib_eval_score *at;  /* [gap - 1, methods], likewise */
+    ib_eval_pair *pair; /* every adapter against the baselines and the adapters before it */
+    size_t pairs;
+    ib_eval_window worst[IB_EVAL_WORST]; /* of all clips, least gain of the judged method first */
+    size_t worsts;
+} ib_eval_gap;
 
 typedef struct ib_eval_remark {
     char *file;
@@ -62,18 +149,39 @@ typedef struct ib_eval_remarks {
     size_t n;
 } ib_eval_remarks;
 
+/* Pictures of one window: a row per method, the truth first, `columns` frames each, both keyframes among them. */
+typedef struct ib_eval_strip {
+    const char *which; /* "best", "median" or "worst" */
+    size_t clip;       /* index among the gap's clips */
+    size_t first;      /* frame number */
+    double seconds;
+    double gain; /* of the judged method in this window, dB of luma over slerp */
+    size_t rows, columns;
+    int *at;         /* [columns] 0..gap */
+    size_t *method;  /* [rows]; SIZE_MAX: the truth */
+    double *psnr;    /* [rows] of luma in this window, dB; NaN for the truth */
+    ib_frame *frame; /* [rows, columns] */
+} ib_eval_strip;
+
 typedef struct ib_eval_report {
     char space_id[256];
+    bool decodes;      /* the space shows pictures */
     int width, height; /* luma samples that were asked for of videos; 0, 0: each at its own size */
-    int max_windows;
-    size_t methods; /* hold-first, lerp, slerp, minterpolate if asked for, then the adapters in their order */
+    int windows_per_clip;
+    size_t methods; /* baselines, minterpolate if asked for, the adapters in their order, oracles */
+    size_t judged;  /* the method whose windows are ranked: the last adapter, else the last baseline */
     ib_eval_method *method;
     ib_paths files; /* that were evaluated; clips name them by index */
     size_t clips, gaps;
     ib_eval_gap gap[IB_EVAL_MAX_GAPS];
+    size_t shown_gap;        /* index of the gap whose windows strips show: 8 frames, or what is nearest */
+    ib_eval_strip strip[3];  /* best, median, worst */
+    size_t strips;           /* 3, or 0 if there are no pictures */
     ib_eval_remarks failed;  /* inputs that could not be evaluated */
     ib_eval_remarks damaged; /* videos of which damaged parts were left out */
 } ib_eval_report;
+
+/* ---- the evaluation ---- */
 
 typedef struct ib_eval_progress {
     const char *file;     /* at hand */
@@ -90,13 +198,12 @@ typedef struct ib_eval_options {
     bool native; /* videos at their own size, adapters by ib_adapter_render; latent files are then refused */
     int gap[IB_EVAL_MAX_GAPS]; /* frames, 2..1000 each, no two alike */
     size_t gaps;               /* default: one, of 8 frames */
-    int max_windows;           /* per clip and gap, evenly spread; 0: all (the default) */
+    int windows_per_clip;      /* per gap, evenly spread; 0: all (the default) */
     bool minterpolate;         /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
-    /* Directory for best.png, median.png and worst.png: clips at the first gap, ranked by the last method's gain over slerp in
-     * dB (by slerp's PSNR if there is no adapter nor minterpolate). Nothing is chosen by eye: of each clip the window whose gain
-     * is the median of the clip's windows is shown. Rows: truth, slerp and what follows it; up to nine frames, both keyframes
-     * among them. These clips' videos are decoded once more. NULL: none, and none in a space without a decoder. */
-    const char *strips;
+    /* Film strips, unless the space has no decoder or frames are the videos' own size. Nothing is chosen by eye: windows of one gap are
+     * ranked by the judged method's gain over slerp in dB (slerp's own PSNR if nothing else is judged). Best and worst are those of all
+     * clips; the median is that of the clip whose median window is the median. Up to nine frames of a window are shown. */
+    bool strips;
     int threads;            /* 0: as many as OpenMP would */
     const atomic_int *stop; /* non-zero: end with IB_E_INTERRUPTED; may be NULL */
     void (*progress)(void *user, const ib_eval_progress *p); /* from the calling thread; may be NULL */
@@ -113,11 +220,15 @@ void ib_eval_defaults(ib_eval_options *o);
 int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err);
 void ib_eval_report_free(ib_eval_report *r);
 
-/* The report as a table for people, as CSV (a row per gap, clip and method) or as JSON. No time stamps: the same inputs give the same
- * bytes. Malloc'ed; NULL when memory is out. */
+/* The report as a table for people, as CSV (a row per gap, clip, place and method), as JSON, or as a web page that needs nothing else.
+ * No time stamps: the same inputs give the same bytes. Malloc'ed; NULL when memory is out. */
 char *ib_eval_text(const ib_eval_report *r);
 char *ib_eval_csv(const ib_eval_report *r);
 char *ib_eval_json(const ib_eval_report *r);
+char *ib_eval_page(const ib_eval_report *r);
+
+/* best.png, median.png and worst.png in a directory, which is made if need be. Nothing without strips. */
+int ib_eval_write_strips(const ib_eval_report *r, const char *directory, ib_error *err);
 
 #ifdef __cplusplus
 }

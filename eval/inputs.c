@@ -16,7 +16,7 @@ static bool has_latent_name(const char *name) {
 }
 
 /* By its name, or by how every HDF5 file begins. */
-static bool is_latents(const char *path) {
+bool ib_eval_is_latents(const char *path) {
     static const char begins[8] = "\211HDF\r\n\032\n";
     char b[8] = "";
     FILE *f = has_latent_name(path) ? NULL : fopen(path, "rb");
@@ -105,7 +105,7 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
     if (remark_bytes) {
         *remark = 0;
     }
-    if (is_latents(path)) {
+    if (ib_eval_is_latents(path)) {
         return e->o->native
                    ? ib_fail(err, IB_E_ARGUMENT,
                              "%s: latent files hold small frames; the videos' own size needs the videos",

@@ -1,101 +1,213 @@
 #include "eval/judge.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <omp.h>
 
+#include "base/memory.h"
 #include "eval/scene.h"
 #include "eval/score.h"
+#include "nn/gemm.h"
 #include "video_io/minterpolate.h"
 
-static bool stopped(const ib_judge *j) {
-    return j->stop && atomic_load(j->stop);
+size_t ib_judge_rivals(const ib_judge *j) {
+    return IB_BASELINES + j->minterpolate + j->adapters;
 }
 
-/* Both keyframes of a window; with_filter: also what minterpolate makes of them. */
-static int load(ib_scene *s, ib_latent_file *f, size_t first, bool with_filter, ib_frame *filtered,
-                ib_error *err) {
-    const double *pts = ib_latent_pts(f) + first;
-    int r = ib_latent_read(f, first, 1, s->z0, err);
-    r = r ? r : ib_latent_read(f, first + (size_t)s->gap, 1, s->z1, err);
-    s->gap_seconds = ib_score_seconds(pts, s->gap, ib_latent_info_of(f)->fps);
-    if (r || !with_filter) {
-        return r;
+size_t ib_judge_methods(const ib_judge *j) {
+    return ib_judge_rivals(j) + j->oracles;
+}
+
+bool ib_judge_stopped(const ib_judge *j, const char *file, ib_error *err) {
+    bool stop = j->stop && atomic_load(j->stop);
+    if (stop) {
+        ib_fail(err, IB_E_INTERRUPTED, "interrupted while evaluating %s", file);
     }
-    const ib_frame *keys[2] = {&s->truth_frame, &s->frame};
-    r = ib_space_decode(s->judge->space, s->z0, &s->truth_frame, err);
-    r = r ? r : ib_space_decode(s->judge->space, s->z1, &s->frame, err);
-    r = r ? r : ib_minterpolate(keys, 2, s->gap, filtered, err);
-    s->filtered = r ? NULL : filtered;
-    return r;
+    return stop;
 }
 
-static void unload(ib_scene *s, ib_frame *filtered) {
-    for (int k = 0; s->filtered && k < s->gap - 1; k++) {
-        ib_frame_free(&filtered[k]);
+void ib_judge_outer_keys(const ib_latent_file *f, int gap, size_t first, bool *before, bool *after) {
+    const uint8_t *cuts = ib_latent_cuts(f);
+    size_t n = ib_latent_info_of(f)->frames, span = (size_t)gap;
+    *before = first >= span;
+    *after = first + 2 * span < n;
+    for (size_t k = 1; k <= span; k++) {
+        *before = *before && !cuts[first - span + k];
+        *after = *after && !cuts[first + span + k];
     }
-    s->filtered = NULL;
 }
 
-/* filtered: room for gap - 1 frames. */
-static int judge_window(ib_scene *s, ib_latent_file *f, size_t first, ib_frame *filtered, ib_tally *tally,
+/* ---- one window ---- */
+
+/* A thread's memory beside the scene. */
+typedef struct worker {
+    ib_scene scene;
+    ib_frame *filtered; /* [largest gap - 1] */
+    ib_step *step;      /* [largest gap + 1, rivals] */
+    float *place;       /* [largest gap - 1] */
+} worker;
+
+/* The keyframes around a window. */
+static int load_keys(ib_scene *s, const ib_store *store, int gap, size_t first, ib_error *err) {
+    ib_latent_file *f = ib_store_file(store);
+    const double *pts = ib_latent_pts(f);
+    size_t span = (size_t)gap;
+    bool there[4] = {false, true, true, false};
+    ib_judge_outer_keys(f, gap, first, &there[0], &there[3]);
+    double length = pts[first + span] - pts[first];
+    for (size_t i = 0; i < 4; i++) {
+        float *z = s->outer + i * s->n;
+        s->keys.z[i] = there[i] ? z : NULL;
+        int r = there[i] ? ib_store_read(store, first + i * span - span, z, err) : IB_OK;
+        if (r) {
+            return r;
+        }
+    }
+    s->keys.before = there[0] && length > 0 ? (float)((pts[first - span] - pts[first]) / length) : -1;
+    s->keys.after = there[3] && length > 0 ? (float)((pts[first + 2 * span] - pts[first]) / length) : 2;
+    s->keys.before = s->keys.before < 0 ? s->keys.before : -1; /* by number if the times do not tell */
+    s->keys.after = s->keys.after > 1 ? s->keys.after : 2;
+    s->gap_seconds = ib_score_seconds(pts + first, gap, ib_latent_info_of(f)->fps);
+    return IB_OK;
+}
+
+/* Frame k of the window becomes the scene's truth. */
+static int load_truth(ib_scene *s, const ib_store *store, size_t frame, ib_error *err) {
+    int r = ib_store_read(store, frame, s->truth, err);
+    return r || !s->decodes ? r : ib_space_decode(s->judge->space, s->truth, &s->truth_frame, err);
+}
+
+static int filter(worker *w, int gap, ib_error *err) {
+    ib_scene *s = &w->scene;
+    int r = ib_space_decode(s->judge->space, s->keys.z[1], &s->truth_frame, err);
+    r = r ? r : ib_space_decode(s->judge->space, s->keys.z[2], &s->frame, err);
+    return r ? r
+             : ib_minterpolate_at(&s->truth_frame, &s->frame, w->place, (size_t)gap - 1, w->filtered, err);
+}
+
+static int judge_window(worker *w, const ib_store *store, int gap, size_t first, ib_marks *marks,
                         ib_error *err) {
+    ib_scene *s = &w->scene;
     const ib_judge *j = s->judge;
-    int r = load(s, f, first, j->minterpolate, filtered, err);
-    for (int k = 1; k < s->gap && !r; k++) {
-        float t = ib_score_place(ib_latent_pts(f) + first, s->gap, k);
-        r = ib_latent_read(f, first + (size_t)k, 1, s->truth, err);
-        if (!r && s->decodes) {
-            r = ib_space_decode(j->space, s->truth, &s->truth_frame, err);
-        }
-        for (size_t m = 0; m < ib_judge_methods(j) && !r; m++) {
-            r = ib_scene_make(s, m, t, k, err);
-            if (!r) {
-                ib_scene_tally(s, &tally[m]);
-            }
-        }
-        if (!r && stopped(j)) {
-            r = ib_fail(err, IB_E_INTERRUPTED, "interrupted while evaluating %s", ib_latent_path(f));
-        }
+    size_t methods = ib_judge_methods(j);
+    bool filters = j->minterpolate;
+    for (int k = 1; k < gap; k++) {
+        w->place[k - 1] = ib_score_place(ib_latent_pts(ib_store_file(store)) + first, gap, k);
     }
-    unload(s, filtered);
+    int r = load_keys(s, store, gap, first, err);
+    r = r || !filters ? r : filter(w, gap, err);
+    s->filtered = w->filtered;
+    filters = filters && !r;
+    r = r ? r : load_truth(s, store, first, err);
+    r = r ? r : ib_scene_begin(s, 0, 0, err);
+    for (int k = 1; k <= gap && !r; k++) {
+        ib_marks *here = marks + (size_t)(k - 1) * methods;
+        r = load_truth(s, store, first + (size_t)k, err);
+        r = r ? r
+              : ib_scene_step(s, k < gap ? w->place[k - 1] : 1, k, store, first + (size_t)k,
+                              k < gap ? here : NULL, k > 1 ? here - methods : NULL,
+                              w->step + (size_t)k * s->rivals, err);
+        r = !r && ib_judge_stopped(j, ib_latent_path(ib_store_file(store)), err) ? IB_E_INTERRUPTED : r;
+    }
+    if (!r) {
+        ib_scene_combine(w->step, gap, s->rivals, methods, marks);
+    }
+    for (int k = 0; filters && k < gap - 1; k++) {
+        ib_frame_free(&w->filtered[k]);
+    }
     return r;
 }
 
-static int open_scene(ib_scene *s, const ib_judge *j, const ib_latent_file *f, int gap, ib_error *err) {
+/* ---- all windows of a clip ---- */
+
+static int open_worker(worker *w, const ib_judge *j, const ib_latent_file *f, int largest, ib_error *err) {
     const ib_latent_info *i = ib_latent_info_of(f);
-    int r = ib_scene_open(s, j, i->frame_width, i->frame_height, (ib_matrix)i->matrix, false, gap, err);
-    if (!r && s->n != i->shape.tokens * i->shape.width) {
+    *w = (worker){.filtered = calloc((size_t)largest, sizeof *w->filtered),
+                  .step = ib_calloc((size_t)largest + 1, ib_judge_rivals(j) * sizeof *w->step),
+                  .place = calloc((size_t)largest, sizeof *w->place)};
+    if (!w->filtered || !w->step || !w->place) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for windows of %d frames", largest);
+    }
+    int r = ib_scene_open(&w->scene, j, i->frame_width, i->frame_height, (ib_matrix)i->matrix, false, err);
+    if (!r && w->scene.n != i->shape.tokens * i->shape.width) {
         r = ib_fail(err, IB_E_FORMAT, "%s: frames of %dx%d are %zu x %zu values in this space, not %zu x %zu",
-                    ib_latent_path(f), i->frame_width, i->frame_height, s->shape.tokens, s->shape.width,
-                    i->shape.tokens, i->shape.width);
-        ib_scene_close(s);
+                    ib_latent_path(f), i->frame_width, i->frame_height, w->scene.shape.tokens,
+                    w->scene.shape.width, i->shape.tokens, i->shape.width);
     }
     return r;
 }
 
-int ib_judge_latents(const ib_judge *j, ib_latent_file *f, ib_windows *w, ib_error *err) {
-    size_t methods = ib_judge_methods(j), done = 0, told = 0;
-    int rc = IB_OK;
-#pragma omp parallel num_threads(j->threads)
+static void close_worker(worker *w) {
+    ib_scene_close(&w->scene);
+    free(w->filtered);
+    ib_free(w->step);
+    free(w->place);
+}
+
+/* One window of one gap. */
+typedef struct task {
+    ib_windows *windows;
+    size_t number;
+} task;
+
+/* Those that take longest come first, so that no thread is left with one at the end. */
+static int compare_tasks(const void *a, const void *b) {
+    const task *p = a, *q = b;
+    return p->windows->gap != q->windows->gap ? q->windows->gap - p->windows->gap
+                                              : (p->number > q->number) - (p->number < q->number);
+}
+
+static task *list_tasks(ib_windows *w, size_t gaps, size_t *count, int *largest) {
+    size_t n = 0;
+    for (size_t g = 0; g < gaps; g++) {
+        n += w[g].n;
+    }
+    task *all = ib_calloc(n, sizeof *all);
+    *count = 0;
+    *largest = 0;
+    for (size_t g = 0; g < gaps && all; g++) {
+        for (size_t i = 0; i < w[g].n; i++) {
+            all[(*count)++] = (task){&w[g], i};
+            *largest = w[g].gap > *largest ? w[g].gap : *largest;
+        }
+    }
+    if (n && all) {
+        qsort(all, n, sizeof *all, compare_tasks);
+    }
+    return all;
+}
+
+int ib_judge_latents(const ib_judge *j, const ib_store *store, ib_windows *w, size_t gaps, ib_error *err) {
+    size_t methods = ib_judge_methods(j), tasks, windows = 0, targets = 0;
+    int rc = IB_OK, largest;
+    task *all = list_tasks(w, gaps, &tasks, &largest);
+    if (!all) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s",
+                       ib_latent_path(ib_store_file(store)));
+    }
+    int before = ib_gemm_pin();
+#pragma omp parallel num_threads(j->threads) if (tasks)
     {
-        ib_scene s = {0};
+        worker me;
         ib_error mine = {0};
-        ib_frame *filtered = calloc((size_t)w->gap, sizeof *filtered);
-        int r = filtered ? open_scene(&s, j, f, w->gap, &mine)
-                         : ib_fail(&mine, IB_E_MEMORY, "out of memory for a window of %d frames", w->gap),
-            others;
+        int r = open_worker(&me, j, ib_store_file(store), largest, &mine), others;
 #pragma omp for schedule(dynamic, 1)
-        for (size_t i = 0; i < w->n; i++) {
+        for (size_t i = 0; i < tasks; i++) {
+            const ib_windows *own = all[i].windows;
+            size_t span = (size_t)own->gap - 1;
 #pragma omp atomic read
             others = rc;
             if (!r && !others) {
-                size_t now;
-                r = judge_window(&s, f, w->firsts[i], filtered, w->tally + i * methods, &mine);
-#pragma omp atomic capture
-                now = ++done;
-                if (j->tick && !omp_get_thread_num()) {
-                    j->tick(j->user, now - told);
-                    told = now;
+                r = judge_window(&me, store, own->gap, own->firsts[all[i].number],
+                                 own->marks + all[i].number * span * methods, &mine);
+#pragma omp critical(ib_judge_told)
+                {
+                    windows++;
+                    targets += span;
+                    if (j->tick && !omp_get_thread_num()) {
+                        j->tick(j->user, windows, targets);
+                        windows = targets = 0;
+                    }
                 }
             }
         }
@@ -109,51 +221,12 @@ int ib_judge_latents(const ib_judge *j, ib_latent_file *f, ib_windows *w, ib_err
                 rc = r;
             }
         }
-        ib_scene_close(&s);
-        free(filtered);
+        close_worker(&me);
     }
+    ib_gemm_unpin(before);
     if (j->tick && !rc) {
-        j->tick(j->user, done - told);
+        j->tick(j->user, windows, targets);
     }
+    ib_free(all);
     return rc;
-}
-
-int ib_judge_show(const ib_judge *j, ib_latent_file *f, int gap, size_t first, size_t method, const int *at,
-                  size_t n, ib_frame *frame, ib_error *err) {
-    ib_scene s;
-    size_t done = 0;
-    if (!ib_space_decodes(j->space)) {
-        return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures", ib_space_id(j->space));
-    }
-    int r = open_scene(&s, j, f, gap, err);
-    if (r) {
-        return r;
-    }
-    ib_frame *filtered = calloc((size_t)gap, sizeof *filtered);
-    r = filtered ? load(&s, f, first, j->minterpolate && method == IB_BASELINES, filtered, err)
-                 : ib_fail(err, IB_E_MEMORY, "out of memory for a window of %d frames", gap);
-    for (; done < n && !r; done++) {
-        int k = at[done];
-        r = ib_frame_alloc(&frame[done], s.frame.width, s.frame.height, err);
-        if (r) {
-            break;
-        }
-        frame[done].matrix = s.frame.matrix;
-        if (method == SIZE_MAX || k == 0 || k == gap) {
-            r = ib_latent_read(f, first + (size_t)k, 1, s.out, err);
-            r = r ? r : ib_space_decode(j->space, s.out, &frame[done], err);
-        } else {
-            r = ib_scene_make(&s, method, ib_score_place(ib_latent_pts(f) + first, gap, k), k, err);
-            if (!r) {
-                ib_frame_copy(&frame[done], &s.frame);
-            }
-        }
-    }
-    unload(&s, filtered);
-    free(filtered);
-    ib_scene_close(&s);
-    for (size_t i = 0; r && i < n; i++) {
-        ib_frame_free(&frame[i]);
-    }
-    return r;
 }

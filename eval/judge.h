@@ -4,47 +4,64 @@
 
 #include "adapter/adapter.h"
 #include "base/stop.h"
+#include "eval/figures.h"
 #include "eval/methods.h"
-#include "latent/latent_file.h"
+#include "eval/store.h"
 
-/* The methods, in this order: baselines, minterpolate if asked for, adapters. */
+/* The methods, in this order: baselines, minterpolate if asked for, adapters, oracles. */
 typedef struct ib_judge {
     const ib_space *space;
     ib_adapter **adapter; /* [adapters] */
     size_t adapters;
     bool minterpolate;
+    size_t oracles; /* the last so many of enum ib_oracle */
     int threads;
     const atomic_int *stop;
-    void (*tick)(void *user,
-                 size_t windows); /* that many more are done; from the calling thread; may be NULL */
+    void (*tick)(void *user, size_t windows,
+                 size_t targets); /* that many more are done; from the calling thread */
     void *user;
 } ib_judge;
-size_t ib_judge_methods(const ib_judge *j);
 
-/* What one method did in one window: sums over its targets. */
-typedef struct ib_tally {
-    double err;  /* squared error in latents */
-    double psnr; /* dB; NaN in a space without a decoder */
-} ib_tally;
+/* Not methods but what noise does to the true frame itself. */
+enum ib_oracle {
+    IB_ORACLE_FLOOR,  /* the space: true frame, encoded and decoded */
+    IB_ORACLE_SHIFT,  /* the true frame, one luma sample to the right */
+    IB_ORACLE_RECODE, /* the true frame, out of an H.264 encoder at IB_EVAL_CRF */
+    IB_ORACLES
+};
+extern const char *const ib_oracle_names[IB_ORACLES];
+
+/* Those that make in-betweens. */
+size_t ib_judge_rivals(const ib_judge *j);
+/* Rivals and oracles. */
+size_t ib_judge_methods(const ib_judge *j);
+bool ib_judge_stopped(const ib_judge *j, const char *file, ib_error *err);
 
 /* A clip's windows of one gap and what became of them. */
 typedef struct ib_windows {
     int gap;
     size_t n;
     size_t *firsts;  /* [n], rising, from ib_score_windows */
-    ib_tally *tally; /* [n, methods], zeros before */
+    ib_marks *marks; /* [n, gap - 1, methods], all NaN before */
 } ib_windows;
 
-/* All methods on windows of a latent file. */
-int ib_judge_latents(const ib_judge *j, ib_latent_file *f, ib_windows *w, ib_error *err);
-/* The same on the frames of the video itself, at its own size; adapters through ib_adapter_render. Several gaps in one decoding.
- * w: [gaps]. width, height: of the frames. Holds as many frames as the largest window has. */
-int ib_judge_native(const ib_judge *j, const char *video, ib_windows *w, size_t gaps, int *width, int *height,
-                    ib_error *err);
+/* All rivals on all windows of a latent file. w: [gaps] */
+int ib_judge_latents(const ib_judge *j, const ib_store *s, ib_windows *w, size_t gaps, ib_error *err);
+/* The same on the frames of the video itself, at its own size; adapters through ib_adapter_render. One decoding for all gaps; f says
+ * where cuts are. No recall, no curvature. width, height: of the frames. Holds as many frames as three of the largest windows. */
+int ib_judge_native(const ib_judge *j, const char *video, const ib_latent_file *f, ib_windows *w, size_t gaps,
+                    int *width, int *height, ib_error *err);
 
-/* In-betweens of one window as pictures. method: its number, or SIZE_MAX for the truth. at: [n] frames of the window, 0..gap, both
- * ends being the keyframes; frame: [n], allocated here and freed by the caller. IB_E_UNSUPPORTED in a space without a decoder. */
-int ib_judge_show(const ib_judge *j, ib_latent_file *f, int gap, size_t first, size_t method, const int *at,
-                  size_t n, ib_frame *frame, ib_error *err);
+/* Oracles on every frame. marks: [frames, oracles], filled. f and s as above; only in a space with a decoder. */
+int ib_judge_oracles(const ib_judge *j, const ib_store *s, ib_marks *marks, ib_error *err);
+/* The same for `n` frames that follow each other, from number `first` on, of which every `every`-th is measured; their own latents, which
+ * are z [n,T,D], need no decoder. */
+int ib_judge_oracle_frames(const ib_judge *j, const ib_frame *frame, size_t n, size_t first, size_t every,
+                           double fps, const float *z, ib_marks *marks, ib_error *err);
+/* Puts the frames' marks where the windows' targets are. */
+void ib_judge_place_oracles(const ib_judge *j, const ib_marks *marks, ib_windows *w, size_t gaps);
+
+/* Whether the shot of the window [first, first + gap] goes on for another gap before and after it. */
+void ib_judge_outer_keys(const ib_latent_file *f, int gap, size_t first, bool *before, bool *after);
 
 #endif

@@ -1,17 +1,25 @@
-/* Inside eval: the baselines, which need nothing but the keyframes' latents. */
+/* Inside eval: the baselines, which need nothing but keyframes' latents. */
 #ifndef IB_EVAL_METHODS_H
 #define IB_EVAL_METHODS_H
 
 #include <stddef.h>
 
-/* The in-between at t, in (0,1). z0, z1, z: [tokens, width], z overlapping neither. */
+/* Keyframes around an in-between. z[1] and z[2] enclose it, at times 0 and 1; z[0] and z[3] are the next ones outwards, NULL where the
+ * shot has none, at the times before < 0 and after > 1. */
+typedef struct ib_keys {
+    const float *z[4]; /* each [T,D] */
+    float before, after;
+    size_t tokens, width;
+} ib_keys;
+
+/* The in-between at t, in (0,1). z: [T,D], no keyframe's own memory. */
 typedef struct ib_baseline {
     const char *name;
-    void (*run)(const float *z0, const float *z1, float t, size_t tokens, size_t width, float *z);
+    void (*run)(const ib_keys *k, float t, float *z);
 } ib_baseline;
 
-enum { IB_BASELINES = 3 };
-/* hold-first, lerp, slerp; IB_EVAL_SLERP is slerp's place. */
+enum { IB_BASELINES = 5 };
+/* hold-first, nearest, lerp, slerp, cubic; IB_EVAL_SLERP is slerp's place. */
 extern const ib_baseline ib_baselines[IB_BASELINES];
 
 #endif

@@ -1,78 +1,68 @@
-/* Windows of a video at its own size: frames are streamed through a ring that holds the largest window. */
+/* Windows of a video at its own size: frames are streamed through a ring that holds a window and a gap on either side of it. */
+#include <math.h>
 #include <stdlib.h>
 #include <omp.h>
 
 #include "base/memory.h"
 #include "eval/scene.h"
 #include "eval/score.h"
+#include "nn/gemm.h"
 #include "video_io/minterpolate.h"
 #include "video_io/reader.h"
 
-/* Threads' memory together is at most about this; a picture of 3840 x 2160 takes 130 MB a thread. */
-static const double most_scene_bytes = 500e6;
+/* Threads' memory together is at most about this; a picture of 3840 x 2160 takes 350 MB a thread. */
+static const double most_scene_bytes = 900e6;
 
 typedef struct native {
     const ib_judge *judge;
     const char *video;
-    size_t methods, length; /* of the ring and of what follows */
+    const ib_latent_file *f;
+    size_t methods, rivals;
+    size_t longest;         /* gap */
+    size_t length;          /* of the ring */
     ib_frame *ring;         /* frame i of the video is at i % length */
     const ib_frame **frame; /* [gap + 1] of the window at hand */
     double *pts;            /* likewise */
+    float *place;           /* [gap - 1] */
     ib_frame *filtered;     /* [gap - 1] */
-    ib_tally *part;         /* [gap - 1, methods] */
+    ib_step *step;          /* [gap + 1, rivals] */
     ib_scene *scene;        /* [threads] */
-    float *z0, *z1;         /* [T,D] of the window's keyframes */
+    float *z[4];            /* [T,D] keyframes around the window */
     int threads;
     double fps;
 } native;
 
-static int judge_target(native *n, ib_scene *s, int gap, int k, ib_tally *tally, ib_error *err) {
-    float t = ib_score_place(n->pts, gap, k);
-    int r = ib_space_encode(n->judge->space, n->frame[k], s->truth, err);
+/* Frame k of the window becomes the scene's truth. */
+static int load_truth(const native *n, ib_scene *s, int k, ib_error *err) {
     ib_frame_copy(&s->truth_frame, n->frame[k]);
-    for (size_t m = 0; m < n->methods && !r; m++) {
-        r = ib_scene_make(s, m, t, k, err);
-        if (!r) {
-            ib_scene_tally(s, &tally[m]);
-        }
-    }
-    if (!r && n->judge->stop && atomic_load(n->judge->stop)) {
-        r = ib_fail(err, IB_E_INTERRUPTED, "interrupted while evaluating %s", n->video);
+    return ib_space_encode(n->judge->space, n->frame[k], s->truth, err);
+}
+
+/* Targets begin to end - 1, and the last keyframe if end is the gap. */
+static int judge_stretch(native *n, ib_scene *s, int gap, int begin, int end, ib_marks *marks,
+                         ib_error *err) {
+    int last = end == gap ? gap : end - 1;
+    int r = load_truth(n, s, begin - 1, err);
+    r = r ? r : ib_scene_begin(s, begin > 1 ? n->place[begin - 2] : 0, begin - 1, err);
+    for (int k = begin; k <= last && !r; k++) {
+        r = load_truth(n, s, k, err);
+        r = r ? r
+              : ib_scene_step(s, k < gap ? n->place[k - 1] : 1, k, NULL, 0,
+                              k < gap ? marks + (size_t)(k - 1) * n->methods : NULL, NULL,
+                              n->step + (size_t)k * n->rivals, err);
+        r = !r && ib_judge_stopped(n->judge, n->video, err) ? IB_E_INTERRUPTED : r;
     }
     return r;
 }
 
-static int load_keys(native *n, int gap, ib_error *err) {
-    for (int i = 0; i < n->threads; i++) {
-        ib_scene *s = &n->scene[i];
-        s->key0 = n->frame[0];
-        s->key1 = n->frame[gap];
-        s->filtered = n->filtered;
-        s->gap_seconds = ib_score_seconds(n->pts, gap, n->fps);
-        s->z0 = n->z0;
-        s->z1 = n->z1;
-    }
-    int r = ib_space_encode(n->judge->space, n->frame[0], n->z0, err);
-    return r ? r : ib_space_encode(n->judge->space, n->frame[gap], n->z1, err);
-}
-
-/* Targets are dealt out to threads, and summed up in their order. */
-static int judge_targets(native *n, int gap, ib_tally *tally, ib_error *err) {
-    int threads = n->threads, before = omp_get_max_threads(), rc = IB_OK;
-    for (size_t i = 0; i < n->methods * (size_t)(gap - 1); i++) {
-        n->part[i] = (ib_tally){0};
-    }
-    if (threads == 1) {
-        omp_set_num_threads(
-            1); /* or OpenBLAS, whose sums depend on its threads, would take more than elsewhere */
-    }
+/* A stretch for each thread. */
+static int judge_targets(native *n, int gap, ib_marks *marks, ib_error *err) {
+    int threads = n->threads < gap - 1 ? n->threads : gap - 1, rc = IB_OK, before = ib_gemm_pin();
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (int i = 0; i < threads; i++) {
         ib_error mine = {0};
-        int r = IB_OK;
-        for (int k = 1 + i; k < gap && !r; k += threads) {
-            r = judge_target(n, &n->scene[i], gap, k, n->part + (size_t)(k - 1) * n->methods, &mine);
-        }
+        int begin = 1 + i * (gap - 1) / threads, end = 1 + (i + 1) * (gap - 1) / threads;
+        int r = judge_stretch(n, &n->scene[i], gap, begin, end, marks, &mine);
         if (r) {
 #pragma omp critical(ib_native_error)
             {
@@ -83,27 +73,62 @@ static int judge_targets(native *n, int gap, ib_tally *tally, ib_error *err) {
             }
         }
     }
-    omp_set_num_threads(before);
-    for (size_t i = 0; i < n->methods * (size_t)(gap - 1) && !rc; i++) {
-        tally[i % n->methods].err += n->part[i].err;
-        tally[i % n->methods].psnr += n->part[i].psnr;
+    ib_gemm_unpin(before);
+    if (!rc) {
+        ib_scene_combine(n->step, gap, n->rivals, n->methods, marks);
     }
     return rc;
 }
 
-/* All frames of the window are in the ring. tally: [methods] */
-static int judge_window(native *n, size_t first, int gap, ib_tally *tally, ib_error *err) {
+static int load_keys(native *n, size_t first, int gap, ib_error *err) {
+    const ib_frame *key[4] = {NULL, n->frame[0], n->frame[gap], NULL};
+    bool before, after;
+    ib_judge_outer_keys(n->f, gap, first, &before, &after);
+    double begin = n->pts[0], span = n->pts[gap] - begin;
+    ib_keys keys = {.before = -1, .after = 2};
+    if (before) {
+        key[0] = &n->ring[(first - (size_t)gap) % n->length];
+        keys.before = span > 0 ? (float)((key[0]->pts_seconds - begin) / span) : -1;
+    }
+    if (after) {
+        key[3] = &n->ring[(first + 2 * (size_t)gap) % n->length];
+        keys.after = span > 0 ? (float)((key[3]->pts_seconds - begin) / span) : 2;
+    }
+    for (int i = 0; i < 4; i++) {
+        int r = key[i] ? ib_space_encode(n->judge->space, key[i], n->z[i], err) : IB_OK;
+        if (r) {
+            return r;
+        }
+        keys.z[i] = key[i] ? n->z[i] : NULL;
+    }
+    for (int i = 0; i < n->threads; i++) {
+        ib_scene *s = &n->scene[i];
+        keys.tokens = s->shape.tokens;
+        keys.width = s->shape.width;
+        s->keys = keys;
+        s->key0 = n->frame[0];
+        s->key1 = n->frame[gap];
+        s->filtered = n->filtered;
+        s->gap_seconds = ib_score_seconds(n->pts, gap, n->fps);
+    }
+    return IB_OK;
+}
+
+/* All frames of the window are in the ring, and those of a gap on either side. */
+static int judge_window(native *n, size_t first, int gap, ib_marks *marks, ib_error *err) {
     int r = IB_OK;
     for (size_t k = 0; k <= (size_t)gap; k++) {
         n->frame[k] = &n->ring[(first + k) % n->length];
         n->pts[k] = n->frame[k]->pts_seconds;
     }
-    if (n->judge->minterpolate) {
-        const ib_frame *keys[2] = {n->frame[0], n->frame[gap]};
-        r = ib_minterpolate(keys, 2, gap, n->filtered, err);
+    for (int k = 1; k < gap; k++) {
+        n->place[k - 1] = ib_score_place(n->pts, gap, k);
     }
-    r = r ? r : load_keys(n, gap, err);
-    r = r ? r : judge_targets(n, gap, tally, err);
+    if (n->judge->minterpolate) {
+        r = ib_minterpolate_at(n->frame[0], n->frame[gap], n->place, (size_t)gap - 1, n->filtered, err);
+    }
+    r = r ? r : load_keys(n, first, gap, err);
+    r = r ? r : judge_targets(n, gap, marks, err);
     for (int k = 0; k < gap - 1; k++) {
         ib_frame_free(&n->filtered[k]);
     }
@@ -114,37 +139,42 @@ static int open_native(native *n, const ib_video_info *v, const ib_windows *w, s
     ib_shape shape;
     n->fps = v->fps;
     n->methods = ib_judge_methods(n->judge);
+    n->rivals = ib_judge_rivals(n->judge);
     for (size_t g = 0; g < gaps; g++) {
-        size_t length = (size_t)w[g].gap + 1;
-        n->length = w[g].n && length > n->length ? length : n->length;
+        n->longest = w[g].n && (size_t)w[g].gap > n->longest ? (size_t)w[g].gap : n->longest;
     }
+    n->length = 3 * n->longest + 1;
     int r = ib_space_shape(n->judge->space, v->width, v->height, &shape, err);
     if (r) {
         return r;
     }
     size_t values = shape.tokens * shape.width;
-    double bytes = 2.0 * sizeof(float) * (double)values + 3.0 * v->width * v->height;
+    double bytes =
+        2.0 * sizeof(float) * (double)values + (12.0 + 1.5 * (double)(n->rivals + 3)) * v->width * v->height;
     int most = (int)(most_scene_bytes / bytes);
     n->threads = n->judge->threads < most ? n->judge->threads : most < 1 ? 1 : most;
-    r = ib_alloc_floats(&n->z0, 2 * values, "a window's keyframes", err);
+    r = ib_alloc_floats(&n->z[0], 4 * values, "a window's keyframes", err);
     if (r) {
         return r;
     }
-    n->z1 = n->z0 + values;
+    for (size_t i = 1; i < 4; i++) {
+        n->z[i] = n->z[0] + i * values;
+    }
     n->ring = calloc(n->length, sizeof *n->ring);
-    n->frame = calloc(n->length, sizeof(ib_frame *));
-    n->pts = calloc(n->length, sizeof *n->pts);
-    n->filtered = calloc(n->length, sizeof *n->filtered);
-    n->part = ib_calloc(n->length * n->methods, sizeof *n->part);
+    n->frame = calloc(n->longest + 1, sizeof(ib_frame *));
+    n->pts = calloc(n->longest + 1, sizeof *n->pts);
+    n->place = calloc(n->longest + 1, sizeof *n->place);
+    n->filtered = calloc(n->longest + 1, sizeof *n->filtered);
+    n->step = ib_calloc(n->longest + 1, n->rivals * sizeof *n->step);
     n->scene = calloc((size_t)n->threads, sizeof *n->scene);
-    if (!n->ring || !n->frame || !n->pts || !n->filtered || !n->part || !n->scene) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for windows of %zu frames", n->length);
+    if (!n->ring || !n->frame || !n->pts || !n->place || !n->filtered || !n->step || !n->scene) {
+        r = ib_fail(err, IB_E_MEMORY, "out of memory for windows of %zu frames", n->longest);
     }
     for (size_t k = 0; k < n->length && !r; k++) {
         r = ib_frame_alloc(&n->ring[k], v->width, v->height, err);
     }
     for (int i = 0; i < n->threads && !r; i++) {
-        r = ib_scene_open(&n->scene[i], n->judge, v->width, v->height, v->matrix, true, 0, err);
+        r = ib_scene_open(&n->scene[i], n->judge, v->width, v->height, v->matrix, true, err);
     }
     return r;
 }
@@ -159,13 +189,19 @@ static void close_native(native *n) {
     free(n->ring);
     free(n->frame);
     free(n->pts);
+    free(n->place);
     free(n->filtered);
-    ib_free(n->part);
-    ib_free(n->z0);
+    ib_free(n->step);
+    ib_free(n->z[0]);
     free(n->scene);
 }
 
-/* at: [gaps] numbers of the windows that are waited for. */
+/* The frame after which a window can be judged. */
+static size_t due_at(const native *n, size_t first, int gap) {
+    size_t due = first + 2 * (size_t)gap, last = ib_latent_info_of(n->f)->frames - 1;
+    return due < last ? due : last;
+}
+
 static int judge_frames(native *n, ib_reader *reader, ib_windows *w, size_t gaps, size_t *at, ib_error *err) {
     const ib_frame *in = NULL;
     size_t left = 0;
@@ -175,22 +211,21 @@ static int judge_frames(native *n, ib_reader *reader, ib_windows *w, size_t gaps
     }
     for (size_t i = 0; left && (more = ib_reader_next(reader, &in, err)) == 1; i++) {
         ib_frame *to = &n->ring[i % n->length];
-        if (n->judge->stop && atomic_load(n->judge->stop)) {
-            return ib_fail(err, IB_E_INTERRUPTED, "interrupted while evaluating %s", n->video);
+        if (ib_judge_stopped(n->judge, n->video, err)) {
+            return IB_E_INTERRUPTED;
         }
         ib_frame_copy(to, in);
         to->pts_seconds = in->pts_seconds;
         for (size_t g = 0; g < gaps; g++) {
-            size_t k = at[g], first = k < w[g].n ? w[g].firsts[k] : 0;
-            if (k < w[g].n && i == first + (size_t)w[g].gap) {
-                int r = judge_window(n, first, w[g].gap, w[g].tally + k * n->methods, err);
+            for (; at[g] < w[g].n && i >= due_at(n, w[g].firsts[at[g]], w[g].gap); at[g]++, left--) {
+                size_t span = (size_t)w[g].gap - 1;
+                int r = judge_window(n, w[g].firsts[at[g]], w[g].gap, w[g].marks + at[g] * span * n->methods,
+                                     err);
                 if (r) {
                     return r;
                 }
-                at[g]++;
-                left--;
                 if (n->judge->tick) {
-                    n->judge->tick(n->judge->user, 1);
+                    n->judge->tick(n->judge->user, 1, span);
                 }
             }
         }
@@ -203,9 +238,9 @@ static int judge_frames(native *n, ib_reader *reader, ib_windows *w, size_t gaps
                 : IB_OK;
 }
 
-int ib_judge_native(const ib_judge *j, const char *video, ib_windows *w, size_t gaps, int *width, int *height,
-                    ib_error *err) {
-    native n = {.judge = j, .video = video};
+int ib_judge_native(const ib_judge *j, const char *video, const ib_latent_file *f, ib_windows *w, size_t gaps,
+                    int *width, int *height, ib_error *err) {
+    native n = {.judge = j, .video = video, .f = f};
     ib_reader *reader = NULL;
     ib_reader_options o = {.threads = j->threads};
     size_t *at = calloc(gaps, sizeof *at);
@@ -215,7 +250,7 @@ int ib_judge_native(const ib_judge *j, const char *video, ib_windows *w, size_t 
         *width = ib_reader_info(reader)->width;
         *height = ib_reader_info(reader)->height;
         r = open_native(&n, ib_reader_info(reader), w, gaps, err);
-        r = r || !n.length ? r : judge_frames(&n, reader, w, gaps, at, err);
+        r = r || !n.longest ? r : judge_frames(&n, reader, w, gaps, at, err);
     }
     close_native(&n);
     ib_reader_close(&reader);

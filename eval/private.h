@@ -1,9 +1,30 @@
-/* Inside eval: what eval.c, inputs.c, clip.c, strips.c and report.c share. */
+/* Inside eval: what eval.c, contenders.c, inputs.c, clip.c, confidence.c, strips.c and the reports share. */
 #ifndef IB_EVAL_PRIVATE_H
 #define IB_EVAL_PRIVATE_H
 
+#include <jansson.h>
+#include <stdio.h>
+
 #include "eval/eval.h"
 #include "eval/judge.h"
+
+enum { IB_STRIP_COLUMNS = 9 };
+
+/* A window that may become a film strip: everything that it takes to make it again. */
+typedef struct ib_shown {
+    size_t clip, first;
+    double value; /* what windows are ranked by */
+    double seconds;
+    double *psnr; /* [rivals] of luma in this window */
+    int gap, width, height, matrix;
+    float gap_seconds, before, after;
+    bool there[4]; /* keyframes, as in ib_keys */
+    size_t columns;
+    int at[IB_STRIP_COLUMNS];
+    float place[IB_STRIP_COLUMNS];
+    size_t n;
+    uint16_t *half; /* [4 + columns, T,D]; NULL: to be read again */
+} ib_shown;
 
 typedef struct ib_evaluation {
     const ib_eval_options *o;
@@ -13,30 +34,46 @@ typedef struct ib_evaluation {
     char folder[256];         /* for temporary latent files; empty until one is needed */
     double begun, share, all; /* bytes of the files done, of the one at hand, of all */
     double encoded;           /* share of a file's work that is encoding; 0 for latent files */
-    size_t due, judged;       /* windows of the file at hand */
+    size_t due, judged;       /* targets of the file at hand */
+    ib_shown *shown; /* [2 + clips]: best and worst of all, then each clip's median window; NULL: no strips */
+    size_t shown_bytes; /* of halves of median windows */
+    ib_marks *oracle; /* [frames, oracles] of the file at hand, if they were measured while it was encoded */
     ib_eval_progress now;
 } ib_evaluation;
 
+/* contenders.c: what is compared */
+int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err);
+
+/* inputs.c */
 /* Every input file once, in order of names. What cannot be listed is a failure; first: the first one. */
 int ib_eval_list_inputs(ib_evaluation *e, ib_paths *files, ib_error *first, ib_error *err);
+bool ib_eval_is_latents(const char *path);
 /* An input as a latent file; a video is encoded into a temporary one, which *temporary (owned by the caller, else NULL) names.
  * remark: room for a sentence about damage, empty if there is none; may be NULL. */
 int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, char **temporary, char *remark,
                        size_t remark_bytes, ib_error *err);
 void ib_eval_close_input(ib_latent_file **f, char **temporary);
 
-/* The open file f of the input `path` at all gaps, into clip number report->clips of each. What was filled in stays on failure. */
+/* clip.c: the open file f of the input `path` at all gaps, into clip number report->clips of each. What was filled in stays on failure. */
 int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib_error *err);
 
-/* part: of the file at hand, 0..1 */
+/* eval.c. part: of the file at hand, 0..1 */
 void ib_eval_tell(ib_evaluation *e, double part);
 
-/* Whether strips can be made and written, before the work. */
-int ib_eval_strips_check(const ib_evaluation *e, ib_error *err);
-/* Film strips of the best, the median and the worst clip. */
-int ib_eval_strips(ib_evaluation *e, ib_error *err);
+/* confidence.c: means, intervals and pairs of all gaps. */
+int ib_eval_conclude(ib_eval_report *r, int threads, ib_error *err);
 
-/* Gain of a method over slerp in dB. */
-double ib_eval_gain(const ib_eval_score *score, size_t method);
+/* strips.c */
+/* The windows of the clip at hand compete: n of them, with their values and first frames. marks: [n, gap - 1, methods] */
+int ib_eval_offer(ib_evaluation *e, const ib_store *s, const ib_windows *w, const double *value,
+                  ib_error *err);
+void ib_eval_shown_free(ib_shown *s);
+int ib_eval_make_strips(ib_evaluation *e, ib_error *err);
+void ib_eval_strip_free(ib_eval_strip *s);
+
+/* report_json.c */
+json_t *ib_eval_json_tree(const ib_eval_report *r);
+/* report_text.c: open_memstream around a writer. */
+char *ib_eval_to_memory(const ib_eval_report *r, void (*write)(FILE *f, const ib_eval_report *r));
 
 #endif

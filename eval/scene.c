@@ -6,10 +6,7 @@
 
 #include "base/memory.h"
 #include "eval/metrics.h"
-
-size_t ib_judge_methods(const ib_judge *j) {
-    return IB_BASELINES + j->minterpolate + j->adapters;
-}
+#include "eval/pixels.h"
 
 static int open_works(ib_scene *s, int width, int height, ib_error *err) {
     const ib_judge *j = s->judge;
@@ -30,30 +27,44 @@ static int open_works(ib_scene *s, int width, int height, ib_error *err) {
     return r;
 }
 
+static int open_pictures(ib_scene *s, int width, int height, ib_matrix matrix, ib_error *err) {
+    int r = ib_frame_alloc(&s->truth_frame, width, height, err);
+    r = r ? r : ib_frame_alloc(&s->frame, width, height, err);
+    r = r ? r : ib_ms_ssim_create(&s->ms, width, height, err);
+    for (size_t i = 0; i <= s->rivals && !r; i++) {
+        r = ib_frame_alloc(&s->path[i].frame, width, height, err);
+    }
+    s->truth_frame.matrix = s->frame.matrix = matrix;
+    return r;
+}
+
 int ib_scene_open(ib_scene *s, const ib_judge *j, int width, int height, ib_matrix matrix, bool native,
-                  int gap, ib_error *err) {
+                  ib_error *err) {
     size_t all;
-    *s = (ib_scene){.judge = j, .gap = gap, .native = native, .decodes = ib_space_decodes(j->space)};
+    *s = (ib_scene){
+        .judge = j, .native = native, .decodes = ib_space_decodes(j->space), .rivals = ib_judge_rivals(j)};
     int r = ib_space_shape(j->space, width, height, &s->shape, err);
     if (r) {
         return r;
     }
     s->n = s->shape.tokens * s->shape.width;
-    r = ib_size_mul(s->n, native ? 2 : 4, &all)
+    s->path = calloc(s->rivals + 1, sizeof *s->path);
+    r = !s->path || ib_size_mul(s->n, native ? 2 : 6 + 2 * (s->rivals + 1), &all)
             ? ib_fail(err, IB_E_MEMORY, "out of memory for frames of %dx%d", width, height)
             : ib_alloc_floats(&s->arena, all, "a window's latents", err);
     if (!r) {
         s->truth = s->arena;
         s->out = s->truth + s->n;
-        s->z0 = native ? NULL : s->out + s->n;
-        s->z1 = native ? NULL : s->z0 + s->n;
+        s->outer = native ? NULL : s->out + s->n;
+        for (size_t i = 0; i <= s->rivals && !native; i++) {
+            s->path[i].before = s->outer + (4 + 2 * i) * s->n;
+            s->path[i].last = s->path[i].before + s->n;
+        }
+        s->keys.tokens = s->shape.tokens;
+        s->keys.width = s->shape.width;
         r = open_works(s, width, height, err);
     }
-    if (!r && s->decodes) {
-        r = ib_frame_alloc(&s->truth_frame, width, height, err);
-        r = r ? r : ib_frame_alloc(&s->frame, width, height, err);
-        s->truth_frame.matrix = s->frame.matrix = matrix;
-    }
+    r = r || !s->decodes ? r : open_pictures(s, width, height, matrix, err);
     if (r) {
         ib_scene_close(s);
     }
@@ -64,28 +75,33 @@ void ib_scene_close(ib_scene *s) {
     for (size_t i = 0; s->work && i < s->judge->adapters; i++) {
         ib_adapter_work_free(&s->work[i]);
     }
+    for (size_t i = 0; s->path && i <= s->rivals; i++) {
+        ib_frame_free(&s->path[i].frame);
+    }
     ib_free(s->work);
+    free(s->path);
     ib_free(s->arena);
     ib_frame_free(&s->truth_frame);
     ib_frame_free(&s->frame);
+    ib_ms_ssim_free(&s->ms);
     memset(s, 0, sizeof *s);
 }
 
-int ib_scene_make(ib_scene *s, size_t method, float t, int k, ib_error *err) {
+int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err) {
     const ib_judge *j = s->judge;
-    if (method < IB_BASELINES) {
-        ib_baselines[method].run(s->z0, s->z1, t, s->shape.tokens, s->shape.width, s->out);
-    } else if (j->minterpolate && method == IB_BASELINES) {
+    if (rival < IB_BASELINES) {
+        ib_baselines[rival].run(&s->keys, t, s->out);
+    } else if (j->minterpolate && rival == IB_BASELINES) {
         ib_frame_copy(&s->frame, &s->filtered[k - 1]);
         return ib_space_encode(j->space, &s->frame, s->out, err);
     } else {
-        size_t i = method - IB_BASELINES - j->minterpolate;
+        size_t i = rival - IB_BASELINES - j->minterpolate;
         if (s->native) {
             int r = ib_adapter_render(j->adapter[i], s->work[i], s->key0, s->key1, t, s->gap_seconds,
                                       &s->frame, err);
             return r ? r : ib_space_encode(j->space, &s->frame, s->out, err);
         }
-        ib_between in = {s->z0, s->z1, t, s->gap_seconds};
+        ib_between in = {s->keys.z[1], s->keys.z[2], t, s->gap_seconds};
         int r = ib_adapter_predict(j->adapter[i], s->work[i], &in, 1, s->out, err);
         if (r) {
             return r;
@@ -94,7 +110,126 @@ int ib_scene_make(ib_scene *s, size_t method, float t, int k, ib_error *err) {
     return s->decodes ? ib_space_decode(j->space, s->out, &s->frame, err) : IB_OK;
 }
 
-void ib_scene_tally(const ib_scene *s, ib_tally *tally) {
-    tally->err += ib_squared_error(s->out, s->truth, s->n);
-    tally->psnr += s->decodes ? ib_psnr_luma(&s->frame, &s->truth_frame) : NAN;
+/* ---- sequences ---- */
+
+static void put_latent(ib_path *p, const float *z, size_t n) {
+    if (p->last) {
+        float *swap = p->before;
+        p->before = p->last;
+        p->last = swap;
+        memcpy(p->last, z, n * sizeof *z);
+    }
+}
+
+static void put_picture(const ib_scene *s, ib_path *p, const ib_frame *f) {
+    if (s->decodes) {
+        ib_frame_copy(&p->frame, f);
+        ib_plane_means(f, p->mean);
+    }
+}
+
+int ib_scene_begin(ib_scene *s, float t, int k, ib_error *err) {
+    int r = IB_OK;
+    for (size_t m = 0; m <= s->rivals && !r; m++) {
+        bool key = t <= 0 || m == s->rivals;
+        r = key ? IB_OK : ib_scene_make(s, m, t, k, err);
+        put_latent(&s->path[m], key ? s->truth : s->out, s->n);
+        put_picture(s, &s->path[m], key ? &s->truth_frame : &s->frame);
+        s->path[m].has_before = false;
+    }
+    return r;
+}
+
+static double turn(const ib_scene *s, const ib_path *p, const float *z) {
+    return p->last && p->has_before ? ib_turning_degrees(p->before, p->last, z, s->n) : NAN;
+}
+
+void ib_scene_mark(ib_scene *s, const float *z, const ib_frame *picture, const ib_store *store, size_t frame,
+                   ib_marks *m) {
+    ib_closeness c;
+    ib_closeness_of(z, s->truth, s->shape.tokens, s->shape.width, &c);
+    m->v[IB_MARK_ERROR] = c.error;
+    m->v[IB_MARK_COSINE] = c.cosine;
+    m->v[IB_MARK_ANGLE] = c.angle_degrees;
+    m->v[IB_MARK_NORM] = c.norm_error;
+    m->v[IB_MARK_RECALL] = store ? ib_store_is_nearest(store, z, frame, c.error) : NAN;
+    if (picture) {
+        ib_by_plane psnr = ib_psnr(picture, &s->truth_frame), ssim = ib_ssim(picture, &s->truth_frame);
+        m->v[IB_MARK_PSNR] = psnr.luma;
+        m->v[IB_MARK_PSNR_ALL] = psnr.all;
+        m->v[IB_MARK_SSIM] = ssim.luma;
+        m->v[IB_MARK_SSIM_ALL] = ssim.all;
+        m->v[IB_MARK_MS_SSIM] = ib_ms_ssim_of(s->ms, picture);
+        m->v[IB_MARK_GRADIENT] = ib_gradient_energy(picture);
+    }
+}
+
+/* From the last picture of a sequence to `now`, beside the true step, from the truth's last picture to truth_frame. */
+static ib_step step_of(const ib_scene *s, const ib_path *p, const ib_frame *now, const double true_mean[3]) {
+    const ib_path *truth = &s->path[s->rivals];
+    double mean[3], square = 0;
+    if (!s->decodes) {
+        return (ib_step){NAN, NAN};
+    }
+    ib_plane_means(now, mean);
+    for (int i = 0; i < 3; i++) {
+        double false_change = (mean[i] - p->mean[i]) - (true_mean[i] - truth->mean[i]);
+        square += false_change * false_change;
+    }
+    return (ib_step){ib_change_error(&p->frame, now, &truth->frame, &s->truth_frame), sqrt(square)};
+}
+
+int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t frame, ib_marks *marks,
+                  ib_marks *last, ib_step *step, ib_error *err) {
+    ib_path *truth = &s->path[s->rivals];
+    double slerp = NAN, gradient = NAN, mean[3] = {0}, true_turn = turn(s, truth, s->truth);
+    int r = IB_OK;
+    if (s->decodes) {
+        ib_ms_ssim_truth(s->ms, &s->truth_frame);
+        ib_plane_means(&s->truth_frame, mean);
+        gradient = ib_gradient_energy(&s->truth_frame);
+    }
+    for (size_t m = 0; m < s->rivals && !r; m++) {
+        ib_path *p = &s->path[m];
+        const float *z = marks ? s->out : s->truth;
+        const ib_frame *picture = marks ? &s->frame : &s->truth_frame;
+        if (marks && (r = ib_scene_make(s, m, t, k, err))) {
+            return r;
+        }
+        if (marks) {
+            ib_scene_mark(s, z, s->decodes ? picture : NULL, store, frame, &marks[m]);
+            marks[m].v[IB_MARK_TRUE_GRADIENT] = gradient;
+            slerp = m == IB_EVAL_SLERP ? marks[m].v[IB_MARK_ERROR] : slerp;
+        }
+        if (last) {
+            last[m].v[IB_MARK_TURN] = turn(s, p, z);
+            last[m].v[IB_MARK_TRUE_TURN] = true_turn;
+        }
+        step[m] = step_of(s, p, picture, mean);
+        put_latent(p, z, s->n);
+        put_picture(s, p, picture);
+        p->has_before = true;
+    }
+    for (size_t m = 0; m < s->rivals && marks; m++) {
+        marks[m].v[IB_MARK_SLERP] = slerp;
+    }
+    put_latent(truth, s->truth, s->n);
+    put_picture(s, truth, &s->truth_frame);
+    truth->has_before = true;
+    return r;
+}
+
+void ib_scene_combine(const ib_step *step, int gap, size_t rivals, size_t methods, ib_marks *marks) {
+    for (int k = 1; k < gap; k++) {
+        for (size_t m = 0; m < rivals; m++) {
+            const ib_step *in = &step[(size_t)k * rivals + m], *out = in + rivals;
+            double *v = marks[(size_t)(k - 1) * methods + m].v;
+            v[IB_MARK_FLICKER] = (in->change + out->change) / 2;
+            v[IB_MARK_INNER] = k > 1 ? in->shade : NAN;
+            v[IB_MARK_JUMP] = gap == 2       ? (in->shade + out->shade) / 2
+                              : k == 1       ? in->shade
+                              : k == gap - 1 ? out->shade
+                                             : NAN;
+        }
+    }
 }

@@ -1,11 +1,11 @@
 #include "eval/score.h"
 
-#include <omp.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "eval/metrics.h"
 #include "latent/geometry.h"
+#include "nn/gemm.h"
 
 size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts) {
     size_t n = ib_latent_info_of(f)->frames, span = (size_t)gap, count = 0, first = 0;
@@ -108,11 +108,7 @@ int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_wi
         goto done;
     }
     long windows = (long)ib_score_windows(f, gap, max_windows, firsts);
-    int before = omp_get_max_threads();
-    if (threads <= 1) {
-        omp_set_num_threads(
-            1); /* or OpenBLAS, whose sums depend on its threads, would take more than elsewhere */
-    }
+    int before = ib_gemm_pin();
 #pragma omp parallel num_threads(threads < 1 ? 1 : threads)
     {
         worker w = {0};
@@ -140,7 +136,7 @@ int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_wi
         ib_free(w.frames);
         ib_free(w.z);
     }
-    omp_set_num_threads(before);
+    ib_gemm_unpin(before);
     /* in the windows' order, so that the sum does not depend on threads */
     for (long i = 0; i < windows && !rc; i++) {
         out->err_model += part[i].err_model;

@@ -1,6 +1,7 @@
 #include "nn/gemm.h"
 
 #include <cblas.h>
+#include <omp.h>
 
 void ib_gemm(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
@@ -19,4 +20,18 @@ void ib_gemm_at(const float *a, const float *b, float beta, float *c, size_t m, 
 
 void ib_gemm_one_thread(void) {
     openblas_set_num_threads(1);
+}
+
+int ib_gemm_pin(void) {
+    int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+    return before;
+}
+
+void ib_gemm_unpin(int before) {
+    omp_set_num_threads(before);
+}
+
+const char *ib_gemm_library(void) {
+    return openblas_get_config();
 }

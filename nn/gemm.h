@@ -28,6 +28,13 @@ void ib_gemm_at(const float *a,       /* [k,m] */
 
 /* Keeps OpenBLAS from starting threads of its own for the whole process. */
 void ib_gemm_one_thread(void);
+/* From here to ib_gemm_unpin(what it returned), on this thread and outside parallel regions, a product is computed by one thread, as it
+ * is inside one: its sums, which depend on their number, are then the same in both places. OpenBLAS's OpenMP build goes by
+ * OpenMP's number of threads, so parallel regions without num_threads have one thread meanwhile, too. */
+int ib_gemm_pin(void);
+void ib_gemm_unpin(int before);
+/* OpenBLAS's own description of itself: version, build, the processor that its kernels were chosen for. */
+const char *ib_gemm_library(void);
 
 #ifdef __cplusplus
 }

@@ -35,8 +35,8 @@ check "the same table twice" cmp "$s/out" "$s/table"
 check "--quiet is quiet" [ ! -s "$s/err" ]
 run eval "$s/l" -a "$adapter" --gap 8,4 -o "$s/report.csv"
 expect 0
-check "a line per gap, clip and method, the means and a head" lines "$s/report.csv" $((1 + 2 * 4 * 4))
-check "the head of the CSV" grep -qx 'gap,clip,windows,frames,method,psnr_db,gain_db,skill' "$s/report.csv"
+check "a line per gap, clip, place and method, the means and a head" lines "$s/report.csv" $((1 + (8 + 4) * 4 * 9))
+check "the head of the CSV" grep -q '^gap,clip,t,windows,frames,method,skill,cosine,' "$s/report.csv"
 
 # JSON: on stdout and in the file the same, whatever the order, the threads and the place of the inputs
 run eval "$s/l" -a "$adapter" --gap 8,4 -o "$s/report.json" --json --threads 1
@@ -52,7 +52,8 @@ if [ -n "$python" ]; then
 import json, sys
 a, b = (json.load(open(n)) for n in sys.argv[1:])
 assert [g["gap"] for g in a["gaps"]] == a["protocol"]["gaps"] == [8, 4], a["protocol"]
-assert [m["name"] for m in a["protocol"]["methods"]] == ["hold-first", "lerp", "slerp", "adapter"], a["protocol"]
+assert [m["name"] for m in a["protocol"]["methods"]] == [
+    "hold-first", "nearest", "lerp", "slerp", "cubic", "adapter", "space floor", "shift 1 px", "crf 23"], a["protocol"]
 for x, y in zip(a["gaps"], b["gaps"]):
     assert len(x["clips"]) == 3 and x["mean"] == y["mean"], (x["mean"], y["mean"])
     assert [c["methods"] for c in x["clips"]] == [c["methods"] for c in y["clips"]]
@@ -61,17 +62,24 @@ END
     check "CSV is CSV" $python -c 'import csv, sys
 rows = list(csv.DictReader(open(sys.argv[1])))
 assert {r["clip"] for r in rows} == {"scene-01.mp4", "scene-02.mp4", "scene-03.mp4", "(mean)"}, rows
-assert all(float(r["psnr_db"]) > 0 for r in rows)' "$s/report.csv"
+assert all(float(r["psnr_db"]) > 0 for r in rows)
+assert {r["t"] for r in rows if r["gap"] == "4"} == {"", "0.25", "0.5", "0.75"}, rows' "$s/report.csv"
 fi
 
+# several reports of one run; strips that cannot be written when the work is done take no report with them
+run eval "$s/l" --gap 4 -o "$s/several.json" -o "$s/several.csv" -o "$s/several.txt" -q
+expect 0
+check "each by its name" sh -c "head -c 1 '$s/several.json' | grep -q { && grep -q ^gap, '$s/several.csv' && cmp '$s/out' '$s/several.txt'"
+
 # full size, minterpolate, fewer windows, strips
-run eval "$s/v" -a "$adapter" --size native --max-windows 2
+run eval "$s/v" -a "$adapter" --size native --windows-per-clip 2
 expect 0
 check "full size" said "frames of 128x96 (the videos' own)"
 check "two windows of each clip" said '^scene-01.mp4 *2 '
-run eval "$s/l" -a "$adapter" --minterpolate --max-windows 1 --strips "$s/strips"
+run eval "$s/l" -a "$adapter" --minterpolate --windows-per-clip 1 --strips "$s/strips"
 expect 0
 check "minterpolate has a column" said ' minterpolate '
+check "a verdict" said '^adapter against slerp: undecided'
 check "three strips" [ "$(ls -A "$s/strips" | tr '\n' ' ')" = "best.png median.png worst.png " ]
 check "strips are PNG" sh -c "head -c 4 '$s/strips/worst.png' | grep -q PNG"
 
@@ -100,6 +108,9 @@ run eval "$s/l" -o "$s/l"
 refused 1 "$s/l"
 run eval "$s/l" --strips "$s/torn.h5"
 refused 1 "torn.h5"
+run eval "$s/l" -o "$s/good.txt" -o "$s/nowhere/bad.json"
+refused 1 "nowhere"
+absent "$s/good.txt"
 run eval "$s/l" --strips "$s/new" --adapter "$s/missing"
 refused 1 "$s/missing"
 untouched "$s/new"
@@ -118,8 +129,8 @@ for size in own 64 64x 63x48 8x8 -64x48 ' 64x48' 64x48x2 99999x64; do
 done
 run eval "$s/v" --size native --strips "$s/o"
 refused 2 '--strips'
-run eval "$s/l" --max-windows 0
-refused 2 '--max-windows'
+run eval "$s/l" --windows-per-clip 0
+refused 2 '--windows-per-clip'
 
 # interrupted: no report, nothing temporary
 "$IB_SCENES" "$s/long" --count 1 --frames 600 --size 128x96 >/dev/null 2>&1

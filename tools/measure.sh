@@ -58,9 +58,9 @@ fullsize() {
     local adapter=$1
     shift
     say "at 192x112"
-    "$inbetween" eval "$@" --adapter "$adapter" --gap 8 --max-windows 6 --threads "$threads"
+    "$inbetween" eval "$@" --adapter "$adapter" --gap 8 --windows-per-clip 6 --threads "$threads"
     say "at the videos' own size"
-    peak "$inbetween" eval "$@" --adapter "$adapter" --gap 8 --max-windows 6 --size native --threads "$threads"
+    peak "$inbetween" eval "$@" --adapter "$adapter" --gap 8 --windows-per-clip 6 --size native --threads "$threads"
 }
 
 training() {

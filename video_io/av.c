@@ -5,6 +5,7 @@
 #include <libavutil/error.h>
 #include <libavutil/log.h>
 #include <libavutil/pixdesc.h>
+#include "video_io/versions.h"
 
 static void be_quiet(void) {
     av_log_set_level(AV_LOG_QUIET);
@@ -100,4 +101,8 @@ enum AVPixelFormat ib_av_plain_format(enum AVPixelFormat format, bool *full) {
     }
     *full = true;
     return plain;
+}
+
+const char *ib_ffmpeg_version(void) {
+    return av_version_info();
 }

@@ -1,5 +1,6 @@
 #include "video_io/minterpolate.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <libavfilter/avfilter.h>
@@ -7,18 +8,18 @@
 #include <libavfilter/buffersrc.h>
 #include "video_io/av.h"
 
-/* Time in the graph: keyframe i is at i, an in-between at multiples of 1 / gap. */
+/* Frames go in at multiples of 1 / ticks and come out at multiples of 1 / fps. */
 static int open_graph(AVFilterGraph **graph, AVFilterContext **source, AVFilterContext **sink, int width,
-                      int height, int gap, ib_error *err) {
+                      int height, int ticks, int fps, ib_error *err) {
     char text[512];
     AVFilterInOut *in = NULL, *end = NULL;
     *graph = avfilter_graph_alloc();
     if (!*graph)
         return ib_fail(err, IB_E_MEMORY, "out of memory for FFmpeg's minterpolate filter");
     snprintf(text, sizeof text,
-             "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/1:frame_rate=1/1:pixel_aspect=1/1,"
+             "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/%d:frame_rate=1/1:pixel_aspect=1/1,"
              "minterpolate=fps=%d:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none,buffersink@out",
-             width, height, AV_PIX_FMT_YUV420P, gap);
+             width, height, AV_PIX_FMT_YUV420P, ticks, fps);
     int r = avfilter_graph_parse2(*graph, text, &in, &end);
     avfilter_inout_free(&in);
     avfilter_inout_free(&end);
@@ -57,7 +58,18 @@ static int push(AVFilterContext *source, const ib_frame *key, int64_t pts, ib_er
                  : 0;
 }
 
-/* Takes what is ready; frames at keyframes are passed over. */
+static int take(const AVFrame *in, const ib_frame *like, ib_frame *out, ib_error *err) {
+    int r = ib_frame_alloc(out, like->width, like->height, err);
+    if (!r) {
+        ib_turn_planes((ib_turn){0}, (const uint8_t *const *)in->data, in->linesize, in->width, in->height,
+                       out);
+        out->matrix = like->matrix;
+    }
+    return r;
+}
+
+/* Takes what is ready; frames at keyframes are passed over. Time in the graph: keyframe i is at i, an in-between at a multiple of
+ * 1 / gap. */
 static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wanted, ib_frame *out,
                 size_t *got, ib_error *err) {
     ib_av_text t;
@@ -67,13 +79,8 @@ static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wan
         int64_t interval = f->pts / gap, step = f->pts % gap;
         size_t at = (size_t)(interval * (gap - 1) + step - 1);
         if (f->pts > 0 && step && at < wanted && !out[at].plane[0]) {
-            result = ib_frame_alloc(&out[at], like->width, like->height, err);
-            if (!result) {
-                ib_turn_planes((ib_turn){0}, (const uint8_t *const *)f->data, f->linesize, f->width,
-                               f->height, &out[at]);
-                out[at].matrix = like->matrix;
-                ++*got;
-            }
+            result = take(f, like, &out[at], err);
+            *got += !result;
         }
         av_frame_unref(f);
     }
@@ -98,7 +105,7 @@ int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_fram
     AVFilterContext *source, *sink;
     size_t wanted = (n_keys - 1) * (size_t)(gap - 1), got = 0;
     memset(out, 0, wanted * sizeof *out);
-    int r = open_graph(&graph, &source, &sink, keys[0]->width, keys[0]->height, gap, err);
+    int r = open_graph(&graph, &source, &sink, keys[0]->width, keys[0]->height, 1, gap, err);
     for (size_t i = 0; !r && i <= n_keys; i++) {
         r = push(source, keys[i < n_keys ? i : n_keys - 1], (int64_t)i, err);
         if (!r)
@@ -110,5 +117,59 @@ int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_fram
     for (size_t i = 0; r && i < wanted; i++)
         ib_frame_free(&out[i]);
     avfilter_graph_free(&graph);
+    return r;
+}
+
+/* One in-between: keyframes stand one second apart so that the only frame that comes out between them, at second 1, is at t. */
+static int one_at(const ib_frame *key0, const ib_frame *key1, float t, ib_frame *out, ib_error *err) {
+    enum { TICKS = 1000000 };
+    AVFilterGraph *graph = NULL;
+    AVFilterContext *source, *sink;
+    AVFrame *f = av_frame_alloc();
+    int64_t first = TICKS - (int64_t)((double)t * TICKS + 0.5);
+    const ib_frame *keys[3] = {key0, key1, key1};
+    bool done = false;
+    int r = f ? open_graph(&graph, &source, &sink, key0->width, key0->height, TICKS, 1, err)
+              : ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    for (int i = 0; i < 3 && !r && !done; i++) {
+        r = push(source, keys[i], first + (int64_t)i * TICKS, err);
+        while (!r && !done && av_buffersink_get_frame(sink, f) >= 0) {
+            if (f->pts == 1) {
+                r = take(f, key0, out, err);
+                done = !r;
+            }
+            av_frame_unref(f);
+        }
+    }
+    if (!r && !done)
+        r = ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's minterpolate filter gave no frame at %g", (double)t);
+    av_frame_free(&f);
+    avfilter_graph_free(&graph);
+    return r;
+}
+
+int ib_minterpolate_at(const ib_frame *key0, const ib_frame *key1, const float *at, size_t n, ib_frame *out,
+                       ib_error *err) {
+    const ib_frame *keys[2] = {key0, key1};
+    bool even = n >= 1 && n < 1000;
+    int r = IB_OK;
+    for (size_t i = 0; i < n; i++) {
+        if (!(at[i] > 0 && at[i] < 1))
+            return ib_fail(err, IB_E_ARGUMENT, "minterpolate was asked for a frame at %g, not within 0 and 1",
+                           (double)at[i]);
+        double off = (double)at[i] - (double)(i + 1) / (double)(n + 1);
+        even = even && off < 0.5 / 1024 && off > -0.5 / 1024;
+    }
+    if (even)
+        return ib_minterpolate(keys, 2, (int)n + 1, out, err);
+    ib_av_quiet();
+    if (key0->width != key1->width || key0->height != key1->height)
+        return ib_fail(err, IB_E_MISMATCH, "keyframes of %d x %d and of %d x %d", key0->width, key0->height,
+                       key1->width, key1->height);
+    memset(out, 0, n * sizeof *out);
+    for (size_t i = 0; i < n && !r; i++)
+        r = one_at(key0, key1, at[i], &out[i], err);
+    for (size_t i = 0; r && i < n; i++)
+        ib_frame_free(&out[i]);
     return r;
 }

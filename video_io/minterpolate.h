@@ -19,6 +19,11 @@ extern "C" {
  * more. The motion within every interval is thereby searched between the interval's own two keyframes, also at the ends. */
 int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_frame *out, ib_error *err);
 
+/* The in-betweens of two keyframes at places of the caller's. at: [n], each in (0,1), rising; out: [n]. Places of k / (n + 1) cost one
+ * search for motion, others one each, as the filter puts its frames at equal distances. It rounds places to 1/1024. */
+int ib_minterpolate_at(const ib_frame *key0, const ib_frame *key1, const float *at, size_t n, ib_frame *out,
+                       ib_error *err);
+
 #ifdef __cplusplus
 }
 #endif

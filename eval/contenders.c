@@ -1,0 +1,107 @@
+/* What is compared: baselines, adapters, oracles, and their names. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/private.h"
+
+static int name_method(ib_eval_report *r, size_t i, const char *name, ib_eval_kind kind, ib_error *err) {
+    r->method[i].kind = kind;
+    r->method[i].name = strdup(name);
+    return r->method[i].name ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
+}
+
+static bool is_taken(const ib_eval_report *r, size_t i, const char *name) {
+    for (size_t k = 0; k < i; k++) {
+        if (!strcmp(r->method[k].name, name)) {
+            return true;
+        }
+    }
+    for (size_t k = 0; k < IB_ORACLES; k++) {
+        if (!strcmp(ib_oracle_names[k], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* run/adapter.safetensors is called adapter; if something else is called that too, run/adapter; after that they are numbered. */
+static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error *err) {
+    static const char ending[] = ".safetensors";
+    char name[512];
+    const char *base = ib_basename(file);
+    size_t n = strlen(file), e = sizeof ending - 1;
+    n = n > e && !strcmp(file + n - e, ending) ? n - e : n;
+    snprintf(name, sizeof name, "%.*s", (int)(n - (size_t)(base - file)), base);
+    if (is_taken(r, i, name)) {
+        snprintf(name, sizeof name, "%.*s", n < 480 ? (int)n : 480, file);
+    }
+    json_t *text = json_string(name);
+    if (!text) { /* not UTF-8: no name for a report */
+        snprintf(name, sizeof name, "adapter");
+    }
+    json_decref(text);
+    for (size_t k = 2, end = strlen(name); is_taken(r, i, name); k++) {
+        snprintf(name + end, sizeof name - end, " (%zu)", k);
+    }
+    r->method[i].file = strdup(file);
+    int rc = name_method(r, i, name, IB_METHOD_ADAPTER, err);
+    rc = rc || r->method[i].file ? rc : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
+    return rc ? rc : ib_sha256_file(file, r->method[i].sha256, err);
+}
+
+/* Whether it can do here what is asked for. */
+static int check_adapter(const ib_evaluation *e, const ib_adapter *a, const char *file, ib_error *err) {
+    ib_shape grid;
+    int width, height, r = ib_adapter_check_space(a, e->report->space_id, "this evaluation", err);
+    if (r) {
+        return ib_error_prefix(err, "%s", file);
+    }
+    return e->o->native && ib_adapter_render_grid(a, 64, 64, &grid, &width, &height)
+               ? ib_fail(err, IB_E_UNSUPPORTED, "%s has no motion head and cannot render pictures", file)
+               : IB_OK;
+}
+
+static int open_adapters(ib_evaluation *e, ib_error *err) {
+    const ib_paths *files = e->o->adapters;
+    ib_eval_report *r = e->report;
+    int rc = IB_OK;
+    for (size_t i = 0; files && i < files->n && !rc; i++) {
+        rc = ib_adapter_open(&e->judge.adapter[i], files->v[i], err);
+        if (!rc) {
+            e->judge.adapters++;
+            r->judged = r->methods++;
+            rc = name_adapter(r, r->judged, files->v[i], err);
+            rc = rc ? rc : check_adapter(e, e->judge.adapter[i], files->v[i], err);
+        }
+    }
+    return rc;
+}
+
+int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
+    ib_eval_report *r = e->report;
+    ib_judge *j = &e->judge;
+    size_t n = e->o->adapters ? e->o->adapters->n : 0;
+    int rc = IB_OK;
+    j->adapter = calloc(n + 1, sizeof *j->adapter);
+    r->method = calloc(IB_BASELINES + 1 + n + IB_ORACLES, sizeof *r->method);
+    if (!j->adapter || !r->method) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters", n);
+    }
+    for (; r->methods < IB_BASELINES && !rc; r->methods++) {
+        rc = name_method(r, r->methods, ib_baselines[r->methods].name, IB_METHOD_BASELINE, err);
+    }
+    r->judged = IB_EVAL_SLERP;
+    if (!rc && e->o->minterpolate) {
+        r->judged = r->methods++;
+        rc = name_method(r, r->judged, "minterpolate", IB_METHOD_BASELINE, err);
+    }
+    rc = rc ? rc : open_adapters(e, err);
+    /* without a decoder there is no floor to speak of, and only videos have pictures to shake */
+    j->oracles = e->o->native ? 0 : r->decodes ? IB_ORACLES : videos ? IB_ORACLES - 1 : 0;
+    for (size_t i = IB_ORACLES - j->oracles; i < IB_ORACLES && !rc; i++) {
+        rc = name_method(r, r->methods++, ib_oracle_names[i], IB_METHOD_ORACLE, err);
+    }
+    return rc;
+}

@@ -1,0 +1,203 @@
+/* What noise does to the true frame itself: below that, an error means nothing. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <omp.h>
+
+#include "base/memory.h"
+#include "base/safetensors.h"
+#include "eval/pixels.h"
+#include "eval/scene.h"
+#include "nn/gemm.h"
+#include "video_io/recode.h"
+
+enum { CHUNK = 128 }; /* frames that are encoded as one sequence, by one thread */
+
+const char *const ib_oracle_names[IB_ORACLES] = {"space floor", "shift 1 px", "crf 23"};
+
+/* One luma sample to the right, half a chroma sample; the left edge is repeated. */
+static void shift(const ib_frame *in, ib_frame *out) {
+    for (int p = 0; p < 3; p++) {
+        int w = p ? (in->width + 1) / 2 : in->width, h = p ? (in->height + 1) / 2 : in->height;
+        for (int y = 0; y < h; y++) {
+            const uint8_t *from = in->plane[p] + (size_t)y * in->stride[p];
+            uint8_t *to = out->plane[p] + (size_t)y * out->stride[p];
+            to[0] = from[0];
+            for (int x = 1; x < w; x++) {
+                to[x] = p ? (uint8_t)((from[x - 1] + from[x] + 1) / 2) : from[x - 1];
+            }
+        }
+    }
+}
+
+/* As a latent file would give it back. */
+static int encode(const ib_scene *s, const ib_frame *f, ib_error *err) {
+    enum { PIECE = 2048 };
+    uint16_t half[PIECE];
+    int r = ib_space_encode(s->judge->space, f, s->out, err);
+    for (size_t i = 0; i < s->n && !r; i += PIECE) {
+        size_t m = s->n - i < PIECE ? s->n - i : PIECE;
+        ib_f32_to_f16(s->out + i, half, m);
+        ib_f16_to_f32(half, s->out + i, m);
+    }
+    return r;
+}
+
+/* The true frame is in the scene's truth and truth_frame. */
+static int mark_frame(ib_scene *s, const ib_frame *recoded, const ib_store *store, size_t number,
+                      ib_marks *marks, ib_error *err) {
+    const ib_judge *j = s->judge;
+    double gradient = s->decodes ? ib_gradient_energy(&s->truth_frame) : NAN;
+    int r = IB_OK;
+    if (s->decodes) {
+        ib_ms_ssim_truth(s->ms, &s->truth_frame);
+    }
+    for (size_t i = 0; i < j->oracles && !r; i++) {
+        const ib_frame *picture = recoded;
+        switch (IB_ORACLES - j->oracles + i) {
+        case IB_ORACLE_FLOOR:
+            r = encode(s, &s->truth_frame, err);
+            r = r ? r : ib_space_decode(j->space, s->out, &s->frame, err);
+            picture = &s->frame;
+            break;
+        case IB_ORACLE_SHIFT:
+            shift(&s->truth_frame, &s->frame);
+            picture = &s->frame;
+            r = encode(s, picture, err);
+            break;
+        default:
+            r = encode(s, picture, err);
+        }
+        if (!r) {
+            ib_scene_mark(s, s->out, s->decodes ? picture : NULL, store, number, &marks[i]);
+            marks[i].v[IB_MARK_TRUE_GRADIENT] = gradient;
+        }
+    }
+    return r;
+}
+
+/* ---- a sequence of frames ---- */
+
+/* z: [n,T,D], or NULL: from the store. */
+static int mark_frames(ib_scene *s, const ib_frame *frame, size_t n, size_t first, size_t every, double fps,
+                       const float *z, const ib_store *store, ib_marks *marks, ib_error *err) {
+    ib_frame *recoded = calloc(n, sizeof *recoded);
+    int r = recoded ? ib_recode(frame, n, fps, IB_EVAL_CRF, recoded, err)
+                    : ib_fail(err, IB_E_MEMORY, "out of memory for %zu frames", n);
+    for (size_t i = 0; i < n && !r; i++) {
+        if ((first + i) % every) {
+            continue;
+        }
+        if (z) {
+            memcpy(s->truth, z + i * s->n, s->n * sizeof *z);
+        } else {
+            r = ib_store_read(store, first + i, s->truth, err);
+        }
+        ib_frame_copy(&s->truth_frame, &frame[i]);
+        r = r ? r
+              : mark_frame(s, &recoded[i], store, first + i, marks + (first + i) * s->judge->oracles, err);
+    }
+    for (size_t i = 0; recoded && i < n; i++) {
+        ib_frame_free(&recoded[i]);
+    }
+    free(recoded);
+    return r;
+}
+
+int ib_judge_oracle_frames(const ib_judge *j, const ib_frame *frame, size_t n, size_t first, size_t every,
+                           double fps, const float *z, ib_marks *marks, ib_error *err) {
+    ib_judge alone = *j;
+    ib_scene s;
+    alone.adapters = 0;
+    int r = ib_scene_open(&s, &alone, frame->width, frame->height, frame->matrix, false, err);
+    if (r) {
+        return r;
+    }
+    if (!s.decodes) { /* pictures are at hand all the same */
+        r = ib_frame_alloc(&s.truth_frame, frame->width, frame->height, err);
+        r = r ? r : ib_frame_alloc(&s.frame, frame->width, frame->height, err);
+        s.truth_frame.matrix = s.frame.matrix = frame->matrix;
+    }
+    r = r ? r : mark_frames(&s, frame, n, first, every, fps, z, NULL, marks, err);
+    ib_scene_close(&s);
+    return r;
+}
+
+/* ---- a clip that can be decoded ---- */
+
+static int mark_chunk(ib_scene *s, const ib_store *store, size_t first, size_t n, ib_frame *frame,
+                      ib_marks *marks, ib_error *err) {
+    ib_latent_file *f = ib_store_file(store);
+    const ib_latent_info *info = ib_latent_info_of(f);
+    int r = IB_OK;
+    for (size_t i = 0; i < n && !r; i++) {
+        if (!frame[i].plane[0]) {
+            r = ib_frame_alloc(&frame[i], info->frame_width, info->frame_height, err);
+            frame[i].matrix = (ib_matrix)info->matrix;
+        }
+        r = r ? r : ib_store_read(store, first + i, s->truth, err);
+        r = r ? r : ib_space_decode(s->judge->space, s->truth, &frame[i], err);
+    }
+    r = r ? r : mark_frames(s, frame, n, first, 1, info->fps, NULL, store, marks, err);
+    return !r && ib_judge_stopped(s->judge, ib_latent_path(f), err) ? IB_E_INTERRUPTED : r;
+}
+
+int ib_judge_oracles(const ib_judge *j, const ib_store *store, ib_marks *marks, ib_error *err) {
+    const ib_latent_info *info = ib_latent_info_of(ib_store_file(store));
+    size_t chunks = (info->frames + CHUNK - 1) / CHUNK;
+    ib_judge alone = *j;
+    int rc = IB_OK, before = ib_gemm_pin();
+    alone.adapters = 0;
+#pragma omp parallel num_threads(j->threads)
+    {
+        ib_scene s = {0};
+        ib_error mine = {0};
+        ib_frame *frame = calloc(CHUNK, sizeof *frame);
+        int r = frame ? ib_scene_open(&s, &alone, info->frame_width, info->frame_height,
+                                      (ib_matrix)info->matrix, false, &mine)
+                      : ib_fail(&mine, IB_E_MEMORY, "out of memory for %d frames", CHUNK),
+            others;
+#pragma omp for schedule(dynamic, 1)
+        for (size_t c = 0; c < chunks; c++) {
+            size_t first = c * CHUNK, left = info->frames - first;
+#pragma omp atomic read
+            others = rc;
+            if (!r && !others) {
+                r = mark_chunk(&s, store, first, left < CHUNK ? left : CHUNK, frame, marks, &mine);
+            }
+        }
+        if (r) {
+#pragma omp critical(ib_oracle_error)
+            {
+                if (err && !rc) {
+                    *err = mine;
+                }
+#pragma omp atomic write
+                rc = r;
+            }
+        }
+        for (size_t i = 0; frame && i < CHUNK; i++) {
+            ib_frame_free(&frame[i]);
+        }
+        free(frame);
+        ib_scene_close(&s);
+    }
+    ib_gemm_unpin(before);
+    return rc;
+}
+
+void ib_judge_place_oracles(const ib_judge *j, const ib_marks *marks, ib_windows *w, size_t gaps) {
+    size_t methods = ib_judge_methods(j), rivals = ib_judge_rivals(j);
+    for (size_t g = 0; g < gaps; g++) {
+        for (size_t i = 0; i < w[g].n; i++) {
+            for (size_t k = 1; k < (size_t)w[g].gap; k++) {
+                ib_marks *here = w[g].marks + (i * ((size_t)w[g].gap - 1) + k - 1) * methods;
+                for (size_t o = 0; o < j->oracles; o++) {
+                    here[rivals + o] = marks[(w[g].firsts[i] + k) * j->oracles + o];
+                    here[rivals + o].v[IB_MARK_SLERP] =
+                        isnan(here[rivals + o].v[IB_MARK_ERROR]) ? NAN : here[IB_EVAL_SLERP].v[IB_MARK_ERROR];
+                }
+            }
+        }
+    }
+}

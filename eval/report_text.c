@@ -1,0 +1,275 @@
+/* The report as a table for people. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/private.h"
+
+enum { NAME_WIDTH = 34, METHOD_WIDTH = 12, WORST_SHOWN = 5 };
+
+char *ib_eval_to_memory(const ib_eval_report *r, void (*write)(FILE *f, const ib_eval_report *r)) {
+    char *all = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&all, &n);
+    if (!f) {
+        return NULL;
+    }
+    write(f, r);
+    if (fclose(f)) {
+        free(all);
+        return NULL;
+    }
+    return all;
+}
+
+static void put_number(FILE *f, double x, int decimals, bool sign, int width) {
+    if (!isfinite(x)) {
+        fprintf(f, " %*s", width, "-");
+    } else if (sign) {
+        fprintf(f, " %+*.*f", width, decimals, x);
+    } else {
+        fprintf(f, " %*.*f", width, decimals, x);
+    }
+}
+
+/* The end of a long name tells more than its beginning. */
+static void put_name(FILE *f, const char *name, int width) {
+    size_t n = strlen(name), most = (size_t)width;
+    if (n > most) {
+        fprintf(f, "...%s", name + n - (most - 3));
+    } else {
+        fprintf(f, "%-*s", width, name);
+    }
+}
+
+/* Adapters whose names are too long for a column are called by their number there. */
+static void column_name(const ib_eval_report *r, size_t m, char name[METHOD_WIDTH + 1]) {
+    if (strlen(r->method[m].name) <= METHOD_WIDTH) {
+        snprintf(name, METHOD_WIDTH + 1, "%s", r->method[m].name);
+        return;
+    }
+    size_t number = 0;
+    for (size_t i = 0; i <= m; i++) {
+        number += r->method[i].kind == IB_METHOD_ADAPTER;
+    }
+    snprintf(name, METHOD_WIDTH + 1, "adapter %u", (unsigned)number % 10000);
+}
+
+/* ---- methods ---- */
+
+/* Columns of the summary; those of pixels are left out where there are none. */
+static const struct {
+    ib_eval_figure figure;
+    int width;
+    bool sign;
+} columns[] = {{IB_FIGURE_SKILL, 7, true},      {IB_FIGURE_ANGLE, 6, false},    {IB_FIGURE_RECALL, 8, false},
+               {IB_FIGURE_CURVATURE, 9, false}, {IB_FIGURE_PSNR, 6, false},     {IB_FIGURE_GAIN, 6, true},
+               {IB_FIGURE_SSIM, 6, false},      {IB_FIGURE_MS_SSIM, 7, false},  {IB_FIGURE_FLICKER, 7, false},
+               {IB_FIGURE_JUMP, 5, false},      {IB_FIGURE_SHARPNESS, 9, false}};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static void put_interval(FILE *f, const ib_eval_gap *g, size_t m, int figure, int decimals) {
+    double low = g->low[m].figure[figure], high = g->high[m].figure[figure];
+    if (isfinite(low) && isfinite(high)) {
+        fprintf(f, " [%+.*f %+.*f]", decimals, low, decimals, high);
+    } else {
+        fprintf(f, " %*s", 2 * decimals + 9, "");
+    }
+}
+
+static void methods(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
+    fprintf(f, "%-14s", "method");
+    for (size_t c = 0; c < COLUMNS; c++) {
+        const ib_eval_figure_info *i = &ib_eval_figures[columns[c].figure];
+        if (!i->pixels || r->decodes) {
+            const char *title = columns[c].figure == IB_FIGURE_JUMP ? "jump" : i->title;
+            fprintf(f, " %*s", columns[c].width, title);
+        }
+        if (!c) {
+            fprintf(f, " %15s", "95 %      ");
+        }
+    }
+    fputc('\n', f);
+    for (size_t m = 0; m < r->methods; m++) {
+        char name[METHOD_WIDTH + 1];
+        column_name(r, m, name);
+        fprintf(f, "%-14s", name);
+        for (size_t c = 0; c < COLUMNS; c++) {
+            const ib_eval_figure_info *i = &ib_eval_figures[columns[c].figure];
+            double x = g->mean[m].figure[columns[c].figure];
+            if (!i->pixels || r->decodes) {
+                put_number(f, x, i->decimals, columns[c].sign, columns[c].width);
+            }
+            if (!c) {
+                put_interval(f, g, m, IB_FIGURE_SKILL, 3);
+            }
+        }
+        fputc('\n', f);
+    }
+    if (isfinite(g->mean[IB_EVAL_SLERP].figure[IB_FIGURE_TRUE_CURVATURE])) {
+        fprintf(f, "The real frames' path turns by %.1f degrees a frame.\n",
+                g->mean[IB_EVAL_SLERP].figure[IB_FIGURE_TRUE_CURVATURE]);
+    }
+}
+
+static void pairs(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
+    for (size_t i = 0; i < g->pairs; i++) {
+        const ib_eval_pair *p = &g->pair[i];
+        fprintf(f, "%s against %s: %s by skill, %+.3f", r->method[p->method].name, r->method[p->rival].name,
+                ib_eval_verdict_word(p->by_skill), p->skill.mean);
+        if (isfinite(p->skill.low)) {
+            fprintf(f, " [%+.3f %+.3f]", p->skill.low, p->skill.high);
+        }
+        if (isfinite(p->psnr.mean)) {
+            fprintf(f, "; %s by PSNR, %+.2f dB", ib_eval_verdict_word(p->by_psnr), p->psnr.mean);
+        }
+        if (isfinite(p->psnr.low)) {
+            fprintf(f, " [%+.2f %+.2f]", p->psnr.low, p->psnr.high);
+        }
+        fputc('\n', f);
+    }
+}
+
+/* ---- clips ---- */
+
+/* Methods that have a column: what people ask for, not all. */
+static bool has_column(const ib_eval_report *r, size_t m) {
+    return r->method[m].kind == IB_METHOD_ADAPTER || !strcmp(r->method[m].name, "lerp") ||
+           !strcmp(r->method[m].name, "minterpolate");
+}
+
+static void clip_row(FILE *f, const ib_eval_report *r, const char *name, size_t windows, size_t targets,
+                     const ib_eval_score *s) {
+    put_name(f, name, NAME_WIDTH);
+    fprintf(f, " %7zu %7zu", windows, targets);
+    if (r->decodes) {
+        put_number(f, s[IB_EVAL_SLERP].figure[IB_FIGURE_PSNR], 2, false, 8);
+    }
+    for (size_t m = 0; m < r->methods; m++) {
+        if (has_column(r, m)) {
+            put_number(f, s[m].figure[r->decodes ? IB_FIGURE_GAIN : IB_FIGURE_SKILL], r->decodes ? 2 : 3,
+                       true, METHOD_WIDTH);
+        }
+        if (r->method[m].kind == IB_METHOD_ADAPTER && r->decodes) {
+            put_number(f, s[m].figure[IB_FIGURE_SKILL], 3, true, 7);
+        }
+    }
+    fputc('\n', f);
+}
+
+static void clips(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
+    size_t windows = 0, targets = 0;
+    fprintf(f, "%-*s %7s %7s", NAME_WIDTH, "clip", "windows", "frames");
+    if (r->decodes) {
+        fprintf(f, " %8s", "slerp dB");
+    }
+    for (size_t m = 0; m < r->methods; m++) {
+        char name[METHOD_WIDTH + 1];
+        column_name(r, m, name);
+        if (has_column(r, m)) {
+            fprintf(f, " %*s", METHOD_WIDTH, name);
+        }
+        if (r->method[m].kind == IB_METHOD_ADAPTER && r->decodes) {
+            fprintf(f, " %7s", "skill");
+        }
+    }
+    fputc('\n', f);
+    for (size_t i = 0; i < r->clips; i++) {
+        const ib_eval_clip *c = &g->clip[i];
+        windows += c->windows;
+        targets += c->targets;
+        if (c->windows) {
+            clip_row(f, r, c->name, c->windows, c->targets, c->score);
+        } else {
+            put_name(f, c->name, NAME_WIDTH);
+            fprintf(f, " %7d  no shot is longer than the gap\n", 0);
+        }
+    }
+    if (g->counted) {
+        char name[64];
+        snprintf(name, sizeof name, g->counted == 1 ? "mean over %zu clip" : "mean over %zu clips",
+                 g->counted);
+        clip_row(f, r, name, windows, targets, g->mean);
+    }
+}
+
+static void notes(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
+    for (size_t i = 0; i < r->clips; i++) {
+        const ib_eval_clip *c = &g->clip[i];
+        for (size_t m = 0; m < r->methods && c->windows; m++) {
+            if (c->flash[m] && r->method[m].kind == IB_METHOD_ADAPTER) {
+                fprintf(f,
+                        "keyframe flash: %s in %s: brightness or colour jumps by %.1f steps at keyframes\n",
+                        r->method[m].name, c->name, c->score[m].figure[IB_FIGURE_JUMP]);
+            }
+        }
+    }
+    fprintf(f, "worst windows for %s:", r->method[r->judged].name);
+    for (size_t i = 0; i < g->worsts && i < WORST_SHOWN; i++) {
+        const ib_eval_window *w = &g->worst[i];
+        fprintf(f, "%s %s at %.2f s (%+.*f%s)", i ? "," : "", g->clip[w->clip].name, w->seconds,
+                r->decodes ? 2 : 3, w->gain, r->decodes ? " dB" : "");
+    }
+    fputc('\n', f);
+}
+
+/* ---- the whole ---- */
+
+static void protocol(FILE *f, const ib_eval_report *r) {
+    const ib_eval_clip *c = r->gap[0].clip;
+    bool one_size = true;
+    for (size_t i = 1; i < r->clips; i++) {
+        one_size = one_size && c[i].width == c[0].width && c[i].height == c[0].height;
+    }
+    fprintf(f, "Skill over slerp in latents");
+    fprintf(f, r->decodes ? "; PSNR and SSIM of luma; gain over slerp in dB.\n" : ".\n");
+    fprintf(
+        f,
+        "Means over a clip's frames first, then over clips, with 95 %% intervals by bootstrap over clips.\n");
+    fprintf(f, "Space %s, ", r->space_id);
+    if (one_size && r->clips) {
+        fprintf(f, "frames of %dx%d", c[0].width, c[0].height);
+    } else {
+        fprintf(f, "frames of different sizes");
+    }
+    fprintf(f, "%s; windows end to end within shots", r->width ? "" : " (the videos' own)");
+    if (r->windows_per_clip) {
+        fprintf(f, ", at most %d of a clip, evenly spread", r->windows_per_clip);
+    }
+    fprintf(f, ".\n");
+    for (size_t m = 0; m < r->methods; m++) {
+        if (r->method[m].file) {
+            char name[METHOD_WIDTH + 1];
+            column_name(r, m, name);
+            fprintf(f, "%s: %s, SHA-256 %.16s...\n", name, r->method[m].file, r->method[m].sha256);
+        }
+    }
+}
+
+static void text(FILE *f, const ib_eval_report *r) {
+    protocol(f, r);
+    for (size_t g = 0; g < r->gaps; g++) {
+        const ib_eval_gap *gap = &r->gap[g];
+        fprintf(f, "\ngap %d: keyframes %d frames apart\n", gap->gap, gap->gap);
+        if (gap->counted) {
+            methods(f, r, gap);
+            fputc('\n', f);
+        }
+        clips(f, r, gap);
+        if (gap->counted) {
+            fputc('\n', f);
+            pairs(f, r, gap);
+            notes(f, r, gap);
+        }
+    }
+    for (size_t i = 0; i < r->failed.n; i++) {
+        fprintf(f, "%snot evaluated: %s\n", i ? "" : "\n", r->failed.v[i].why);
+    }
+    for (size_t i = 0; i < r->damaged.n; i++) {
+        fprintf(f, "%sdamaged: %s\n", i || r->failed.n ? "" : "\n", r->damaged.v[i].why);
+    }
+}
+
+char *ib_eval_text(const ib_eval_report *r) {
+    return ib_eval_to_memory(r, text);
+}

@@ -1,0 +1,267 @@
+/* The evaluation of videos and of what is none: sizes, bad inputs, progress, film strips. */
+#include <omp.h>
+#include "latent/encode.h"
+#include "tests/evals.h"
+
+/* ---- videos ---- */
+
+static void check_same_scores(const ib_eval_report *a, size_t ga, const ib_eval_report *b, size_t gb,
+                              double tolerance) {
+    CHECK_INT(a->gap[ga].clip[0].windows, b->gap[gb].clip[0].windows);
+    for (size_t m = 0; m < a->methods; m++) {
+        CHECK_NEAR(a->gap[ga].mean[m].figure[IB_FIGURE_PSNR], b->gap[gb].mean[m].figure[IB_FIGURE_PSNR],
+                   tolerance);
+        CHECK_NEAR(a->gap[ga].mean[m].figure[IB_FIGURE_SKILL], b->gap[gb].mean[m].figure[IB_FIGURE_SKILL],
+                   tolerance);
+    }
+}
+
+static void test_video_and_latents(void) {
+    const char *video = in_scratch("v.mp4"), *latents = in_scratch("v.h5");
+    ib_eval_report a, b;
+    ib_error err;
+    ib_space *space = NULL;
+    ib_encode_options o;
+    ib_encode_stats stats;
+    CHECK_OK(write_clip(video, 128, 96, 30, 25, NULL, 20, &err), &err);
+    CHECK_OK(ib_space_open(&space, "patch", &err), &err);
+    ib_encode_defaults(&o);
+    o.width = 64;
+    o.height = 48;
+    CHECK_OK(ib_encode_video(video, latents, space, &o, &stats, &err), &err);
+    request q = ask(&video, 1, in_scratch("a.safetensors"));
+    q.o.width = 64;
+    q.o.height = 48;
+    CHECK_OK(answer(&q, &a, &err), &err);
+    CHECK_OK(eval_one(latents, in_scratch("a.safetensors"), &b, &err), &err);
+    CHECK_INT(a.gap[0].clip[0].windows, 3);
+    CHECK(!strcmp(a.gap[0].clip[0].source_sha256, b.gap[0].clip[0].source_sha256));
+    check_same_scores(&a, 0, &b, 0, 0);
+    ib_eval_report_free(&a);
+    ib_eval_report_free(&b);
+    ib_space_close(&space);
+}
+
+static int eval_native(const char *video, int gap0, int gap1, int threads, ib_eval_report *r, ib_error *err) {
+    request q = ask(&video, 1, in_scratch("a.safetensors"));
+    q.o.native = true;
+    q.o.threads = threads;
+    q.o.gap[0] = gap0;
+    q.o.gap[1] = gap1;
+    q.o.gaps = 1 + (gap1 > 0);
+    return answer(&q, r, err);
+}
+
+static void test_native(void) {
+    const char *video = in_scratch("v.mp4"), *latents = in_scratch("v.h5");
+    ib_eval_report r, one, other;
+    ib_error err;
+    CHECK_OK(eval_native(video, 9, 4, 2, &r, &err), &err);
+    CHECK_OK(eval_native(video, 9, 0, 1, &one, &err), &err);
+    CHECK_OK(eval_native(video, 4, 0, 3, &other, &err), &err);
+    CHECK_INT(r.gap[0].clip[0].width, 128);
+    CHECK_INT(r.gap[0].clip[0].height, 96);
+    CHECK_INT(r.gap[0].clip[0].windows, 3);
+    CHECK_INT(r.gap[1].clip[0].windows, 7);
+    check_same_scores(&r, 0, &one, 0, 0);
+    check_same_scores(&r, 1, &other, 0, 0);
+    CHECK(isfinite(figure_of(&r, 0, 0, "a", IB_FIGURE_PSNR)));
+    ib_eval_report_free(&one);
+    ib_eval_report_free(&other);
+
+    /* the same frames by the other way, through latents rounded to half */
+    request q = ask(&video, 1, NULL);
+    q.o.width = 128;
+    q.o.height = 96;
+    q.o.gap[0] = 9;
+    CHECK_OK(answer(&q, &one, &err), &err);
+    for (size_t m = 0; m <= IB_EVAL_SLERP; m++) {
+        CHECK_NEAR(r.gap[0].mean[m].figure[IB_FIGURE_PSNR], one.gap[0].mean[m].figure[IB_FIGURE_PSNR], 0.02);
+        CHECK_NEAR(r.gap[0].mean[m].figure[IB_FIGURE_SKILL], one.gap[0].mean[m].figure[IB_FIGURE_SKILL],
+                   0.005);
+    }
+    ib_eval_report_free(&one);
+    ib_eval_report_free(&r);
+    CHECK_ERROR(eval_native(latents, 9, 0, 1, &r, &err), &err, IB_E_ARGUMENT, "v.h5");
+}
+
+/* ---- what goes wrong ---- */
+
+static void test_bad_inputs(void) {
+    const char *in[3] = {in_scratch("m.h5"), in_scratch("torn.h5"), in_scratch("nowhere.mp4")};
+    ib_eval_report r;
+    ib_error err;
+    FILE *from = fopen(in[0], "rb"), *to = fopen(in[1], "wb");
+    for (int i = 0; from && to && i < 9000; i++) {
+        fputc(fgetc(from), to);
+    }
+    fclose(from);
+    fclose(to);
+    request q = ask(in, 3, NULL);
+    CHECK_OK(answer(&q, &r, &err), &err);
+    CHECK_INT(r.clips, 1);
+    CHECK_INT(r.failed.n, 2);
+    CHECK(r.failed.n == 2 && strstr(r.failed.v[0].why, "nowhere.mp4") &&
+          strstr(r.failed.v[1].why, "torn.h5"));
+    char *text = ib_eval_text(&r), *json = ib_eval_json(&r);
+    CHECK(text && strstr(text, "not evaluated: ") && strstr(text, "torn.h5"));
+    CHECK(json && strstr(json, "\"failed\"") && strstr(json, "torn.h5"));
+    free(text);
+    free(json);
+    ib_eval_report_free(&r);
+
+    q = ask(in + 1, 2, NULL);
+    CHECK_ERROR(answer(&q, &r, &err), &err, err.code, "none of 2 inputs could be evaluated");
+    q = ask(in + 1, 1, NULL);
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_FORMAT, "torn.h5");
+    q = ask(in, 0, NULL);
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_ARGUMENT, "videos or latent files");
+}
+
+static void test_other_spaces(void) {
+    moving m = {ROWS, COLS, 20, 1, 3, NULL, false, "hatch", "hatch:dct8+4:v1"};
+    const char *in[2] = {in_scratch("m.h5"), in_scratch("hatch.h5")};
+    ib_eval_report r;
+    ib_error err;
+    CHECK_OK(moving_write(in[1], &m, &err), &err);
+    request q = ask(in, 2, NULL);
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_MISMATCH,
+                "hatch:dct8+4:v1, this evaluation is in patch:dct8+4:v1");
+    q = ask(in + 1, 1, NULL);
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_MISMATCH, "hatch.h5");
+}
+
+static void test_options(void) {
+    const char *in = in_scratch("m.h5");
+    ib_eval_report r;
+    ib_error err;
+    static const int gaps[4][2] = {{1, 2}, {8, 8}, {1001, 2}, {-3, 4}};
+    for (int i = 0; i < 4; i++) {
+        request q = ask(&in, 1, NULL);
+        q.o.gaps = 2;
+        memcpy(q.o.gap, gaps[i], sizeof gaps[i]);
+        CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_ARGUMENT, "gap");
+    }
+    request q = ask(&in, 1, NULL);
+    q.o.gaps = IB_EVAL_MAX_GAPS + 1;
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_ARGUMENT, "gaps");
+    q = ask(&in, 1, NULL);
+    q.o.width = 65;
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_ARGUMENT, "65x112");
+    q = ask(&in, 1, in_scratch("m.h5"));
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_FORMAT, "m.h5");
+}
+
+typedef struct watch {
+    double last;
+    size_t calls, windows;
+    atomic_int stop, stop_at; /* after so many windows; 0: never */
+    bool falls;
+} watch;
+
+static void on_progress(void *user, const ib_eval_progress *p) {
+    watch *w = user;
+    w->falls = w->falls || p->fraction < w->last || p->number < 1 || p->number > p->files;
+    w->last = p->fraction;
+    w->windows = p->windows;
+    w->calls++;
+    if (w->stop_at && p->fraction > 0) {
+        atomic_store(&w->stop, 1);
+    }
+}
+
+static void test_progress_and_stop(void) {
+    const char *in[2] = {in_scratch("v.mp4"), in_scratch("m.h5")};
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", in_scratch("tmp"));
+    ib_eval_report r;
+    ib_error err;
+    CHECK_OK(ib_mkdirs(folder, &err), &err);
+    setenv("TMPDIR", folder, 1);
+    for (int i = 0; i < 3; i++) {
+        watch w = {.stop_at = i};
+        request q = ask(in, 2, NULL);
+        q.o.progress = on_progress;
+        q.o.user = &w;
+        q.o.stop = &w.stop;
+        q.o.native = i == 2;
+        if (i == 2) {
+            q.inputs.n = 1;
+            free(q.inputs.v[1]);
+        }
+        int code = answer(&q, &r, &err);
+        CHECK(!w.falls && w.calls > (i ? 0 : 3));
+        if (i) {
+            CHECK_ERROR(code, &err, IB_E_INTERRUPTED, "interrupted");
+        } else {
+            CHECK_OK(code, &err);
+            CHECK_NEAR(w.last, 1, 0);
+            CHECK_INT(w.windows, r.gap[0].clip[0].windows + r.gap[0].clip[1].windows);
+        }
+        ib_eval_report_free(&r);
+        CHECK_INT(files_in(folder), 0);
+    }
+    unsetenv("TMPDIR");
+}
+
+static bool is_png(const char *folder, const char *name) {
+    char path[600], begins[8] = "";
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "rb");
+    bool png = f && fread(begins, 1, 8, f) == 8 && !memcmp(begins, "\211PNG", 4);
+    if (f) {
+        fclose(f);
+    }
+    return png;
+}
+
+static void test_strips(void) {
+    const char *in = in_scratch("m.h5"), *adapters[2] = {in_scratch("a.safetensors"), NULL};
+    ib_eval_report r;
+    ib_error err;
+    for (int i = 0; i < 2; i++) {
+        char folder[512];
+        snprintf(folder, sizeof folder, "%s/s%d", scratch, i);
+        request q = ask(&in, 1, adapters[i]);
+        q.o.strips = true;
+        q.o.minterpolate = i == 1;
+        q.o.gap[0] = 16;
+        q.o.gaps = 2;
+        q.o.gap[1] = 9;
+        CHECK_OK(answer(&q, &r, &err), &err);
+        CHECK_INT(r.strips, 3);
+        CHECK_INT(r.gap[r.shown_gap].gap, 9);
+        for (size_t k = 0; k < r.strips; k++) {
+            const ib_eval_strip *s = &r.strip[k];
+            CHECK_INT(s->rows, 1 + 5 + 1);
+            CHECK_INT(s->columns, 9);
+            CHECK(s->at[0] == 0 && s->at[8] == 9 && s->at[4] > s->at[3]);
+            CHECK_NEAR(s->gain, s->psnr[1 + r.judged] - s->psnr[1 + IB_EVAL_SLERP], 1e-9);
+        }
+        CHECK(r.strip[0].gain >= r.strip[1].gain && r.strip[1].gain >= r.strip[2].gain);
+        CHECK_NEAR(r.strip[2].gain, r.gap[r.shown_gap].worst[0].gain, 0);
+        CHECK_OK(ib_eval_write_strips(&r, folder, &err), &err);
+        CHECK_INT(files_in(folder), 3);
+        CHECK(is_png(folder, "best.png") && is_png(folder, "median.png") && is_png(folder, "worst.png"));
+        CHECK_ERROR(ib_eval_write_strips(&r, in, &err), &err, IB_E_IO, "m.h5");
+        ib_eval_report_free(&r);
+    }
+}
+
+int main(void) {
+    if (!make_scratch("eval_inputs")) {
+        return check_skip("test_eval_inputs", "no scratch directory can be made");
+    }
+    omp_set_num_threads(4); /* more than are asked for below: results must not depend on it */
+    write_adapter(in_scratch("a.safetensors"), MOVING_SPACE, 7);
+    write_moving(in_scratch("m.h5"), "m", 60, 1.7, NULL);
+    test_video_and_latents();
+    test_native();
+    test_bad_inputs();
+    test_other_spaces();
+    test_options();
+    test_progress_and_stop();
+    test_strips();
+    remove_scratch();
+    return check_report("test_eval_inputs");
+}
