@@ -112,19 +112,25 @@ static void methods(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
     }
 }
 
+static void put_difference(FILE *f, const ib_eval_interval *i, ib_eval_verdict v, int decimals,
+                           const char *of) {
+    fprintf(f, "%s by %s, %+.*f", ib_eval_verdict_word(v), of, decimals, i->mean);
+    if (isfinite(i->low)) {
+        fprintf(f, " [%+.*f %+.*f]", decimals, i->low, decimals, i->high);
+    }
+}
+
 static void pairs(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
     for (size_t i = 0; i < g->pairs; i++) {
         const ib_eval_pair *p = &g->pair[i];
-        fprintf(f, "%s against %s: %s by skill, %+.3f", r->method[p->method].name, r->method[p->rival].name,
-                ib_eval_verdict_word(p->by_skill), p->skill.mean);
-        if (isfinite(p->skill.low)) {
-            fprintf(f, " [%+.3f %+.3f]", p->skill.low, p->skill.high);
-        }
+        char name[METHOD_WIDTH + 1], rival[METHOD_WIDTH + 1];
+        column_name(r, p->method, name);
+        column_name(r, p->rival, rival);
+        fprintf(f, "%s against %s: ", name, rival);
+        put_difference(f, &p->skill, p->by_skill, 3, "skill");
         if (isfinite(p->psnr.mean)) {
-            fprintf(f, "; %s by PSNR, %+.2f dB", ib_eval_verdict_word(p->by_psnr), p->psnr.mean);
-        }
-        if (isfinite(p->psnr.low)) {
-            fprintf(f, " [%+.2f %+.2f]", p->psnr.low, p->psnr.high);
+            fprintf(f, "; ");
+            put_difference(f, &p->psnr, p->by_psnr, 2, "dB");
         }
         fputc('\n', f);
     }
@@ -204,13 +210,13 @@ static void notes(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
             }
         }
     }
-    fprintf(f, "worst windows for %s:", r->method[r->judged].name);
     for (size_t i = 0; i < g->worsts && i < WORST_SHOWN; i++) {
         const ib_eval_window *w = &g->worst[i];
-        fprintf(f, "%s %s at %.2f s (%+.*f%s)", i ? "," : "", g->clip[w->clip].name, w->seconds,
-                r->decodes ? 2 : 3, w->gain, r->decodes ? " dB" : "");
+        fprintf(f, "%s ", i ? "             " : "worst windows");
+        put_name(f, g->clip[w->clip].name, NAME_WIDTH);
+        fprintf(f, " at %8.2f s: %+.*f%s\n", w->seconds, r->decodes ? 2 : 3, w->gain,
+                r->decodes ? " dB" : "");
     }
-    fputc('\n', f);
 }
 
 /* ---- the whole ---- */
