@@ -90,11 +90,20 @@ static void blend_level(const level *l, const float *fields, size_t rows, size_t
     }
 }
 
-void ib_blend(const float *planes0, const float *planes1, const float *fields, size_t rows, size_t cols,
+void ib_blend_knots(const float *planes, size_t rows, size_t cols, float *knots) {
+    size_t luma = 64 * rows * cols;
+    ib_warp_knots(planes, 8 * rows, 8 * cols, knots);
+    for (size_t k = 0; k < 2; k++) {
+        size_t at = luma + k * luma / 4;
+        ib_warp_knots(planes + at, 4 * rows, 4 * cols, knots + at);
+    }
+}
+
+void ib_blend(const float *knots0, const float *knots1, const float *fields, size_t rows, size_t cols,
               float t, float *scratch, float *out) {
-    level l = make_level(planes0, planes1, rows, cols, 0, scratch);
+    level l = make_level(knots0, knots1, rows, cols, 0, scratch);
     blend_level(&l, fields, rows, cols, t, out);
-    l = make_level(planes0, planes1, rows, cols, 1, scratch);
+    l = make_level(knots0, knots1, rows, cols, 1, scratch);
     blend_level(&l, fields, rows, cols, t, out + 64 * rows * cols);
 }
 
@@ -117,12 +126,12 @@ static void level_backward(const level *l, const float *dout, size_t rows, size_
     ib_enlarge_backward(l->dmask, h, w, l->factor, 1.0f, l->tmp, dfields + 4 * h * w);
 }
 
-void ib_blend_backward(const float *planes0, const float *planes1, const float *dout, size_t rows,
-                       size_t cols, float t, float *scratch, float *dfields) {
+void ib_blend_backward(const float *knots0, const float *knots1, const float *dout, size_t rows, size_t cols,
+                       float t, float *scratch, float *dfields) {
     memset(dfields, 0, IB_FIELDS * IB_CELLS * rows * IB_CELLS * cols * sizeof *dfields);
-    level l = make_level(planes0, planes1, rows, cols, 0, scratch);
+    level l = make_level(knots0, knots1, rows, cols, 0, scratch);
     level_backward(&l, dout, rows, cols, t, dfields);
-    l = make_level(planes0, planes1, rows, cols, 1, scratch);
+    l = make_level(knots0, knots1, rows, cols, 1, scratch);
     level_backward(&l, dout + 64 * rows * cols, rows, cols, t, dfields);
 }
 
@@ -134,11 +143,11 @@ static void split_flow(float t, size_t n, float *restrict f0, float *restrict f1
     }
 }
 
-void ib_carry(const float *planes0, const float *planes1, const float *v, size_t rows, size_t cols, float t,
+void ib_carry(const float *knots0, const float *knots1, const float *v, size_t rows, size_t cols, float t,
               bool luma_only, float *scratch, float *out0, float *out1) {
     size_t h = IB_CELLS * rows, w = IB_CELLS * cols;
     for (int chroma = 0; chroma < (luma_only ? 1 : 2); chroma++) {
-        level l = make_level(planes0, planes1, rows, cols, chroma, scratch);
+        level l = make_level(knots0, knots1, rows, cols, chroma, scratch);
         size_t n = l.height * l.width, at = chroma ? 64 * rows * cols : 0;
         for (int k = 0; k < 2; k++) {
             ib_enlarge(v + (size_t)k * h * w, h, w, l.factor, l.gain, l.tmp, l.f[k]);

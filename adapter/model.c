@@ -14,6 +14,8 @@
 static const float distance_floor = 1e-3f;
 /* Mean squared error (latent units) below which an error is as good as none: about a third of an 8-bit step, RMS. */
 static const double error_floor = 2e-6;
+/* Part of slerp's error below which the loss falls hardly faster than the error itself does. */
+static const double loss_knee = 0.3;
 
 /* Samples that go through the trunk together, at most. */
 enum { MOST_AT_ONCE = 256 };
@@ -300,7 +302,7 @@ static void assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, fl
         ib_motion *m = &w->motion[sample];
         ib_motion_fields(m, w->motion_out + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->rows,
                          w->cols);
-        ib_blend(m->planes0, m->planes1, m->fields, w->rows, w->cols, in->t, m->scratch, m->out);
+        ib_blend(m->knots0, m->knots1, m->fields, w->rows, w->cols, in->t, m->scratch, m->out);
         ib_patch_forward(m->out, (int)w->rows, (int)w->cols, w->blend + at);
         parts p = parts_of(w, sample);
         mix(w->mixing + IB_MIXINGS * at, &p, bow, tokens, width, z);
@@ -393,9 +395,10 @@ static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const floa
     float *dz = w->z + at, *dc = w->dcorrection + at, bow = 4.0f * in->t * (1.0f - in->t);
     loss->err_model = squared_error(dz, target, n);
     loss->err_slerp = squared_error(w->slerp + at, target, n);
-    double unit = loss->err_slerp + error_floor * (double)n;
-    loss->loss = loss->err_model / unit;
-    error_gradient(dz, target, (float)(2.0 * (double)scale / unit), n);
+    double unit = loss->err_slerp + error_floor * (double)n, left = loss->err_model / unit;
+    double whole = log1p(1 / loss_knee);
+    loss->loss = log1p(left / loss_knee) / whole;
+    error_gradient(dz, target, (float)(2.0 * (double)scale / (unit * (left + loss_knee) * whole)), n);
     memset(dc, 0, n * sizeof *dc);
     correct(dz, w->scale + sample * tokens, bow, tokens, width, dc);
     if (w->motion) {
@@ -404,7 +407,7 @@ static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const floa
         mix_backward(w->mixing + IB_MIXINGS * at, &p, bow, tokens, width, dz, w->dmixing + IB_MIXINGS * at);
         ib_patch_inverse(dz, (int)w->rows, (int)w->cols,
                          m->out); /* the adjoint of the orthonormal transform */
-        ib_blend_backward(m->planes0, m->planes1, m->out, w->rows, w->cols, in->t, m->scratch, m->dfields);
+        ib_blend_backward(m->knots0, m->knots1, m->out, w->rows, w->cols, in->t, m->scratch, m->dfields);
         ib_motion_fields_backward(m, w->rows, w->cols,
                                   w->dmotion + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
     }

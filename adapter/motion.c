@@ -15,7 +15,7 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     size_t match = ib_match_scratch(rows, cols), blend = ib_blend_scratch(rows, cols);
     size_t refine = ib_refine_scratch(rows, cols) + 2 * cells;
     size_t most = match > blend ? match : blend;
-    size_t need = (5 + IB_ALTERNATIVES) * pixels +
+    size_t need = (7 + IB_ALTERNATIVES) * pixels +
                   (1 + 2 * (1 + IB_ALTERNATIVES) + 2 * IB_FIELDS + IB_CELL_FEATURES) * cells +
                   (most > refine ? most : refine);
     int rc = ib_alloc_floats(&m->arena, need, "the motion head's work space", err);
@@ -24,7 +24,9 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     }
     m->planes0 = m->arena;
     m->planes1 = m->planes0 + pixels;
-    m->carried0 = m->planes1 + pixels;
+    m->knots0 = m->planes1 + pixels;
+    m->knots1 = m->knots0 + pixels;
+    m->carried0 = m->knots1 + pixels;
     m->carried1 = m->carried0 + pixels;
     m->out = m->carried1 + pixels;
     m->alternative = m->out + pixels;
@@ -54,7 +56,7 @@ static void refine(ib_motion *m, size_t rows, size_t cols, float t, float *v, fl
     size_t cells = IB_TOKEN_CELLS * rows * cols;
     float *d = m->scratch;
     close_gate(m, cells, v);
-    ib_carry(m->planes0, m->planes1, v, rows, cols, t, true, m->scratch, m->carried0, m->carried1);
+    ib_carry(m->knots0, m->knots1, v, rows, cols, t, true, m->scratch, m->carried0, m->carried1);
     ib_refine(m->carried0, m->carried1, rows, cols, d + 2 * cells, d, d + cells, features);
     close_gate(m, cells, d);
     for (size_t i = 0; i < 2 * cells; i++) {
@@ -114,7 +116,7 @@ static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float 
             const int *a = away[k - (IB_MATCH_WINDOWS - 1)];
             borrow(m, rows, cols, a[0], a[1], v);
         }
-        ib_carry(m->planes0, m->planes1, v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
+        ib_carry(m->knots0, m->knots1, v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
         judge(m, rows, cols, v, f);
         for (size_t i = 0; i < pixels; i++) {
             m->out[i] = m->carried0[i] + t * (m->carried1[i] - m->carried0[i]);
@@ -127,10 +129,12 @@ void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *f
     enum { OTHERS = IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES };
     size_t cells = IB_TOKEN_CELLS * rows * cols, w = IB_CELLS * cols;
     float *fm = m->features, *fr = fm + IB_MATCH_FEATURES * cells, *fa = fr + IB_REFINE_FEATURES * cells;
+    ib_blend_knots(m->planes0, rows, cols, m->knots0);
+    ib_blend_knots(m->planes1, rows, cols, m->knots1);
     ib_match(m->planes0, m->planes1, rows, cols, t, m->scratch, m->v, m->gate, fm);
     refine(m, rows, cols, t, m->v, fr);
     alternatives(m, rows, cols, t, fa);
-    ib_carry(m->planes0, m->planes1, m->v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
+    ib_carry(m->knots0, m->knots1, m->v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
     for (size_t i = 0; i < cells; i++) {
         size_t y = i / w, x = i % w, token = y / IB_CELLS * cols + x / IB_CELLS;
         float *f =

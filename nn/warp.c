@@ -24,13 +24,13 @@ static IB_INLINE void locate(run *restrict r, size_t x0, size_t y0, const float 
     for (size_t i = 0; i < n; i++) {
         float x = left + (float)(int)i + fx[i], y = line + fy[i];
         if (inside) {
-            r->ix[i] = x > 0.0f && x < mx ? 1.0f : 0.0f;
-            r->iy[i] = y > 0.0f && y < my ? 1.0f : 0.0f;
+            r->ix[i] = x > IB_WARP_SHIFT && x < mx ? 1.0f : 0.0f;
+            r->iy[i] = y > IB_WARP_SHIFT && y < my ? 1.0f : 0.0f;
         }
-        x = x > 0.0f ? x : 0.0f; /* NaN becomes 0 as well */
+        x = (x < mx ? x : mx) - IB_WARP_SHIFT; /* NaN becomes the far edge */
+        y = (y < my ? y : my) - IB_WARP_SHIFT;
+        x = x > 0.0f ? x : 0.0f;
         y = y > 0.0f ? y : 0.0f;
-        x = x < mx ? x : mx;
-        y = y < my ? y : my;
         int px = (int)x, py = (int)y;
         px = px < lastx ? px : lastx;
         py = py < lasty ? py : lasty;
@@ -40,16 +40,37 @@ static IB_INLINE void locate(run *restrict r, size_t x0, size_t y0, const float 
     }
 }
 
-static IB_INLINE void fetch(run *restrict r, const float *restrict image, size_t n, size_t width) {
+static IB_INLINE void fetch(run *restrict r, const float *restrict knots, size_t n, size_t width) {
     for (size_t i = 0; i < n; i++) {
-        const float *q = image + r->at[i];
+        const float *q = knots + r->at[i];
         memcpy(r->top + 2 * i, q, 2 * sizeof *q);
         memcpy(r->low + 2 * i, q + width, 2 * sizeof *q);
     }
 }
 
+/* c[k] = (f[k] - s c[k-1]) / (1 - s) down the columns, then along the rows. */
 IB_MULTIARCH
-void ib_warp(const float *restrict image, size_t planes, const float *restrict fx, const float *restrict fy,
+void ib_warp_knots(const float *restrict image, size_t height, size_t width, float *restrict knots) {
+    const float gain = 1.0f / (1.0f - IB_WARP_SHIFT), back = IB_WARP_SHIFT * gain;
+    memcpy(knots, image, width * sizeof *knots);
+    for (size_t y = 1; y < height; y++) {
+        const float *f = image + y * width, *up = knots + (y - 1) * width;
+        float *c = knots + y * width;
+        for (size_t x = 0; x < width; x++) {
+            c[x] = gain * f[x] - back * up[x];
+        }
+    }
+    for (size_t y = 0; y < height; y++) {
+        float *c = knots + y * width, last = c[0];
+        for (size_t x = 1; x < width; x++) {
+            last = gain * c[x] - back * last;
+            c[x] = last;
+        }
+    }
+}
+
+IB_MULTIARCH
+void ib_warp(const float *restrict knots, size_t planes, const float *restrict fx, const float *restrict fy,
              size_t height, size_t width, float *restrict out) {
     run r;
     for (size_t y = 0; y < height; y++) {
@@ -57,7 +78,7 @@ void ib_warp(const float *restrict image, size_t planes, const float *restrict f
             size_t n = width - x < RUN ? width - x : RUN, at = y * width + x;
             locate(&r, x, y, fx + at, fy + at, n, height, width, false);
             for (size_t k = 0; k < planes; k++) {
-                fetch(&r, image + k * height * width, n, width);
+                fetch(&r, knots + k * height * width, n, width);
                 float *o = out + k * height * width + at;
                 for (size_t i = 0; i < n; i++) {
                     float top = r.top[2 * i] + r.a[i] * (r.top[2 * i + 1] - r.top[2 * i]);
@@ -70,7 +91,7 @@ void ib_warp(const float *restrict image, size_t planes, const float *restrict f
 }
 
 IB_MULTIARCH
-void ib_warp_backward(const float *restrict image, size_t planes, const float *restrict fx,
+void ib_warp_backward(const float *restrict knots, size_t planes, const float *restrict fx,
                       const float *restrict fy, const float *restrict dout, size_t height, size_t width,
                       float *restrict dfx, float *restrict dfy) {
     run r;
@@ -79,7 +100,7 @@ void ib_warp_backward(const float *restrict image, size_t planes, const float *r
             size_t n = width - x < RUN ? width - x : RUN, at = y * width + x;
             locate(&r, x, y, fx + at, fy + at, n, height, width, true);
             for (size_t k = 0; k < planes; k++) {
-                fetch(&r, image + k * height * width, n, width);
+                fetch(&r, knots + k * height * width, n, width);
                 const float *d = dout + k * height * width + at;
                 float *dx = dfx + at, *dy = dfy + at;
                 for (size_t i = 0; i < n; i++) {
