@@ -292,7 +292,7 @@ static void test_warp(ib_rng *r, long h, long w) {
     for (long y = 0; y < h; y++) {
         for (long x = 0; x < w; x++) {
             long i = y * w + x;
-            double px = (double)x + fx[i], py = (double)y + fy[i], e = 1e-4, gx = 0, gy = 0;
+            double px = (double)((float)x + fx[i]), py = (double)((float)y + fy[i]), e = 1e-4, gx = 0, gy = 0;
             for (long k = 0; k < 2; k++) {
                 const float *p = image + k * h * w;
                 double d = dout[k * h * w + i] / (2 * e);
