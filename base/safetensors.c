@@ -319,6 +319,11 @@ void ib_st_close(ib_st **f) {
     *f = NULL;
 }
 
+const void *ib_st_bytes(const ib_st *f, size_t *bytes) {
+    *bytes = f->map_bytes;
+    return f->map;
+}
+
 size_t ib_st_count(const ib_st *f) {
     return f->count;
 }

@@ -60,6 +60,8 @@ const ib_st_tensor *ib_st_find(const ib_st *f, const char *name); /* NULL if not
 const char *ib_st_metadata(const ib_st *f, const char *key);      /* NULL if not there */
 size_t ib_st_metadata_count(const ib_st *f);
 void ib_st_metadata_at(const ib_st *f, size_t i, const char **key, const char **value);
+/* The whole file as it is mapped or copied, for checksums. */
+const void *ib_st_bytes(const ib_st *f, size_t *bytes);
 /* Widens F32, F16 (subnormals too) or BF16 to float. out: [t->elements]. IB_E_UNSUPPORTED for other dtypes. */
 int ib_st_to_f32(const ib_st_tensor *t, float *out, ib_error *err);
 

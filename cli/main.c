@@ -9,6 +9,9 @@ const cli_command *const cli_commands[] = {
 #ifdef IB_HAVE_TRAIN
     &cli_train,
 #endif
+#ifdef IB_HAVE_POOL
+    &cli_pool,
+#endif
 #ifdef IB_HAVE_RENDER
     &cli_render,
 #endif

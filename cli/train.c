@@ -116,6 +116,28 @@ static int read_options(cli *c, ib_train_options *o) {
     if (cli_is_set(c, "valid-part")) {
         o->valid_fraction = cli_real(c, "valid-part");
     }
+    o->pool = cli_text(c, "pool");
+    o->pool_name = cli_text(c, "pool-name");
+    o->exchange_half = !strcmp(cli_text(c, "exchange"), "f16");
+    if (!o->exchange_half && strcmp(cli_text(c, "exchange"), "f32")) {
+        return cli_usage(c, "--exchange wants f32 or f16, got '%s'", cli_text(c, "exchange"));
+    }
+    if (cli_is_set(c, "pool-minutes")) {
+        o->pool_minutes = cli_real(c, "pool-minutes");
+    }
+    if (cli_is_set(c, "pool-steps")) {
+        o->pool_steps = cli_int(c, "pool-steps");
+    }
+    if (cli_is_set(c, "pool-stale")) {
+        o->pool_stale = cli_int(c, "pool-stale");
+    }
+    if (!o->pool && (cli_is_set(c, "pool-minutes") || cli_is_set(c, "pool-steps") ||
+                     cli_is_set(c, "pool-stale") || o->pool_name)) {
+        return cli_usage(c, "--pool-... say how to work with a pool: --pool DIR is missing");
+    }
+    if (cli_is_set(c, "pool-minutes") && cli_is_set(c, "pool-steps")) {
+        return cli_usage(c, "--pool-minutes and --pool-steps exclude each other");
+    }
     return CLI_DONE;
 }
 
@@ -146,6 +168,9 @@ static void print_result(cli *c, const ib_train_options *o, const ib_train_resul
     json_object_set_new(j, "samples_per_second", real_or_null(r->samples_per_second));
     json_object_set_new(j, "parameters", json_integer((json_int_t)r->parameters));
     json_object_set_new(j, "train_videos", json_integer((json_int_t)r->train_videos));
+    json_object_set_new(j, "exchanges", json_integer(r->exchanges));
+    json_object_set_new(j, "sent_bytes", json_integer(r->sent_bytes));
+    json_object_set_new(j, "received_bytes", json_integer(r->taken_bytes));
     json_object_set_new(j, "valid_videos", json_integer((json_int_t)r->valid_videos));
     json_dumpf(j, stdout, JSON_INDENT(2));
     putchar('\n');
@@ -281,6 +306,37 @@ static const cli_option options[] = {
      .max = 1e6,
      .initial = "60",
      .help = "validate this often, or more seldom where it takes long"},
+    {.name = "pool",
+     .kind = CLI_TEXT,
+     .value = "DIR",
+     .help = "train together with all who name the same shared folder; 'inbetween pool DIR' shows them"},
+    {.name = "pool-minutes",
+     .kind = CLI_REAL,
+     .value = "M",
+     .min = 0.001,
+     .max = 1e6,
+     .help = "publish and average this often, 10 if not given"},
+    {.name = "pool-steps",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1e12,
+     .help = "publish and average every so many steps instead"},
+    {.name = "pool-name",
+     .kind = CLI_TEXT,
+     .value = "NAME",
+     .help = "of this worker in the pool; the host's name and a few letters if not given"},
+    {.name = "pool-stale",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1e9,
+     .help = "leave out who is more than so many rounds behind, 8 if not given"},
+    {.name = "exchange",
+     .kind = CLI_TEXT,
+     .value = "TYPE",
+     .initial = "f32",
+     .help = "how weights are sent: f32, or f16 for half the bytes"},
     {0}};
 
 const cli_command cli_train = {

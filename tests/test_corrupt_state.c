@@ -113,7 +113,7 @@ static void check_refusals(ib_state *s, const char *dir, const char *good) {
     CHECK_ERROR(ib_state_load(&loaded, path, &err), &err, IB_E_FORMAT, "checksum is not there");
     snprintf(path, sizeof path, "%s/latents.h5", dir);
     CHECK_OK(moving_write(path, &(moving){2, 2, 3, 1, 1, NULL, false, "v", NULL}, &err), &err);
-    CHECK_ERROR(ib_state_load(&loaded, path, &err), &err, IB_E_FORMAT, "not a training state");
+    CHECK_ERROR(ib_state_load(&loaded, path, &err), &err, IB_E_FORMAT, "of another kind");
     snprintf(path, sizeof path, "%s/missing/state.h5", dir);
     CHECK_ERROR(ib_state_save(s, path, &err), &err, IB_E_IO, "state.h5");
 

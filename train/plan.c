@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "pool/member.h"
 
 static const ib_train_preset presets[] = {
     {"toaster", 8, 128, (size_t)64 << 20, 16},
@@ -77,6 +78,16 @@ int ib_train_check(const ib_train_options *o, ib_error *err) {
     if (!(o->state_seconds > 0) || !(o->log_seconds > 0) || !(o->valid_seconds > 0)) {
         return ib_fail(err, IB_E_ARGUMENT, "expected intervals above 0 seconds, got %g, %g and %g",
                        o->state_seconds, o->log_seconds, o->valid_seconds);
+    }
+    if (o->pool_minutes < 0 || !isfinite(o->pool_minutes) || o->pool_steps < 0 || o->pool_stale < 0) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "expected minutes, steps and rounds of a pool above 0, got %g, %lld and %lld",
+                       o->pool_minutes, (long long)o->pool_steps, (long long)o->pool_stale);
+    }
+    if (o->pool_name && !ib_member_name_fits(o->pool_name)) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "'%.80s' cannot name a worker: expected up to %d letters, digits, '.', '_', '-'",
+                       o->pool_name, IB_POOL_NAME - 1);
     }
     return IB_OK;
 }

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "base/memory.h"
 #include "nn/gemm.h"
+#include "train/exchange.h"
 
 enum { SCAN_FRAMES = 2048, CALIBRATION_WINDOWS = 256, VALID_GAP = 8 };
 
@@ -175,6 +177,9 @@ static void announce(const ib_session *s) {
     if (!ib_dataset_videos(s->data, true)) {
         ib_session_say(s, "no videos for validation: its skill will not be known");
     }
+    if (*st->pool.name && !s->o->pool) {
+        ib_session_say(s, "this run has been in a pool as %s and goes on without it", st->pool.name);
+    }
     if (s->o->resume) {
         ib_session_say(s, "going on at step %" PRId64 " after %.1f minutes", st->step, st->seconds / 60);
     }
@@ -193,6 +198,7 @@ int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
     r = r ? r : open_samples(s, err);
     r = r ? r : open_model(s, err);
     r = r ? r : open_team(s, err);
+    r = r ? r : ib_exchange_open(&s->exchange, s, err);
     r = r ? r : begin_directory(s, err);
     if (r) {
         return r;
@@ -207,13 +213,17 @@ int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
     s->logged_seconds = s->before;
     s->finished = st->steps_total ? st->step >= st->steps_total : s->before >= st->minutes_total * 60;
     announce(s);
-    return s->finished ? IB_OK
-                       : ib_loader_start(&s->loader, s->data, s->sampler, &s->reading, (uint64_t)st->samples,
-                                         2 * (size_t)st->plan.batch, err);
+    return s->finished
+               ? IB_OK
+               : ib_loader_start(&s->loader, s->data, s->sampler, &s->reading,
+                                 (uint64_t)(st->pool.stream + st->samples), 2 * (size_t)st->plan.batch, err);
 }
 
 void ib_session_close(ib_session *s) {
     ib_loader_stop(&s->loader);
+    ib_exchange_close(&s->exchange);
+    ib_free(s->mean_base);
+    s->mean_base = NULL;
     ib_team_free(&s->team);
     ib_adapter_free(&s->mean);
     ib_adapter_free(&s->adapter);

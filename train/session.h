@@ -14,6 +14,8 @@
 extern "C" {
 #endif
 
+typedef struct ib_exchange ib_exchange; /* exchange.h */
+
 typedef struct ib_session {
     const ib_train_options *o;
     int threads;
@@ -31,6 +33,9 @@ typedef struct ib_session {
     ib_adapter *adapter; /* learns; its parameters are copied into the state when that is written */
     ib_adapter *mean;    /* carries the EMA for validation and for the file */
     ib_team *team;
+    ib_exchange *exchange; /* NULL: none */
+    float *mean_base;      /* [P] the EMA at the last exchange; NULL without */
+    double mean_kept;      /* product of the decays since */
     const ib_sample **batch;
     int valid_gap;
     double valid_skill, grad_norm, rate;

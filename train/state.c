@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "latent/hdf5.h"
 
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 static const char kind_text[] = "inbetween training state";
 
 /* The scalar fields, each an attribute of the root. */
@@ -57,8 +57,17 @@ static const field fields[] = {
     {"loss", REAL, AT(loss), 0, 0, 0},
     {"err_model", REAL, AT(err_model), 0, 0, 0},
     {"err_slerp", REAL, AT(err_slerp), 0, 0, 0},
+    {"pool_name", TEXT, AT(pool.name), sizeof((ib_state *)0)->pool.name, 0, 0},
+    {"pool_token", TEXT, AT(pool.token), sizeof((ib_state *)0)->pool.token, 0, 0},
+    {"pool_serial", INT64, AT(pool.serial), 0, 0, INT64_MAX},
+    {"pool_round", INT64, AT(pool.round), 0, 0, INT64_MAX},
+    {"pool_fresh", INT64, AT(pool.fresh), 0, 0, INT64_MAX},
+    {"pool_stream", INT64, AT(pool.stream), 0, 0, INT64_MAX},
 };
-enum { FIELDS = sizeof fields / sizeof *fields };
+enum {
+    FIELDS = sizeof fields / sizeof *fields,
+    FIELDS_OF_1 = FIELDS - 6
+}; /* a state of version 1 has not the last six: zeros */
 static const char *const moment_names[IB_MAX_MOMENTS] = {"moment1", "moment2"};
 
 int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err) {
@@ -310,7 +319,7 @@ static int get_arrays(ib_state *s, hid_t file, const char *path, int64_t bytes, 
 
 static int read_open(ib_state *s, hid_t file, const char *path, int64_t bytes, ib_error *err) {
     char kind[sizeof kind_text + 8];
-    int64_t version;
+    int64_t version = 0;
     int r = ib_hdf5_get_text(file, path, "kind", kind, sizeof kind, err);
     if (!r && strcmp(kind, kind_text)) {
         r = ib_fail(err, IB_E_FORMAT, "%s is not a training state", path);
@@ -320,7 +329,7 @@ static int read_open(ib_state *s, hid_t file, const char *path, int64_t bytes, i
         r = ib_fail(err, IB_E_UNSUPPORTED, "%s has format version %lld, this program knows %d", path,
                     (long long)version, VERSION);
     }
-    for (size_t i = 0; !r && i < FIELDS; i++) {
+    for (size_t i = 0; !r && i < (version < 2 ? FIELDS_OF_1 : FIELDS); i++) {
         r = get_field(s, file, path, &fields[i], err);
     }
     r = r ? r : get_layout(s, file, path, err);

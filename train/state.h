@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "adapter/adapter.h"
+#include "base/seal.h"
 #include "train/optimiser.h"
 
 #ifdef __cplusplus
@@ -27,15 +28,24 @@ typedef struct ib_run_plan {
     char data[65]; /* ib_dataset_identity */
 } ib_run_plan;
 
+/* A worker's place in its pool. */
+typedef struct ib_pool_place {
+    char name[64], token[33]; /* of the worker and of its run; empty: the run has not been in a pool */
+    int64_t serial;           /* of its last publication */
+    int64_t round, fresh;     /* of its last average, and samples since */
+    int64_t stream;           /* its sample number k is sample stream + k of the seed */
+} ib_pool_place;
+
 typedef struct ib_valid_point {
     double step, seconds, skill;
 } ib_valid_point;
 
-/* Sample number `samples` is the next one to be drawn; all randomness of a sample comes from (seed, its number), so these two are
+/* Sample number `pool.stream + samples` is the next one to be drawn; all randomness of a sample comes from (seed, its number), so these two are
  * the whole state of the random numbers and of the order of samples. */
 typedef struct ib_state {
     ib_adapter_config config;
     ib_run_plan plan;
+    ib_pool_place pool;
     int64_t steps_total;   /* the budget: 0 if it is time */
     double minutes_total;  /* 0 if it is steps */
     int64_t step, updates; /* updates: steps that changed the weights, that is, whose gradient was finite */
@@ -61,12 +71,6 @@ int ib_state_save(const ib_state *s, const char *path, ib_error *err);
 /* Fills *s (freed by the caller; empty after a failure). IB_E_IO if there is no such file, IB_E_FORMAT if it is damaged or
  * something else, IB_E_UNSUPPORTED if it is of a later version. */
 int ib_state_load(ib_state *s, const char *path, ib_error *err);
-
-/* The seal: a place of 64 bytes in a file after IB_SEAL_MARK, which holds the lower-case hex SHA-256 of the file with this
- * place filled with '0'. */
-#define IB_SEAL_MARK "inbetween-sha256:"
-int ib_seal_write(const char *path, ib_error *err);
-int ib_seal_check(const char *path, ib_error *err);
 
 #ifdef __cplusplus
 }

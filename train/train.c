@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "train/exchange.h"
 #include "train/review.h"
 #include "train/session.h"
 
@@ -43,7 +44,9 @@ static void update(ib_session *s, const ib_batch_result *b, double seconds) {
         u.scale = p->clip_norm / b->norm;
     }
     ib_optimiser_update(s->optimiser, &u, s->adapter, w, b->gradient, st->moment, s->threads);
-    ib_ema_update(st->ema, w, st->params, ib_ema_decay(p->ema_decay, st->updates), s->threads);
+    double decay = ib_ema_decay(p->ema_decay, st->updates);
+    ib_ema_update(st->ema, w, st->params, decay, s->threads);
+    s->mean_kept *= decay;
     ib_adapter_refresh(s->adapter);
     s->grad_norm = b->norm;
     st->loss = smooth(st->loss, b->loss, first);
@@ -80,6 +83,7 @@ static int one_step(ib_session *s, ib_error *err) {
     }
     st->step++;
     st->samples += (int64_t)n;
+    st->pool.fresh += *st->pool.name ? (int64_t)n : 0;
     return IB_OK;
 }
 
@@ -202,8 +206,8 @@ static void set_alarms(ib_session *s) {
 /* The end of a run, or of what the stop flag leaves of it. */
 static int finish(ib_session *s, ib_error *err) {
     bool whole = !stopped(s);
-    int r = IB_OK;
-    if (whole) {
+    int r = ib_exchange_end(s, whole, err);
+    if (!r && whole) {
         r = validate(s, err);
     }
     r = r ? r : log_line(s, ib_session_seconds(s), err);
@@ -229,6 +233,11 @@ static void fill(ib_train_result *result, const ib_session *s) {
                                 .valid_skill = s->valid_skill,
                                 .parameters = st->params};
     result->samples_per_second = (double)((st->step - s->first_step) * st->plan.batch) / here;
+    if (s->exchange) {
+        result->exchanges = s->exchange->rounds;
+        result->sent_bytes = s->exchange->sent_bytes;
+        result->taken_bytes = s->exchange->taken_bytes;
+    }
     if (s->data) {
         result->train_videos = ib_dataset_videos(s->data, false);
         result->valid_videos = ib_dataset_videos(s->data, true);
@@ -244,8 +253,10 @@ int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) 
         set_alarms(&s);
         /* a run that is killed in its first minute can be resumed too, and an unwritable directory is found out now */
         r = o->resume ? IB_OK : ib_session_save(&s, err);
+        r = r ? r : ib_exchange_begin(&s, err);
         while (!r && !stopped(&s) && budget_left(&s)) {
             r = one_step(&s, err);
+            r = r ? r : ib_exchange_after_step(&s, err);
             r = r ? r : look_after(&s, err);
         }
         r = r ? r : finish(&s, err);

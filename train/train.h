@@ -48,6 +48,13 @@ typedef struct ib_train_options {
     double state_seconds; /* between states, default 60 */
     double log_seconds;   /* between lines of log.csv, default 5 */
     double valid_seconds; /* between validations, default 60; seldom enough to take at most 3 % of the time */
+    /* A pool: a folder through which workers share what they learn, see pool/pool.h. May differ from session to session. */
+    const char *pool;      /* the folder; NULL: none */
+    const char *pool_name; /* of this worker; NULL: the host's and a few letters */
+    double pool_minutes;   /* between publications; 0: 10 */
+    int64_t pool_steps;    /* > 0: instead, and training waits for the folder, so that runs can be repeated */
+    int64_t pool_stale;    /* what is more rounds behind is left out; 0: 8 */
+    bool exchange_half;    /* weights are sent as IEEE halves */
     const atomic_int *stop; /* non-zero: end cleanly, state kept, IB_E_INTERRUPTED; may be NULL */
     /* Called from the training thread; may be NULL. */
     void (*progress)(void *user, const ib_train_progress *p);
@@ -63,6 +70,7 @@ typedef struct ib_train_result {
     double valid_skill;             /* last one; NaN if there is none */
     double samples_per_second;      /* of this session, validation and saving included */
     size_t parameters, train_videos, valid_videos;
+    int64_t exchanges, sent_bytes, taken_bytes; /* of this session: averages with others, bytes */
 } ib_train_result;
 
 void ib_train_defaults(ib_train_options *o);

@@ -1,4 +1,4 @@
-/* The seal of state.h5: HDF5 is not built to survive hostile bytes, so none but intact ones reach it. */
+#include "base/seal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <nettle/sha2.h>
@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "train/state.h"
 
 enum { HEX = 2 * SHA256_DIGEST_SIZE };
 
@@ -37,7 +36,7 @@ static int map(mapping *m, const char *path, bool write, ib_error *err) {
     }
     if (!S_ISREG(st.st_mode) || st.st_size <= 0) {
         unmap(m);
-        return ib_fail(err, IB_E_FORMAT, "%s is %s, expected a training state", path,
+        return ib_fail(err, IB_E_FORMAT, "%s is %s, expected a sealed file", path,
                        S_ISREG(st.st_mode) ? "empty" : "no regular file");
     }
     m->size = (size_t)st.st_size;
@@ -76,10 +75,8 @@ static void digest_of(const mapping *m, const uint8_t *place, char hex[HEX + 1])
     hex[HEX] = 0;
 }
 
-static int no_seal(mapping *m, const char *path, ib_error *err) {
-    unmap(m);
-    return ib_fail(err, IB_E_FORMAT, "%s is not a training state, or is damaged: its checksum is not there",
-                   path);
+static int no_seal(const char *path, ib_error *err) {
+    return ib_fail(err, IB_E_FORMAT, "%s is of another kind, or damaged: its checksum is not there", path);
 }
 
 int ib_seal_write(const char *path, ib_error *err) {
@@ -91,7 +88,8 @@ int ib_seal_write(const char *path, ib_error *err) {
     }
     const uint8_t *place = place_of(&m);
     if (!place) {
-        return no_seal(&m, path, err);
+        unmap(&m);
+        return no_seal(path, err);
     }
     digest_of(&m, place, hex);
     ssize_t n = pwrite(m.fd, hex, HEX, place - m.bytes);
@@ -100,22 +98,27 @@ int ib_seal_write(const char *path, ib_error *err) {
     return n == HEX ? IB_OK : ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(e));
 }
 
+static int check(const mapping *m, const char *path, ib_error *err) {
+    char hex[HEX + 1];
+    const uint8_t *place = place_of(m);
+    if (!place) {
+        return no_seal(path, err);
+    }
+    digest_of(m, place, hex);
+    return memcmp(place, hex, HEX)
+               ? ib_fail(err, IB_E_FORMAT, "%s is damaged: its SHA-256 is not the one that is written in it",
+                         path)
+               : IB_OK;
+}
+
 int ib_seal_check(const char *path, ib_error *err) {
     mapping m;
-    char hex[HEX + 1];
     int r = map(&m, path, false, err);
-    if (r) {
-        return r;
-    }
-    const uint8_t *place = place_of(&m);
-    if (!place) {
-        return no_seal(&m, path, err);
-    }
-    digest_of(&m, place, hex);
-    if (memcmp(place, hex, HEX)) {
-        r = ib_fail(err, IB_E_FORMAT, "%s is damaged: its SHA-256 is not the one that is written in it",
-                    path);
-    }
+    r = r ? r : check(&m, path, err);
     unmap(&m);
     return r;
+}
+
+int ib_seal_check_bytes(const void *bytes, size_t size, const char *path, ib_error *err) {
+    return check(&(mapping){-1, size, bytes}, path, err);
 }

@@ -1,0 +1,132 @@
+/* inbetween pool: who is in a pool, and what it has come to. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include "cli/cli.h"
+#include "pool/survey.h"
+
+static void describe_age(double s, char text[32]) {
+    if (s < 120) {
+        snprintf(text, 32, "%.0f s", s);
+    } else if (s < 7200) {
+        snprintf(text, 32, "%.0f min", s / 60);
+    } else if (s < 2 * 86400) {
+        snprintf(text, 32, "%.1f h", s / 3600);
+    } else {
+        snprintf(text, 32, "%.1f d", s / 86400);
+    }
+}
+
+static void print_table(const ib_survey *s) {
+    printf("%-24s %8s %6s %10s %8s %8s %9s %6s\n", "worker", "age", "round", "samples", "fresh", "skill",
+           "distance", "share");
+    for (size_t i = 0; i < s->news.members; i++) {
+        const ib_survey_row *r = &s->row[i];
+        const ib_member *m = r->member;
+        char age[32], skill[32] = "-", distance[32] = "-";
+        describe_age(r->age_seconds, age);
+        if (isfinite(m->skill)) {
+            snprintf(skill, sizeof skill, "%+.4f", m->skill);
+        }
+        if (isfinite(r->distance)) {
+            snprintf(distance, sizeof distance, "%.4f", r->distance);
+        }
+        printf("%-24s %8s %6" PRId64 " %10" PRId64 " %8" PRId64 " %8s %9s %5.1f%%%s%s\n", m->name, age,
+               m->round, m->samples, m->fresh, skill, distance, 100 * r->share,
+               r->late   ? "  too far behind"
+               : *r->why ? "  "
+                         : "",
+               r->why);
+    }
+}
+
+static json_t *real_or_null(double v) {
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+static void print_json(const ib_survey *s, const char *dir) {
+    json_t *j = json_object(), *members = json_array(), *remarks = json_array();
+    json_object_set_new(j, "pool", json_string(dir));
+    json_object_set_new(j, "round", json_integer(s->round));
+    for (size_t i = 0; i < s->news.members; i++) {
+        const ib_survey_row *r = &s->row[i];
+        const ib_member *m = r->member;
+        json_t *o = json_object();
+        json_object_set_new(o, "worker", json_string(m->name));
+        json_object_set_new(o, "age_seconds", json_real(r->age_seconds));
+        json_object_set_new(o, "publication", json_integer(m->serial));
+        json_object_set_new(o, "round", json_integer(m->round));
+        json_object_set_new(o, "samples", json_integer(m->samples));
+        json_object_set_new(o, "fresh_samples", json_integer(m->fresh));
+        json_object_set_new(o, "skill", real_or_null(m->skill));
+        json_object_set_new(o, "distance", real_or_null(r->distance));
+        json_object_set_new(o, "share", json_real(r->share));
+        json_object_set_new(o, "bytes", json_integer((json_int_t)m->bytes));
+        json_object_set_new(o, "left_out", json_boolean(r->late || r->verdict > IB_VOICE_SHORTENED));
+        json_object_set_new(o, "remark", json_string(r->late ? "too far behind" : r->why));
+        json_array_append_new(members, o);
+    }
+    for (size_t i = 0; i < s->news.remarks; i++) {
+        json_array_append_new(remarks, json_string(s->news.remark[i]));
+    }
+    json_object_set_new(j, "members", members);
+    json_object_set_new(j, "not_members", remarks);
+    json_dumpf(j, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(j);
+}
+
+static int run(cli *c) {
+    ib_survey s = {0};
+    ib_error err = {0};
+    const char *dir = cli_arg(c, 0), *output = cli_text(c, "output");
+    int r = ib_pool_survey(&s, dir, cli_int(c, "pool-stale"), &err);
+    for (size_t i = 0; i < s.news.remarks && !cli_json(c); i++) {
+        cli_warn(c, "left out %s", s.news.remark[i]);
+    }
+    if (!r && cli_json(c)) {
+        print_json(&s, dir);
+    } else if (!r && s.news.members) {
+        print_table(&s);
+    } else if (!r) {
+        cli_status(c, "nobody is in the pool %s", dir);
+    }
+    if (!r && output) {
+        r = ib_pool_survey_save(&s, output, &err);
+    }
+    ib_pool_survey_free(&s);
+    return r ? cli_fail(c, &err) : CLI_DONE;
+}
+
+static const cli_option options[] = {{.name = "output",
+                                      .letter = 'o',
+                                      .kind = CLI_TEXT,
+                                      .value = "ADAPTER",
+                                      .help = "also write the average of the members as an adapter"},
+                                     {.name = "pool-stale",
+                                      .kind = CLI_INT,
+                                      .value = "N",
+                                      .min = 1,
+                                      .max = 1e9,
+                                      .initial = "8",
+                                      .help = "leave out who is more than so many rounds behind"},
+                                     {0}};
+
+const cli_command cli_pool = {
+    .name = "pool",
+    .arguments = "DIR",
+    .summary = "show who trains together through a shared folder",
+    .details = "DIR is the folder that 'inbetween train --pool DIR' works with. For every worker: how long "
+               "ago it published, its "
+               "round (of averages), the samples that it has learned from in all and since its last average, "
+               "the skill on its own "
+               "validation videos, how far its weights are from the average (in lengths of the average), and "
+               "its share in that.\n\n"
+               "Files that are damaged, foreign or of another model are named on stderr and left out, as the "
+               "workers leave them out.",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

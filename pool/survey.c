@@ -1,0 +1,124 @@
+#include "pool/survey.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "adapter/average.h"
+#include "base/memory.h"
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const ib_survey_row *)a)->member->name, ((const ib_survey_row *)b)->member->name);
+}
+
+/* Those that are not late are voices; v, row_of: [members]. Returns their number. */
+static size_t gather(const ib_survey *s, int64_t stale, ib_voice *v, size_t *row_of) {
+    size_t k = 0;
+    for (size_t i = 0; i < s->news.members; i++) {
+        const ib_member *m = s->row[i].member;
+        s->row[i].late = s->round - m->round > stale;
+        if (!s->row[i].late) {
+            v[k] = (ib_voice){.weights = m->weights, .fresh = m->fresh > 0 ? m->fresh : 1};
+            row_of[k++] = i;
+        }
+    }
+    return k;
+}
+
+static int judge(ib_survey *s, int64_t stale, ib_error *err) {
+    size_t n = s->news.members, *row_of = ib_calloc(n, sizeof *row_of);
+    ib_voice *v = ib_calloc(n, sizeof *v);
+    int r = row_of && v ? ib_alloc_floats(&s->average, s->params, "the average", err)
+                        : ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", n);
+    size_t k = r ? 0 : gather(s, stale, v, row_of);
+    r = r ? r : ib_pool_average(v, k, NULL, s->average, s->params, err);
+    for (size_t i = 0; i < k && (!r || r == IB_E_EMPTY); i++) {
+        ib_survey_row *row = &s->row[row_of[i]];
+        row->verdict = v[i].verdict;
+        row->share = r ? 0 : v[i].share;
+        if (row->verdict != IB_VOICE_TAKEN) {
+            ib_voice_explain(&v[i], row->why, sizeof row->why);
+        }
+    }
+    if (r) {
+        ib_free(s->average);
+        s->average = NULL;
+    }
+    ib_free(v);
+    ib_free(row_of);
+    return r == IB_E_EMPTY ? IB_OK : r;
+}
+
+int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) {
+    const size_t most_bytes = (size_t)1 << 30;
+    ib_pool *pool = NULL;
+    *s = (ib_survey){0};
+    stale = stale > 0 ? stale : IB_POOL_STALE;
+    int r = ib_pool_open(&pool, dir, NULL, err);
+    r = r ? r : ib_pool_check(pool, err);
+    r = r ? r : ib_pool_listen(pool, NULL, IB_SURVEY_MOST, most_bytes, &s->news, err);
+    ib_pool_close(&pool);
+    if (r || !s->news.members) {
+        return r;
+    }
+    s->round = ib_pool_round(&s->news, -1);
+    s->params = s->news.member[0].params;
+    if (!(s->row = calloc(s->news.members, sizeof *s->row))) {
+        r = ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", s->news.members);
+    }
+    for (size_t i = 0; !r && i < s->news.members; i++) {
+        s->row[i].member = &s->news.member[i];
+        s->row[i].age_seconds = s->news.age_seconds[i];
+    }
+    if (!r) {
+        qsort(s->row, s->news.members, sizeof *s->row, by_name);
+        r = judge(s, stale, err);
+    }
+    double norm = s->average ? ib_params_norm(s->average, s->params) : 0;
+    for (size_t i = 0; !r && i < s->news.members; i++) {
+        s->row[i].distance =
+            norm > 0 ? ib_params_distance(s->row[i].member->weights, s->average, s->params) / norm : NAN;
+    }
+    if (r) {
+        ib_pool_survey_free(s);
+    }
+    return r;
+}
+
+void ib_pool_survey_free(ib_survey *s) {
+    ib_pool_news_free(&s->news);
+    free(s->row);
+    ib_free(s->average);
+    *s = (ib_survey){0};
+}
+
+int ib_pool_survey_save(const ib_survey *s, const char *path, ib_error *err) {
+    char round[32], members[32], samples[32];
+    int64_t sum = 0;
+    size_t k = 0;
+    ib_adapter *a = NULL;
+    if (!s->average) {
+        return ib_fail(err, IB_E_EMPTY, "%s: not written, there is nothing in the pool to make an average of",
+                       path);
+    }
+    for (size_t i = 0; i < s->news.members; i++) {
+        bool taken = s->row[i].share > 0;
+        k += taken;
+        sum += taken ? s->row[i].member->samples : 0;
+    }
+    snprintf(round, sizeof round, "%" PRId64, s->round);
+    snprintf(members, sizeof members, "%zu", k);
+    snprintf(samples, sizeof samples, "%" PRId64, sum);
+    const ib_st_meta meta[] = {{"modelspec.title", "in-between model, average of a pool"},
+                               {"modelspec.implementation", "inbetween " IB_VERSION},
+                               {"train.pool_round", round},
+                               {"train.pool_members", members},
+                               {"train.samples", samples}};
+    int r = ib_adapter_create(&a, &s->news.member[0].config, 0, err);
+    if (!r) {
+        memcpy(ib_adapter_params(a), s->average, s->params * sizeof(float));
+        r = ib_adapter_save(a, path, meta, sizeof meta / sizeof *meta, err);
+    }
+    ib_adapter_free(&a);
+    return r;
+}

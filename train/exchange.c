@@ -1,0 +1,51 @@
+#include "train/exchange.h"
+#include <string.h>
+#include "base/memory.h"
+
+int ib_exchange_open(ib_exchange **out, ib_session *s, ib_error *err) {
+    *out = NULL;
+    if (!s->o->pool) {
+        return IB_OK;
+    }
+    int r = ib_alloc_floats(&s->mean_base, s->state.params, "the mean of weights", err);
+    if (r) {
+        return r;
+    }
+    memcpy(s->mean_base, s->state.ema, s->state.params * sizeof(float));
+    s->mean_kept = 1;
+    return ib_exchange_pool_open(out, s, err);
+}
+
+void ib_exchange_close(ib_exchange **x) {
+    if (*x) {
+        (*x)->kind->close(*x);
+        *x = NULL;
+    }
+}
+
+int ib_exchange_begin(ib_session *s, ib_error *err) {
+    return s->exchange ? s->exchange->kind->begin(s->exchange, s, err) : IB_OK;
+}
+
+int ib_exchange_after_step(ib_session *s, ib_error *err) {
+    return s->exchange ? s->exchange->kind->after_step(s->exchange, s, err) : IB_OK;
+}
+
+int ib_exchange_end(ib_session *s, bool whole, ib_error *err) {
+    return s->exchange ? s->exchange->kind->end(s->exchange, s, whole, err) : IB_OK;
+}
+
+void ib_exchange_take(ib_session *s, const float *w, bool begin) {
+    ib_state *st = &s->state;
+    size_t bytes = st->params * sizeof(float);
+    memcpy(ib_adapter_params(s->adapter), w, bytes);
+    ib_adapter_refresh(s->adapter);
+    if (begin) {
+        memcpy(st->ema, w, bytes);
+    } else {
+        memcpy(st->ema, s->mean_base, bytes);
+        ib_ema_update(st->ema, w, st->params, s->mean_kept, s->threads);
+    }
+    memcpy(s->mean_base, st->ema, bytes);
+    s->mean_kept = 1;
+}
