@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapter/adapter_file.h"
 #include "adapter/private.h"
 #include "base/memory.h"
 
@@ -24,7 +25,42 @@ static const int_key int_keys[] = {
     {"inbetween.fine_blocks", offsetof(ib_adapter_config, fine_blocks)},
     {"inbetween.coarse_blocks", offsetof(ib_adapter_config, coarse_blocks)},
 };
-enum { INT_KEYS = sizeof int_keys / sizeof *int_keys, OWN_KEYS = INT_KEYS + 6 };
+enum { INT_KEYS = sizeof int_keys / sizeof *int_keys };
+
+void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m) {
+    size_t n = 0;
+    m->pair[n++] = (ib_st_meta){"inbetween.format", format_version};
+    m->pair[n++] = (ib_st_meta){"inbetween.space", c->space_id};
+    m->pair[n++] = (ib_st_meta){"inbetween.layout", ib_layout_name(c->layout)};
+    m->pair[n++] = (ib_st_meta){"inbetween.motion", c->motion ? "yes" : "no"};
+    for (size_t i = 0; i < INT_KEYS; i++) {
+        int value;
+        memcpy(&value, (const char *)c + int_keys[i].offset, sizeof value);
+        snprintf(m->number[i], sizeof m->number[i], "%d", value);
+        m->pair[n++] = (ib_st_meta){int_keys[i].key, m->number[i]};
+    }
+    m->pair[n++] = (ib_st_meta){"modelspec.sai_model_spec", "1.0.0"};
+    m->pair[n++] = (ib_st_meta){"modelspec.architecture", "inbetween-v1/in-between"};
+    m->n = n;
+}
+
+int ib_adapter_check_same(const ib_adapter_config *a, const char *name_a, const ib_adapter_config *b,
+                          const char *name_b, ib_error *err) {
+    ib_adapter_meta x, y;
+    ib_adapter_describe(a, &x);
+    ib_adapter_describe(b, &y);
+    if (strcmp(a->space_id, b->space_id) != 0) {
+        return ib_fail(err, IB_E_MISMATCH, "%s belongs to the space '%s', but %s to '%s'", name_b,
+                       b->space_id, name_a, a->space_id);
+    }
+    for (size_t i = 0; i < x.n; i++) {
+        if (strcmp(x.pair[i].value, y.pair[i].value) != 0) {
+            return ib_fail(err, IB_E_MISMATCH, "%s is of another architecture than %s: its %s is %s, not %s",
+                           name_b, name_a, x.pair[i].key, y.pair[i].value, x.pair[i].value);
+        }
+    }
+    return 0;
+}
 
 int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *meta, size_t n_meta,
                     ib_error *err) {
@@ -36,9 +72,10 @@ int ib_adapter_save_as(const ib_adapter *a, const char *path, ib_dtype dtype, co
     int rc = 0;
     uint16_t *half = NULL;
     const float most = dtype == IB_F16 ? 65504 : FLT_MAX;
+    ib_adapter_meta own;
+    ib_adapter_describe(&a->config, &own);
     ib_st_tensor *t = ib_calloc(a->tensors, sizeof *t);
-    ib_st_meta *m = ib_calloc(n_meta + OWN_KEYS, sizeof *m);
-    char number[INT_KEYS][16];
+    ib_st_meta *m = ib_calloc(n_meta + own.n, sizeof *m);
     if (!t || !m) {
         rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for the list of tensors", path);
         goto done;
@@ -65,23 +102,11 @@ int ib_adapter_save_as(const ib_adapter *a, const char *path, ib_dtype dtype, co
         t[i].data = half ? (const void *)(half + p->offset) : (const void *)(a->params + p->offset);
         t[i].bytes = p->count * ib_dtype_bytes(dtype);
     }
-    size_t n = 0;
-    m[n++] = (ib_st_meta){"inbetween.format", format_version};
-    m[n++] = (ib_st_meta){"inbetween.space", a->config.space_id};
-    m[n++] = (ib_st_meta){"inbetween.layout", ib_layout_name(a->config.layout)};
-    m[n++] = (ib_st_meta){"inbetween.motion", a->config.motion ? "yes" : "no"};
-    for (size_t i = 0; i < INT_KEYS; i++) {
-        int value;
-        memcpy(&value, (const char *)&a->config + int_keys[i].offset, sizeof value);
-        snprintf(number[i], sizeof number[i], "%d", value);
-        m[n++] = (ib_st_meta){int_keys[i].key, number[i]};
+    memcpy(m, own.pair, own.n * sizeof *m);
+    if (n_meta) {
+        memcpy(m + own.n, meta, n_meta * sizeof *m);
     }
-    m[n++] = (ib_st_meta){"modelspec.sai_model_spec", "1.0.0"};
-    m[n++] = (ib_st_meta){"modelspec.architecture", "inbetween-v1/in-between"};
-    for (size_t i = 0; i < n_meta; i++) {
-        m[n++] = meta[i];
-    }
-    rc = ib_st_write(path, t, a->tensors, m, n, err);
+    rc = ib_st_write(path, t, a->tensors, m, own.n + n_meta, err);
 done:
     ib_free(half);
     ib_free(t);
@@ -96,7 +121,7 @@ static int metadata(const ib_st *f, const char *path, const char *key, const cha
                             path, key);
 }
 
-static int read_config(const ib_st *f, const char *path, ib_adapter_config *c, ib_error *err) {
+int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *c, ib_error *err) {
     const char *v;
     int rc;
     memset(c, 0, sizeof *c);
@@ -162,7 +187,7 @@ static void describe_shape(const int64_t *shape, int rank, char *text, size_t si
     }
 }
 
-static int read_tensor(ib_adapter *a, const ib_param *p, const ib_st *f, const char *path, ib_error *err) {
+static int check_tensor(const ib_param *p, const ib_st *f, const char *path, ib_error *err) {
     const ib_st_tensor *t = ib_st_find(f, p->name);
     char want[96], got[96];
     if (!t) {
@@ -174,9 +199,42 @@ static int read_tensor(ib_adapter *a, const ib_param *p, const ib_st *f, const c
         return ib_fail(err, IB_E_FORMAT, "%s: the tensor '%s' has the shape %s, expected %s", path, p->name,
                        got, want);
     }
-    int rc = ib_st_to_f32(t, a->params + p->offset, err);
+    if (t->dtype != IB_F32 && t->dtype != IB_F16 && t->dtype != IB_BF16) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "%s: the tensor '%s' is %s, expected F32, F16 or BF16", path,
+                       p->name, ib_dtype_name(t->dtype));
+    }
+    return 0;
+}
+
+static bool has_tensor(const ib_adapter *a, const char *name) {
+    for (size_t i = 0; i < a->tensors; i++) {
+        if (strcmp(a->tensor[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int ib_adapter_check_tensors(const ib_adapter *a, const ib_st *f, const char *path, ib_error *err) {
+    for (size_t i = 0; i < a->tensors; i++) {
+        int rc = check_tensor(&a->tensor[i], f, path, err);
+        if (rc) {
+            return rc;
+        }
+    }
+    for (size_t i = 0; ib_st_count(f) != a->tensors && i < ib_st_count(f); i++) {
+        if (!has_tensor(a, ib_st_at(f, i)->name)) {
+            return ib_fail(err, IB_E_FORMAT, "%s: the tensor '%.100s' is none of its architecture's", path,
+                           ib_st_at(f, i)->name);
+        }
+    }
+    return 0;
+}
+
+static int read_tensor(ib_adapter *a, const ib_param *p, const ib_st *f, const char *path, ib_error *err) {
+    int rc = ib_st_to_f32(ib_st_find(f, p->name), a->params + p->offset, err);
     if (rc) {
-        return ib_error_prefix(err, "%s: tensor '%s'", path, p->name);
+        return ib_error_prefix(err, "%s", path);
     }
     for (size_t i = 0; i < p->count; i++) {
         if (!isfinite(a->params[p->offset + i])) {
@@ -187,27 +245,22 @@ static int read_tensor(ib_adapter *a, const ib_param *p, const ib_st *f, const c
     return 0;
 }
 
-/* Floats that a model of this config has, at least; a file smaller than that cannot be whole, and is not allocated for. */
-static double least_floats(const ib_adapter_config *c) {
-    double taps = c->layout == IB_LAYOUT_GRID ? 9 : 1;
-    return taps * (4.0 * c->fine_blocks * c->fine * c->fine + 2.0 * c->coarse_blocks * c->coarse * c->coarse);
-}
-
 int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error *err) {
     ib_adapter *a = NULL;
     ib_adapter_config config;
-    double elements = 0;
-    int rc;
     *out = NULL;
-    if ((rc = read_config(f, path, &config, err))) {
+    int rc = ib_adapter_read_config(f, path, &config, err);
+    if (rc) {
         return rc;
     }
-    for (size_t i = 0; i < ib_st_count(f); i++) {
-        elements += (double)ib_st_at(f, i)->elements;
+    /* a file that is not whole is found out before a model is allocated for it */
+    if ((rc = ib_adapter_outline(&a, &config, err))) {
+        return ib_error_prefix(err, "%s", path);
     }
-    if (elements < least_floats(&config)) {
-        return ib_fail(err, IB_E_FORMAT, "%s: its tensors hold fewer numbers than its architecture needs",
-                       path);
+    rc = ib_adapter_check_tensors(a, f, path, err);
+    ib_adapter_free(&a);
+    if (rc) {
+        return rc;
     }
     if ((rc = ib_adapter_create(&a, &config, 0, err))) {
         return ib_error_prefix(err, "%s", path);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapter/adapter_file.h"
 #include "adapter/private.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -196,7 +197,7 @@ static void initialise(ib_adapter *a, uint64_t seed) {
     }
 }
 
-int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_t seed, ib_error *err) {
+int ib_adapter_outline(ib_adapter **out, const ib_adapter_config *config, ib_error *err) {
     *out = NULL;
     int rc = ib_adapter_config_check(config, err);
     if (rc) {
@@ -212,21 +213,30 @@ int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_
     a->block = ib_calloc(blocks, sizeof *a->block);
     a->tensor = ib_calloc(10 * blocks + 16, sizeof *a->tensor);
     if (!a->block || !a->tensor) {
-        rc = ib_fail(err, IB_E_MEMORY, "out of memory for a model");
-        goto fail;
+        ib_adapter_free(&a);
+        return ib_fail(err, IB_E_MEMORY, "out of memory for a model");
     }
     architecture(a);
+    *out = a;
+    return 0;
+}
+
+int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_t seed, ib_error *err) {
+    ib_adapter *a;
+    *out = NULL;
+    int rc = ib_adapter_outline(&a, config, err);
+    if (rc) {
+        return rc;
+    }
     if ((rc = ib_alloc_floats(&a->params, a->count, "the model's parameters", err)) ||
         (rc = ib_alloc_floats(&a->derived, a->derived_count + 1, "the model's transformed weights", err))) {
-        goto fail;
+        ib_adapter_free(&a);
+        return rc;
     }
     initialise(a, seed);
     ib_adapter_refresh(a);
     *out = a;
     return 0;
-fail:
-    ib_adapter_free(&a);
-    return rc;
 }
 
 void ib_adapter_free(ib_adapter **a) {

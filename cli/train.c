@@ -71,10 +71,15 @@ static int read_options(cli *c, ib_train_options *o) {
     o->run = cli_text(c, "output");
     o->resume = cli_flag(c, "resume");
     o->preset = cli_text(c, "preset");
+    o->init = cli_text(c, "init");
     o->optimiser = cli_text(c, "optimiser");
     o->threads = cli_threads(c);
     o->state_seconds = cli_real(c, "state-seconds");
     o->valid_seconds = cli_real(c, "valid-seconds");
+    o->keep_states = (int)cli_int(c, "keep-states");
+    if (cli_is_set(c, "state-steps")) {
+        o->state_steps = cli_int(c, "state-steps");
+    }
     cli_size(c, "crop", &o->crop_width, &o->crop_height);
     if (!o->run) {
         return cli_usage(c, "-o RUN is missing: the directory of the run");
@@ -232,6 +237,12 @@ static const cli_option options[] = {
      .kind = CLI_TEXT,
      .value = "NAME",
      .help = "toaster (below 300 MB of memory), default (below 1 GB) or large"},
+    {.name = "init",
+     .kind = CLI_TEXT,
+     .value = "ADAPTER",
+     .help =
+         "begin with this adapter's weights, and its preset if none is given; adapters that are to be merged "
+         "well begin alike"},
     {.name = "valid",
      .kind = CLI_LIST,
      .value = "LATENTS",
@@ -299,6 +310,19 @@ static const cli_option options[] = {
      .max = 1e6,
      .initial = "60",
      .help = "write what resuming needs this often"},
+    {.name = "state-steps",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1e12,
+     .help = "and also after every N steps"},
+    {.name = "keep-states",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 0,
+     .max = 10000,
+     .initial = "0",
+     .help = "keep the last N states in RUN/states, for 'inbetween merge --method ema'"},
     {.name = "valid-seconds",
      .kind = CLI_REAL,
      .value = "S",

@@ -89,11 +89,17 @@ int ib_train_check(const ib_train_options *o, ib_error *err) {
                        "'%.80s' cannot name a worker: expected up to %d letters, digits, '.', '_', '-'",
                        o->pool_name, IB_POOL_NAME - 1);
     }
+    if (o->keep_states < 0 || o->state_steps < 0) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "expected states to keep and steps between them of 0 or more, got %d and %lld",
+                       o->keep_states, (long long)o->state_steps);
+    }
     return IB_OK;
 }
 
-int ib_plan_begin(ib_run_plan *p, const ib_train_options *o, ib_layout layout, ib_error *err) {
-    const ib_train_preset *preset = ib_train_preset_find(o->preset ? o->preset : "default", err);
+int ib_plan_begin(ib_run_plan *p, const ib_train_options *o, const char *preset_name, ib_layout layout,
+                  ib_error *err) {
+    const ib_train_preset *preset = ib_train_preset_find(preset_name, err);
     const ib_optimiser *optimiser =
         preset ? ib_optimiser_find(o->optimiser ? o->optimiser : "adamw", err) : NULL;
     if (!optimiser) {

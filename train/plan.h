@@ -21,8 +21,9 @@ const ib_train_preset *ib_train_preset_find(const char *name,
 
 /* Ranges of everything that can be judged without the data. `resuming`: the budget may be left to the state. */
 int ib_train_check(const ib_train_options *o, ib_error *err);
-/* The plan of a run that begins; `data` is filled in later. */
-int ib_plan_begin(ib_run_plan *plan, const ib_train_options *o, ib_layout layout, ib_error *err);
+/* The plan of a run that begins, with the preset's batch; `data`, `init` and `init_name` are filled in by others. */
+int ib_plan_begin(ib_run_plan *plan, const ib_train_options *o, const char *preset, ib_layout layout,
+                  ib_error *err);
 /* IB_E_MISMATCH naming the first option that was given and differs from the run's. */
 int ib_plan_check(const ib_run_plan *plan, const ib_train_options *o, ib_error *err);
 

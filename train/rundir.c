@@ -19,7 +19,8 @@ int ib_rundir_name(ib_rundir *r, const char *path, ib_error *err) {
     r->adapter = ib_join(path, "adapter.safetensors");
     r->log = ib_join(path, "log.csv");
     r->samples = ib_join(path, "samples");
-    if (!r->path || !r->state || !r->adapter || !r->log || !r->samples) {
+    r->states = ib_join(path, "states");
+    if (!r->path || !r->state || !r->adapter || !r->log || !r->samples || !r->states) {
         ib_rundir_close(r);
         return ib_fail(err, IB_E_MEMORY, "out of memory for the names of %s", path);
     }
@@ -65,6 +66,7 @@ int ib_rundir_lock(ib_rundir *r, ib_error *err) {
     }
     clear_leftovers(r->path);
     clear_leftovers(r->samples);
+    clear_leftovers(r->states);
     return IB_OK;
 }
 
@@ -152,5 +154,6 @@ void ib_rundir_close(ib_rundir *r) {
     free(r->adapter);
     free(r->log);
     free(r->samples);
+    free(r->states);
     *r = (ib_rundir){.lock = -1};
 }

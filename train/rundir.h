@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 typedef struct ib_rundir {
-    char *path, *state, *adapter, *log, *samples; /* owned names */
+    char *path, *state, *adapter, *log, *samples, *states; /* owned names */
     int lock; /* descriptor; the lock ends with the process, however it ends */
     FILE *csv;
 } ib_rundir;

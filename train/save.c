@@ -3,20 +3,24 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include "adapter/parents.h"
 #include "train/session.h"
+#include "train/states.h"
 
 void ib_session_use_mean(ib_session *s) {
     memcpy(ib_adapter_params(s->mean), s->state.ema, s->state.params * sizeof(float));
     ib_adapter_refresh(s->mean);
 }
 
-enum { KEYS = 16, TEXT = 96 };
+enum { KEYS = 20, TEXT = 96 };
 
 typedef struct summary {
     ib_st_meta meta[KEYS];
     char text[KEYS][TEXT];
     size_t n;
+    char *parents; /* owned */
 } summary;
 
 __attribute__((format(printf, 3, 4))) static void add(summary *m, const char *key, const char *fmt, ...) {
@@ -29,9 +33,9 @@ __attribute__((format(printf, 3, 4))) static void add(summary *m, const char *ke
 }
 
 /* Nothing here depends on the clock where the budget is steps, so that equal runs make equal files. */
-static void summarise(const ib_session *s, summary *m) {
+static int summarise(const ib_session *s, summary *m, ib_error *err) {
     const ib_state *st = &s->state;
-    m->n = 0;
+    *m = (summary){0};
     add(m, "modelspec.title", "in-between model, %s", st->plan.preset);
     add(m, "modelspec.implementation", "inbetween " IB_VERSION);
     add(m, "train.preset", "%s", st->plan.preset);
@@ -50,6 +54,15 @@ static void summarise(const ib_session *s, summary *m) {
     if (isfinite(s->valid_skill)) {
         add(m, "train.valid_skill", "%.4f", s->valid_skill);
     }
+    if (*st->plan.init) {
+        ib_parent p = {.role = "init", .name = st->plan.init_name, .weight = NAN};
+        memcpy(p.sha256, st->plan.init, sizeof p.sha256);
+        if (!(m->parents = ib_parents_json(&p, 1))) {
+            return ib_fail(err, IB_E_MEMORY, "out of memory for the metadata of %s", s->dir.adapter);
+        }
+        m->meta[m->n++] = (ib_st_meta){IB_PARENTS_KEY, m->parents};
+    }
+    return IB_OK;
 }
 
 int ib_session_save(ib_session *s, ib_error *err) {
@@ -59,12 +72,16 @@ int ib_session_save(ib_session *s, ib_error *err) {
     memcpy(st->weights, ib_adapter_params(s->adapter), st->params * sizeof(float));
     st->seconds = start;
     int r = ib_state_save(st, s->dir.state, err);
+    if (!r && s->o->keep_states && st->step) {
+        r = ib_states_keep(s->dir.states, st, s->dir.state, (size_t)s->o->keep_states, err);
+    }
     if (r) {
         return r;
     }
     ib_session_use_mean(s);
-    summarise(s, &m);
-    r = ib_adapter_save(s->mean, s->dir.adapter, m.meta, m.n, err);
+    r = summarise(s, &m, err);
+    r = r ? r : ib_adapter_save(s->mean, s->dir.adapter, m.meta, m.n, err);
+    free(m.parents);
     s->save_cost = ib_session_seconds(s) - start;
     return r;
 }

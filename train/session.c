@@ -59,8 +59,7 @@ static int find_state(ib_session *s, ib_error *err) {
 
 static int open_data(ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
-    const char *name = o->resume ? s->state.plan.preset : o->preset ? o->preset : "default";
-    const ib_train_preset *preset = ib_train_preset_find(name, err);
+    const ib_train_preset *preset = ib_train_preset_find(s->preset, err);
     if (!preset) {
         return IB_E_ARGUMENT;
     }
@@ -73,7 +72,7 @@ static int open_data(ib_session *s, ib_error *err) {
         return r;
     }
     const ib_clip *first = ib_dataset_clip(s->data, 0);
-    if (!o->resume && (r = ib_plan_begin(&s->state.plan, o, first->info.shape.layout, err))) {
+    if (!o->resume && (r = ib_plan_begin(&s->state.plan, o, s->preset, first->info.shape.layout, err))) {
         return r;
     }
     ib_run_plan *p = &s->state.plan;
@@ -93,7 +92,7 @@ static int open_data(ib_session *s, ib_error *err) {
     return IB_OK;
 }
 
-/* The learning adapter from a preset and seed, or from the state. */
+/* The learning adapter as a run begins it, or from the state. */
 static int open_model(ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
     ib_state *st = &s->state;
@@ -104,13 +103,14 @@ static int open_model(ib_session *s, ib_error *err) {
         return IB_E_ARGUMENT;
     }
     if (!o->resume) {
-        r = ib_adapter_preset(st->plan.preset, info->space_id, info->shape.layout, (int)info->shape.width,
-                              &st->config, err);
+        r = ib_session_begin_model(s, err);
     } else if (strcmp(st->config.space_id, info->space_id)) {
         r = ib_fail(err, IB_E_MISMATCH, "%s was begun in the space '%s', but %s is of the space '%s'", o->run,
                     st->config.space_id, ib_dataset_clip(s->data, 0)->path, info->space_id);
     }
-    r = r ? r : ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
+    if (!r && o->resume) {
+        r = ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
+    }
     r = r ? r : ib_adapter_create(&s->mean, &st->config, (uint64_t)st->plan.seed, err);
     if (r) {
         return r;
@@ -180,6 +180,9 @@ static void announce(const ib_session *s) {
     if (*st->pool.name && !s->o->pool) {
         ib_session_say(s, "this run has been in a pool as %s and goes on without it", st->pool.name);
     }
+    if (*st->plan.init) {
+        ib_session_say(s, "begun with the weights of %s", st->plan.init_name);
+    }
     if (s->o->resume) {
         ib_session_say(s, "going on at step %" PRId64 " after %.1f minutes", st->step, st->seconds / 60);
     }
@@ -194,6 +197,7 @@ int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
     int r = ib_train_check(o, err);
     r = r ? r : ib_rundir_name(&s->dir, o->run, err);
     r = r ? r : find_state(s, err);
+    r = r ? r : ib_session_open_init(s, err);
     r = r ? r : open_data(s, err);
     r = r ? r : open_samples(s, err);
     r = r ? r : open_model(s, err);

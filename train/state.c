@@ -14,7 +14,14 @@ enum { VERSION = 2 };
 static const char kind_text[] = "inbetween training state";
 
 /* The scalar fields, each an attribute of the root. */
-typedef enum field_kind { TEXT, INT, INT64, REAL, FLAG } field_kind;
+typedef enum field_kind {
+    TEXT,
+    LATER_TEXT, /* not in the files of earlier versions: empty there */
+    INT,
+    INT64,
+    REAL,
+    FLAG
+} field_kind;
 typedef struct field {
     const char *name;
     field_kind kind;
@@ -36,6 +43,8 @@ static const field fields[] = {
     TEXT_AT("preset", plan.preset),
     TEXT_AT("optimiser", plan.optimiser),
     TEXT_AT("data", plan.data),
+    {"init", LATER_TEXT, AT(plan.init), sizeof((ib_state *)0)->plan.init, 0, 0},
+    {"init_name", LATER_TEXT, AT(plan.init_name), sizeof((ib_state *)0)->plan.init_name, 0, 0},
     {"batch", INT64, AT(plan.batch), 0, 1, 1 << 20},
     {"rate", REAL, AT(plan.rate), 0, 0, 0},
     {"weight_decay", REAL, AT(plan.weight_decay), 0, 0, 0},
@@ -111,6 +120,7 @@ static int put_fields(hid_t file, const ib_state *s) {
         const char *at = (const char *)s + fields[i].offset;
         switch (fields[i].kind) {
         case TEXT:
+        case LATER_TEXT:
             r = ib_hdf5_put_text(file, fields[i].name, at);
             break;
         case INT:
@@ -228,7 +238,10 @@ static int get_field(ib_state *s, hid_t file, const char *path, const field *f, 
     char *at = (char *)s + f->offset;
     int64_t whole = 0;
     int r;
-    if (f->kind == TEXT) {
+    if (f->kind == LATER_TEXT && H5Aexists(file, f->name) <= 0) {
+        return IB_OK;
+    }
+    if (f->kind == TEXT || f->kind == LATER_TEXT) {
         return ib_hdf5_get_text(file, path, f->name, at, f->size, err);
     }
     if (f->kind == REAL) {

@@ -26,6 +26,8 @@ typedef struct ib_run_plan {
     double valid_fraction;
     int64_t seed;
     char data[65]; /* ib_dataset_identity */
+    char init[65],
+        init_name[64]; /* SHA-256 and name of the adapter that it began with; empty: random weights */
 } ib_run_plan;
 
 /* A worker's place in its pool. */

@@ -180,7 +180,8 @@ static int look_after(ib_session *s, ib_error *err) {
     if (!r && seconds >= s->next_log) {
         r = log_line(s, seconds, err);
     }
-    if (!r && seconds >= s->next_state) {
+    bool on_step = s->o->state_steps && s->state.step % s->o->state_steps == 0;
+    if (!r && (seconds >= s->next_state || on_step)) {
         r = ib_session_save(s, err);
         s->next_state = ib_session_seconds(s) + s->o->state_seconds;
     }

@@ -29,7 +29,10 @@ typedef struct ib_train_options {
     double valid_fraction; /* [0,1); < 0: 0.1, at least one video if there are three or more */
     const char *run;       /* directory; created */
     bool resume;
-    const char *preset;    /* "toaster", "default", "large": model, batch, memory */
+    const char *preset; /* "toaster", "default", "large": model, batch, memory */
+    /* Adapter whose weights the run begins with; NULL: random ones by the seed. Of the data's space, or IB_E_MISMATCH. Its architecture is
+     * the run's: a preset that is given must be of the same one, one that is not given is the preset of that architecture. */
+    const char *init;
     const char *optimiser; /* "adamw", "sgd", "nesterov"; default adamw */
     int batch;             /* samples per step; default by the preset */
     double lr;             /* peak learning rate; default by the optimiser */
@@ -46,6 +49,8 @@ typedef struct ib_train_options {
         steps; /* > 0: one of the two (a resumed run may keep its own). The total of all sessions of the run */
     int threads;          /* 0: as many as cores. Equal bits need equal threads */
     double state_seconds; /* between states, default 60 */
+    int64_t state_steps;  /* a state also after every so many steps; 0: not */
+    int keep_states;      /* the last so many states stay in RUN/states, for averages of them; 0: none */
     double log_seconds;   /* between lines of log.csv, default 5 */
     double valid_seconds; /* between validations, default 60; seldom enough to take at most 3 % of the time */
     /* A pool: a folder through which workers share what they learn, see pool/pool.h. May differ from session to session. */
