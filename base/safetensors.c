@@ -30,6 +30,7 @@ enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 struct ib_st {
     void *map;
     size_t map_bytes;
+    bool copied;                  /* else the file itself is mapped */
     json_t *header;               /* owns names and metadata */
     json_t *metadata;             /* borrowed from header; NULL if there is none */
     ib_st_tensor *tensors;        /* [count], in order of their data */
@@ -239,6 +240,7 @@ static int copy_file(ib_st *f, int fd, const char *path, ib_error *err) {
     if (p == MAP_FAILED)
         return ib_fail(err, IB_E_MEMORY, "out of memory for the %zu bytes of %s", f->map_bytes, path);
     f->map = p;
+    f->copied = true;
     for (size_t at = 0; at < f->map_bytes;) {
         ssize_t n = read(fd, (char *)p + at, f->map_bytes - at);
         if (n < 0 && errno == EINTR)
@@ -324,6 +326,14 @@ const void *ib_st_bytes(const ib_st *f, size_t *bytes) {
     return f->map;
 }
 
+void ib_st_release(const ib_st *f, const void *data, size_t bytes) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)data + page - 1) / page * page,
+              end = ((uintptr_t)data + bytes) / page * page;
+    if (begin < end && !f->copied)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 size_t ib_st_count(const ib_st *f) {
     return f->count;
 }
@@ -361,23 +371,27 @@ void ib_st_metadata_at(const ib_st *f, size_t i, const char **key, const char **
 }
 
 int ib_st_to_f32(const ib_st_tensor *t, float *out, ib_error *err) {
+    return ib_st_to_f32_part(t, 0, t->elements, out, err);
+}
+
+int ib_st_to_f32_part(const ib_st_tensor *t, size_t first, size_t n, float *out, ib_error *err) {
     enum { CHUNK = 1024 };
     uint16_t h[CHUNK];
-    const uint8_t *p = t->data;
+    const uint8_t *p = (const uint8_t *)t->data + first * ib_dtype_bytes(t->dtype);
     switch (t->dtype) {
     case IB_F32:
-        if (t->elements)
-            memcpy(out, p, t->elements * sizeof *out);
+        if (n)
+            memcpy(out, p, n * sizeof *out);
         return IB_OK;
     case IB_F16:
-        for (size_t i = 0; i < t->elements; i += CHUNK) {
-            size_t n = t->elements - i < CHUNK ? t->elements - i : CHUNK;
-            memcpy(h, p + 2 * i, 2 * n);
-            ib_f16_to_f32(h, out + i, n);
+        for (size_t i = 0; i < n; i += CHUNK) {
+            size_t m = n - i < CHUNK ? n - i : CHUNK;
+            memcpy(h, p + 2 * i, 2 * m);
+            ib_f16_to_f32(h, out + i, m);
         }
         return IB_OK;
     case IB_BF16:
-        for (size_t i = 0; i < t->elements; i++) {
+        for (size_t i = 0; i < n; i++) {
             uint32_t u = (uint32_t)p[2 * i] << 16 | (uint32_t)p[2 * i + 1] << 24;
             memcpy(out + i, &u, 4);
         }

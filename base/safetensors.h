@@ -60,6 +60,11 @@ const ib_st_tensor *ib_st_find(const ib_st *f, const char *name); /* NULL if not
 const char *ib_st_metadata(const ib_st *f, const char *key);      /* NULL if not there */
 size_t ib_st_metadata_count(const ib_st *f);
 void ib_st_metadata_at(const ib_st *f, size_t i, const char **key, const char **value);
+/* Elements [first, first + n) of a tensor; the same otherwise. out: [n] */
+int ib_st_to_f32_part(const ib_st_tensor *t, size_t first, size_t n, float *out, ib_error *err);
+/* Bytes of the file that will not be needed soon: what is mapped of them counts no more as this process's memory, and comes back from
+ * the file when it is touched. Whole pages within the range only; of a file that was copied, none. */
+void ib_st_release(const ib_st *f, const void *data, size_t bytes);
 /* The whole file as it is mapped or copied, for checksums. */
 const void *ib_st_bytes(const ib_st *f, size_t *bytes);
 /* Widens F32, F16 (subnormals too) or BF16 to float. out: [t->elements]. IB_E_UNSUPPORTED for other dtypes. */
@@ -72,6 +77,18 @@ typedef struct ib_st_meta {
 } ib_st_meta;
 int ib_st_write(const char *path, const ib_st_tensor *tensors, size_t n, const ib_st_meta *meta,
                 size_t n_meta, ib_error *err);
+
+/* The same in pieces, for files larger than memory: begin with the list of tensors (their data is not looked at), append the bytes of all
+ * of them in their order in pieces of any size, finish. Space on the disk is asked for at the beginning, so a full one is found out at once. */
+typedef struct ib_st_writer ib_st_writer;
+int ib_st_writer_begin(ib_st_writer **out, const char *path, const ib_st_tensor *tensors, size_t n,
+                       const ib_st_meta *meta, size_t n_meta, ib_error *err);
+int ib_st_writer_append(ib_st_writer *w, const void *data, size_t bytes, ib_error *err);
+/* meta NULL: as it was. Else it takes the place of what was given at the beginning, and its text must be as long (for checksums, which
+ * are known last). Takes its final name; frees the writer, also on failure. IB_E_ARGUMENT if bytes are missing. */
+int ib_st_writer_finish(ib_st_writer **w, const ib_st_meta *meta, size_t n_meta, ib_error *err);
+/* Nothing is left behind. Accepts NULL and a finished writer. */
+void ib_st_writer_abort(ib_st_writer **w);
 
 /* Half-precision conversion, round to nearest even; vectorised where the CPU can. */
 void ib_f32_to_f16(const float *in, uint16_t *out, size_t n);

@@ -1,12 +1,27 @@
 #include "base/safetensors.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/memory.h"
+
+/* Writing begins on the disk after every so many bytes, so that the last fsync finds little left to do. */
+enum { PUSH_BYTES = 8 << 20 };
+
+struct ib_st_writer {
+    ib_pending pending;
+    char *path;
+    int fd;
+    ib_st_tensor *tensors; /* [n], with names of their own and without data */
+    size_t n;
+    size_t header_bytes; /* of the JSON text, padding included */
+    size_t data_bytes, written, pushed;
+};
 
 static int bytes_of(const ib_st_tensor *t, size_t *bytes) {
     size_t n = ib_dtype_bytes(t->dtype);
@@ -27,9 +42,10 @@ static json_t *describe(const ib_st_tensor *t, size_t begin, size_t end) {
                      (json_int_t)begin, (json_int_t)end);
 }
 
-/* The header's text, owned by the caller; *size without the final NUL. */
-static int make_header(char **text, size_t *size, const char *path, const ib_st_tensor *tensors, size_t n,
-                       const ib_st_meta *meta, size_t n_meta, ib_error *err) {
+/* The header's text, owned by the caller; *size without the final NUL; *data_bytes of all tensors. */
+static int make_header(char **text, size_t *size, size_t *data_bytes, const char *path,
+                       const ib_st_tensor *tensors, size_t n, const ib_st_meta *meta, size_t n_meta,
+                       ib_error *err) {
     int code = IB_OK;
     size_t at = 0, bytes, end;
     json_t *root = json_object(), *pairs = json_object();
@@ -64,6 +80,7 @@ static int make_header(char **text, size_t *size, const char *path, const ib_st_
     if (!(*text = json_dumps(root, JSON_COMPACT)))
         goto memory;
     *size = strlen(*text);
+    *data_bytes = at;
     goto end;
 memory:
     code = ib_fail(err, IB_E_MEMORY, "out of memory for the header of %s", path);
@@ -73,41 +90,151 @@ end:
     return code;
 }
 
-int ib_st_write(const char *path, const ib_st_tensor *tensors, size_t n, const ib_st_meta *meta,
-                size_t n_meta, ib_error *err) {
-    ib_pending pending = {0};
-    char *text = NULL;
-    size_t size = 0, bytes;
-    FILE *file = NULL;
-    int code = make_header(&text, &size, path, tensors, n, meta, n_meta, err);
-    if (code)
-        return code;
-    if ((code = ib_pending_begin(&pending, path, err)))
-        goto end;
-    if (!(file = fopen(pending.temp, "wb")))
-        goto io;
-    size_t pad = -size & 7; /* so that the data begins at a multiple of 8 */
+static int put(ib_st_writer *w, const void *data, size_t bytes, off_t at, ib_error *err) {
+    const char *p = data;
+    while (bytes) {
+        ssize_t n = pwrite(w->fd, p, bytes, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return ib_fail(err, IB_E_IO, "cannot write %s: %s", w->path, strerror(n ? errno : ENOSPC));
+        p += n;
+        at += n;
+        bytes -= (size_t)n;
+    }
+    return IB_OK;
+}
+
+/* The length, the text and blanks, so that the data begins at a multiple of 8. */
+static int put_header(ib_st_writer *w, const char *text, size_t size, ib_error *err) {
     uint8_t length[8];
     for (int i = 0; i < 8; i++)
-        length[i] = (uint8_t)((uint64_t)(size + pad) >> 8 * i);
-    if (fwrite(length, 1, 8, file) != 8 || fwrite(text, 1, size, file) != size ||
-        fwrite("       ", 1, pad, file) != pad)
-        goto io;
-    for (size_t i = 0; i < n; i++)
-        if (!bytes_of(&tensors[i], &bytes) && bytes && fwrite(tensors[i].data, 1, bytes, file) != bytes)
-            goto io;
-    int closed = fclose(file);
-    file = NULL;
-    if (closed)
-        goto io;
-    code = ib_pending_publish(&pending, err);
-    goto end;
-io:
-    code = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
-    if (file)
-        fclose(file);
+        length[i] = (uint8_t)((uint64_t)w->header_bytes >> 8 * i);
+    int code = put(w, length, 8, 0, err);
+    code = code ? code : put(w, text, size, 8, err);
+    return code ? code : put(w, "       ", w->header_bytes - size, (off_t)(8 + size), err);
+}
+
+static int copy_tensors(ib_st_writer *w, const ib_st_tensor *tensors, size_t n) {
+    if (!(w->tensors = ib_calloc(n, sizeof *w->tensors)))
+        return -1;
+    for (; w->n < n; w->n++) {
+        w->tensors[w->n] = tensors[w->n];
+        w->tensors[w->n].data = NULL;
+        if (!(w->tensors[w->n].name = strdup(tensors[w->n].name)))
+            return -1;
+    }
+    return 0;
+}
+
+int ib_st_writer_begin(ib_st_writer **out, const char *path, const ib_st_tensor *tensors, size_t n,
+                       const ib_st_meta *meta, size_t n_meta, ib_error *err) {
+    char *text = NULL;
+    size_t size;
+    *out = NULL;
+    ib_st_writer *w = calloc(1, sizeof *w);
+    if (w)
+        w->fd = -1;
+    if (!w || !(w->path = strdup(path)) || copy_tensors(w, tensors, n)) {
+        ib_st_writer_abort(&w);
+        return ib_fail(err, IB_E_MEMORY, "out of memory for writing %s", path);
+    }
+    int code = make_header(&text, &size, &w->data_bytes, path, tensors, n, meta, n_meta, err);
+    if (code || (code = ib_pending_begin(&w->pending, path, err)))
+        goto end;
+    w->header_bytes = size + (-size & 7);
+    w->fd = open(w->pending.temp, O_WRONLY | O_CLOEXEC);
+    if (w->fd < 0) {
+        code = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        goto end;
+    }
+    /* a disk that is too full says so now; where space cannot be asked for, it says so later */
+    if (fallocate(w->fd, 0, 0, (off_t)(8 + w->header_bytes + w->data_bytes)) &&
+        (errno == ENOSPC || errno == EFBIG)) {
+        code = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        goto end;
+    }
+    code = put_header(w, text, size, err);
 end:
-    ib_pending_abort(&pending);
+    free(text);
+    if (code)
+        ib_st_writer_abort(&w);
+    *out = w;
+    return code;
+}
+
+int ib_st_writer_append(ib_st_writer *w, const void *data, size_t bytes, ib_error *err) {
+    if (bytes > w->data_bytes - w->written)
+        return ib_fail(err, IB_E_ARGUMENT, "%s: %zu bytes more than its tensors hold", w->path,
+                       bytes - (w->data_bytes - w->written));
+    size_t begin = 8 + w->header_bytes;
+    int code = put(w, data, bytes, (off_t)(begin + w->written), err);
+    w->written += code ? 0 : bytes;
+#ifdef SYNC_FILE_RANGE_WRITE
+    if (w->written - w->pushed >= PUSH_BYTES) {
+        sync_file_range(w->fd, (off_t)(begin + w->pushed), (off_t)(w->written - w->pushed),
+                        SYNC_FILE_RANGE_WRITE);
+        w->pushed = w->written;
+    }
+#endif
+    return code;
+}
+
+/* The header once more with the final metadata, in the same place. */
+static int replace_header(ib_st_writer *w, const ib_st_meta *meta, size_t n_meta, ib_error *err) {
+    char *text = NULL;
+    size_t size, data_bytes;
+    int code = make_header(&text, &size, &data_bytes, w->path, w->tensors, w->n, meta, n_meta, err);
+    if (!code && size + (-size & 7) != w->header_bytes)
+        code = ib_fail(err, IB_E_ARGUMENT,
+                       "%s: its metadata has another length at the end than at the beginning", w->path);
+    code = code ? code : put_header(w, text, size, err);
     free(text);
     return code;
+}
+
+int ib_st_writer_finish(ib_st_writer **writer, const ib_st_meta *meta, size_t n_meta, ib_error *err) {
+    ib_st_writer *w = *writer;
+    int code = IB_OK;
+    if (w->written != w->data_bytes)
+        code = ib_fail(err, IB_E_ARGUMENT, "%s: %zu of the %zu bytes of its tensors were given", w->path,
+                       w->written, w->data_bytes);
+    if (!code && meta)
+        code = replace_header(w, meta, n_meta, err);
+    if (close(w->fd) && !code)
+        code = ib_fail(err, IB_E_IO, "cannot write %s: %s", w->path, strerror(errno));
+    w->fd = -1;
+    code = code ? code : ib_pending_publish(&w->pending, err);
+    ib_st_writer_abort(writer);
+    return code;
+}
+
+void ib_st_writer_abort(ib_st_writer **writer) {
+    ib_st_writer *w = *writer;
+    if (!w)
+        return;
+    if (w->fd >= 0)
+        close(w->fd);
+    ib_pending_abort(&w->pending);
+    for (size_t i = 0; i < w->n; i++)
+        free((char *)w->tensors[i].name);
+    ib_free(w->tensors);
+    free(w->path);
+    free(w);
+    *writer = NULL;
+}
+
+int ib_st_write(const char *path, const ib_st_tensor *tensors, size_t n, const ib_st_meta *meta,
+                size_t n_meta, ib_error *err) {
+    ib_st_writer *w;
+    size_t bytes;
+    int code = ib_st_writer_begin(&w, path, tensors, n, meta, n_meta, err);
+    for (size_t i = 0; !code && i < n; i++)
+        if (!bytes_of(&tensors[i], &bytes))
+            code = ib_st_writer_append(w, tensors[i].data, bytes, err);
+    if (code) {
+        ib_st_writer_abort(&w);
+        return code;
+    }
+    return ib_st_writer_finish(&w, NULL, 0, err);
 }

@@ -18,6 +18,9 @@ const cli_command *const cli_commands[] = {
 #ifdef IB_HAVE_EVAL
     &cli_eval,
 #endif
+#ifdef IB_HAVE_MERGE
+    &cli_merge,
+#endif
 #ifdef IB_HAVE_INFO
     &cli_info,
 #endif

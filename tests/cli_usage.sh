@@ -10,10 +10,10 @@ expect 0
 check "--version names program and version" grep -qx 'inbetween [0-9]*\.[0-9]*\.[0-9]*' "$scratch/out"
 run --help
 expect 0
-for command in encode train render eval info; do
+for command in encode train pool render eval merge info; do
     check "--help lists $command" grep -q "^  $command " "$scratch/out"
 done
-for command in encode train render eval info; do
+for command in encode train pool render eval merge info; do
     run "$command" --help
     expect 0
     check "$command --help begins with its usage" grep -q "^Usage: inbetween $command " "$scratch/out"
@@ -66,7 +66,7 @@ absent "$scratch/c.mp4" "$scratch/o"
 status=$? words='--help >/dev/full'
 expect 1 'cannot write to standard output'
 "$INBETWEEN" --man >"$scratch/page"
-check "the man page has all commands" [ "$(grep -c '^\.SH INBETWEEN ' "$scratch/page")" = 6 ]
+check "the man page has all commands" [ "$(grep -c '^\.SH INBETWEEN ' "$scratch/page")" = 7 ]
 if command -v man >/dev/null && command -v groff >/dev/null; then
     check "groff takes the man page without a word" [ -z "$(groff -man -Tutf8 -ww "$scratch/page" 2>&1 >/dev/null)" ]
 else
