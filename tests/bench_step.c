@@ -5,44 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "adapter/adapter.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "latent/patch.h"
 #include "nn/gemm.h"
+#include "tests/peak.h"
 #include "train/optimiser.h"
 
 enum { ROWS = 14, COLS = 24, TOKENS = ROWS * COLS, FLOATS = 96 * TOKENS };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Best of several large products, every thread its own. FLOP per second. */
-static double sgemm_peak(int threads) {
-    enum { N = 768 };
-    double best = 0;
-    float *m = ib_calloc((size_t)threads * 3 * N * N, sizeof *m);
-    for (size_t i = 0; m && i < (size_t)threads * 3 * N * N; i++) {
-        m[i] = (float)(i % 97) * 0.01f;
-    }
-    for (int r = 0; m && r < 12; r++) {
-        double start = now();
-#pragma omp parallel num_threads(threads)
-        {
-            float *a = m + (size_t)omp_get_thread_num() * 3 * N * N;
-            ib_gemm(a, a + N * N, 0, a + 2 * N * N, N, N, N);
-        }
-        double rate = 2.0 * N * N * N * threads / (now() - start);
-        best = rate > best ? rate : best;
-    }
-    ib_free(m);
-    return best;
-}
 
 int main(int argc, char **argv) {
     const char *preset = argc > 1 ? argv[1] : "default";

@@ -8,6 +8,7 @@
 #include <time.h>
 #include "adapter/adapter.h"
 #include "tests/moving.h"
+#include "tests/walks.h"
 #include "train/optimiser.h"
 #include "train/state.h"
 #include "train/train.h"
@@ -445,30 +446,17 @@ static void test_full_disk(void) {
 /* One token per frame, in a space that has no pictures: walks on a sphere. */
 static void test_single(void) {
     enum { D = 32, FRAMES = 60 };
+    ib_shape shape = {IB_LAYOUT_SINGLE, 1, 1, 1, D};
     char *run = in_dir("single"), *strips = ib_join(run, "samples/step-000020.png");
     ib_paths l = {0};
     ib_error err = {0};
     ib_train_result r = {0};
     watch w;
     for (int k = 0; k < 4; k++) {
-        ib_latent_info info = {
-            .space_id = "walk", .fps = 25, .every = 1, .frame_width = 64, .frame_height = 64};
-        ib_latent_writer *out = NULL;
         char name[16], *p;
-        float z[D];
-        info.shape = (ib_shape){IB_LAYOUT_SINGLE, 1, 1, 1, D};
         snprintf(name, sizeof name, "walk%d.h5", k);
-        snprintf(info.source, sizeof info.source, "%s", name);
-        moving_sha(name, info.source_sha256);
         p = in_dir(name);
-        CHECK_OK(ib_latent_writer_create(&out, p, &info, &err), &err);
-        for (int i = 0; out && i < FRAMES; i++) {
-            for (int j = 0; j < D; j++) {
-                z[j] = sinf(0.05f * (float)(i * (j % 7 + 1)) + (float)(j * (k + 1)));
-            }
-            CHECK_OK(ib_latent_writer_append(out, z, i / 25.0, false, &err), &err);
-        }
-        CHECK_OK(ib_latent_writer_finish(&out, &err), &err);
+        CHECK_OK(walk_write(p, &shape, k, FRAMES, &err), &err);
         CHECK_OK(ib_paths_add(&l, p, &err), &err);
         free(p);
     }

@@ -8,6 +8,10 @@
 #include "base/rng.h"
 #include "train/cache.h"
 
+/* Opening a file takes as long as reading a few hundred small frames from it (0.7 ms and 3 us each, measured at 768 values a frame),
+ * so whoever has to open one reads this much around the frame that was asked for. */
+enum { AROUND_BYTES = 256 << 10 };
+
 struct ib_dataset {
     ib_clip *clip;
     size_t clips;
@@ -17,6 +21,7 @@ struct ib_dataset {
     size_t cache_bytes;
     int open_files, now_open;
     uint64_t clock;
+    uint16_t *around; /* [max(AROUND_BYTES, one frame)] */
 };
 
 int ib_dataset_create(ib_dataset **out, size_t cache_bytes, int open_files, ib_error *err) {
@@ -49,6 +54,7 @@ void ib_dataset_free(ib_dataset **dataset) {
     }
     free(d->clip);
     ib_cache_free(&d->cache);
+    ib_free(d->around);
     free(d);
     *dataset = NULL;
 }
@@ -358,6 +364,31 @@ static bool all_finite(const uint16_t *h, size_t n) {
     return !bad;
 }
 
+/* Into the cache: up to AROUND_BYTES of the clip's frames around one that is not there, all from one side of it where the clip ends. */
+static int read_around(ib_dataset *d, size_t clip, size_t frame, ib_latent_file *f, ib_error *err) {
+    const ib_clip *c = &d->clip[clip];
+    size_t n = c->info.shape.tokens * c->info.shape.width, k = AROUND_BYTES / (n * sizeof *d->around);
+    k = k > ib_cache_places(d->cache) / 4 ? ib_cache_places(d->cache) / 4 : k;
+    k = k > c->info.frames ? c->info.frames : k;
+    if (k < 2 || (!d->around && !(d->around = ib_calloc(AROUND_BYTES, 1)))) {
+        return IB_OK; /* one by one, then */
+    }
+    size_t first = frame > k / 2 ? frame - k / 2 : 0;
+    first = first + k > c->info.frames ? c->info.frames - k : first;
+    int r = ib_latent_read_half(f, first, k, d->around, err);
+    for (size_t i = 0; !r && i < k; i++) {
+        uint64_t key = (uint64_t)clip << 40 | (first + i);
+        uint16_t *copy = NULL;
+        if (all_finite(d->around + i * n, n) && !ib_cache_get(d->cache, key)) {
+            copy = ib_cache_put(d->cache, key);
+        }
+        if (copy) {
+            memcpy(copy, d->around + i * n, n * sizeof *copy);
+        }
+    }
+    return r;
+}
+
 int ib_dataset_frame(ib_dataset *d, size_t clip, size_t frame, uint16_t *h, ib_error *err) {
     const ib_clip *c = &d->clip[clip];
     size_t n = c->info.shape.tokens * c->info.shape.width;
@@ -368,7 +399,14 @@ int ib_dataset_frame(ib_dataset *d, size_t clip, size_t frame, uint16_t *h, ib_e
         return IB_OK;
     }
     ib_latent_file *f;
+    bool opened = c->file != NULL;
     int r = ib_dataset_file(d, clip, &f, err);
+    r = r || opened ? r : read_around(d, clip, frame, f, err);
+    held = r || opened ? NULL : ib_cache_get(d->cache, key);
+    if (held) {
+        memcpy(h, held, n * sizeof *h);
+        return IB_OK;
+    }
     if (!r) {
         r = ib_latent_read_half(f, frame, 1, h, err);
     }

@@ -5,9 +5,9 @@
 #include "pool/member.h"
 
 static const ib_train_preset presets[] = {
-    {"toaster", 8, 128, (size_t)64 << 20, 16},
-    {"default", 8, 256, (size_t)384 << 20, 32},
-    {"large", 8, 256, (size_t)384 << 20, 32},
+    {"toaster", 8, 256, (size_t)64 << 20, 16},
+    {"default", 8, 512, (size_t)384 << 20, 64},
+    {"large", 8, 512, (size_t)384 << 20, 64},
 };
 enum { PRESETS = sizeof presets / sizeof *presets };
 

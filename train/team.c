@@ -7,8 +7,8 @@
 #include "base/safetensors.h"
 #include "train/optimiser.h"
 
-/* Samples that go through the model together: GEMMs of one grid are already large, of one token tiny. */
-enum { GRIDS = 4, SINGLES = 64 };
+/* Samples that go through the model together: GEMMs of one grid or sequence are already large, of one token tiny. */
+enum { GRIDS = 4, SINGLES = 256 };
 static const uint64_t augment_stream = 0x6175676d656e7421u; /* apart from the sampler's */
 
 /* One thread's own. */

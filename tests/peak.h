@@ -1,0 +1,39 @@
+/* For benchmarks: a clock, and what this machine's sgemm can do at best. */
+#ifndef IB_TESTS_PEAK_H
+#define IB_TESTS_PEAK_H
+
+#include <omp.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "nn/gemm.h"
+
+static inline double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Best of several large products, every thread its own. FLOP per second; 0 without memory. */
+static inline double sgemm_peak(int threads) {
+    enum { N = 768 };
+    double best = 0;
+    float *m = ib_calloc((size_t)threads * 3 * N * N, sizeof *m);
+    for (size_t i = 0; m && i < (size_t)threads * 3 * N * N; i++) {
+        m[i] = (float)(i % 97) * 0.01f;
+    }
+    for (int r = 0; m && r < 12; r++) {
+        double start = now();
+#pragma omp parallel num_threads(threads)
+        {
+            float *a = m + (size_t)omp_get_thread_num() * 3 * N * N;
+            ib_gemm(a, a + N * N, 0, a + 2 * N * N, N, N, N);
+        }
+        double rate = 2.0 * N * N * N * threads / (now() - start);
+        best = rate > best ? rate : best;
+    }
+    ib_free(m);
+    return best;
+}
+
+#endif
