@@ -7,6 +7,12 @@ set(IB_AV_MODULES libavformat libavcodec libavutil libswscale libavfilter)
 pkg_check_modules(AV REQUIRED IMPORTED_TARGET ${IB_AV_MODULES})
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
+# Debian's libunistring has no pkg-config file.
+find_library(IB_UNISTRING_LIBRARY unistring REQUIRED)
+find_path(IB_UNISTRING_INCLUDE unistr.h REQUIRED)
+add_library(ib_unistring INTERFACE)
+target_link_libraries(ib_unistring INTERFACE ${IB_UNISTRING_LIBRARY})
+target_include_directories(ib_unistring SYSTEM INTERFACE ${IB_UNISTRING_INCLUDE})
 pkg_search_module(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial hdf5)
 
 # OpenBLAS in its OpenMP build, so that our threads and its threads are one pool. Debian keeps its flavours side by side and lets

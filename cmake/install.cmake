@@ -8,7 +8,7 @@ set(IB_PUBLIC_HEADERS
     latent/space.h latent/geometry.h latent/patch.h latent/latent_file.h
     adapter/adapter.h adapter/average.h render/clip.h eval/eval.h eval/score.h train/train.h merge/merge.h)
 
-set(ib_dependencies PkgConfig::JANSSON PkgConfig::NETTLE PkgConfig::AV PkgConfig::HDF5 ib_blas OpenMP::OpenMP_C
+set(ib_dependencies PkgConfig::JANSSON PkgConfig::NETTLE PkgConfig::AV PkgConfig::HDF5 ib_blas ib_unistring OpenMP::OpenMP_C
                     Threads::Threads m)
 add_library(inbetween_static STATIC ${IB_OBJECTS})
 set_target_properties(inbetween_static PROPERTIES OUTPUT_NAME inbetween)
@@ -31,7 +31,7 @@ endforeach()
 # inbetween.pc is for the shared library, inbetween-static.pc for ours static and what it needs shared.
 list(JOIN IB_AV_MODULES " " ib_av)
 set(IB_PC_REQUIRES "${ib_av} ${HDF5_MODULE_NAME} jansson nettle")
-set(IB_PC_LIBS "-L${IB_OPENBLAS_DIR} -Wl,-rpath,${IB_OPENBLAS_DIR} -lopenblas ${OpenMP_C_FLAGS} -lpthread -lm")
+set(IB_PC_LIBS "-L${IB_OPENBLAS_DIR} -Wl,-rpath,${IB_OPENBLAS_DIR} -lopenblas -lunistring ${OpenMP_C_FLAGS} -lpthread -lm")
 foreach(name inbetween inbetween-static)
     configure_file(cmake/${name}.pc.in ${CMAKE_BINARY_DIR}/${name}.pc.part @ONLY)
     # the prefix may be named as late as `cmake --install --prefix`

@@ -31,6 +31,6 @@ struct ib_space {
     void *state; /* owned by the kind */
 };
 
-extern const ib_space_kind ib_space_patch;
+extern const ib_space_kind ib_space_patch, ib_space_clip;
 
 #endif

@@ -18,6 +18,18 @@ void ib_gemm_at(const float *a, const float *b, float beta, float *c, size_t m, 
                 (blasint)m, b, (blasint)n, beta, c, (blasint)n);
 }
 
+void ib_gemm_part(float alpha, const float *a, size_t a_stride, const float *b, size_t b_stride, float beta,
+                  float *c, size_t c_stride, size_t m, size_t n, size_t k) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, alpha, a,
+                (blasint)a_stride, b, (blasint)b_stride, beta, c, (blasint)c_stride);
+}
+
+void ib_gemm_bt_part(float alpha, const float *a, size_t a_stride, const float *b, size_t b_stride,
+                     float beta, float *c, size_t c_stride, size_t m, size_t n, size_t k) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)m, (blasint)n, (blasint)k, alpha, a,
+                (blasint)a_stride, b, (blasint)b_stride, beta, c, (blasint)c_stride);
+}
+
 void ib_gemm_one_thread(void) {
     openblas_set_num_threads(1);
 }

@@ -26,6 +26,13 @@ void ib_gemm_at(const float *a,       /* [k,m] */
                 float beta, float *c, /* [m,n] */
                 size_t m, size_t n, size_t k);
 
+/* The same on parts of larger matrices: *_stride is the number of floats from row to row. c = alpha a b + beta c, or with b's
+ * transpose. */
+void ib_gemm_part(float alpha, const float *a, size_t a_stride, const float *b, size_t b_stride, float beta,
+                  float *c, size_t c_stride, size_t m, size_t n, size_t k);
+void ib_gemm_bt_part(float alpha, const float *a, size_t a_stride, const float *b, size_t b_stride,
+                     float beta, float *c, size_t c_stride, size_t m, size_t n, size_t k);
+
 /* Keeps OpenBLAS from starting threads of its own for the whole process. */
 void ib_gemm_one_thread(void);
 /* From here to ib_gemm_unpin(what it returned), on this thread and outside parallel regions, a product is computed by one thread, as it

@@ -1,39 +1,16 @@
 #include "nn/layers.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
+#include "nn/exp.h"
 #include "nn/gemm.h"
 #include "nn/simd.h"
 
 static const float norm_eps = 1e-5f;
 
-/* exp(x) = 2^k exp(r), |r| <= ln2 / 2, with the Taylor polynomial of degree 7 for exp(r). */
-static IB_INLINE float exp1(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
-    float k = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23 rounds to the nearest integer */
-    int32_t bits;
-    memcpy(&bits, &k, sizeof bits);
-    k -= 12582912.0f;
-    float r = x - k * 0.693359375f + k * 2.12194440e-4f; /* ln2 in two parts */
-    float p = 1.0f / 5040.0f;
-    p = p * r + 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-    p = p * r + 1.0f / 6.0f;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    int32_t e = (int32_t)((uint32_t)(bits - 0x4B400000 + 127) << 23);
-    float scale;
-    memcpy(&scale, &e, sizeof scale);
-    return p * scale;
-}
-
 static IB_INLINE float sigmoid1(float x) {
-    return 1.0f / (1.0f + exp1(-x));
+    return 1.0f / (1.0f + ib_exp1(-x));
 }
 
 void ib_linear(const float *x, const float *w, const float *b, size_t tokens, size_t cin, size_t cout,
@@ -169,7 +146,7 @@ void ib_sigmoid(const float *x, size_t n, float *y) {
 IB_MULTIARCH
 void ib_exp(const float *x, size_t n, float *y) {
     for (size_t i = 0; i < n; i++) {
-        y[i] = exp1(x[i]);
+        y[i] = ib_exp1(x[i]);
     }
 }
 

@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libavformat-dev libavcodec-dev libavutil-dev libswscale-dev
-    libavfilter-dev libopenblas-openmp-dev libhdf5-dev libjansson-dev nettle-dev"
+    libavfilter-dev libopenblas-openmp-dev libhdf5-dev libjansson-dev libunistring-dev nettle-dev"
 case ${1:-} in
 "") ;;
 --tests | --ci) packages="$packages ffmpeg hdf5-tools python3-numpy python3-h5py" ;;
