@@ -293,6 +293,20 @@ static int summary(cli *c, const batch *b, size_t bad) {
     return atomic_load(b->stop) ? CLI_INTERRUPTED : bad ? CLI_FAILED : CLI_DONE;
 }
 
+/* The options that only some spaces have a use for. */
+static int parse_space(cli *c, ib_fit fit, ib_space_options *o) {
+    const char *tokens = cli_text(c, "tokens");
+    if (strcmp(tokens, "pooled") && strcmp(tokens, "penultimate")) {
+        return cli_usage(c, "--tokens is 'pooled' or 'penultimate', not '%s'", tokens);
+    }
+    *o = (ib_space_options){.fit = fit,
+                            .tokens = !strcmp(tokens, "pooled") ? IB_TOKENS_POOLED : IB_TOKENS_PENULTIMATE,
+                            .activation = cli_text(c, "activation"),
+                            .tokenizer = cli_text(c, "tokenizer"),
+                            .threads = cli_threads(c)};
+    return CLI_DONE;
+}
+
 static int parse(cli *c, ib_encode_options *o) {
     const char *fit = cli_text(c, "fit");
     ib_encode_defaults(o);
@@ -316,20 +330,26 @@ static int parse(cli *c, ib_encode_options *o) {
 static int run(cli *c) {
     batch b = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .stop = cli_stop(c)};
     ib_space *space = NULL;
+    ib_space_options how;
     ib_error err = {0};
     size_t bad = 0;
     int status = parse(c, &b.options);
+    status = status ? status : parse_space(c, b.options.fit, &how);
     if (status) {
         return status;
     }
     const char *dir = cli_text(c, "output");
-    if (ib_space_open(&space, cli_text(c, "space"), &err) || collect(c, &b, &bad, &err) ||
+    if (ib_space_open_with(&space, cli_text(c, "space"), &how, &err) || collect(c, &b, &bad, &err) ||
         ib_mkdirs(dir, &err) || name_results(&b, dir, &err)) {
         status = cli_fail(c, &err);
         goto end;
     }
-    int threads = cli_threads(c);
-    int jobs = cli_is_set(c, "jobs") ? (int)cli_int(c, "jobs") : threads / 2;
+    if (*ib_space_remark(space)) {
+        cli_status(c, "%s", ib_space_remark(space));
+    }
+    /* a space that gathers frames uses all threads for each batch */
+    int threads = cli_threads(c), usual = ib_space_input_of(space).floats ? 1 : threads / 2;
+    int jobs = cli_is_set(c, "jobs") ? (int)cli_int(c, "jobs") : usual;
     jobs = jobs > 8 && !cli_is_set(c, "jobs") ? 8 : jobs < 1 ? 1 : jobs;
     jobs = (size_t)jobs > b.n ? (int)b.n : jobs;
     b.space = space;
@@ -363,14 +383,16 @@ static const cli_option options[] = {
      .kind = CLI_TEXT,
      .value = "SPACE",
      .initial = "patch",
-     .help = "the space to encode into"},
+     .help = "the space to encode into: patch, or clip:PATH with the weights of a CLIP model (safetensors "
+             "file or "
+             "folder)"},
     {.name = "size",
      .kind = CLI_SIZE,
      .value = "WxH",
      .min = 16,
      .max = 16384,
      .initial = "192x112",
-     .help = "size of the frames, even sides; portrait videos swap them"},
+     .help = "patch: size of the frames, even sides; portrait videos swap them"},
     {.name = "every",
      .kind = CLI_INT,
      .value = "N",
@@ -383,13 +405,31 @@ static const cli_option options[] = {
      .value = "HOW",
      .initial = "crop",
      .help = "crop: fill the size and cut what sticks out; squash: scale both sides independently"},
+    {.name = "tokens",
+     .kind = CLI_TEXT,
+     .value = "WHICH",
+     .initial = "pooled",
+     .help =
+         "clip: pooled, one embedding a frame in the space of prompts; penultimate, the hidden tokens before "
+         "the last block"},
+    {.name = "activation",
+     .kind = CLI_TEXT,
+     .value = "NAME",
+     .help =
+         "clip: quick_gelu (models by OpenAI) or gelu (most others), where the files beside the weights do "
+         "not say it"},
+    {.name = "tokenizer",
+     .kind = CLI_TEXT,
+     .value = "PATH",
+     .help = "clip: folder with vocab.json and merges.txt, or tokenizer.json, where it is not beside the "
+             "weights"},
     {.name = "jobs",
      .letter = 'j',
      .kind = CLI_INT,
      .value = "N",
      .min = 1,
      .max = 256,
-     .help = "videos at once; without it one for every two threads, at most 8"},
+     .help = "videos at once; without it one for every two threads, at most 8; clip: one"},
     {.name = "force",
      .letter = 'f',
      .kind = CLI_FLAG,

@@ -17,7 +17,7 @@ static int64_t mtime_ns(const struct stat *st) {
 }
 
 static bool same_settings(const ib_latent_info *i, const ib_space *space, const ib_encode_options *o) {
-    bool as_asked = i->frame_width == o->width && i->frame_height == o->height;
+    bool as_asked = ib_space_resizes(space) || (i->frame_width == o->width && i->frame_height == o->height);
     bool turned = i->frame_width == o->height && i->frame_height == o->width;
     return !strcmp(i->space_id, ib_space_id(space)) && (as_asked || turned) && i->fit == (int)o->fit &&
            i->every == o->every;
@@ -57,13 +57,36 @@ typedef struct job {
     ib_reader *reader;
     ib_cuts *cuts;
     ib_latent_writer *writer;
-    float *z; /* [T,D] */
+    float *z;             /* [batch,T,D] */
+    size_t each;          /* T D */
+    ib_space_input input; /* batch >= 1 */
+    float *inputs;        /* [batch,floats]; NULL: frames are encoded one by one */
+    size_t gathered;      /* frames in inputs whose latents are not written yet */
+    double *pts;          /* [batch] seconds, of those */
+    bool *cut;            /* [batch] */
+    double last;          /* seconds, of the last frame read */
 } job;
+
+/* Encodes what was gathered and writes it. */
+static int flush(job *j, const ib_space *space, const ib_encode_options *o, int64_t estimate,
+                 ib_encode_stats *stats, ib_error *err) {
+    int code = IB_OK;
+    if (j->inputs)
+        code = ib_space_encode_inputs(space, j->inputs, j->gathered, j->z, err);
+    for (size_t k = 0; k < j->gathered && !code; k++) {
+        code = ib_latent_writer_append(j->writer, j->z + k * j->each, j->pts[k], j->cut[k], err);
+        stats->cuts += j->cut[k] && stats->frames;
+        stats->frames++;
+    }
+    j->gathered = 0;
+    if (!code && o->progress)
+        o->progress(o->user, stats->frames, estimate);
+    return code;
+}
 
 static int encode_frames(job *j, const ib_space *space, const ib_encode_options *o, int64_t estimate,
                          ib_encode_stats *stats, ib_error *err) {
     const ib_frame *frame;
-    double last = 0;
     int code;
     while ((code = ib_reader_next(j->reader, &frame, err)) > 0) {
         if (o->stop && atomic_load(o->stop))
@@ -71,26 +94,45 @@ static int encode_frames(job *j, const ib_space *space, const ib_encode_options 
         int cut = ib_cuts_push(j->cuts, frame, err);
         if (cut < 0)
             return cut;
-        if ((code = ib_space_encode(space, frame, j->z, err)))
+        size_t k = j->gathered;
+        code = j->inputs ? ib_space_prepare(space, frame, j->inputs + k * j->input.floats, err)
+                         : ib_space_encode(space, frame, j->z, err);
+        if (code)
             return code;
         /* time never runs backwards in a latent file, whatever the container says */
-        last = frame->pts_seconds > last ? frame->pts_seconds : last;
-        if ((code = ib_latent_writer_append(j->writer, j->z, last, cut != 0, err)))
+        j->last = frame->pts_seconds > j->last ? frame->pts_seconds : j->last;
+        j->pts[k] = j->last;
+        j->cut[k] = cut != 0;
+        if (++j->gathered == j->input.batch && (code = flush(j, space, o, estimate, stats, err)))
             return code;
-        stats->cuts += cut && stats->frames;
-        stats->frames++;
-        if (o->progress)
-            o->progress(o->user, stats->frames, estimate);
     }
-    return code;
+    return code || !j->gathered ? code : flush(j, space, o, estimate, stats, err);
+}
+
+static int make_room(job *j, const ib_space *space, const ib_shape *shape, bool still, ib_error *err) {
+    size_t all, inputs;
+    j->input = ib_space_input_of(space);
+    j->each = shape->tokens * shape->width;
+    if (!j->input.floats || still)
+        j->input.batch = 1;
+    if (ib_size_mul(j->input.batch, j->each, &all) || ib_size_mul(j->input.batch, j->input.floats, &inputs))
+        return ib_fail(err, IB_E_MEMORY, "a batch of %zu frames is too large", j->input.batch);
+    j->pts = ib_calloc(j->input.batch, sizeof *j->pts);
+    j->cut = ib_calloc(j->input.batch, sizeof *j->cut);
+    if (!j->pts || !j->cut)
+        return ib_fail(err, IB_E_MEMORY, "out of memory for a batch of %zu frames", j->input.batch);
+    int code = ib_alloc_floats(&j->z, all, "the latents of a batch", err);
+    return code || !inputs ? code : ib_alloc_floats(&j->inputs, inputs, "the pictures of a batch", err);
 }
 
 static int begin(job *j, const char *path, const char *out_path, const struct stat *st, const ib_space *space,
                  const ib_encode_options *o, char sha256[65], int64_t *estimate, ib_encode_stats *stats,
                  ib_error *err) {
-    ib_reader_options ro = {.width = o->width,
-                            .height = o->height,
-                            .auto_orient = true,
+    bool resizes = ib_space_resizes(space);
+    ib_reader_options ro = {.width = resizes ? 0 : o->width,
+                            .height = resizes ? 0 : o->height,
+                            .auto_orient = !resizes,
+                            .rgb = resizes,
                             .fit = o->fit,
                             .every = o->every,
                             .threads = o->threads,
@@ -114,8 +156,7 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
     stats->height = v->height;
     *estimate = (v->frames_estimate + o->every - 1) / o->every;
     if ((code = ib_space_shape(space, v->width, v->height, &info.shape, err)) ||
-        (code = ib_alloc_floats(&j->z, info.shape.tokens * info.shape.width, "the latent of a frame", err)) ||
-        (code = ib_cuts_create(&j->cuts, err)))
+        (code = make_room(j, space, &info.shape, v->still, err)) || (code = ib_cuts_create(&j->cuts, err)))
         return code;
     return ib_latent_writer_create(&j->writer, out_path, &info, err);
 }
@@ -145,6 +186,9 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
 end:
     ib_latent_writer_abort(&j.writer);
     ib_cuts_free(&j.cuts);
+    ib_free(j.inputs);
+    ib_free(j.cut);
+    ib_free(j.pts);
     ib_free(j.z);
     ib_reader_close(&j.reader);
     return code;

@@ -12,13 +12,13 @@ extern "C" {
 #endif
 
 typedef struct ib_encode_options {
-    int width, height;      /* even, 16..16384, default 192 x 112; portrait sources swap them */
+    int width, height;      /* even, 16..16384, default 192 x 112; portrait sources swap them. Spaces that resize take no notice */
     ib_fit fit;             /* default IB_FIT_CROP */
     int every;              /* keep frames 0, every, 2*every ...; default 1 */
     int threads;            /* for decoding; 0: as many as cores */
     bool force;             /* encode also what is encoded and unchanged */
     const atomic_int *stop; /* non-zero: end with IB_E_INTERRUPTED and no file; may be NULL */
-    /* Called after every frame from the calling thread; estimate 0: unknown. May be NULL. */
+    /* Called after every frame, or batch of frames, from the calling thread; estimate 0: unknown. May be NULL. */
     void (*progress)(void *user, size_t frames, int64_t frames_estimate);
     void *user;
 } ib_encode_options;
