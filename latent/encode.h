@@ -12,7 +12,8 @@ extern "C" {
 #endif
 
 typedef struct ib_encode_options {
-    int width, height;      /* even, 16..16384, default 192 x 112; portrait sources swap them. Spaces that resize take no notice */
+    int width,
+        height; /* even, 16..16384, default 192 x 112; portrait sources swap them. Spaces that resize take no notice */
     ib_fit fit;             /* default IB_FIT_CROP */
     int every;              /* keep frames 0, every, 2*every ...; default 1 */
     int threads;            /* for decoding; 0: as many as cores */
