@@ -5,6 +5,9 @@ if(INBETWEEN_TESTS)
     add_executable(ib_scenes tools/scenes.c tools/texture.c)
     target_link_libraries(ib_scenes PRIVATE ib_video_io ib_base OpenMP::OpenMP_C m)
 
+    add_executable(ib_clip_weights tools/clip_weights.c)
+    target_link_libraries(ib_clip_weights PRIVATE ib_base m)
+
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/test_*.c)
     foreach(source ${sources})
         get_filename_component(name ${source} NAME_WE)
@@ -31,7 +34,7 @@ if(INBETWEEN_TESTS)
         set(instrumented 1)
     endif()
     set_tests_properties(${ib_tests} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900 ENVIRONMENT
-        "INBETWEEN=$<TARGET_FILE:inbetween>;IB_SCENES=$<TARGET_FILE:ib_scenes>;IB_BUILD=${CMAKE_BINARY_DIR};IB_CC=${CMAKE_C_COMPILER};IB_INSTRUMENTED=${instrumented}")
+        "INBETWEEN=$<TARGET_FILE:inbetween>;IB_SCENES=$<TARGET_FILE:ib_scenes>;IB_CLIP_WEIGHTS=$<TARGET_FILE:ib_clip_weights>;IB_BUILD=${CMAKE_BINARY_DIR};IB_CC=${CMAKE_C_COMPILER};IB_INSTRUMENTED=${instrumented}")
 endif()
 
 if(INBETWEEN_FUZZERS)
