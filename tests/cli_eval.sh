@@ -67,9 +67,18 @@ assert {r["t"] for r in rows if r["gap"] == "4"} == {"", "0.25", "0.5", "0.75"},
 fi
 
 # several reports of one run; strips that cannot be written when the work is done take no report with them
-run eval "$s/l" --gap 4 -o "$s/several.json" -o "$s/several.csv" -o "$s/several.txt" -q
+run eval "$s/l" --gap 4 -o "$s/several.json" -o "$s/several.csv" -o "$s/several.txt" -o "$s/several.html" -q
 expect 0
 check "each by its name" sh -c "head -c 1 '$s/several.json' | grep -q { && grep -q ^gap, '$s/several.csv' && cmp '$s/out' '$s/several.txt'"
+
+check "a page" grep -q '<svg viewBox' "$s/several.html"
+check "with film strips" grep -q 'data:image/jpeg;base64,' "$s/several.html"
+if [ -n "$python" ]; then
+    # without a browser: that charts and JSON agree is looked at all the same
+    check "charts have the figures of the JSON" sh -c "CHROMIUM=none $python tools/check_page.py '$s/several.html' '$s/several.json'; [ \$? = 77 ]"
+    sed 's/data-v="[^"]*"/data-v="0.123"/' "$s/several.html" >"$s/lies.html"
+    check "and it is seen if they do not" sh -c "CHROMIUM=none $python tools/check_page.py '$s/lies.html' '$s/several.json'; [ \$? = 1 ]"
+fi
 
 # full size, minterpolate, fewer windows, strips
 run eval "$s/v" -a "$adapter" --size native --windows-per-clip 2

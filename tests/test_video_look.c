@@ -106,6 +106,23 @@ static void test_minterpolate(void) {
             ib_frame_free(&out[i]);
         }
     }
+    /* at any place: the frame that was drawn there is the nearest */
+    static const float even[3] = {0.25f, 0.5f, 0.75f}, uneven[3] = {0.1f, 0.5f, 0.85f};
+    for (int kind = 0; kind < 2; kind++) {
+        const float *at = kind ? uneven : even;
+        CHECK_OK(ib_minterpolate_at(keys[0], keys[1], at, 3, out, &err), &err);
+        for (int i = 0; i < 3; i++) {
+            draw(&want, GAP * (double)at[i]);
+            double own = difference(&out[i], &want, 0);
+            for (int side = -1; side <= 1; side += 2) {
+                draw(&other, GAP * (double)at[i] + side);
+                CHECK(own < 0.5 * difference(&out[i], &other, 0));
+            }
+            ib_frame_free(&out[i]);
+        }
+    }
+    CHECK_ERROR(ib_minterpolate_at(keys[0], keys[1], (const float[2]){0.5f, 1}, 2, out, &err), &err,
+                IB_E_ARGUMENT, "at 1,");
     CHECK_ERROR(ib_minterpolate(keys, 1, GAP, out, &err), &err, IB_E_ARGUMENT, "1 keyframes");
     ib_frame tiny[2];
     for (int i = 0; i < 2; i++) {

@@ -61,8 +61,7 @@ void ib_draw_text(ib_frame *f, int x, int y, int scale, const char *text) {
     }
 }
 
-/* Copies into dst at even x, y; both fit. */
-static void paste(ib_frame *dst, int x, int y, const ib_frame *src) {
+void ib_frame_paste(ib_frame *dst, int x, int y, const ib_frame *src) {
     for (int p = 0; p < 3; p++) {
         int w = p ? (src->width + 1) / 2 : src->width, h = p ? (src->height + 1) / 2 : src->height;
         int px = p ? x / 2 : x, py = p ? y / 2 : y;
@@ -135,7 +134,7 @@ int ib_strip_write(const char *path, const ib_frame *const *frames, int rows, in
             continue;
         if ((r = ib_frame_scale(&cell, frames[i], err)))
             goto done;
-        paste(&sheet, x, y + label, &cell);
+        ib_frame_paste(&sheet, x, y + label, &cell);
     }
     r = write_frame(path, &sheet, err);
 done:

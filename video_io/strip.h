@@ -19,6 +19,9 @@ int ib_strip_write(const char *path, const ib_frame *const *frames, /* [rows * c
  * scale: size of a font dot in samples, >= 1; a character cell is 6 x 9 dots. What does not fit is cut off. */
 void ib_draw_text(ib_frame *f, int x, int y, int scale, const char *text);
 
+/* Copies src into dst at even x, y, where it fits. */
+void ib_frame_paste(ib_frame *dst, int x, int y, const ib_frame *src);
+
 #ifdef __cplusplus
 }
 #endif
