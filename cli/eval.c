@@ -274,7 +274,11 @@ static const cli_option options[] = {
      .kind = CLI_TEXT,
      .value = "DIR",
      .help = "film strips of the best, the median and the worst window, as PNG"},
-    {.name = "space", .kind = CLI_TEXT, .value = "SPACE", .initial = "patch", .help = "the space of videos"},
+    {.name = "space",
+     .kind = CLI_TEXT,
+     .value = "SPACE",
+     .help = "the space of videos, latent files and adapters; without it that of the latent files, and patch "
+             "for videos"},
     {0}};
 
 const cli_command cli_eval = {

@@ -127,24 +127,25 @@ static void on_judged(void *user, size_t windows, size_t targets) {
     ib_eval_tell(e, e->encoded + (1 - e->encoded) * (double)e->judged / (double)e->due);
 }
 
-static int judge_small(ib_evaluation *e, const ib_store *store, ib_windows *w, ib_error *err) {
+/* What noise does, where there are pictures to see it in: of a latent file in a space without a decoder there are none. */
+static int judge_oracles(ib_evaluation *e, const char *path, const ib_store *store, ib_windows *w,
+                         ib_error *err) {
     const ib_judge *j = &e->judge;
-    const ib_latent_file *f = ib_store_file(store);
-    ib_marks *own = NULL, *oracle = e->oracle;
-    int rc = ib_judge_latents(j, store, w, e->report->gaps, err);
-    if (!rc && j->oracles && !oracle && ib_space_decodes(e->space)) {
-        size_t all = ib_latent_info_of(f)->frames * j->oracles;
-        oracle = own = ib_calloc(all, sizeof *own);
-        for (size_t i = 0; own && i < all; i++) {
-            own[i] = ib_no_marks;
-        }
-        rc = own ? ib_judge_oracles(j, store, own, err)
-                 : ib_fail(err, IB_E_MEMORY, "out of memory for the frames of %s", ib_latent_path(f));
+    size_t all = ib_latent_info_of(ib_store_file(store))->frames * j->oracles;
+    ib_marks *marks = ib_calloc(all, sizeof *marks);
+    int rc = marks ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the frames of %s", path);
+    for (size_t i = 0; marks && i < all; i++) {
+        marks[i] = ib_no_marks;
     }
-    if (!rc && oracle) {
-        ib_judge_place_oracles(j, oracle, w, e->report->gaps);
+    if (!rc && ib_judge_decodes(j)) {
+        rc = ib_judge_oracles(j, store, marks, err);
+    } else if (!rc && j->space && !ib_eval_is_latents(path)) {
+        rc = ib_judge_oracles_of_video(j, path, e->o->width, e->o->height, store, marks, err);
     }
-    ib_free(own);
+    if (!rc) {
+        ib_judge_place_oracles(j, marks, w, e->report->gaps);
+    }
+    ib_free(marks);
     return rc;
 }
 
@@ -180,7 +181,8 @@ int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib
     }
     if (!rc && e->due && !e->o->native) {
         rc = ib_store_open(&store, f, most_bytes, err);
-        rc = rc ? rc : judge_small(e, store, w, err);
+        rc = rc ? rc : ib_judge_latents(&e->judge, store, w, r->gaps, err);
+        rc = rc || !e->judge.oracles ? rc : judge_oracles(e, path, store, w, err);
     }
     if (!rc && e->o->native) {
         rc = ib_judge_native(&e->judge, path, f, w, r->gaps, &width, &height, err);

@@ -7,14 +7,13 @@
 #include <unistd.h>
 #include <omp.h>
 
-#include "base/memory.h"
 #include "eval/private.h"
 #include "eval/remarks.h"
 
 enum { MAX_GAP = 1000 };
 
 void ib_eval_defaults(ib_eval_options *o) {
-    *o = (ib_eval_options){.space = "patch", .width = 192, .height = 112, .gap = {8}, .gaps = 1};
+    *o = (ib_eval_options){.width = 192, .height = 112, .gap = {8}, .gaps = 1};
 }
 
 static int check(const ib_eval_options *o, ib_error *err) {
@@ -180,19 +179,37 @@ static int conclude(ib_evaluation *e, const ib_error *first, ib_error *err) {
     return e->shown ? ib_eval_make_strips(e, err) : IB_OK;
 }
 
-static int open_space(ib_evaluation *e, ib_error *err) {
+/* The first input that is a latent file names its space; "" if none does. */
+static void space_of_inputs(const ib_paths *files, char id[256]) {
+    id[0] = 0;
+    for (size_t i = 0; i < files->n && !id[0]; i++) {
+        ib_latent_file *f;
+        ib_error ignored;
+        if (ib_eval_is_latents(files->v[i]) && !ib_latent_open(&f, files->v[i], &ignored)) {
+            snprintf(id, 256, "%s", ib_latent_info_of(f)->space_id);
+            ib_latent_close(&f);
+        }
+    }
+}
+
+/* The space that was asked for; else that of the latent files, which need not be here: then there are only latents. */
+static int open_space(ib_evaluation *e, const ib_paths *files, bool videos, ib_error *err) {
     const ib_eval_options *o = e->o;
-    int r = ib_space_open(&e->space, o->space, err);
-    if (r) {
+    char id[256];
+    space_of_inputs(files, id);
+    bool asked = o->space || videos || !id[0];
+    int r = ib_space_open(&e->space, o->space ? o->space : videos || !id[0] ? "patch" : id, err);
+    if (r && asked) {
         return r;
     }
+    *err = (ib_error){0};
     e->judge.space = e->space;
-    snprintf(e->report->space_id, sizeof e->report->space_id, "%s", ib_space_id(e->space));
-    if ((o->minterpolate || o->native) && !ib_space_decodes(e->space)) {
+    e->report->decodes = ib_judge_decodes(&e->judge);
+    snprintf(e->report->space_id, sizeof e->report->space_id, "%s", r ? id : ib_space_id(e->space));
+    if ((o->minterpolate || o->native) && !e->report->decodes) {
         return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures, which %s needs",
                        e->report->space_id, o->native ? "the videos' own size" : "minterpolate");
     }
-    e->report->decodes = ib_space_decodes(e->space);
     return IB_OK;
 }
 
@@ -234,8 +251,8 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     omp_set_num_threads(e.judge.threads);
     e.judge.minterpolate = o->minterpolate;
     e.judge.stop = o->stop;
-    r = open_space(&e, err);
-    r = r ? r : ib_eval_list_inputs(&e, &files, &first, err);
+    r = ib_eval_list_inputs(&e, &files, &first, err);
+    r = r ? r : open_space(&e, &files, any_video(&files), err);
     r = r ? r : ib_eval_open_contenders(&e, any_video(&files), err);
     r = r ? r : judge_files(&e, &files, &first, err);
     r = r ? r : conclude(&e, &first, err);
@@ -247,7 +264,6 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         ib_eval_shown_free(&e.shown[i]);
     }
     free(e.shown);
-    ib_free(e.oracle);
     ib_space_close(&e.space);
     ib_paths_free(&files);
     if (e.folder[0]) {

@@ -193,7 +193,7 @@ typedef struct ib_eval_progress {
 typedef struct ib_eval_options {
     const ib_paths *inputs;   /* videos, latent files, directories of them; a file named twice counts once */
     const ib_paths *adapters; /* files; may be NULL */
-    const char *space;        /* of everything; default "patch" */
+    const char *space;        /* of everything; NULL: that of the latent files, "patch" if there are videos */
     int width, height;        /* for videos; default 192 x 112; even, 16..16384; portrait sources swap them */
     bool native; /* videos at their own size, adapters by ib_adapter_render; latent files are then refused */
     int gap[IB_EVAL_MAX_GAPS]; /* frames, 2..1000 each, no two alike */
@@ -214,7 +214,7 @@ void ib_eval_defaults(ib_eval_options *o);
 
 /* An input that is damaged, missing or no media is listed in report->failed and the rest is evaluated. Errors, with an empty report:
  * the first failure's own if every input failed; IB_E_EMPTY if no clip has a window at any gap; IB_E_MISMATCH if an input or an
- * adapter is of another space than o->space; IB_E_UNSUPPORTED if the space cannot do what is asked for; whatever opening an adapter
+ * adapter is of another space than the rest; IB_E_UNSUPPORTED if the space cannot do what is asked for; whatever opening an adapter
  * gives. A video is decoded once, as `inbetween encode` does, into a temporary latent file in $TMPDIR or /tmp, so that a video
  * and its latent file have the same figures; at its own size it is decoded a second time, for all gaps together. */
 int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err);

@@ -18,6 +18,10 @@ size_t ib_judge_methods(const ib_judge *j) {
     return ib_judge_rivals(j) + j->oracles;
 }
 
+bool ib_judge_decodes(const ib_judge *j) {
+    return j->space && ib_space_decodes(j->space);
+}
+
 bool ib_judge_stopped(const ib_judge *j, const char *file, ib_error *err) {
     bool stop = j->stop && atomic_load(j->stop);
     if (stop) {
@@ -128,13 +132,8 @@ static int open_worker(worker *w, const ib_judge *j, const ib_latent_file *f, in
     if (!w->filtered || !w->step || !w->place) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for windows of %d frames", largest);
     }
-    int r = ib_scene_open(&w->scene, j, i->frame_width, i->frame_height, (ib_matrix)i->matrix, false, err);
-    if (!r && w->scene.n != i->shape.tokens * i->shape.width) {
-        r = ib_fail(err, IB_E_FORMAT, "%s: frames of %dx%d are %zu x %zu values in this space, not %zu x %zu",
-                    ib_latent_path(f), i->frame_width, i->frame_height, w->scene.shape.tokens,
-                    w->scene.shape.width, i->shape.tokens, i->shape.width);
-    }
-    return r;
+    return ib_scene_open(&w->scene, j, &i->shape, i->frame_width, i->frame_height, (ib_matrix)i->matrix,
+                         false, err);
 }
 
 static void close_worker(worker *w) {

@@ -10,8 +10,8 @@
 
 /* The methods, in this order: baselines, minterpolate if asked for, adapters, oracles. */
 typedef struct ib_judge {
-    const ib_space *space;
-    ib_adapter **adapter; /* [adapters] */
+    const ib_space *space; /* NULL: nothing can be encoded or decoded, latent files are what there is */
+    ib_adapter **adapter;  /* [adapters] */
     size_t adapters;
     bool minterpolate;
     size_t oracles; /* the last so many of enum ib_oracle */
@@ -35,6 +35,7 @@ extern const char *const ib_oracle_names[IB_ORACLES];
 size_t ib_judge_rivals(const ib_judge *j);
 /* Rivals and oracles. */
 size_t ib_judge_methods(const ib_judge *j);
+bool ib_judge_decodes(const ib_judge *j);
 bool ib_judge_stopped(const ib_judge *j, const char *file, ib_error *err);
 
 /* A clip's windows of one gap and what became of them. */
@@ -52,12 +53,12 @@ int ib_judge_latents(const ib_judge *j, const ib_store *s, ib_windows *w, size_t
 int ib_judge_native(const ib_judge *j, const char *video, const ib_latent_file *f, ib_windows *w, size_t gaps,
                     int *width, int *height, ib_error *err);
 
-/* Oracles on every frame. marks: [frames, oracles], filled. f and s as above; only in a space with a decoder. */
+/* Oracles on every frame, in a space with a decoder. marks: [frames, oracles], filled. */
 int ib_judge_oracles(const ib_judge *j, const ib_store *s, ib_marks *marks, ib_error *err);
-/* The same for `n` frames that follow each other, from number `first` on, of which every `every`-th is measured; their own latents, which
- * are z [n,T,D], need no decoder. */
-int ib_judge_oracle_frames(const ib_judge *j, const ib_frame *frame, size_t n, size_t first, size_t every,
-                           double fps, const float *z, ib_marks *marks, ib_error *err);
+/* The same on some of the first frames of the video that the latents come of, in any space that encodes. width, height: at which videos
+ * are encoded. */
+int ib_judge_oracles_of_video(const ib_judge *j, const char *video, int width, int height, const ib_store *s,
+                              ib_marks *marks, ib_error *err);
 /* Puts the frames' marks where the windows' targets are. */
 void ib_judge_place_oracles(const ib_judge *j, const ib_marks *marks, ib_windows *w, size_t gaps);
 

@@ -174,7 +174,7 @@ static int open_native(native *n, const ib_video_info *v, const ib_windows *w, s
         r = ib_frame_alloc(&n->ring[k], v->width, v->height, err);
     }
     for (int i = 0; i < n->threads && !r; i++) {
-        r = ib_scene_open(&n->scene[i], n->judge, v->width, v->height, v->matrix, true, err);
+        r = ib_scene_open(&n->scene[i], n->judge, &shape, v->width, v->height, v->matrix, true, err);
     }
     return r;
 }

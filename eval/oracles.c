@@ -9,9 +9,14 @@
 #include "eval/pixels.h"
 #include "eval/scene.h"
 #include "nn/gemm.h"
+#include "video_io/reader.h"
 #include "video_io/recode.h"
 
-enum { CHUNK = 128 }; /* frames that are encoded as one sequence, by one thread */
+enum {
+    CHUNK = 128,       /* frames that are encoded as one sequence, by one thread */
+    IN_VIDEO = 64,     /* of a video whose space has no decoder, from its beginning */
+    IN_VIDEO_EVERY = 4 /* of which so many are passed over, as such spaces take long */
+};
 
 const char *const ib_oracle_names[IB_ORACLES] = {"space floor", "shift 1 px", "crf 23"};
 
@@ -78,24 +83,23 @@ static int mark_frame(ib_scene *s, const ib_frame *recoded, const ib_store *stor
 
 /* ---- a sequence of frames ---- */
 
-/* z: [n,T,D], or NULL: from the store. */
+/* n frames that follow each other, from number `first` on; of each `every` of them the second is measured (all, if that is 1): it is a
+ * target at any even gap. */
 static int mark_frames(ib_scene *s, const ib_frame *frame, size_t n, size_t first, size_t every, double fps,
-                       const float *z, const ib_store *store, ib_marks *marks, ib_error *err) {
+                       const ib_store *store, ib_marks *marks, ib_error *err) {
     ib_frame *recoded = calloc(n, sizeof *recoded);
     int r = recoded ? ib_recode(frame, n, fps, IB_EVAL_CRF, recoded, err)
                     : ib_fail(err, IB_E_MEMORY, "out of memory for %zu frames", n);
     for (size_t i = 0; i < n && !r; i++) {
-        if ((first + i) % every) {
+        if (every > 1 && (first + i) % every != 1) {
             continue;
         }
-        if (z) {
-            memcpy(s->truth, z + i * s->n, s->n * sizeof *z);
-        } else {
-            r = ib_store_read(store, first + i, s->truth, err);
-        }
+        r = ib_store_read(store, first + i, s->truth, err);
         ib_frame_copy(&s->truth_frame, &frame[i]);
         r = r ? r
               : mark_frame(s, &recoded[i], store, first + i, marks + (first + i) * s->judge->oracles, err);
+        r = !r && ib_judge_stopped(s->judge, ib_latent_path(ib_store_file(store)), err) ? IB_E_INTERRUPTED
+                                                                                        : r;
     }
     for (size_t i = 0; recoded && i < n; i++) {
         ib_frame_free(&recoded[i]);
@@ -104,22 +108,56 @@ static int mark_frames(ib_scene *s, const ib_frame *frame, size_t n, size_t firs
     return r;
 }
 
-int ib_judge_oracle_frames(const ib_judge *j, const ib_frame *frame, size_t n, size_t first, size_t every,
-                           double fps, const float *z, ib_marks *marks, ib_error *err) {
-    ib_judge alone = *j;
-    ib_scene s;
-    alone.adapters = 0;
-    int r = ib_scene_open(&s, &alone, frame->width, frame->height, frame->matrix, false, err);
+/* ---- a video in a space that cannot be decoded: its own frames, some of them ---- */
+
+/* Frame by frame with RGB, for spaces that resize by themselves. */
+static int read_frames(const ib_judge *j, const char *video, int width, int height, ib_frame *frame,
+                       size_t *n, double *fps, ib_error *err) {
+    ib_reader_options o = {.width = width, .height = height, .auto_orient = true, .threads = j->threads};
+    const ib_frame *in;
+    ib_reader *reader;
+    int more = 0, r = ib_reader_open(&reader, video, &o, err);
+    *n = 0;
     if (r) {
         return r;
     }
-    if (!s.decodes) { /* pictures are at hand all the same */
-        r = ib_frame_alloc(&s.truth_frame, frame->width, frame->height, err);
-        r = r ? r : ib_frame_alloc(&s.frame, frame->width, frame->height, err);
-        s.truth_frame.matrix = s.frame.matrix = frame->matrix;
+    *fps = ib_reader_info(reader)->fps;
+    while (*n < IN_VIDEO && (more = ib_reader_next(reader, &in, err)) == 1 && !r) {
+        r = ib_frame_alloc(&frame[*n], in->width, in->height, err);
+        if (!r) {
+            ib_frame_copy(&frame[(*n)++], in);
+        }
     }
-    r = r ? r : mark_frames(&s, frame, n, first, every, fps, z, NULL, marks, err);
+    ib_reader_close(&reader);
+    return more < 0 ? more : r;
+}
+
+int ib_judge_oracles_of_video(const ib_judge *j, const char *video, int width, int height,
+                              const ib_store *store, ib_marks *marks, ib_error *err) {
+    const ib_latent_info *info = ib_latent_info_of(ib_store_file(store));
+    ib_judge alone = *j;
+    ib_scene s = {0};
+    ib_frame *frame = calloc(IN_VIDEO, sizeof *frame);
+    size_t n = 0;
+    double fps = 1;
+    bool own_size = ib_space_resizes(j->space);
+    alone.adapters = 0;
+    int r = frame ? read_frames(j, video, own_size ? 0 : width, own_size ? 0 : height, frame, &n, &fps, err)
+                  : ib_fail(err, IB_E_MEMORY, "out of memory for %d frames", IN_VIDEO);
+    n = n < info->frames ? n : info->frames;
+    if (!r && n) {
+        const ib_frame *f = &frame[0];
+        r = ib_scene_open(&s, &alone, &info->shape, f->width, f->height, f->matrix, false, err);
+        r = r ? r : ib_frame_alloc_rgb(&s.truth_frame, f->width, f->height, err);
+        r = r ? r : ib_frame_alloc_rgb(&s.frame, f->width, f->height, err);
+        s.truth_frame.matrix = s.frame.matrix = f->matrix;
+        r = r ? r : mark_frames(&s, frame, n, 0, IN_VIDEO_EVERY, fps, store, marks, err);
+    }
     ib_scene_close(&s);
+    for (size_t i = 0; frame && i < IN_VIDEO; i++) {
+        ib_frame_free(&frame[i]);
+    }
+    free(frame);
     return r;
 }
 
@@ -138,8 +176,8 @@ static int mark_chunk(ib_scene *s, const ib_store *store, size_t first, size_t n
         r = r ? r : ib_store_read(store, first + i, s->truth, err);
         r = r ? r : ib_space_decode(s->judge->space, s->truth, &frame[i], err);
     }
-    r = r ? r : mark_frames(s, frame, n, first, 1, info->fps, NULL, store, marks, err);
-    return !r && ib_judge_stopped(s->judge, ib_latent_path(f), err) ? IB_E_INTERRUPTED : r;
+    r = r ? r : mark_frames(s, frame, n, first, 1, info->fps, store, marks, err);
+    return r;
 }
 
 int ib_judge_oracles(const ib_judge *j, const ib_store *store, ib_marks *marks, ib_error *err) {
@@ -153,7 +191,7 @@ int ib_judge_oracles(const ib_judge *j, const ib_store *store, ib_marks *marks, 
         ib_scene s = {0};
         ib_error mine = {0};
         ib_frame *frame = calloc(CHUNK, sizeof *frame);
-        int r = frame ? ib_scene_open(&s, &alone, info->frame_width, info->frame_height,
+        int r = frame ? ib_scene_open(&s, &alone, &info->shape, info->frame_width, info->frame_height,
                                       (ib_matrix)info->matrix, false, &mine)
                       : ib_fail(&mine, IB_E_MEMORY, "out of memory for %d frames", CHUNK),
             others;

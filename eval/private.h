@@ -22,7 +22,8 @@ typedef struct ib_shown {
     size_t columns;
     int at[IB_STRIP_COLUMNS];
     float place[IB_STRIP_COLUMNS];
-    size_t n;
+    ib_shape shape;
+    size_t n;       /* T D */
     uint16_t *half; /* [4 + columns, T,D]; NULL: to be read again */
 } ib_shown;
 
@@ -37,7 +38,6 @@ typedef struct ib_evaluation {
     size_t due, judged;       /* targets of the file at hand */
     ib_shown *shown; /* [2 + clips]: best and worst of all, then each clip's median window; NULL: no strips */
     size_t shown_bytes; /* of halves of median windows */
-    ib_marks *oracle; /* [frames, oracles] of the file at hand, if they were measured while it was encoded */
     ib_eval_progress now;
 } ib_evaluation;
 

@@ -97,11 +97,14 @@ static json_t *json_worst(const ib_eval_report *r, const ib_eval_gap *g) {
     json_t *all = json_array();
     for (size_t i = 0; i < g->worsts; i++) {
         const ib_eval_window *w = &g->worst[i];
-        json_array_append_new(all,
-                              json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "clip", words(g->clip[w->clip].name),
-                                        "file", words(r->files.v[g->clip[w->clip].input]), "first_frame",
-                                        count(w->first), "seconds", number(w->seconds), "value",
-                                        number(w->gain), "psnr_db", number(w->psnr)));
+        const ib_eval_clip *c = &g->clip[w->clip];
+        json_t *one = json_pack("{s:o,s:o,s:o,s:o,s:o}", "clip", words(c->name), "file",
+                                words(r->files.v[c->input]), "first_frame", count(w->first), "seconds",
+                                number(w->seconds), "value", number(w->gain));
+        if (r->decodes) {
+            json_object_set_new(one, "psnr_db", number(w->psnr));
+        }
+        json_array_append_new(all, one);
     }
     return all;
 }

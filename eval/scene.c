@@ -38,12 +38,25 @@ static int open_pictures(ib_scene *s, int width, int height, ib_matrix matrix, i
     return r;
 }
 
-int ib_scene_open(ib_scene *s, const ib_judge *j, int width, int height, ib_matrix matrix, bool native,
-                  ib_error *err) {
+static int check_shape(const ib_judge *j, const ib_shape *given, int width, int height, ib_error *err) {
+    ib_shape own;
+    int r = j->space ? ib_space_shape(j->space, width, height, &own, err) : IB_OK;
+    if (!r && j->space && (own.tokens != given->tokens || own.width != given->width)) {
+        r = ib_fail(err, IB_E_FORMAT, "frames of %dx%d are %zu x %zu values in the space %s, not %zu x %zu",
+                    width, height, own.tokens, own.width, ib_space_id(j->space), given->tokens, given->width);
+    }
+    return r;
+}
+
+int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int width, int height,
+                  ib_matrix matrix, bool native, ib_error *err) {
     size_t all;
-    *s = (ib_scene){
-        .judge = j, .native = native, .decodes = ib_space_decodes(j->space), .rivals = ib_judge_rivals(j)};
-    int r = ib_space_shape(j->space, width, height, &s->shape, err);
+    *s = (ib_scene){.judge = j,
+                    .native = native,
+                    .shape = *shape,
+                    .decodes = ib_judge_decodes(j),
+                    .rivals = ib_judge_rivals(j)};
+    int r = check_shape(j, shape, width, height, err);
     if (r) {
         return r;
     }

@@ -38,9 +38,10 @@ typedef struct ib_scene {
     size_t rivals;
 } ib_scene;
 
-/* Frames are of width x height with the colour matrix `matrix`. */
-int ib_scene_open(ib_scene *s, const ib_judge *j, int width, int height, ib_matrix matrix, bool native,
-                  ib_error *err);
+/* Frames are of width x height with the colour matrix `matrix`. IB_E_FORMAT if the space, if it is there, gives such frames another
+ * shape. */
+int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int width, int height,
+                  ib_matrix matrix, bool native, ib_error *err);
 void ib_scene_close(ib_scene *s); /* accepts a zeroed one */
 /* The in-between of a rival at t, frame k of the window, into out and, if the space decodes, into frame. */
 int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err);

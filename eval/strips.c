@@ -62,6 +62,7 @@ static void describe(ib_shown *s, const ib_latent_file *f, int gap, size_t first
     s->width = info->frame_width;
     s->height = info->frame_height;
     s->matrix = info->matrix;
+    s->shape = info->shape;
     s->n = info->shape.tokens * info->shape.width;
     s->gap_seconds = ib_score_seconds(pts + first, gap, info->fps);
     s->there[1] = s->there[2] = true;
@@ -213,7 +214,7 @@ static int draw(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip,
     ib_scene scene;
     ib_frame filtered[IB_STRIP_COLUMNS] = {0};
     size_t rivals = ib_judge_rivals(j);
-    int r = ib_scene_open(&scene, j, s->width, s->height, (ib_matrix)s->matrix, false, err);
+    int r = ib_scene_open(&scene, j, &s->shape, s->width, s->height, (ib_matrix)s->matrix, false, err);
     if (r) {
         return r;
     }

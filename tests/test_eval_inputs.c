@@ -126,9 +126,65 @@ static void test_other_spaces(void) {
     CHECK_OK(moving_write(in[1], &m, &err), &err);
     request q = ask(in, 2, NULL);
     CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_MISMATCH,
+                "patch:dct8+4:v1, this evaluation is in hatch:dct8+4:v1");
+    q = ask(in, 2, NULL);
+    q.o.space = "patch";
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_MISMATCH,
                 "hatch:dct8+4:v1, this evaluation is in patch:dct8+4:v1");
+    q = ask(in + 1, 1, in_scratch("a.safetensors"));
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_MISMATCH, "a.safetensors");
     q = ask(in + 1, 1, NULL);
-    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_MISMATCH, "hatch.h5");
+    q.o.minterpolate = true;
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_UNSUPPORTED, "no pictures");
+}
+
+/* One token a frame on a noisy circle, in a space that is not here: no pictures, all that is latent. */
+static void test_single(void) {
+    enum { WIDE = 32, FRAMES = 50 };
+    const char *in = in_scratch("single.h5"), *adapter = in_scratch("single.safetensors");
+    ib_latent_info info = {
+        .fps = 25, .every = 1, .space_id = "clip:0123", .frame_width = 64, .frame_height = 48};
+    ib_latent_writer *w = NULL;
+    ib_adapter_config c;
+    ib_adapter *a = NULL;
+    ib_eval_report r;
+    ib_error err;
+    info.shape = (ib_shape){IB_LAYOUT_SINGLE, 1, 1, 1, WIDE};
+    snprintf(info.source, sizeof info.source, "single");
+    moving_sha("single", info.source_sha256);
+    CHECK_OK(ib_latent_writer_create(&w, in, &info, &err), &err);
+    for (int i = 0; i < FRAMES; i++) {
+        float z[WIDE];
+        for (int k = 0; k < WIDE; k++) {
+            z[k] = (float)(sin(0.06 * i + k) + 0.02 * sin(1.7 * i * (k + 1)));
+        }
+        CHECK_OK(ib_latent_writer_append(w, z, i / 25.0, false, &err), &err);
+    }
+    CHECK_OK(ib_latent_writer_finish(&w, &err), &err);
+    CHECK_OK(ib_adapter_preset("toaster", "clip:0123", IB_LAYOUT_SINGLE, WIDE, &c, &err), &err);
+    CHECK_OK(ib_adapter_create(&a, &c, 1, &err), &err);
+    CHECK_OK(ib_adapter_save(a, adapter, NULL, 0, &err), &err);
+    ib_adapter_free(&a);
+    request q = ask(&in, 1, adapter);
+    q.o.strips = true;
+    CHECK_OK(answer(&q, &r, &err), &err);
+    CHECK(!r.decodes && !strcmp(r.space_id, "clip:0123"));
+    CHECK_INT(r.methods, 6);
+    CHECK_INT(r.strips, 0);
+    CHECK_INT(r.gap[0].clip[0].windows, 6);
+    CHECK_NEAR(figure_of(&r, 0, 0, "single", IB_FIGURE_SKILL), 0, 0); /* untrained, it is slerp */
+    CHECK(figure_of(&r, 0, 0, "slerp", IB_FIGURE_RECALL) > 0.9);
+    CHECK(figure_of(&r, 0, 0, "slerp", IB_FIGURE_ANGLE) < 2);
+    CHECK(figure_of(&r, 0, 0, "hold-first", IB_FIGURE_ANGLE) > 5);
+    CHECK(isnan(figure_of(&r, 0, 0, "slerp", IB_FIGURE_PSNR)));
+    char *text = ib_eval_text(&r), *json = ib_eval_json(&r), *page = ib_eval_page(&r);
+    CHECK(text && strstr(text, "recall@1") && !strstr(text, "PSNR") && !strstr(text, "nan"));
+    CHECK(json && strstr(json, "\"recall_at_1\"") && !strstr(json, "psnr_db\": n") && !strstr(json, "ssim"));
+    CHECK(page && strstr(page, "<svg") && !strstr(page, "PSNR of luma"));
+    free(text);
+    free(json);
+    free(page);
+    ib_eval_report_free(&r);
 }
 
 static void test_options(void) {
@@ -259,6 +315,7 @@ int main(void) {
     test_native();
     test_bad_inputs();
     test_other_spaces();
+    test_single();
     test_options();
     test_progress_and_stop();
     test_strips();
