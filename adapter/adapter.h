@@ -77,6 +77,8 @@ typedef struct ib_between {
 /* Call after writing to ib_adapter_params: recomputes what is derived from them (transformed convolution weights). Not to be
  * called while another thread predicts or learns. ib_adapter_create and ib_adapter_open have done it. */
 void ib_adapter_refresh(ib_adapter *a);
+/* The same by several threads. */
+void ib_adapter_refresh_by(ib_adapter *a, int threads);
 
 /* Scratch memory for one thread, for one shape; `batch` is the most samples that one call may bring (1 is best for grids, whose
  * samples are large; 64 or more for the single layout, whose samples are one token). */

@@ -74,7 +74,7 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     size_t heads = n * (c->motion ? (1 + IB_MIXINGS) * width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS : width);
     size_t need = (c->motion ? 4 : 2) * n * width + n + 2 * tokens * width + cells + positions + heads;
     if (training) {
-        need += heads + a->count + a->derived_count;
+        need += heads + a->count;
     }
     int rc = ib_alloc_floats(&w->arena, need + 16, "the model's work space", err);
     if (!rc) {
@@ -102,10 +102,9 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     if (training) {
         w->dcorrection = w->correction + heads;
         w->grads = w->correction + 2 * heads;
-        w->dderived = w->grads + a->count;
     }
     if (c->motion) {
-        w->blend = w->correction + (training ? 2 : 1) * heads + (training ? a->count + a->derived_count : 0);
+        w->blend = w->correction + (training ? 2 : 1) * heads + (training ? a->count : 0);
         w->tilt = w->blend + n * width;
         w->mixing = w->correction + n * width;
         w->motion_out = w->mixing + IB_MIXINGS * n * width;
@@ -448,7 +447,7 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
                                w->grads + a->mixing.b);
             ib_add(w->trunk.a, tokens * fine, w->trunk.dout);
         }
-        ib_trunk_backward(a, &w->trunk, (size_t)m, w->grads, w->dderived);
+        ib_trunk_backward(a, &w->trunk, (size_t)m, w->grads);
     }
     return 0;
 }
@@ -456,13 +455,4 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
 void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *grads) {
     ib_add(w->grads, a->count, grads);
     memset(w->grads, 0, a->count * sizeof *w->grads);
-    if (a->spatial) {
-        for (int i = 0; i < a->blocks; i++) {
-            const ib_block *b = &a->block[i];
-            size_t c = (size_t)b->channels;
-            ib_conv3x3_weights_backward(w->dderived + b->u1, c, c, grads + b->mix1.w);
-            ib_conv3x3_weights_backward(w->dderived + b->u2, c, c, grads + b->mix2.w);
-        }
-        memset(w->dderived, 0, a->derived_count * sizeof *w->dderived);
-    }
 }

@@ -116,7 +116,7 @@ static ib_span mixing(ib_adapter *a, const char *name, size_t c, size_t *u) {
     snprintf(text, sizeof text, "%s.bias", name);
     s.b = declare(a, false, 1, (int64_t[]){(int64_t)c}, text);
     *u = a->derived_count;
-    a->derived_count += 16 * c * c;
+    a->derived_count += ib_conv3x3_derived(c, c);
     return s;
 }
 
@@ -229,7 +229,8 @@ int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_
         return rc;
     }
     if ((rc = ib_alloc_floats(&a->params, a->count, "the model's parameters", err)) ||
-        (rc = ib_alloc_floats(&a->derived, a->derived_count + 1, "the model's transformed weights", err))) {
+        (rc = ib_alloc_floats(&a->derived, 2 * a->derived_count + 1, "the model's transformed weights",
+                              err))) {
         ib_adapter_free(&a);
         return rc;
     }
@@ -251,14 +252,24 @@ void ib_adapter_free(ib_adapter **a) {
 }
 
 void ib_adapter_refresh(ib_adapter *a) {
+    ib_adapter_refresh_by(a, 1);
+}
+
+void ib_adapter_refresh_by(ib_adapter *a, int threads) {
     if (!a->spatial) {
         return;
     }
-    for (int i = 0; i < a->blocks; i++) {
-        const ib_block *b = &a->block[i];
-        size_t c = (size_t)b->channels;
-        ib_conv3x3_weights(a->params + b->mix1.w, c, c, a->derived + b->u1);
-        ib_conv3x3_weights(a->params + b->mix2.w, c, c, a->derived + b->u2);
+    float *turned = a->derived + a->derived_count;
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int i = 0; i < 4 * a->blocks; i++) {
+        const ib_block *b = &a->block[i / 4];
+        size_t c = (size_t)b->channels, u = i & 1 ? b->u2 : b->u1;
+        const float *w = a->params + (i & 1 ? b->mix2.w : b->mix1.w);
+        if (i & 2) {
+            ib_conv3x3_weights_turned(w, c, c, turned + u);
+        } else {
+            ib_conv3x3_weights(w, c, c, a->derived + u);
+        }
     }
 }
 

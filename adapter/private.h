@@ -44,7 +44,7 @@ struct ib_adapter {
     size_t tensors;
     float *params;
     size_t count;
-    float *derived; /* transformed convolution weights */
+    float *derived; /* transformed convolution weights, then the same turned: twice derived_count */
     size_t derived_count;
     ib_span time, into, down, up, out_film, correction, mixing, motion;
     ib_block *block; /* fine_blocks before, coarse_blocks, fine_blocks after */
@@ -76,8 +76,8 @@ int ib_trunk_create(ib_trunk *t, const ib_adapter *a, size_t batch, size_t rows,
 void ib_trunk_free(ib_trunk *t);
 /* features, time_in -> out, for the first n images. */
 void ib_trunk_forward(const ib_adapter *a, ib_trunk *t, size_t n);
-/* dout [N,C] -> grads [P] (all but the 3x3 weights) and dderived, both added to. */
-void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads, float *dderived);
+/* dout [N,C] -> grads [P], added to. */
+void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads);
 
 /* Samples are handled with t <= 1/2: the others are turned round, which makes the model the same forward and backward in time
  * by construction. At t = 1/2 the order is that of the keyframes' bytes. */
@@ -129,7 +129,7 @@ struct ib_adapter_work {
     float *positions;    /* [T, IB_POSITION_FEATURES]; sequences only */
     float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, 8D], [batch*T, 24] */
     float *dcorrection, *dmixing, *dmotion;
-    float *grads, *dderived;
+    float *grads;
     float *arena;
 };
 

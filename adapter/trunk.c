@@ -169,12 +169,11 @@ static void mix(const ib_adapter *a, const ib_trunk *t, const ib_block *b, ib_sp
 }
 
 static void mix_backward(const ib_adapter *a, const ib_trunk *t, const ib_block *b, ib_span s, size_t u,
-                         const float *x, const float *dy, size_t n, float *dx, float *grads,
-                         float *dderived) {
+                         const float *x, const float *dy, size_t n, float *dx, float *grads) {
     size_t c = (size_t)b->channels;
     if (a->spatial) {
-        ib_conv3x3_backward(x, a->derived + u, dy, n, b->coarse ? t->crows : t->rows,
-                            b->coarse ? t->ccols : t->cols, c, c, t->conv, dx, dderived + u, grads + s.b);
+        ib_conv3x3_backward(x, a->derived + a->derived_count + u, dy, n, b->coarse ? t->crows : t->rows,
+                            b->coarse ? t->ccols : t->cols, c, c, t->conv, dx, grads + s.w, grads + s.b);
     } else {
         ib_linear_backward(x, a->params + s.w, dy, n * t->tokens, c, c, dx, grads + s.w, grads + s.b);
     }
@@ -238,16 +237,15 @@ static void run_block(const ib_adapter *a, ib_trunk *t, int i, size_t n, float *
 }
 
 /* dy is turned from the gradient of the block's output into that of its input. */
-static void run_block_backward(const ib_adapter *a, ib_trunk *t, int i, size_t n, float *dy, float *grads,
-                               float *dderived) {
+static void run_block_backward(const ib_adapter *a, ib_trunk *t, int i, size_t n, float *dy, float *grads) {
     const ib_block *b = &a->block[i];
     size_t c = (size_t)b->channels, tokens = block_tokens(t, b), m = n * tokens * c,
            film = film_offset(a, t, i);
     ib_silu(t->u[i], m, t->a);
-    mix_backward(a, t, b, b->mix2, b->u2, t->a, dy, n, t->b, grads, dderived);
+    mix_backward(a, t, b, b->mix2, b->u2, t->a, dy, n, t->b, grads);
     ib_silu_backward(t->u[i], t->b, m, t->b);
     film_silu(t->x[i], t->film + film, n, tokens, c, t->a);
-    mix_backward(a, t, b, b->mix1, b->u1, t->a, t->b, n, t->c, grads, dderived);
+    mix_backward(a, t, b, b->mix1, b->u1, t->a, t->b, n, t->c, grads);
     if (a->attention) {
         attend_backward(a, t, i, t->a, dy, n, t->c, grads);
     }
@@ -286,7 +284,7 @@ void ib_trunk_forward(const ib_adapter *a, ib_trunk *t, size_t n) {
     film_silu(t->fine_out, t->film + film_offset(a, t, a->blocks), n, t->tokens, fine, t->out);
 }
 
-void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads, float *dderived) {
+void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads) {
     const float *p = a->params;
     size_t fine = (size_t)a->config.fine, coarse = (size_t)a->config.coarse, tokens = n * t->tokens,
            m = tokens * fine;
@@ -296,7 +294,7 @@ void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads,
     film_silu_backward(t->fine_out, t->film + last, t->dout, n, t->tokens, fine, t->b, t->dfilm + last);
     memcpy(t->dout, t->b, m * sizeof *t->dout);
     for (int i = a->blocks - 1; i >= after; i--) {
-        run_block_backward(a, t, i, n, t->dout, grads, dderived);
+        run_block_backward(a, t, i, n, t->dout, grads);
     }
     if (below) {
         memcpy(t->dskip, t->dout, m * sizeof *t->dskip);
@@ -304,7 +302,7 @@ void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads,
         ib_linear_backward(t->coarse_out, p + a->up.w, t->a, n * t->ctokens, coarse, 4 * fine, t->dout,
                            grads + a->up.w, grads + a->up.b);
         for (int i = after - 1; i >= before; i--) {
-            run_block_backward(a, t, i, n, t->dout, grads, dderived);
+            run_block_backward(a, t, i, n, t->dout, grads);
         }
         ib_linear_backward(t->gathered, p + a->down.w, t->dout, n * t->ctokens, 4 * fine, coarse, t->a,
                            grads + a->down.w, grads + a->down.b);
@@ -312,7 +310,7 @@ void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads,
         memcpy(t->dout, t->dskip, m * sizeof *t->dout);
     }
     for (int i = before - 1; i >= 0; i--) {
-        run_block_backward(a, t, i, n, t->dout, grads, dderived);
+        run_block_backward(a, t, i, n, t->dout, grads);
     }
     ib_linear_backward(t->features, p + a->into.w, t->dout, tokens, a->features, fine, NULL,
                        grads + a->into.w, grads + a->into.b);

@@ -6,84 +6,227 @@
 #include "nn/layers.h"
 #include "nn/simd.h"
 
-/* Images are taken together until their transformed inputs outgrow a second-level cache, so that small grids with many channels
- * still give the products enough rows for the weights that they read. */
+/* Images are taken together until their transformed inputs outgrow what the caches hold well, so that small grids with many
+ * channels still give the products enough rows for the weights that they read. */
 enum { CHUNK_FLOATS = 1 << 19 };
 
-/* Tiles are 2x2 outputs fed by 4x4 inputs. The padded input has a border of one token, plus one more row or column where the
- * grid is odd. */
+enum { OUT = 4, IN = OUT + 2, PLANES = IN * IN };
+
+/* Tiles are 4x4 outputs fed by 6x6 inputs. The padded input has a border of one token, and more rows or columns where the grid
+ * is not a multiple of a tile. */
 typedef struct tiling {
     size_t th, tw, tiles; /* tiles down, across, together */
     size_t ph, pw;        /* padded input, tokens */
 } tiling;
 
-/* Floats between the 16 transformed planes: an odd number of cache lines, lest all 16 fall into the same cache sets. */
-static size_t plane_floats(size_t tiles, size_t c) {
-    return ((tiles * c + 15) / 16 | 1) * 16;
+/* Floats between transformed planes: an odd number of cache lines, lest all of them fall into the same cache sets. */
+static size_t plane_floats(size_t n) {
+    return ((n + 15) / 16 | 1) * 16;
+}
+
+size_t ib_conv3x3_derived(size_t cin, size_t cout) {
+    return PLANES * plane_floats(cin * cout);
 }
 
 static tiling tile(size_t rows, size_t cols) {
     tiling g;
-    g.th = (rows + 1) / 2;
-    g.tw = (cols + 1) / 2;
+    g.th = (rows + OUT - 1) / OUT;
+    g.tw = (cols + OUT - 1) / OUT;
     g.tiles = g.th * g.tw;
-    g.ph = 2 * g.th + 2;
-    g.pw = 2 * g.tw + 2;
+    g.ph = OUT * g.th + 2;
+    g.pw = OUT * g.tw + 2;
     return g;
 }
 
 static size_t chunk_images(tiling g, size_t images, size_t cin, size_t cout) {
-    size_t n = CHUNK_FLOATS / (16 * g.tiles * (cin > cout ? cin : cout));
+    size_t n = CHUNK_FLOATS / (PLANES * g.tiles * (cin > cout ? cin : cout));
     return n < 1 ? 1 : n > images ? images : n;
 }
 
 size_t ib_conv3x3_scratch(size_t images, size_t rows, size_t cols, size_t cin, size_t cout) {
     tiling g = tile(rows, cols);
     size_t cmax = cin > cout ? cin : cout, n = chunk_images(g, images, cin, cout);
-    return g.ph * g.pw * cmax + 16 * (2 * plane_floats(n * g.tiles, cin) + plane_floats(n * g.tiles, cout));
+    return g.ph * g.pw * cmax + ib_conv3x3_derived(cin, cout) +
+           PLANES * (2 * plane_floats(n * g.tiles * cin) + plane_floats(n * g.tiles * cout));
 }
 
-IB_MULTIARCH
-void ib_conv3x3_weights(const float *restrict w, size_t cin, size_t cout, float *restrict u) {
-    size_t n = cin * cout;
-    for (size_t i = 0; i < n; i++) {
-        float g[4][3];
-        for (int j = 0; j < 3; j++) {
-            float a = w[(size_t)j * n + i], b = w[(size_t)(3 + j) * n + i], c = w[(size_t)(6 + j) * n + i];
-            g[0][j] = a;
-            g[1][j] = 0.5f * (a + b + c);
-            g[2][j] = 0.5f * (a - b + c);
-            g[3][j] = c;
+/* Sixteen channels at once, whatever the width of the machine's registers: the compiler does not find its own way to vectors
+ * through transforms of this size. The last channels of a count that is no multiple of 16 go alone, with n < LANES. */
+enum { LANES = 16 };
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef float loose_lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+
+static IB_INLINE void load(const float *p, const size_t n, lanes *v) {
+    if (n == LANES) {
+        *v = *(const loose_lanes *)p;
+    } else {
+        *v = (lanes){0};
+        memcpy(v, p, n * sizeof *p);
+    }
+}
+
+static IB_INLINE void store(const lanes *v, const size_t n, float *p) {
+    if (n == LANES) {
+        *(loose_lanes *)p = *v;
+    } else {
+        memcpy(p, v, n * sizeof *p);
+    }
+}
+
+/* Calls f(i, n) for each run of channels [i, i + n). */
+#define FOR_LANES(count, f, ...)                                                                             \
+    do {                                                                                                     \
+        size_t i_ = 0;                                                                                       \
+        for (; i_ + LANES <= (count); i_ += LANES) {                                                         \
+            f(i_, LANES, __VA_ARGS__);                                                                       \
+        }                                                                                                    \
+        if (i_ < (count)) {                                                                                  \
+            f(i_, (count)-i_, __VA_ARGS__);                                                                  \
+        }                                                                                                    \
+    } while (0)
+
+/* The one-dimensional maps and their adjoints, for the points 0, 1, -1, 2, -2 and infinity. */
+
+/* B^T */
+static IB_INLINE void input_1d(const lanes d[IN], lanes o[IN]) {
+    lanes even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1], e = d[4] - d[2], f = 2.0f * (d[3] - d[1]);
+    o[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+    o[1] = even + odd;
+    o[2] = even - odd;
+    o[3] = e + f;
+    o[4] = e - f;
+    o[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+}
+
+static IB_INLINE void input_1d_backward(const lanes o[IN], lanes d[IN]) {
+    lanes s = o[1] + o[2], m = o[1] - o[2], t = o[3] + o[4], n = 2.0f * (o[3] - o[4]);
+    d[0] = 4.0f * o[0];
+    d[1] = 4.0f * (o[5] - m) - n;
+    d[2] = -5.0f * o[0] - 4.0f * s - t;
+    d[3] = m + n - 5.0f * o[5];
+    d[4] = o[0] + s + t;
+    d[5] = o[5];
+}
+
+/* A^T */
+static IB_INLINE void output_1d(const lanes m[IN], lanes y[OUT]) {
+    lanes s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], e = m[3] - m[4];
+    y[0] = m[0] + s + t;
+    y[1] = d + 2.0f * e;
+    y[2] = s + 4.0f * t;
+    y[3] = d + 8.0f * e + m[5];
+}
+
+static IB_INLINE void output_1d_backward(const lanes y[OUT], lanes m[IN]) {
+    lanes even = y[0] + y[2], odd = y[1] + y[3], e = y[0] + 4.0f * y[2], f = 2.0f * y[1] + 8.0f * y[3];
+    m[0] = y[0];
+    m[1] = even + odd;
+    m[2] = even - odd;
+    m[3] = e + f;
+    m[4] = e - f;
+    m[5] = y[3];
+}
+
+/* G */
+static IB_INLINE void weight_1d(const lanes w[3], lanes g[IN]) {
+    lanes e = (w[0] + w[2]) * (-1.0f / 6.0f), f = w[1] * (1.0f / 6.0f);
+    lanes h = w[0] * (1.0f / 24.0f) + w[2] * (1.0f / 6.0f), k = w[1] * (1.0f / 12.0f);
+    g[0] = 0.25f * w[0];
+    g[1] = e - f;
+    g[2] = e + f;
+    g[3] = h + k;
+    g[4] = h - k;
+    g[5] = w[2];
+}
+
+static IB_INLINE void weight_1d_backward(const lanes g[IN], lanes w[3]) {
+    lanes s = (g[1] + g[2]) * (1.0f / 6.0f), t = g[3] + g[4];
+    w[0] = 0.25f * g[0] - s + t * (1.0f / 24.0f);
+    w[1] = (g[2] - g[1]) * (1.0f / 6.0f) + (g[3] - g[4]) * (1.0f / 12.0f);
+    w[2] = t * (1.0f / 6.0f) - s + g[5];
+}
+
+/* w: taps `tap` floats apart; u: planes `plane` floats apart. */
+static IB_INLINE void weight_lanes(size_t i, const size_t n, const float *w, size_t tap, float *u,
+                                   size_t plane) {
+    lanes g[3][IN];
+    IB_UNROLL
+    for (size_t j = 0; j < 3; j++) {
+        lanes column[3];
+        IB_UNROLL
+        for (size_t k = 0; k < 3; k++) {
+            load(w + (3 * k + j) * tap + i, n, &column[k]);
         }
-        for (int r = 0; r < 4; r++) {
-            float a = g[r][0], b = g[r][1], c = g[r][2];
-            u[(size_t)(4 * r) * n + i] = a;
-            u[(size_t)(4 * r + 1) * n + i] = 0.5f * (a + b + c);
-            u[(size_t)(4 * r + 2) * n + i] = 0.5f * (a - b + c);
-            u[(size_t)(4 * r + 3) * n + i] = c;
+        weight_1d(column, g[j]);
+    }
+    IB_UNROLL
+    for (size_t r = 0; r < IN; r++) {
+        lanes row[3] = {g[0][r], g[1][r], g[2][r]}, o[IN];
+        weight_1d(row, o);
+        IB_UNROLL
+        for (size_t j = 0; j < IN; j++) {
+            store(&o[j], n, u + (IN * r + j) * plane + i);
         }
     }
 }
 
 IB_MULTIARCH
-void ib_conv3x3_weights_backward(const float *restrict du, size_t cin, size_t cout, float *restrict dw) {
-    size_t n = cin * cout;
-    for (size_t i = 0; i < n; i++) {
-        float g[4][3];
-        for (int r = 0; r < 4; r++) {
-            float a = du[(size_t)(4 * r) * n + i], b = du[(size_t)(4 * r + 1) * n + i];
-            float c = du[(size_t)(4 * r + 2) * n + i], d = du[(size_t)(4 * r + 3) * n + i];
-            g[r][0] = a + 0.5f * (b + c);
-            g[r][1] = 0.5f * (b - c);
-            g[r][2] = d + 0.5f * (b + c);
-        }
-        for (int j = 0; j < 3; j++) {
-            float a = g[0][j], b = g[1][j], c = g[2][j], d = g[3][j];
-            dw[(size_t)j * n + i] += a + 0.5f * (b + c);
-            dw[(size_t)(3 + j) * n + i] += 0.5f * (b - c);
-            dw[(size_t)(6 + j) * n + i] += d + 0.5f * (b + c);
+static void weights(const float *w, size_t tap, size_t n, float *u, size_t plane) {
+    FOR_LANES(n, weight_lanes, w, tap, u, plane);
+}
+
+void ib_conv3x3_weights(const float *w, size_t cin, size_t cout, float *u) {
+    weights(w, cin * cout, cin * cout, u, plane_floats(cin * cout));
+}
+
+void ib_conv3x3_weights_turned(const float *w, size_t cin, size_t cout, float *ut) {
+    enum { AT_ONCE = 256 };
+    float turned[9 * AT_ONCE];
+    for (size_t o = 0; o < cout; o++) {
+        for (size_t first = 0; first < cin; first += AT_ONCE) {
+            size_t n = cin - first < AT_ONCE ? cin - first : AT_ONCE;
+            for (size_t k = 0; k < 9; k++) {
+                const float *q = w + (k * cin + first) * cout + o;
+                for (size_t i = 0; i < n; i++) {
+                    turned[k * AT_ONCE + i] = q[i * cout];
+                }
+            }
+            weights(turned, AT_ONCE, n, ut + o * cin + first, plane_floats(cin * cout));
         }
     }
+}
+
+static IB_INLINE void weight_lanes_backward(size_t i, const size_t n, const float *du, size_t plane,
+                                            float *dw, size_t tap) {
+    lanes g[IN][3];
+    IB_UNROLL
+    for (size_t r = 0; r < IN; r++) {
+        lanes row[IN];
+        IB_UNROLL
+        for (size_t j = 0; j < IN; j++) {
+            load(du + (IN * r + j) * plane + i, n, &row[j]);
+        }
+        weight_1d_backward(row, g[r]);
+    }
+    IB_UNROLL
+    for (size_t j = 0; j < 3; j++) {
+        lanes column[IN] = {g[0][j], g[1][j], g[2][j], g[3][j], g[4][j], g[5][j]}, o[3];
+        weight_1d_backward(column, o);
+        IB_UNROLL
+        for (size_t k = 0; k < 3; k++) {
+            lanes sum;
+            float *to = dw + (3 * k + j) * tap + i;
+            load(to, n, &sum);
+            sum += o[k];
+            store(&sum, n, to);
+        }
+    }
+}
+
+/* dw += the adjoint of weights */
+IB_MULTIARCH
+static void weights_backward(const float *du, size_t plane, size_t n, float *dw) {
+    FOR_LANES(n, weight_lanes_backward, du, plane, dw, n);
 }
 
 static void pad(const float *x, tiling g, size_t rows, size_t cols, size_t c, float *p) {
@@ -99,24 +242,25 @@ static void pad(const float *x, tiling g, size_t rows, size_t cols, size_t c, fl
 }
 
 /* v = B^T d B for one tile: d at p with row stride `row`, results `plane` floats apart. */
-static IB_INLINE void input_tile(const float *restrict p, size_t row, size_t c, float *restrict v,
-                                 size_t plane) {
-    for (size_t i = 0; i < c; i++) {
-        float t[4][4];
-        for (size_t j = 0; j < 4; j++) {
-            const float *q = p + j * c + i;
-            float a = q[0], b = q[row], d = q[2 * row], e = q[3 * row];
-            t[0][j] = a - d;
-            t[1][j] = b + d;
-            t[2][j] = d - b;
-            t[3][j] = b - e;
+static IB_INLINE void input_lanes(size_t i, const size_t n, const float *p, size_t row, size_t c, float *v,
+                                  size_t plane) {
+    lanes t[IN][IN]; /* column, row */
+    IB_UNROLL
+    for (size_t j = 0; j < IN; j++) {
+        lanes d[IN];
+        IB_UNROLL
+        for (size_t r = 0; r < IN; r++) {
+            load(p + r * row + j * c + i, n, &d[r]);
         }
-        for (size_t r = 0; r < 4; r++) {
-            float *o = v + 4 * r * plane + i;
-            o[0] = t[r][0] - t[r][2];
-            o[plane] = t[r][1] + t[r][2];
-            o[2 * plane] = t[r][2] - t[r][1];
-            o[3 * plane] = t[r][1] - t[r][3];
+        input_1d(d, t[j]);
+    }
+    IB_UNROLL
+    for (size_t r = 0; r < IN; r++) {
+        lanes d[IN] = {t[0][r], t[1][r], t[2][r], t[3][r], t[4][r], t[5][r]}, o[IN];
+        input_1d(d, o);
+        IB_UNROLL
+        for (size_t j = 0; j < IN; j++) {
+            store(&o[j], n, v + (IN * r + j) * plane + i);
         }
     }
 }
@@ -126,30 +270,34 @@ static void input_transform(const float *p, tiling g, size_t c, float *v, size_t
     size_t row = g.pw * c;
     for (size_t i = 0; i < g.th; i++) {
         for (size_t j = 0; j < g.tw; j++) {
-            input_tile(p + 2 * i * row + 2 * j * c, row, c, v + (i * g.tw + j) * c, plane);
+            FOR_LANES(c, input_lanes, p + OUT * (i * row + j * c), row, c, v + (i * g.tw + j) * c, plane);
         }
     }
 }
 
-/* The adjoint of input_tile: p += B dv B^T. */
-static IB_INLINE void input_tile_backward(float *restrict p, size_t row, size_t c, const float *restrict v,
-                                          size_t plane) {
-    for (size_t i = 0; i < c; i++) {
-        float t[4][4];
-        for (size_t r = 0; r < 4; r++) {
-            const float *o = v + 4 * r * plane + i;
-            float a = o[0], b = o[plane], d = o[2 * plane], e = o[3 * plane];
-            t[r][0] = a;
-            t[r][1] = b - d + e;
-            t[r][2] = b + d - a;
-            t[r][3] = -e;
+/* The adjoint: p += B dv B^T. */
+static IB_INLINE void input_lanes_backward(size_t i, const size_t n, float *p, size_t row, size_t c,
+                                           const float *v, size_t plane) {
+    lanes t[IN][IN]; /* row, column */
+    IB_UNROLL
+    for (size_t r = 0; r < IN; r++) {
+        lanes o[IN];
+        IB_UNROLL
+        for (size_t j = 0; j < IN; j++) {
+            load(v + (IN * r + j) * plane + i, n, &o[j]);
         }
-        for (size_t j = 0; j < 4; j++) {
-            float *q = p + j * c + i;
-            q[0] += t[0][j];
-            q[row] += t[1][j] - t[2][j] + t[3][j];
-            q[2 * row] += t[1][j] + t[2][j] - t[0][j];
-            q[3 * row] -= t[3][j];
+        input_1d_backward(o, t[r]);
+    }
+    IB_UNROLL
+    for (size_t j = 0; j < IN; j++) {
+        lanes o[IN] = {t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j]}, d[IN];
+        input_1d_backward(o, d);
+        IB_UNROLL
+        for (size_t r = 0; r < IN; r++) {
+            lanes sum;
+            load(p + r * row + j * c + i, n, &sum);
+            sum += d[r];
+            store(&sum, n, p + r * row + j * c + i);
         }
     }
 }
@@ -160,72 +308,83 @@ static void input_transform_backward(const float *v, size_t plane, tiling g, siz
     memset(p, 0, g.ph * row * sizeof *p);
     for (size_t i = 0; i < g.th; i++) {
         for (size_t j = 0; j < g.tw; j++) {
-            input_tile_backward(p + 2 * i * row + 2 * j * c, row, c, v + (i * g.tw + j) * c, plane);
+            FOR_LANES(c, input_lanes_backward, p + OUT * (i * row + j * c), row, c, v + (i * g.tw + j) * c,
+                      plane);
         }
     }
 }
 
-/* y = A^T m A + b for one tile; rows and columns beyond the grid (odd sizes) are left out. */
-static IB_INLINE void output_tile(const float *restrict m, size_t plane, const float *restrict b,
-                                  float *restrict y, size_t row, size_t c, int below, int right) {
-    for (size_t i = 0; i < c; i++) {
-        float t[2][4];
-        for (size_t j = 0; j < 4; j++) {
-            const float *o = m + j * plane + i;
-            float m0 = o[0], m1 = o[4 * plane], m2 = o[8 * plane], m3 = o[12 * plane];
-            t[0][j] = m0 + m1 + m2;
-            t[1][j] = m1 - m2 - m3;
+/* y = A^T m A + b for one whole tile. */
+static IB_INLINE void output_lanes(size_t i, const size_t n, const float *m, size_t plane, const float *b,
+                                   float *y, size_t row, size_t c) {
+    lanes t[IN][OUT], bias = {0}; /* column, row */
+    if (b) {
+        load(b + i, n, &bias);
+    }
+    IB_UNROLL
+    for (size_t j = 0; j < IN; j++) {
+        lanes d[IN];
+        IB_UNROLL
+        for (size_t r = 0; r < IN; r++) {
+            load(m + (IN * r + j) * plane + i, n, &d[r]);
         }
-        float bias = b ? b[i] : 0.0f;
-        y[i] = t[0][0] + t[0][1] + t[0][2] + bias;
-        if (right) {
-            y[c + i] = t[0][1] - t[0][2] - t[0][3] + bias;
-        }
-        if (below) {
-            y[row + i] = t[1][0] + t[1][1] + t[1][2] + bias;
-            if (right) {
-                y[row + c + i] = t[1][1] - t[1][2] - t[1][3] + bias;
-            }
+        output_1d(d, t[j]);
+    }
+    IB_UNROLL
+    for (size_t r = 0; r < OUT; r++) {
+        lanes d[IN] = {t[0][r], t[1][r], t[2][r], t[3][r], t[4][r], t[5][r]}, o[OUT];
+        output_1d(d, o);
+        IB_UNROLL
+        for (size_t j = 0; j < OUT; j++) {
+            o[j] += bias;
+            store(&o[j], n, y + r * row + j * c + i);
         }
     }
 }
 
+/* spare: a tile of its own, for those that reach beyond the grid. */
 IB_MULTIARCH
 static void output_transform(const float *m, size_t plane, tiling g, const float *b, size_t rows, size_t cols,
-                             size_t c, float *y) {
+                             size_t c, float *spare, float *y) {
     size_t row = cols * c;
     for (size_t i = 0; i < g.th; i++) {
-        int below = 2 * i + 1 < rows;
+        size_t down = rows - OUT * i < OUT ? rows - OUT * i : OUT;
         for (size_t j = 0; j < g.tw; j++) {
+            size_t across = cols - OUT * j < OUT ? cols - OUT * j : OUT;
             const float *mt = m + (i * g.tw + j) * c;
-            float *yt = y + 2 * i * row + 2 * j * c;
-            if (below && 2 * j + 1 < cols) {
-                output_tile(mt, plane, b, yt, row, c, 1, 1);
-            } else {
-                output_tile(mt, plane, b, yt, row, c, below, 2 * j + 1 < cols);
+            float *yt = y + OUT * (i * row + j * c);
+            if (down == OUT && across == OUT) {
+                FOR_LANES(c, output_lanes, mt, plane, b, yt, row, c);
+                continue;
+            }
+            FOR_LANES(c, output_lanes, mt, plane, b, spare, OUT * c, c);
+            for (size_t r = 0; r < down; r++) {
+                memcpy(yt + r * row, spare + r * OUT * c, across * c * sizeof *yt);
             }
         }
     }
 }
 
-/* The adjoint of output_tile: dm = A dy A^T. dy is read from a buffer padded with zeros. */
-static IB_INLINE void output_tile_backward(const float *restrict p, size_t row, size_t c, float *restrict m,
-                                           size_t plane) {
-    for (size_t i = 0; i < c; i++) {
-        float t[4][2];
-        for (size_t j = 0; j < 2; j++) {
-            float a = p[j * c + i], b = p[row + j * c + i];
-            t[0][j] = a;
-            t[1][j] = a + b;
-            t[2][j] = a - b;
-            t[3][j] = -b;
+/* The adjoint: dm = A dy A^T. dy is read from a buffer padded with zeros. */
+static IB_INLINE void output_lanes_backward(size_t i, const size_t n, const float *p, size_t row, size_t c,
+                                            float *m, size_t plane) {
+    lanes t[OUT][IN]; /* column, row */
+    IB_UNROLL
+    for (size_t j = 0; j < OUT; j++) {
+        lanes d[OUT];
+        IB_UNROLL
+        for (size_t r = 0; r < OUT; r++) {
+            load(p + r * row + j * c + i, n, &d[r]);
         }
-        for (size_t r = 0; r < 4; r++) {
-            float *o = m + 4 * r * plane + i;
-            o[0] = t[r][0];
-            o[plane] = t[r][0] + t[r][1];
-            o[2 * plane] = t[r][0] - t[r][1];
-            o[3 * plane] = -t[r][1];
+        output_1d_backward(d, t[j]);
+    }
+    IB_UNROLL
+    for (size_t r = 0; r < IN; r++) {
+        lanes d[OUT] = {t[0][r], t[1][r], t[2][r], t[3][r]}, o[IN];
+        output_1d_backward(d, o);
+        IB_UNROLL
+        for (size_t j = 0; j < IN; j++) {
+            store(&o[j], n, m + (IN * r + j) * plane + i);
         }
     }
 }
@@ -235,8 +394,8 @@ static void output_transform_backward(const float *p, tiling g, size_t c, float 
     size_t row = g.pw * c;
     for (size_t i = 0; i < g.th; i++) {
         for (size_t j = 0; j < g.tw; j++) {
-            output_tile_backward(p + (2 * i + 1) * row + (2 * j + 1) * c, row, c, m + (i * g.tw + j) * c,
-                                 plane);
+            FOR_LANES(c, output_lanes_backward, p + (OUT * i + 1) * row + (OUT * j + 1) * c, row, c,
+                      m + (i * g.tw + j) * c, plane);
         }
     }
 }
@@ -244,56 +403,60 @@ static void output_transform_backward(const float *p, tiling g, size_t c, float 
 void ib_conv3x3(const float *x, const float *u, const float *b, size_t images, size_t rows, size_t cols,
                 size_t cin, size_t cout, float *scratch, float *y) {
     tiling g = tile(rows, cols);
+    size_t weight_plane = plane_floats(cin * cout);
     size_t step = chunk_images(g, images, cin, cout), image_in = rows * cols * cin,
            image_out = rows * cols * cout;
     float *p = scratch, *v = p + g.ph * g.pw * (cin > cout ? cin : cout),
-          *m = v + 16 * plane_floats(step * g.tiles, cin);
+          *m = v + PLANES * plane_floats(step * g.tiles * cin);
     for (size_t first = 0; first < images; first += step) {
         size_t n = images - first < step ? images - first : step, tiles = n * g.tiles;
-        size_t in_plane = plane_floats(tiles, cin), out_plane = plane_floats(tiles, cout);
+        size_t in_plane = plane_floats(tiles * cin), out_plane = plane_floats(tiles * cout);
         for (size_t i = 0; i < n; i++) {
             pad(x + (first + i) * image_in, g, rows, cols, cin, p);
             input_transform(p, g, cin, v + i * g.tiles * cin, in_plane);
         }
-        for (size_t k = 0; k < 16; k++) {
-            ib_gemm(v + k * in_plane, u + k * cin * cout, 0.0f, m + k * out_plane, tiles, cout, cin);
+        for (size_t k = 0; k < PLANES; k++) {
+            ib_gemm(v + k * in_plane, u + k * weight_plane, 0.0f, m + k * out_plane, tiles, cout, cin);
         }
         for (size_t i = 0; i < n; i++) {
-            output_transform(m + i * g.tiles * cout, out_plane, g, b, rows, cols, cout,
+            output_transform(m + i * g.tiles * cout, out_plane, g, b, rows, cols, cout, p,
                              y + (first + i) * image_out);
         }
     }
 }
 
-void ib_conv3x3_backward(const float *x, const float *u, const float *dy, size_t images, size_t rows,
-                         size_t cols, size_t cin, size_t cout, float *scratch, float *dx, float *du,
+void ib_conv3x3_backward(const float *x, const float *ut, const float *dy, size_t images, size_t rows,
+                         size_t cols, size_t cin, size_t cout, float *scratch, float *dx, float *dw,
                          float *db) {
     tiling g = tile(rows, cols);
+    size_t weight_plane = plane_floats(cin * cout);
     size_t step = chunk_images(g, images, cin, cout), image_in = rows * cols * cin,
            image_out = rows * cols * cout;
     float *p = scratch, *v = p + g.ph * g.pw * (cin > cout ? cin : cout),
-          *dv = v + 16 * plane_floats(step * g.tiles, cin);
-    float *dm = dv + 16 * plane_floats(step * g.tiles, cin);
+          *dv = v + PLANES * plane_floats(step * g.tiles * cin);
+    float *dm = dv + PLANES * plane_floats(step * g.tiles * cin);
+    float *du = dm + PLANES * plane_floats(step * g.tiles * cout);
     if (db) {
         ib_column_sums(dy, images * rows * cols, cout, db);
     }
     for (size_t first = 0; first < images; first += step) {
         size_t n = images - first < step ? images - first : step, tiles = n * g.tiles;
-        size_t in_plane = plane_floats(tiles, cin), out_plane = plane_floats(tiles, cout);
+        size_t in_plane = plane_floats(tiles * cin), out_plane = plane_floats(tiles * cout);
         for (size_t i = 0; i < n; i++) {
             pad(dy + (first + i) * image_out, g, rows, cols, cout, p);
             output_transform_backward(p, g, cout, dm + i * g.tiles * cout, out_plane);
             pad(x + (first + i) * image_in, g, rows, cols, cin, p);
             input_transform(p, g, cin, v + i * g.tiles * cin, in_plane);
         }
-        for (size_t k = 0; k < 16; k++) {
-            ib_gemm_at(v + k * in_plane, dm + k * out_plane, 1.0f, du + k * cin * cout, cin, cout, tiles);
+        for (size_t k = 0; k < PLANES; k++) {
+            ib_gemm_at(v + k * in_plane, dm + k * out_plane, first ? 1.0f : 0.0f, du + k * weight_plane, cin,
+                       cout, tiles);
         }
         if (!dx) {
             continue;
         }
-        for (size_t k = 0; k < 16; k++) {
-            ib_gemm_bt(dm + k * out_plane, u + k * cin * cout, 0.0f, dv + k * in_plane, tiles, cin, cout);
+        for (size_t k = 0; k < PLANES; k++) {
+            ib_gemm(dm + k * out_plane, ut + k * weight_plane, 0.0f, dv + k * in_plane, tiles, cin, cout);
         }
         for (size_t i = 0; i < n; i++) {
             input_transform_backward(dv + i * g.tiles * cin, in_plane, g, cin, p);
@@ -303,4 +466,5 @@ void ib_conv3x3_backward(const float *x, const float *u, const float *dy, size_t
             }
         }
     }
+    weights_backward(du, weight_plane, cin * cout, dw);
 }

@@ -3,17 +3,31 @@
 #include <cblas.h>
 #include <omp.h>
 
+#include "nn/product.h"
+
+enum { TALL = 256 };
+
 void ib_gemm(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
+    if ((beta == 0.0f || beta == 1.0f) && ib_product(a, k, 1, b, beta != 0.0f, c, m, n, k)) {
+        return;
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
                 (blasint)k, b, (blasint)n, beta, c, (blasint)n);
 }
 
 void ib_gemm_bt(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
+    if (beta == 0.0f && ib_product_turned(a, b, c, m, n, k)) {
+        return;
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
                 (blasint)k, b, (blasint)k, beta, c, (blasint)n);
 }
 
 void ib_gemm_at(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
+    /* of a tall a, each cache line would be fetched for a few of its columns at a time */
+    if (m <= TALL && (beta == 0.0f || beta == 1.0f) && ib_product(a, 1, m, b, beta != 0.0f, c, m, n, k)) {
+        return;
+    }
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
                 (blasint)m, b, (blasint)n, beta, c, (blasint)n);
 }

@@ -27,4 +27,11 @@
 #define IB_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
+/* Before a loop of a few rounds whose counter must not outlive compilation: its arrays then live in registers. */
+#if defined(__clang__)
+#define IB_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define IB_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #endif

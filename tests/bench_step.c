@@ -16,9 +16,55 @@
 
 enum { ROWS = 14, COLS = 24, TOKENS = ROWS * COLS, FLOATS = 96 * TOKENS };
 
+static double clock_seconds(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* One thread's own. */
+typedef struct member {
+    ib_adapter_work *work;
+    float *z; /* [per,3,FLOATS]: two keyframes and what lies between them */
+    ib_between *in;
+    const float **target;
+    ib_sample_loss *loss;
+    float *gradient;
+} member;
+
+static int member_init(member *m, const ib_adapter *a, const ib_shape *shape, int per, int seed) {
+    ib_error err;
+    ib_rng r;
+    size_t n = (size_t)per;
+    float *p = ib_calloc(FLOATS, sizeof *p);
+    m->z = ib_calloc(3 * n * FLOATS, sizeof *m->z);
+    m->in = ib_calloc(n, sizeof *m->in);
+    m->target = ib_calloc(n, sizeof *m->target);
+    m->loss = ib_calloc(n, sizeof *m->loss);
+    m->gradient = ib_calloc(ib_adapter_param_count(a), sizeof *m->gradient);
+    if (!p || !m->z || !m->in || !m->target || !m->loss || !m->gradient ||
+        ib_adapter_work_create(&m->work, a, shape, per, true, &err)) {
+        return 1;
+    }
+    ib_rng_seed2(&r, 1, (uint64_t)seed);
+    for (size_t i = 0; i < n; i++) {
+        float *z = m->z + 3 * i * FLOATS;
+        for (size_t k = 0; k < 3; k++) {
+            for (size_t j = 0; j < FLOATS; j++) {
+                p[j] = 0.4f + 0.1f * ib_rng_normal(&r);
+            }
+            ib_patch_forward(p, ROWS, COLS, z + k * FLOATS);
+        }
+        m->in[i] = (ib_between){z, z + FLOATS, ib_rng_float(&r) * 0.8f + 0.1f, 0.3f};
+        m->target[i] = z + 2 * FLOATS;
+    }
+    ib_free(p);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const char *preset = argc > 1 ? argv[1] : "default";
-    int threads = argc > 2 ? atoi(argv[2]) : omp_get_max_threads(), per = argc > 4 ? atoi(argv[4]) : 4,
+    int threads = argc > 2 ? atoi(argv[2]) : omp_get_max_threads(), per = argc > 4 ? atoi(argv[4]) : 8,
         batch = argc > 5 ? atoi(argv[5]) : 16;
     double seconds = argc > 3 ? atof(argv[3]) : 10;
     ib_error err = {0};
@@ -32,82 +78,54 @@ int main(int argc, char **argv) {
         fprintf(stderr, "bench_step: %s\n", err.text);
         return 1;
     }
-    size_t count = ib_adapter_param_count(a);
+    size_t count = ib_adapter_param_count(a), n = (size_t)threads;
+    per = batch / threads < per ? batch / threads > 1 ? batch / threads : 1 : per;
     int calls = batch / (threads * per) > 1 ? batch / (threads * per) : 1;
-    float *state = ib_calloc(4 * count, sizeof *state), *grads = state;
-    float *const moments[IB_MAX_MOMENTS] = {state + count, state + 2 * count};
+    member *members = ib_calloc(n, sizeof *members);
+    float *state = ib_calloc(3 * count, sizeof *state), **parts = ib_calloc(n, sizeof *parts);
+    float *const moments[IB_MAX_MOMENTS] = {state, state + count};
     const ib_optimiser *adamw = ib_optimiser_find("adamw", &err);
-    double peak = sgemm_peak(threads), start = 0;
-    long samples = 0;
-    int failed = !state;
-    ib_adapter_work **works = ib_calloc((size_t)threads, sizeof *works);
-#pragma omp parallel num_threads(threads)
-    {
-        ib_error e;
-        ib_rng r;
-        int me = omp_get_thread_num();
-        ib_rng_seed2(&r, 1, (uint64_t)me);
-        float *z = ib_calloc((size_t)(3 * per) * FLOATS, sizeof *z), *p = ib_calloc(FLOATS, sizeof *p);
-        ib_between *in = ib_calloc((size_t)per, sizeof *in);
-        const float **target = ib_calloc((size_t)per, sizeof *target);
-        ib_sample_loss *loss = ib_calloc((size_t)per, sizeof *loss);
-        if (ib_adapter_work_create(&works[me], a, &shape, per, true, &e) || !z || !p || !in || !target ||
-            !loss) {
-#pragma omp atomic write
-            failed = 1;
-        }
-        for (int i = 0; !failed && i < per; i++) {
-            for (int k = 0; k < 3; k++) {
-                for (size_t j = 0; j < FLOATS; j++) {
-                    p[j] = 0.4f + 0.1f * ib_rng_normal(&r);
-                }
-                ib_patch_forward(p, ROWS, COLS, z + (size_t)(3 * i + k) * FLOATS);
-            }
-            in[i] = (ib_between){z + (size_t)(3 * i) * FLOATS, z + (size_t)(3 * i + 1) * FLOATS,
-                                 ib_rng_float(&r) * 0.8f + 0.1f, 0.3f};
-            target[i] = z + (size_t)(3 * i + 2) * FLOATS;
-        }
-#pragma omp barrier
-        for (int round = 0; !failed; round++) {
-#pragma omp barrier
-#pragma omp single
-            if (round == 1) {
-                start = now();
-                samples = 0;
-            }
-            if (round > 1 && now() - start > seconds) {
-                break;
-            }
-#pragma omp barrier
-            for (int i = 0; i < calls; i++) {
-                ib_adapter_learn(a, works[me], in, target, per, 1.0f / (float)batch, loss, &e);
-            }
-#pragma omp atomic
-            samples += calls * per;
-#pragma omp barrier
-#pragma omp single
-            {
-                const ib_update u = {.rate = 1e-4, .weight_decay = 0.01, .scale = 1, .number = round + 1};
-                memset(grads, 0, count * sizeof *grads);
-                for (int i = 0; i < threads; i++) {
-                    ib_adapter_collect(a, works[i], grads);
-                }
-                ib_optimiser_update(adamw, &u, a, ib_adapter_params(a), grads, moments, 1);
-                ib_ema_update(state + 3 * count, ib_adapter_params(a), count, 0.999, 1);
-                ib_adapter_refresh(a);
-            }
-        }
+    int failed = !members || !state || !parts;
+    for (int i = 0; !failed && i < threads; i++) {
+        failed = member_init(&members[i], a, &shape, per, i);
+        parts[i] = members[i].gradient;
     }
-    double rate = (double)samples / (now() - start), macs = ib_adapter_forward_macs(a, &shape);
     if (failed) {
         fprintf(stderr, "bench_step: out of memory\n");
         return 1;
     }
-    printf("%s: %zu parameters, %d threads, %d samples a step, %d a call: %.1f samples/s; %.1f M "
-           "multiply-adds forward "
-           "in the direct form; "
-           "%.1f GFLOP/s of a measured sgemm peak of %.1f: %.0f %%\n",
-           preset, count, threads, threads * calls * per, per, rate, macs * 1e-6, 6e-9 * macs * rate,
+    double peak = sgemm_peak(threads), start = 0, cpu = 0;
+    long samples = 0;
+    /* the first step warms up */
+    for (long step = 0; step < 2 || now() - start < seconds; step++) {
+        if (step == 1) {
+            start = now();
+            cpu = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+            samples = 0;
+        }
+#pragma omp parallel num_threads(threads)
+        {
+            member *m = &members[omp_get_thread_num()];
+            ib_error e;
+            for (int i = 0; i < calls; i++) {
+                ib_adapter_learn(a, m->work, m->in, m->target, per, 1.0f / (float)batch, m->loss, &e);
+            }
+            memset(m->gradient, 0, count * sizeof *m->gradient);
+            ib_adapter_collect(a, m->work, m->gradient);
+        }
+        const ib_update u = {.rate = 1e-4, .weight_decay = 0.01, .scale = 1, .number = step + 1};
+        ib_gradient_sum(parts, n, parts[0], count, threads);
+        ib_optimiser_update(adamw, &u, a, ib_adapter_params(a), parts[0], moments, threads);
+        ib_ema_update(state + 2 * count, ib_adapter_params(a), count, 0.999, threads);
+        ib_adapter_refresh_by(a, threads);
+        samples += (long)threads * calls * per;
+    }
+    double rate = (double)samples / (now() - start), macs = ib_adapter_forward_macs(a, &shape);
+    cpu = 1000 * (clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) / (double)samples;
+    printf("%s: %zu parameters, %d threads, %d samples a step, %d a call: %.1f samples/s (%.2f ms of "
+           "processor each); %.1f M multiply-adds forward in the direct form; %.1f GFLOP/s of a measured "
+           "sgemm peak of %.1f: %.0f %%\n",
+           preset, count, threads, threads * calls * per, per, rate, cpu, macs * 1e-6, 6e-9 * macs * rate,
            peak * 1e-9, 600 * macs * rate / peak);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "tests/moving.h"
+#include "nn/gemm.h"
 #include "tests/peak.h"
 #include "tests/walks.h"
 #include "train/dataset.h"

@@ -8,6 +8,7 @@
 #include "nn/conv3x3.h"
 #include "nn/gemm.h"
 #include "nn/layers.h"
+#include "nn/product.h"
 #include "nn/warp.h"
 
 static float *fill(ib_rng *r, size_t n, float scale) {
@@ -54,13 +55,14 @@ static void naive_conv(const float *x, const float *w, const float *b, long imag
 
 static void test_conv(ib_rng *r, size_t images, size_t rows, size_t cols, size_t cin, size_t cout) {
     size_t nx = images * rows * cols * cin, ny = images * rows * cols * cout, nw = 9 * cin * cout,
-           nu = 16 * cin * cout;
+           nu = ib_conv3x3_derived(cin, cout);
     float *x = fill(r, nx, 1), *w = fill(r, nw, 1), *b = fill(r, cout, 1), *u = ib_calloc(nu, 4),
-          *y = ib_calloc(ny, 4);
+          *ut = ib_calloc(nu, 4), *y = ib_calloc(ny, 4);
     float *want = ib_calloc(ny, 4), *s = ib_calloc(ib_conv3x3_scratch(images, rows, cols, cin, cout), 4);
-    float *dy = fill(r, ny, 1), *dx = ib_calloc(nx, 4), *du = ib_calloc(nu, 4), *dw = ib_calloc(nw, 4);
+    float *dy = fill(r, ny, 1), *dx = ib_calloc(nx, 4), *dw = ib_calloc(nw, 4);
     float *db = ib_calloc(cout, 4), *vx = fill(r, nx, 1), *vw = fill(r, nw, 1), *vb = fill(r, cout, 1);
     ib_conv3x3_weights(w, cin, cout, u);
+    ib_conv3x3_weights_turned(w, cin, cout, ut);
     ib_conv3x3(x, u, b, images, rows, cols, cin, cout, s, y);
     naive_conv(x, w, b, (long)images, (long)rows, (long)cols, (long)cin, (long)cout, want);
     double worst = 0, size = norm(want, ny) / sqrt((double)ny);
@@ -69,14 +71,13 @@ static void test_conv(ib_rng *r, size_t images, size_t rows, size_t cols, size_t
     }
     CHECK_NEAR(worst / size, 0, 2e-5);
     /* linear in x, w and b apart: <dy, J v> = <J^T dy, v> with J v from the naive twin */
-    ib_conv3x3_backward(x, u, dy, images, rows, cols, cin, cout, s, dx, du, db);
-    ib_conv3x3_weights_backward(du, cin, cout, dw);
+    ib_conv3x3_backward(x, ut, dy, images, rows, cols, cin, cout, s, dx, dw, db);
     double scale = norm(dy, ny) * sqrt((double)(9 * cin));
     naive_conv(vx, w, NULL, (long)images, (long)rows, (long)cols, (long)cin, (long)cout, want);
     CHECK_NEAR((dot(dx, vx, nx) - dot(dy, want, ny)) / scale, 0, 1e-4);
     naive_conv(x, vw, vb, (long)images, (long)rows, (long)cols, (long)cin, (long)cout, want);
     CHECK_NEAR((dot(dw, vw, nw) + dot(db, vb, cout) - dot(dy, want, ny)) / scale, 0, 1e-4);
-    void *all[] = {x, w, b, u, y, want, s, dy, dx, du, dw, db, vx, vw, vb};
+    void *all[] = {x, w, b, u, ut, y, want, s, dy, dx, dw, db, vx, vw, vb};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         ib_free(all[i]);
     }
@@ -112,6 +113,45 @@ static void test_gemm(ib_rng *r) {
     }
     ib_free(a);
     ib_free(b);
+}
+
+/* Every kernel that runs here, with a as it is and transposed, set and added. */
+static void test_product(ib_rng *r, size_t m, size_t n, size_t k) {
+    float *a = fill(r, m * k, 1), *b = fill(r, k * n, 1), *c = ib_calloc(m * n, 4);
+    for (int i = 0; i < 4 * IB_PRODUCT_KERNELS; i++) {
+        bool turned = i & 1, add = i & 2;
+        size_t row = turned ? 1 : k, column = turned ? m : 1;
+        for (size_t j = 0; j < m * n; j++) {
+            c[j] = 3;
+        }
+        if (!ib_product_by(i / 4, a, row, column, b, add, c, m, n, k)) {
+            if (n % 16 == 0) {
+                printf("product kernel %d does not run here: not tested\n", i / 4);
+            }
+            continue;
+        }
+        for (size_t j = 0; j < m * n; j++) {
+            double s = add ? 3 : 0;
+            for (size_t p = 0; p < k; p++) {
+                s += (double)a[j / n * row + p * column] * b[p * n + j % n];
+            }
+            CHECK_NEAR(c[j], s, 2e-6 * (double)(k + 8));
+        }
+    }
+    ib_free(a);
+    ib_free(b);
+    ib_free(c);
+}
+
+static void test_product_turned(ib_rng *r, size_t m, size_t n, size_t k) {
+    float *a = fill(r, m * k, 1), *b = fill(r, n * k, 1), *c = ib_calloc(m * n, 4);
+    ib_gemm_bt(a, b, 0, c, m, n, k);
+    for (size_t j = 0; j < m * n; j++) {
+        CHECK_NEAR(c[j], dot(a + j / n * k, b + j % n * k, k), 2e-6 * (double)(k + 8));
+    }
+    ib_free(a);
+    ib_free(b);
+    ib_free(c);
 }
 
 static void naive_norm_film_silu(const float *x, const float *scale, const float *shift, size_t tokens,
@@ -428,6 +468,14 @@ int main(void) {
     ib_rng_seed(&r, 1);
     ib_gemm_one_thread();
     test_gemm(&r);
+    test_product(&r, 1, 16, 1);
+    test_product(&r, 5, 112, 7);
+    test_product(&r, 14, 80, 130);
+    test_product(&r, 23, 64, 300);
+    test_product(&r, 6, 24, 5);
+    test_product_turned(&r, 65, 80, 131);
+    test_product_turned(&r, 70, 64, 24);
+    test_product_turned(&r, 64, 17, 9);
     test_linear(&r);
     test_pointwise();
     test_film(&r, 5, 16);

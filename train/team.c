@@ -7,8 +7,8 @@
 #include "base/safetensors.h"
 #include "train/optimiser.h"
 
-/* Samples that go through the model together: GEMMs of one grid or sequence are already large, of one token tiny. */
-enum { GRIDS = 4, SINGLES = 256 };
+/* Samples that go through the model together, at most: of grids and sequences a few, of single tokens many, lest the products be tiny. */
+enum { GRIDS = 8, SINGLES = 256 };
 static const uint64_t augment_stream = 0x6175676d656e7421u; /* apart from the sampler's */
 
 /* One thread's own. */
@@ -70,7 +70,9 @@ int ib_team_create(ib_team **out, const ib_adapter *a, const ib_dataset *d, cons
     }
     *t = (ib_team){.adapter = a, .dataset = d, .augment = *augment, .seed = seed, .batch = batch};
     t->threads = (size_t)threads > batch ? (int)batch : threads;
-    t->group = ib_adapter_config_of(a)->layout == IB_LAYOUT_SINGLE ? SINGLES : GRIDS;
+    size_t group = ib_adapter_config_of(a)->layout == IB_LAYOUT_SINGLE ? SINGLES : GRIDS,
+           share = (batch + (size_t)t->threads - 1) / (size_t)t->threads;
+    t->group = (int)(share < group ? share : group);
     t->params = ib_adapter_param_count(a);
     t->members = calloc((size_t)t->threads, sizeof *t->members);
     t->parts = calloc((size_t)t->threads, sizeof *t->parts);

@@ -47,7 +47,7 @@ static void update(ib_session *s, const ib_batch_result *b, double seconds) {
     double decay = ib_ema_decay(p->ema_decay, st->updates);
     ib_ema_update(st->ema, w, st->params, decay, s->threads);
     s->mean_kept *= decay;
-    ib_adapter_refresh(s->adapter);
+    ib_adapter_refresh_by(s->adapter, s->threads);
     s->grad_norm = b->norm;
     st->loss = smooth(st->loss, b->loss, first);
     st->err_model = smooth(st->err_model, b->err_model, first);
