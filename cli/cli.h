@@ -58,7 +58,7 @@ bool cli_quiet(const cli *c);
 bool cli_json(const cli *c);
 int cli_threads(const cli *c); /* >= 1: --threads or the number of cores this process may use */
 
-/* Set by SIGINT and SIGTERM; a second signal ends the process at once. */
+/* Set by SIGINT, SIGTERM, SIGHUP and SIGUSR1; a second signal ends the process at once. */
 const atomic_int *cli_stop(const cli *c);
 
 /* A line on stderr unless --quiet. */

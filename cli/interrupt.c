@@ -13,7 +13,7 @@ static void hear(int signal_number) {
 }
 
 void cli_interrupt_begin(void) {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1}; /* the last one: batch systems */
     struct sigaction act = {.sa_handler = hear, .sa_flags = SA_RESTART}, old;
     sigemptyset(&act.sa_mask);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {

@@ -127,6 +127,24 @@ static int read_options(cli *c, ib_train_options *o) {
     if (!o->exchange_half && strcmp(cli_text(c, "exchange"), "f32")) {
         return cli_usage(c, "--exchange wants f32 or f16, got '%s'", cli_text(c, "exchange"));
     }
+    o->mpi = cli_flag(c, "mpi");
+    o->outer = cli_text(c, "outer");
+    if (o->mpi && o->pool) {
+        return cli_usage(c, "--mpi and --pool exclude each other");
+    }
+    if (cli_is_set(c, "sync-every")) {
+        o->sync_every = cli_int(c, "sync-every");
+    }
+    if (cli_is_set(c, "outer-lr")) {
+        o->outer_rate = cli_real(c, "outer-lr");
+    }
+    if (cli_is_set(c, "outer-momentum")) {
+        o->outer_momentum = cli_real(c, "outer-momentum");
+    }
+    o->shard_samples = !strcmp(cli_text(c, "shard"), "samples");
+    if (!o->shard_samples && strcmp(cli_text(c, "shard"), "videos")) {
+        return cli_usage(c, "--shard wants videos or samples, got '%s'", cli_text(c, "shard"));
+    }
     if (cli_is_set(c, "pool-minutes")) {
         o->pool_minutes = cli_real(c, "pool-minutes");
     }
@@ -173,6 +191,7 @@ static void print_result(cli *c, const ib_train_options *o, const ib_train_resul
     json_object_set_new(j, "samples_per_second", real_or_null(r->samples_per_second));
     json_object_set_new(j, "parameters", json_integer((json_int_t)r->parameters));
     json_object_set_new(j, "train_videos", json_integer((json_int_t)r->train_videos));
+    json_object_set_new(j, "ranks", json_integer(r->ranks));
     json_object_set_new(j, "exchanges", json_integer(r->exchanges));
     json_object_set_new(j, "sent_bytes", json_integer(r->sent_bytes));
     json_object_set_new(j, "received_bytes", json_integer(r->taken_bytes));
@@ -200,10 +219,12 @@ static int run(cli *c) {
         r = ib_train(&o, &result, &err);
         cli_progress_end(c);
     }
-    if (!status && (!r || r == IB_E_INTERRUPTED)) {
+    if (!status && (!r || r == IB_E_INTERRUPTED) && !result.rank) {
         print_result(c, &o, &result, r == IB_E_INTERRUPTED);
     }
-    if (r) {
+    if (r && result.rank) { /* rank 0 says it */
+        status = r == IB_E_INTERRUPTED ? CLI_INTERRUPTED : CLI_FAILED;
+    } else if (r) {
         status = cli_fail(c, &err);
     }
     ib_paths_free(&latents);
@@ -360,7 +381,37 @@ static const cli_option options[] = {
      .kind = CLI_TEXT,
      .value = "TYPE",
      .initial = "f32",
-     .help = "how weights are sent: f32, or f16 for half the bytes"},
+     .help = "how weights are sent to a pool or between ranks: f32, or f16 for half the bytes"},
+    {.name = "mpi",
+     .kind = CLI_FLAG,
+     .help = "train as one rank of a cluster; found out by itself under 'mpirun -n 2' and more"},
+    {.name = "sync-every",
+     .kind = CLI_INT,
+     .value = "H",
+     .min = 1,
+     .max = 1e9,
+     .help = "steps that ranks train by themselves between exchanges, 100 if not given"},
+    {.name = "outer",
+     .kind = CLI_TEXT,
+     .value = "NAME",
+     .help = "how the weights follow an average with others: nesterov (if not given), or plain"},
+    {.name = "outer-lr",
+     .kind = CLI_REAL,
+     .value = "X",
+     .min = 1e-6,
+     .max = 100,
+     .help = "rate of the outer optimiser, 0.7 for nesterov and 1 for plain if not given"},
+    {.name = "outer-momentum",
+     .kind = CLI_REAL,
+     .value = "X",
+     .min = 0,
+     .max = 0.9999,
+     .help = "momentum of the outer optimiser, 0.9 if not given"},
+    {.name = "shard",
+     .kind = CLI_TEXT,
+     .value = "HOW",
+     .initial = "videos",
+     .help = "videos: each is one rank's; samples: all ranks read all videos and take turns"},
     {0}};
 
 const cli_command cli_train = {

@@ -41,3 +41,13 @@ if(NOT CMAKE_CROSSCOMPILING AND NOT IB_OPENBLAS_KIND EQUAL 2)
     message(WARNING "The OpenBLAS found (${IB_OPENBLAS_LIBRARY}) is not the OpenMP build: results are the same, but its threads and "
                     "ours get into each other's way. On Debian: apt-get install libopenblas-openmp-dev")
 endif()
+
+# MPI is for clusters alone, and one file (train/exchange_mpi.c) calls it. A build without it says so when it is asked for.
+add_library(ib_mpi INTERFACE)
+if(INBETWEEN_MPI)
+    find_package(MPI COMPONENTS C)
+    if(MPI_C_FOUND)
+        target_link_libraries(ib_mpi INTERFACE MPI::MPI_C)
+        target_compile_definitions(ib_mpi INTERFACE IB_HAVE_MPI)
+    endif()
+endif()

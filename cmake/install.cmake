@@ -9,7 +9,7 @@ set(IB_PUBLIC_HEADERS
     adapter/adapter.h adapter/average.h render/clip.h eval/eval.h eval/score.h train/train.h merge/merge.h)
 
 set(ib_dependencies PkgConfig::JANSSON PkgConfig::NETTLE PkgConfig::AV PkgConfig::HDF5 ib_blas ib_unistring OpenMP::OpenMP_C
-                    Threads::Threads m)
+                    Threads::Threads ib_mpi m)
 add_library(inbetween_static STATIC ${IB_OBJECTS})
 set_target_properties(inbetween_static PROPERTIES OUTPUT_NAME inbetween)
 install(TARGETS inbetween inbetween_static)
@@ -32,6 +32,9 @@ endforeach()
 list(JOIN IB_AV_MODULES " " ib_av)
 set(IB_PC_REQUIRES "${ib_av} ${HDF5_MODULE_NAME} jansson nettle")
 set(IB_PC_LIBS "-L${IB_OPENBLAS_DIR} -Wl,-rpath,${IB_OPENBLAS_DIR} -lopenblas -lunistring ${OpenMP_C_FLAGS} -lpthread -lm")
+foreach(library ${MPI_C_LIBRARIES})
+    string(APPEND IB_PC_LIBS " ${library}")
+endforeach()
 foreach(name inbetween inbetween-static)
     configure_file(cmake/${name}.pc.in ${CMAKE_BINARY_DIR}/${name}.pc.part @ONLY)
     # the prefix may be named as late as `cmake --install --prefix`

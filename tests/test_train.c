@@ -424,7 +424,7 @@ static void test_draws(void) {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     ib_loader *l = NULL;
     const ib_sample *got[4];
-    CHECK_OK(ib_loader_start(&l, d, s, &lock, 100, 8, &err), &err);
+    CHECK_OK(ib_loader_start(&l, d, s, &lock, &(ib_sample_order){100, 1, 1}, 8, &err), &err);
     for (uint64_t k = 0; k < 20; k++) {
         CHECK_OK(ib_loader_take(l, 4, got, &err), &err);
         for (uint64_t i = 0; i < 4; i++) {

@@ -264,6 +264,55 @@ int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *e
     return r ? r : ib_cache_create(&d->cache, d->cache_bytes, ib_dataset_values(d), err);
 }
 
+/* A video's files lie side by side. */
+typedef struct lot {
+    size_t first, end, frames;
+} lot;
+
+static int longest_first(const void *left, const void *right) {
+    const lot *a = left, *b = right;
+    return a->frames != b->frames ? (a->frames < b->frames) - (a->frames > b->frames)
+                                  : (a->first > b->first) - (a->first < b->first);
+}
+
+int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
+    lot *v = calloc(d->clips + 1, sizeof *v);
+    size_t n = 0, *held = calloc((size_t)ranks, sizeof *held);
+    int r = v && held ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the list of videos");
+    for (size_t i = 0; !r && i < d->clips; i++) {
+        if (d->clip[i].valid) {
+            continue;
+        }
+        if (!n || strcmp(video_of(&d->clip[v[n - 1].first]), video_of(&d->clip[i]))) {
+            v[n++].first = i;
+        }
+        v[n - 1].end = i + 1;
+        v[n - 1].frames += d->clip[i].info.frames;
+    }
+    if (!r && n < (size_t)ranks) {
+        r = ib_fail(
+            err, IB_E_ARGUMENT,
+            "%zu training video%s cannot be dealt out to %d ranks: let all ranks train on all of them", n,
+            n == 1 ? "" : "s", ranks);
+    }
+    if (!r) {
+        qsort(v, n, sizeof *v, longest_first);
+    }
+    for (size_t k = 0; !r && k < n; k++) {
+        int to = 0;
+        for (int i = 1; i < ranks; i++) {
+            to = held[i] < held[to] ? i : to;
+        }
+        held[to] += v[k].frames;
+        for (size_t i = v[k].first; i < v[k].end; i++) {
+            d->clip[i].elsewhere = to != rank;
+        }
+    }
+    free(held);
+    free(v);
+    return r;
+}
+
 size_t ib_dataset_values(const ib_dataset *d) {
     size_t most = 0;
     for (size_t i = 0; i < d->shapes; i++) {

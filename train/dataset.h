@@ -22,10 +22,11 @@ enum { IB_DATASET_MAX_SHAPES = 8 };
 typedef struct ib_clip {
     char *path; /* owned by the dataset, as is all that follows */
     ib_latent_info info;
-    bool valid;   /* validates; else trains */
-    int shape;    /* index into the dataset's shapes */
-    double *pts;  /* [frames] seconds */
-    size_t *shot; /* [shots + 1]: first frame of each shot, then the number of frames */
+    bool valid;     /* validates; else trains */
+    bool elsewhere; /* trains, but another rank of a cluster */
+    int shape;      /* index into the dataset's shapes */
+    double *pts;    /* [frames] seconds */
+    size_t *shot;   /* [shots + 1]: first frame of each shot, then the number of frames */
     size_t shots;
     ib_latent_file *file; /* NULL while closed */
     uint64_t used;        /* for the choice of the one to close */
@@ -48,6 +49,10 @@ int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *e
  * moves all files of round(fraction * videos) videos over (at least one if there are three videos or more and fraction > 0, never
  * all). The choice depends on seed and videos only. */
 int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *err);
+
+/* Deals the training videos out to `ranks` ranks, the longest first and each to the rank that has the fewest frames so far, and marks those that are not
+ * `rank`'s: the same on every rank. IB_E_ARGUMENT if there are fewer videos than ranks. Call after settling. */
+int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err);
 
 size_t ib_dataset_clips(const ib_dataset *d);
 const ib_clip *ib_dataset_clip(const ib_dataset *d, size_t i);

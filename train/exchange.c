@@ -2,9 +2,13 @@
 #include <string.h>
 #include "base/memory.h"
 
-int ib_exchange_open(ib_exchange **out, ib_session *s, ib_error *err) {
-    *out = NULL;
-    if (!s->o->pool) {
+int ib_exchange_enter(ib_session *s, ib_error *err) {
+    int r = ib_exchange_mpi_enter(s, err);
+    return r || s->exchange ? r : ib_exchange_pool_enter(s, err);
+}
+
+int ib_exchange_open(ib_session *s, ib_error *err) {
+    if (!s->exchange) {
         return IB_OK;
     }
     int r = ib_alloc_floats(&s->mean_base, s->state.params, "the mean of weights", err);
@@ -13,14 +17,12 @@ int ib_exchange_open(ib_exchange **out, ib_session *s, ib_error *err) {
     }
     memcpy(s->mean_base, s->state.ema, s->state.params * sizeof(float));
     s->mean_kept = 1;
-    return ib_exchange_pool_open(out, s, err);
+    return s->exchange->kind->open(s->exchange, s, err);
 }
 
-void ib_exchange_close(ib_exchange **x) {
-    if (*x) {
-        (*x)->kind->close(*x);
-        *x = NULL;
-    }
+int ib_exchange_agree(ib_session *s, int code, ib_error *err) {
+    return s->exchange && s->exchange->kind->agree ? s->exchange->kind->agree(s->exchange, s, code, err)
+                                                   : code;
 }
 
 int ib_exchange_begin(ib_session *s, ib_error *err) {
@@ -33,6 +35,23 @@ int ib_exchange_after_step(ib_session *s, ib_error *err) {
 
 int ib_exchange_end(ib_session *s, bool whole, ib_error *err) {
     return s->exchange ? s->exchange->kind->end(s->exchange, s, whole, err) : IB_OK;
+}
+
+bool ib_exchange_saves(const ib_session *s) {
+    return s->exchange && s->exchange->kind->save;
+}
+
+int ib_exchange_save(ib_session *s, ib_error *err) {
+    return ib_exchange_saves(s) ? s->exchange->kind->save(s->exchange, s, err) : ib_session_save(s, err);
+}
+
+void ib_exchange_close(ib_session *s) {
+    if (s->exchange) {
+        s->exchange->kind->close(s->exchange);
+        s->exchange = NULL;
+    }
+    ib_free(s->mean_base);
+    s->mean_base = NULL;
 }
 
 void ib_exchange_take(ib_session *s, const float *w, bool begin) {

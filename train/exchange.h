@@ -1,5 +1,5 @@
-/* Inside train only: what a run has to do with others between two steps. The loop knows this face alone; pools (exchange_pool.c)
- * are behind it, and a run by itself has none. */
+/* Inside train only: what a run has to do with others between two steps. The loop knows this face alone; behind it are pools
+ * (exchange_pool.c) and clusters (exchange_mpi.c), and a run by itself has neither. */
 #ifndef IB_TRAIN_EXCHANGE_H
 #define IB_TRAIN_EXCHANGE_H
 
@@ -10,11 +10,19 @@ extern "C" {
 #endif
 
 typedef struct ib_exchange_kind {
+    /* The model is there, the run's directory is not yet touched: joins, after which the session's weights may be others'. */
+    int (*open)(ib_exchange *x, ib_session *s, ib_error *err);
+    /* How this process fared with opening, or later that it has failed (code < 0): whoever waits for it hears of it. Returns the code,
+     * or another's, with the sentence in err. NULL: nobody waits. */
+    int (*agree)(ib_exchange *x, ib_session *s, int code, ib_error *err);
+    /* The run has begun and its first state is written. */
+    int (*begin)(ib_exchange *x, ib_session *s, ib_error *err);
     /* After every step: exchanges if that is due. */
     int (*after_step)(ib_exchange *x, ib_session *s, ib_error *err);
-    /* A run that has begun and whose first state is written, and one whose learning is over: `whole`, or stopped. */
-    int (*begin)(ib_exchange *x, ib_session *s, ib_error *err);
+    /* Learning is over: `whole`, or stopped. */
     int (*end)(ib_exchange *x, ib_session *s, bool whole, ib_error *err);
+    /* All processes together; the loop does not save by itself then. NULL: this one does, when it likes. */
+    int (*save)(ib_exchange *x, ib_session *s, ib_error *err);
     void (*close)(ib_exchange *x);
 } ib_exchange_kind;
 
@@ -25,16 +33,22 @@ struct ib_exchange {
     int64_t sent_bytes, taken_bytes; /* of this session */
 };
 
-/* What the options ask for; NULL in *out: nothing. Joins: the session's weights may be others' afterwards. Called when the model is
- * there and the run's directory is not yet touched. */
-int ib_exchange_open(ib_exchange **out, ib_session *s, ib_error *err);
-void ib_exchange_close(ib_exchange **x);
-/* All of them do nothing for NULL. */
+/* Before anything else: finds out what the options and the surroundings ask for, and fills s->exchange (NULL: by itself), s->rank and
+ * s->ranks. */
+int ib_exchange_enter(ib_session *s, ib_error *err);
+/* The rest does nothing without an exchange; saving is then ib_session_save. */
+int ib_exchange_open(ib_session *s, ib_error *err);
+int ib_exchange_agree(ib_session *s, int code, ib_error *err);
 int ib_exchange_begin(ib_session *s, ib_error *err);
 int ib_exchange_after_step(ib_session *s, ib_error *err);
 int ib_exchange_end(ib_session *s, bool whole, ib_error *err);
+int ib_exchange_save(ib_session *s, ib_error *err);
+bool ib_exchange_saves(const ib_session *s);
+void ib_exchange_close(ib_session *s);
 
-int ib_exchange_pool_open(ib_exchange **out, ib_session *s, ib_error *err);
+/* The kinds; each leaves s->exchange NULL if it is not asked for. */
+int ib_exchange_pool_enter(ib_session *s, ib_error *err);
+int ib_exchange_mpi_enter(ib_session *s, ib_error *err);
 
 /* The session goes on from other weights, w [P]. Moments of the optimiser stay: they are about the size of gradients, which is
  * much the same at the average, and averaging them too would double or treble what is sent. The running mean forgets the own steps since

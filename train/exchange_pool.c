@@ -1,4 +1,4 @@
-/* A run in a pool: publishes its weights now and then, and goes on from the average with what others have published since. */
+/* A run in a pool: publishes its weights now and then, and goes on from an average with what others have published since. */
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "pool/pool.h"
 #include "train/exchange.h"
+#include "train/outer.h"
 
 static const double default_minutes = 10;
 enum { LAST_WAIT_SECONDS = 60 };
@@ -39,6 +40,7 @@ typedef struct pool_run {
     bool travelling, back;   /* back: under the lock */
     bool lost;               /* the thread hangs in the folder and is left behind with all that is its own */
     float *anchor, *average; /* [P]: where the own way began; scratch */
+    ib_outer outer;
     double next_seconds;
     int64_t next_step, stale;
     int64_t published_samples; /* what the last publication had seen; -1: none in this session */
@@ -193,6 +195,18 @@ static void say_verdicts(const ib_session *s, const ib_voice *v, const char *con
     }
 }
 
+/* The anchor goes to the average, or as far beyond as the outer optimiser says. */
+static void move(pool_run *x, ib_state *st) {
+    if (!x->outer.momenta && x->outer.rate == 1) {
+        memcpy(x->anchor, x->average, st->params * sizeof(float));
+        return;
+    }
+    for (size_t i = 0; i < st->params; i++) {
+        x->average[i] -= x->anchor[i];
+    }
+    ib_outer_step(&x->outer, x->anchor, x->average, st->outer, st->params);
+}
+
 static int average(pool_run *x, ib_session *s, ib_error *err) {
     ib_state *st = &s->state;
     ib_voice v[IB_POOL_MOST + 1];
@@ -220,8 +234,8 @@ static int average(pool_run *x, ib_session *s, ib_error *err) {
     int64_t latest = ib_pool_round(&x->trip.news, st->pool.round);
     st->pool.round = 1 + (latest > st->pool.round ? latest : st->pool.round);
     st->pool.fresh = 0;
-    ib_exchange_take(s, x->average, false);
-    memcpy(x->anchor, x->average, st->params * sizeof(float));
+    move(x, st);
+    ib_exchange_take(s, x->anchor, false);
     x->face.rounds++;
     ib_session_say(s, "pool: step %" PRId64 ", averaged with %zu other%s, round %" PRId64, st->step, taken,
                    taken == 1 ? "" : "s", st->pool.round);
@@ -421,6 +435,9 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
         say_verdicts(s, v, name, k);
         if (!r) {
             ib_exchange_take(s, x->average, true);
+            if (st->outer) {
+                memset(st->outer, 0, st->params * sizeof(float));
+            }
             st->pool.round = now;
             st->pool.fresh = 0;
             ib_session_say(s, "pool: %s from the average of %zu at round %" PRId64,
@@ -467,13 +484,29 @@ static int enter(pool_run *x, ib_session *s, ib_error *err) {
     return r ? r : join(x, s, !known, err);
 }
 
-static const ib_exchange_kind kind = {
-    .after_step = after_step, .begin = begin, .end = end, .close = close_run};
-
-int ib_exchange_pool_open(ib_exchange **out, ib_session *s, ib_error *err) {
+static int open_run(ib_exchange *face, ib_session *s, ib_error *err) {
+    pool_run *x = (pool_run *)face;
     size_t n = s->state.params;
+    x->trip.most_bytes = 16 * n * sizeof(float) + ((size_t)16 << 20);
+    int r = ib_outer_choose(&x->outer, s->o, &s->state, err);
+    r = r ? r : ib_alloc_floats(&x->anchor, n, "the pool", err);
+    r = r ? r : ib_alloc_floats(&x->average, n, "the pool", err);
+    r = r ? r : ib_adapter_create(&x->trip.carrier, &s->state.config, 0, err);
+    r = r ? r : enter(x, s, err);
+    if (!r) {
+        memcpy(x->anchor, ib_adapter_params(s->adapter), n * sizeof(float));
+    }
+    return r;
+}
+
+static const ib_exchange_kind kind = {
+    .open = open_run, .begin = begin, .after_step = after_step, .end = end, .close = close_run};
+
+int ib_exchange_pool_enter(ib_session *s, ib_error *err) {
+    if (!s->o->pool) {
+        return IB_OK;
+    }
     pool_run *x = calloc(1, sizeof *x);
-    *out = NULL;
     if (!x) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the pool");
     }
@@ -481,17 +514,7 @@ int ib_exchange_pool_open(ib_exchange **out, ib_session *s, ib_error *err) {
     x->published_samples = -1;
     x->stale = s->o->pool_stale > 0 ? s->o->pool_stale : IB_POOL_STALE;
     x->trip.half = s->o->exchange_half;
-    x->trip.most_bytes = 16 * n * sizeof(float) + ((size_t)16 << 20);
     pthread_mutex_init(&x->lock, NULL);
-    int r = ib_alloc_floats(&x->anchor, n, "the pool", err);
-    r = r ? r : ib_alloc_floats(&x->average, n, "the pool", err);
-    r = r ? r : ib_adapter_create(&x->trip.carrier, &s->state.config, 0, err);
-    r = r ? r : enter(x, s, err);
-    if (r) {
-        close_run(&x->face);
-        return r;
-    }
-    memcpy(x->anchor, ib_adapter_params(s->adapter), n * sizeof(float));
-    *out = &x->face;
+    s->exchange = &x->face;
     return IB_OK;
 }

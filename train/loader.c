@@ -13,7 +13,7 @@ struct ib_loader {
     uint16_t *halves;
     size_t depth;
     uint64_t made, taken; /* samples since the start; sample k lies in ring[k % depth] */
-    uint64_t first;
+    ib_sample_order order;
     int code; /* of the thread's failure */
     ib_error failure;
     bool stop;
@@ -23,7 +23,7 @@ struct ib_loader {
 
 static int make(ib_loader *l, uint64_t k, ib_error *err) {
     ib_sample *s = &l->ring[k % l->depth];
-    s->index = l->first + k;
+    s->index = l->order.first + k / l->order.block * l->order.stride + k % l->order.block;
     pthread_mutex_lock(l->reading);
     int r = ib_sampler_draw(l->sampler, l->dataset, s->index, &s->window, s->h, err);
     pthread_mutex_unlock(l->reading);
@@ -73,14 +73,14 @@ static void destroy(ib_loader *l) {
 }
 
 int ib_loader_start(ib_loader **out, ib_dataset *d, const ib_sampler *s, pthread_mutex_t *lock,
-                    uint64_t first, size_t depth, ib_error *err) {
+                    const ib_sample_order *order, size_t depth, ib_error *err) {
     size_t largest = ib_dataset_values(d), all;
     ib_loader *l = calloc(1, sizeof *l);
     *out = NULL;
     if (!l) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the loader");
     }
-    *l = (ib_loader){.dataset = d, .sampler = s, .reading = lock, .depth = depth, .first = first};
+    *l = (ib_loader){.dataset = d, .sampler = s, .reading = lock, .depth = depth, .order = *order};
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->more, NULL);
     pthread_cond_init(&l->room, NULL);

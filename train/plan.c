@@ -21,6 +21,7 @@ void ib_train_defaults(ib_train_options *o) {
                             .clip_norm = -1,
                             .ema_decay = -1,
                             .warmup_steps = -1,
+                            .outer_momentum = -1,
                             .state_seconds = 60,
                             .log_seconds = 5,
                             .valid_seconds = 60};
@@ -83,6 +84,16 @@ int ib_train_check(const ib_train_options *o, ib_error *err) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "expected minutes, steps and rounds of a pool above 0, got %g, %lld and %lld",
                        o->pool_minutes, (long long)o->pool_steps, (long long)o->pool_stale);
+    }
+    if (o->mpi && o->pool) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected a cluster or a pool, got both");
+    }
+    if (o->sync_every < 0 || !(o->outer_rate >= 0 && isfinite(o->outer_rate)) || !(o->outer_momentum < 1)) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "expected steps between exchanges and an outer rate above 0 and an outer momentum "
+                       "below 1, got %lld, %g "
+                       "and %g",
+                       (long long)o->sync_every, o->outer_rate, o->outer_momentum);
     }
     if (o->pool_name && !ib_member_name_fits(o->pool_name)) {
         return ib_fail(err, IB_E_ARGUMENT,

@@ -51,7 +51,7 @@ int ib_sampler_create(ib_sampler **out, const ib_dataset *d, int gap_min, int ga
     s->seed = seed;
     for (size_t i = 0; i < n; i++) {
         const ib_clip *c = ib_dataset_clip(d, i);
-        double windows = c->valid ? 0 : (double)starts(c, (size_t)gap_min);
+        double windows = c->valid || c->elsewhere ? 0 : (double)starts(c, (size_t)gap_min);
         sum += windows / sqrt(windows + short_clip);
         s->upto[i] = sum;
         files += !c->valid;

@@ -40,7 +40,7 @@ static int summarise(const ib_session *s, summary *m, ib_error *err) {
     add(m, "modelspec.implementation", "inbetween " IB_VERSION);
     add(m, "train.preset", "%s", st->plan.preset);
     add(m, "train.steps", "%" PRId64, st->step);
-    add(m, "train.samples", "%" PRId64, st->samples);
+    add(m, "train.samples", "%" PRId64, st->samples + st->others_samples);
     add(m, "train.batch", "%" PRId64, st->plan.batch);
     add(m, "train.optimiser", "%s", st->plan.optimiser);
     add(m, "train.rate", "%g", st->plan.rate);

@@ -25,7 +25,7 @@ double ib_session_seconds(const ib_session *s) {
 void ib_session_say(const ib_session *s, const char *fmt, ...) {
     char text[1024];
     va_list ap;
-    if (s->o->message) {
+    if (s->o->message && !s->rank) {
         va_start(ap, fmt);
         vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
@@ -46,7 +46,7 @@ static int find_state(ib_session *s, ib_error *err) {
     if (!there) {
         return ib_fail(err, IB_E_IO, "cannot resume %s: there is no state.h5 in it", o->run);
     }
-    int r = ib_rundir_lock(&s->dir, err);
+    int r = s->rank ? IB_OK : ib_rundir_lock(&s->dir, err);
     r = r ? r : ib_state_load(&s->state, s->dir.state, err);
     r = r ? r : ib_plan_check(&s->state.plan, o, err);
     if (!r && (o->steps || o->minutes > 0)) {
@@ -77,6 +77,9 @@ static int open_data(ib_session *s, ib_error *err) {
     }
     ib_run_plan *p = &s->state.plan;
     if ((r = ib_dataset_settle(s->data, p->valid_fraction, (uint64_t)p->seed, err))) {
+        return r;
+    }
+    if (s->ranks > 1 && !o->shard_samples && (r = ib_dataset_deal(s->data, s->rank, s->ranks, err))) {
         return r;
     }
     char identity[65];
@@ -137,6 +140,9 @@ static int open_model(ib_session *s, ib_error *err) {
 
 static int begin_directory(ib_session *s, ib_error *err) {
     int r = IB_OK;
+    if (s->rank) {
+        return IB_OK;
+    }
     if (!s->o->resume) {
         r = ib_rundir_lock(&s->dir, err);
         r = r ? r : find_state(s, err); /* again: another process may have been quicker */
@@ -188,22 +194,43 @@ static void announce(const ib_session *s) {
     }
 }
 
-int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
-    *s = (ib_session){.o = o, .valid_skill = NAN, .grad_norm = NAN, .logged_skill = NAN, .dir.lock = -1};
-    s->begun = now_seconds();
-    s->threads = o->threads ? o->threads : omp_get_num_procs();
-    pthread_mutex_init(&s->reading, NULL);
-    ib_gemm_one_thread();
-    int r = ib_train_check(o, err);
-    r = r ? r : ib_rundir_name(&s->dir, o->run, err);
+/* Which samples are this process's: the run's own, one after the other; a rank's with its own videos, from a place of its own; or, of one
+ * order for all ranks, every rank a batch in turn, so that together they learn what one process with their batches together would. */
+static ib_sample_order sample_order(const ib_session *s) {
+    const ib_state *st = &s->state;
+    uint64_t batch = (uint64_t)st->plan.batch, rank = (uint64_t)s->rank, ranks = (uint64_t)s->ranks;
+    uint64_t samples = (uint64_t)st->samples;
+    if (s->o->shard_samples && s->ranks > 1) {
+        return (ib_sample_order){samples / batch * batch * ranks + rank * batch, batch, batch * ranks};
+    }
+    return (ib_sample_order){(rank << 40) + (uint64_t)st->pool.stream + samples, batch, batch};
+}
+
+static int open_all(ib_session *s, ib_error *err) {
+    int r = ib_rundir_name(&s->dir, s->o->run, err);
     r = r ? r : find_state(s, err);
     r = r ? r : ib_session_open_init(s, err);
     r = r ? r : open_data(s, err);
     r = r ? r : open_samples(s, err);
     r = r ? r : open_model(s, err);
     r = r ? r : open_team(s, err);
-    r = r ? r : ib_exchange_open(&s->exchange, s, err);
-    r = r ? r : begin_directory(s, err);
+    r = r ? r : ib_exchange_open(s, err);
+    return r ? r : begin_directory(s, err);
+}
+
+int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
+    *s = (ib_session){.o = o, .ranks = 1, .valid_skill = NAN, .grad_norm = NAN, .logged_skill = NAN};
+    s->dir.lock = -1;
+    s->begun = now_seconds();
+    s->threads = o->threads ? o->threads : omp_get_num_procs();
+    pthread_mutex_init(&s->reading, NULL);
+    ib_gemm_one_thread();
+    int r = ib_train_check(o, err);
+    r = r ? r : ib_exchange_enter(s, err);
+    if (r) {
+        return r;
+    }
+    r = ib_exchange_agree(s, open_all(s, err), err);
     if (r) {
         return r;
     }
@@ -217,17 +244,15 @@ int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
     s->logged_seconds = s->before;
     s->finished = st->steps_total ? st->step >= st->steps_total : s->before >= st->minutes_total * 60;
     announce(s);
-    return s->finished
-               ? IB_OK
-               : ib_loader_start(&s->loader, s->data, s->sampler, &s->reading,
-                                 (uint64_t)(st->pool.stream + st->samples), 2 * (size_t)st->plan.batch, err);
+    ib_sample_order order = sample_order(s);
+    return s->finished ? IB_OK
+                       : ib_loader_start(&s->loader, s->data, s->sampler, &s->reading, &order,
+                                         2 * (size_t)st->plan.batch, err);
 }
 
 void ib_session_close(ib_session *s) {
     ib_loader_stop(&s->loader);
-    ib_exchange_close(&s->exchange);
-    ib_free(s->mean_base);
-    s->mean_base = NULL;
+    ib_exchange_close(s);
     ib_team_free(&s->team);
     ib_adapter_free(&s->mean);
     ib_adapter_free(&s->adapter);

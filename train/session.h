@@ -36,8 +36,12 @@ typedef struct ib_session {
     ib_adapter *mean;    /* carries the EMA for validation and for the file */
     ib_team *team;
     ib_exchange *exchange; /* NULL: none */
-    float *mean_base;      /* [P] the EMA at the last exchange; NULL without */
-    double mean_kept;      /* product of the decays since */
+    int rank,
+        ranks; /* of a cluster; 0, 1. Rank 0 alone writes to the run's directory, validates and speaks */
+    bool over; /* some rank's budget is used up, or it was stopped: all end here */
+    bool interrupted; /* some rank was told to stop */
+    float *mean_base; /* [P] the EMA at the last exchange; NULL without */
+    double mean_kept; /* product of the decays since */
     const ib_sample **batch;
     int valid_gap;
     double valid_skill, grad_norm, rate;

@@ -72,11 +72,12 @@ static const field fields[] = {
     {"pool_round", INT64, AT(pool.round), 0, 0, INT64_MAX},
     {"pool_fresh", INT64, AT(pool.fresh), 0, 0, INT64_MAX},
     {"pool_stream", INT64, AT(pool.stream), 0, 0, INT64_MAX},
+    {"others_samples", INT64, AT(others_samples), 0, 0, INT64_MAX},
 };
 enum {
     FIELDS = sizeof fields / sizeof *fields,
-    FIELDS_OF_1 = FIELDS - 6
-}; /* a state of version 1 has not the last six: zeros */
+    FIELDS_OF_1 = FIELDS - 7
+}; /* a state of version 1 has not the last seven: zeros */
 static const char *const moment_names[IB_MAX_MOMENTS] = {"moment1", "moment2"};
 
 int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err) {
@@ -90,9 +91,14 @@ int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err) {
     return r;
 }
 
+int ib_state_alloc_outer(ib_state *s, ib_error *err) {
+    return ib_alloc_floats(&s->outer, s->params, "the outer optimiser", err);
+}
+
 void ib_state_free(ib_state *s) {
     ib_free(s->weights);
     ib_free(s->ema);
+    ib_free(s->outer);
     for (size_t i = 0; i < IB_MAX_MOMENTS; i++) {
         ib_free(s->moment[i]);
     }
@@ -171,6 +177,9 @@ static int put_all(hid_t file, const ib_state *s) {
     for (int i = 0; !r && i < s->moments; i++) {
         r = put_floats(file, moment_names[i], s->moment[i], s->params);
     }
+    if (!r && s->outer) {
+        r = put_floats(file, "outer", s->outer, s->params);
+    }
     if (!r && s->valids) {
         r = put_array(file, "valid", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, (hsize_t[]){s->valids, 3},
                       s->valid);
@@ -208,7 +217,8 @@ static bool all_finite(const float *x, size_t n) {
 }
 
 static int check_finite(const ib_state *s, const char *path, ib_error *err) {
-    bool good = all_finite(s->weights, s->params) && all_finite(s->ema, s->params);
+    bool good = all_finite(s->weights, s->params) && all_finite(s->ema, s->params) &&
+                (!s->outer || all_finite(s->outer, s->params));
     for (int i = 0; good && i < s->moments; i++) {
         good = all_finite(s->moment[i], s->params);
     }
@@ -319,6 +329,10 @@ static int get_arrays(ib_state *s, hid_t file, const char *path, int64_t bytes, 
     r = r ? r : get_floats(file, path, "ema", s->ema, s->params, err);
     for (int i = 0; !r && i < s->moments; i++) {
         r = get_floats(file, path, moment_names[i], s->moment[i], s->params, err);
+    }
+    if (!r && H5Lexists(file, "outer", H5P_DEFAULT) > 0) {
+        r = ib_state_alloc_outer(s, err);
+        r = r ? r : get_floats(file, path, "outer", s->outer, s->params, err);
     }
     if (r || !valids) {
         return r;

@@ -52,6 +52,7 @@ typedef struct ib_state {
     double minutes_total;  /* 0 if it is steps */
     int64_t step, updates; /* updates: steps that changed the weights, that is, whose gradient was finite */
     int64_t samples;
+    int64_t others_samples;        /* that the other ranks of a cluster have learned from */
     double seconds;                /* of training so far, all sessions together */
     double loss;                   /* smoothed */
     double err_model, err_slerp;   /* smoothed sums for the skill on training samples */
@@ -59,12 +60,14 @@ typedef struct ib_state {
     float *weights, *ema;          /* [P], owned */
     int moments;                   /* of the optimiser */
     float *moment[IB_MAX_MOMENTS]; /* [P] each, owned */
+    float *outer;                  /* [P] moments of a cluster's outer optimiser, owned; NULL: none */
     size_t valids;                 /* length of the history of validation */
     ib_valid_point *valid;         /* [valids], owned */
 } ib_state;
 
 /* Arrays for a run that begins: zeros. */
 int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err);
+int ib_state_alloc_outer(ib_state *s, ib_error *err);
 void ib_state_free(ib_state *s);
 int ib_state_add_valid(ib_state *s, const ib_valid_point *p, ib_error *err);
 

@@ -12,7 +12,7 @@ enum { MAX_SKIPPED = 20 };
 static const double smoothing = 0.98, review_share = 0.03, strip_seconds = 60, reserve_share = 0.2;
 
 static bool stopped(const ib_session *s) {
-    return s->o->stop && atomic_load(s->o->stop);
+    return s->interrupted || (s->o->stop && atomic_load(s->o->stop));
 }
 
 /* Seconds at which a timed run stops learning, so that the last validation and files still fit in. */
@@ -161,7 +161,7 @@ static void report(ib_session *s, double seconds) {
     }
     p.seconds_left = left;
     p.valid_skill = s->valid_skill;
-    p.samples_per_second = speed * (double)st->plan.batch;
+    p.samples_per_second = speed * (double)st->plan.batch * s->ranks;
     if (s->o->progress) {
         s->o->progress(s->o->user, &p);
     }
@@ -171,6 +171,9 @@ static void report(ib_session *s, double seconds) {
 static int look_after(ib_session *s, ib_error *err) {
     double seconds = ib_session_seconds(s);
     int r = IB_OK;
+    if (s->rank) {
+        return IB_OK;
+    }
     if (seconds >= s->next_valid) {
         r = validate(s, err);
     }
@@ -181,7 +184,7 @@ static int look_after(ib_session *s, ib_error *err) {
         r = log_line(s, seconds, err);
     }
     bool on_step = s->o->state_steps && s->state.step % s->o->state_steps == 0;
-    if (!r && (seconds >= s->next_state || on_step)) {
+    if (!r && (seconds >= s->next_state || on_step) && !ib_exchange_saves(s)) {
         r = ib_session_save(s, err);
         s->next_state = ib_session_seconds(s) + s->o->state_seconds;
     }
@@ -191,6 +194,9 @@ static int look_after(ib_session *s, ib_error *err) {
 
 static bool budget_left(const ib_session *s) {
     const ib_state *st = &s->state;
+    if (s->over) {
+        return false;
+    }
     return st->steps_total ? st->step < st->steps_total : ib_session_seconds(s) < deadline(s);
 }
 
@@ -206,14 +212,16 @@ static void set_alarms(ib_session *s) {
 
 /* The end of a run, or of what the stop flag leaves of it. */
 static int finish(ib_session *s, ib_error *err) {
-    bool whole = !stopped(s);
-    int r = ib_exchange_end(s, whole, err);
-    if (!r && whole) {
+    int r = ib_exchange_end(s, !stopped(s), err);
+    bool whole = !stopped(s), first = !s->rank;
+    if (!r && whole && first) {
         r = validate(s, err);
     }
-    r = r ? r : log_line(s, ib_session_seconds(s), err);
-    r = r ? r : ib_session_save(s, err);
-    if (!r && whole) {
+    if (!r && first) {
+        r = log_line(s, ib_session_seconds(s), err);
+    }
+    r = r ? r : ib_exchange_save(s, err);
+    if (!r && whole && first) {
         r = strip(s, err);
     }
     if (r || whole) {
@@ -227,13 +235,15 @@ static void fill(ib_train_result *result, const ib_session *s) {
     const ib_state *st = &s->state;
     double here = ib_session_seconds(s) - s->before;
     *result = (ib_train_result){.step = st->step,
-                                .samples = st->samples,
+                                .samples = st->samples + st->others_samples,
+                                .rank = s->rank,
+                                .ranks = s->ranks,
                                 .skipped = s->skipped,
                                 .seconds = ib_session_seconds(s),
                                 .loss = st->loss,
                                 .valid_skill = s->valid_skill,
                                 .parameters = st->params};
-    result->samples_per_second = (double)((st->step - s->first_step) * st->plan.batch) / here;
+    result->samples_per_second = (double)((st->step - s->first_step) * st->plan.batch * s->ranks) / here;
     if (s->exchange) {
         result->exchanges = s->exchange->rounds;
         result->sent_bytes = s->exchange->sent_bytes;
@@ -253,7 +263,7 @@ int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) 
     } else if (!r) {
         set_alarms(&s);
         /* a run that is killed in its first minute can be resumed too, and an unwritable directory is found out now */
-        r = o->resume ? IB_OK : ib_session_save(&s, err);
+        r = o->resume ? IB_OK : ib_exchange_save(&s, err);
         r = r ? r : ib_exchange_begin(&s, err);
         while (!r && !stopped(&s) && budget_left(&s)) {
             r = one_step(&s, err);
@@ -261,6 +271,9 @@ int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) 
             r = r ? r : look_after(&s, err);
         }
         r = r ? r : finish(&s, err);
+        if (r && r != IB_E_INTERRUPTED) {
+            r = ib_exchange_agree(&s, r, err); /* nobody is to wait for this process */
+        }
     }
     if (result) {
         fill(result, &s);

@@ -53,13 +53,22 @@ typedef struct ib_train_options {
     int keep_states;      /* the last so many states stay in RUN/states, for averages of them; 0: none */
     double log_seconds;   /* between lines of log.csv, default 5 */
     double valid_seconds; /* between validations, default 60; seldom enough to take at most 3 % of the time */
+    /* What an average with others, in a pool or a cluster, makes of the weights. May differ from session to session. */
+    const char *outer;     /* outer optimiser: "nesterov" (NULL) or "plain", see train/outer.h */
+    double outer_rate;     /* 0: the optimiser's own */
+    double outer_momentum; /* [0,1); < 0: the optimiser's own */
+    bool exchange_half;    /* weights (a pool) or differences (a cluster) are sent as IEEE halves */
     /* A pool: a folder through which workers share what they learn, see pool/pool.h. May differ from session to session. */
     const char *pool;      /* the folder; NULL: none */
     const char *pool_name; /* of this worker; NULL: the host's and a few letters */
     double pool_minutes;   /* between publications; 0: 10 */
     int64_t pool_steps;    /* > 0: instead, and training waits for the folder, so that runs can be repeated */
     int64_t pool_stale;    /* what is more rounds behind is left out; 0: 8 */
-    bool exchange_half;    /* weights are sent as IEEE halves */
+    /* A cluster: one process for each rank under mpirun, all with the same options. May differ from session to session. */
+    bool
+        mpi; /* also if this is the only process; else found out from the surroundings, unless there is a pool */
+    int64_t sync_every;     /* steps between exchanges; 0: 100 */
+    bool shard_samples;     /* all ranks train on all videos and take turns; else every video is one rank's */
     const atomic_int *stop; /* non-zero: end cleanly, state kept, IB_E_INTERRUPTED; may be NULL */
     /* Called from the training thread; may be NULL. */
     void (*progress)(void *user, const ib_train_progress *p);
@@ -75,6 +84,7 @@ typedef struct ib_train_result {
     double valid_skill;             /* last one; NaN if there is none */
     double samples_per_second;      /* of this session, validation and saving included */
     size_t parameters, train_videos, valid_videos;
+    int rank, ranks;                            /* of a cluster; 0, 1 */
     int64_t exchanges, sent_bytes, taken_bytes; /* of this session: averages with others, bytes */
 } ib_train_result;
 
