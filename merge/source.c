@@ -152,7 +152,6 @@ void ib_source_done(ib_source *s, const ib_param *p, size_t first, size_t n) {
     if (s->hashed == (size_t)(at - begin)) {
         hash_to(s, begin, s->hashed + n * size);
     }
-    ib_source_release(s, p, first, n);
 }
 
 int ib_source_digest(ib_source *s, ib_error *err) {

@@ -28,9 +28,9 @@ bool ib_source_same(const ib_source *a, const ib_source *b);
 
 /* Elements [first, first + n) of a tensor. out: [n]. IB_E_NONFINITE names file and tensor. May be called from several threads. */
 int ib_source_read(const ib_source *s, const ib_param *p, size_t first, size_t n, float *out, ib_error *err);
-/* They will not be read again: their bytes go into the checksum if it has come as far as them, and their pages out of memory. */
+/* They come by for the last time: their bytes go into the checksum if it has come as far as them. */
 void ib_source_done(ib_source *s, const ib_param *p, size_t first, size_t n);
-/* They may be read again: only their pages go. */
+/* Their pages go out of memory. */
 void ib_source_release(const ib_source *s, const ib_param *p, size_t first, size_t n);
 /* Completes sha256: whatever did not come by in order is read now. */
 int ib_source_digest(ib_source *s, ib_error *err);

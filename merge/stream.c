@@ -32,60 +32,56 @@ static int block_create(block *b, size_t sources, ib_error *err) {
     return r;
 }
 
-static size_t pieces(size_t n) {
-    return (n + PIECE - 1) / PIECE;
+/* Elements [first + at, first + at + n) of all sources and, the last time, of the result. */
+static int one_piece(const ib_merge_job *j, const block *b, const ib_param *p, size_t first, size_t at,
+                     size_t n, bool last, ib_error *err) {
+    const float *x[IB_MERGE_SOURCES];
+    for (size_t s = 0; s < j->sources; s++) {
+        x[s] = b->x[s] + at;
+        int r = ib_source_read(&j->source[s], p, first + at, n, b->values + s * b->elements + at, err);
+        if (r) {
+            return r;
+        }
+    }
+    if (last && j->method->kernel->combine) {
+        j->method->kernel->combine(j, x, first + at, b->out + at, n);
+    } else if (last) {
+        ib_average_weighted(x, j->coefficient, j->sources, b->out + at, n);
+    }
+    return IB_OK;
 }
 
-/* Elements [first, first + n) of all sources. */
-static int read_block(const ib_merge_job *j, block *b, const ib_param *p, size_t first, size_t n,
-                      ib_error *err) {
-    long work = (long)(pieces(n) * j->sources);
+/* A block by all threads, who wait for each other once: checksums are taken from the file and need not wait for the pieces. */
+static int one_block(ib_merge_job *j, const block *b, const ib_param *p, size_t first, size_t n, bool last,
+                     ib_error *err) {
+    long pieces = (long)((n + PIECE - 1) / PIECE), sources = (long)j->sources;
     int code = IB_OK;
-#pragma omp parallel for num_threads(j->o->threads) schedule(static)
-    for (long i = 0; i < work; i++) {
-        size_t s = (size_t)i % j->sources, at = (size_t)i / j->sources * PIECE,
-               m = n - at < PIECE ? n - at : PIECE;
-        ib_error mine = {0};
-        int r = ib_source_read(&j->source[s], p, first + at, m, b->values + s * b->elements + at, &mine);
-        if (r) {
+#pragma omp parallel num_threads(j->o->threads)
+    {
+#pragma omp for schedule(dynamic, 1) nowait
+        for (long i = 0; i < sources; i++) {
+            if (last) {
+                ib_source_done(&j->source[i], p, first, n);
+            }
+        }
+#pragma omp for schedule(dynamic, 1) nowait
+        for (long i = 0; i < pieces; i++) {
+            ib_error mine = {0};
+            size_t at = (size_t)i * PIECE;
+            int r = one_piece(j, b, p, first, at, n - at < PIECE ? n - at : PIECE, last, &mine);
+            if (r) {
 #pragma omp critical(ib_merge_error)
-            {
-                code = r;
-                *err = mine;
+                {
+                    code = r;
+                    *err = mine;
+                }
             }
         }
     }
+    for (long i = 0; i < sources; i++) {
+        ib_source_release(&j->source[i], p, first, n);
+    }
     return code;
-}
-
-static void combine(const ib_merge_job *j, const block *b, size_t first, size_t n) {
-    const ib_merge_kernel *kernel = j->method->kernel;
-    long work = (long)pieces(n);
-#pragma omp parallel for num_threads(j->o->threads) schedule(static)
-    for (long i = 0; i < work; i++) {
-        size_t at = (size_t)i * PIECE, m = n - at < PIECE ? n - at : PIECE;
-        const float *x[IB_MERGE_SOURCES];
-        for (size_t s = 0; s < j->sources; s++) {
-            x[s] = b->x[s] + at;
-        }
-        if (kernel->combine) {
-            kernel->combine(j, x, first + at, b->out + at, m);
-        } else {
-            ib_average_weighted(x, j->coefficient, j->sources, b->out + at, m);
-        }
-    }
-}
-
-static void let_go(ib_merge_job *j, const ib_param *p, size_t first, size_t n, bool last) {
-    long work = (long)j->sources;
-#pragma omp parallel for num_threads(j->o->threads) schedule(static)
-    for (long s = 0; s < work; s++) {
-        if (last) {
-            ib_source_done(&j->source[s], p, first, n);
-        } else {
-            ib_source_release(&j->source[s], p, first, n);
-        }
-    }
 }
 
 static double now_seconds(void) {
@@ -111,13 +107,12 @@ static int one_tensor(ib_merge_job *j, block *b, const ib_param *p, ib_st_writer
         bool last = pass == looks;
         for (size_t at = 0, n; at < p->count; at += n) {
             n = p->count - at < b->elements ? p->count - at : b->elements;
-            if ((r = ib_merge_stopped(j, err)) || (r = read_block(j, b, p, at, n, err))) {
+            if ((r = ib_merge_stopped(j, err)) || (r = one_block(j, b, p, at, n, last, err))) {
                 return r;
             }
             if (!last) {
                 kernel->look(j, pass, b->x, n);
             } else {
-                combine(j, b, at, n);
                 if (!ib_params_finite(b->out, n)) {
                     return ib_fail(err, IB_E_NONFINITE,
                                    "%s: not written, the tensor '%s' of the result is not finite",
@@ -125,7 +120,6 @@ static int one_tensor(ib_merge_job *j, block *b, const ib_param *p, ib_st_writer
                 }
                 r = ib_st_writer_append(w, b->out, n * sizeof(float), err);
             }
-            let_go(j, p, at, n, last);
             if (r) {
                 return r;
             }
@@ -140,7 +134,7 @@ static int one_tensor(ib_merge_job *j, block *b, const ib_param *p, ib_st_writer
 
 /* ---- what the file says about itself ---- */
 
-enum { NOTES = 5 };
+enum { NOTES = 6 };
 
 typedef struct notes {
     ib_adapter_meta own;

@@ -6,6 +6,8 @@
 #   tools/measure.sh memory LATENTS                   peak memory of the presets
 #   tools/measure.sh encoding VIDEO...                encode beside ffmpeg -f null
 #   tools/measure.sh rendering ADAPTER VIDEO          in-betweens a second at the video's own size, peak memory
+#   tools/measure.sh merging VIDEOS [STEPS]           two halves of a directory trained apart, merged in all ways (docs/merging.md)
+#   tools/measure.sh mergespeed [MIB]                 merging two files of that size beside a plain copy, peak memory
 # MEASURE_OUT: where results go (build/measured).
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,7 +17,7 @@ threads=${MEASURE_THREADS:-$(nproc)}
 mkdir -p "$out"
 
 usage() {
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
@@ -116,8 +118,95 @@ rendering() {
         --threads "$threads" --json
 }
 
+# Every fourth video trains what the others may begin with; of the rest one half is A's, the other B's, and of each half every fourth
+# only validates.
+split_videos() {
+    local i=0 j=0 k=0 file
+    rm -rf "$out"/{start,a,b,a-valid,b-valid}
+    mkdir -p "$out"/{start,a,b,a-valid,b-valid}
+    for file in "$out"/videos/*.h5; do
+        if [ $((i++ % 4)) = 0 ]; then
+            ln -s "$file" "$out/start/"
+        elif [ $((j++ % 2)) = 0 ]; then
+            ln -s "$file" "$out/a$([ $((k % 4)) != 1 ] || echo -valid)/"
+        else
+            ln -s "$file" "$out/b$([ $((k % 4)) != 1 ] || echo -valid)/"
+            k=$((k + 1))
+        fi
+    done
+}
+
+# apart RUN HALF SEED [ARGUMENT...]
+apart() {
+    "$inbetween" train "$out/$2" --valid "$out/$2-valid" -o "$out/$1" --seed "$3" --preset toaster --steps "$steps" \
+        --threads "$threads" --valid-seconds 100000 --quiet "${@:4}"
+}
+
+merging() {
+    [ $# -ge 1 ] || usage
+    steps=${2:-1600}
+    out=$(realpath "$out")/merging
+    "$inbetween" encode "$1" -o "$out/videos" --size 128x80 --quiet
+    split_videos
+    rm -rf "$out"/{separate,shared}-* "$out/begun"
+    "$inbetween" train "$out/start" -o "$out/begun" --valid-part 0 --seed 11 --preset toaster --steps $((steps / 2)) \
+        --threads "$threads" --quiet
+    local base=$out/begun/adapter.safetensors kind a b name options
+    local adapters=(--adapter "$base")
+    apart separate-a a 21
+    apart separate-b b 22
+    apart shared-a a 31 --init "$base"
+    apart shared-b b 32 --init "$base"
+    for kind in separate shared; do
+        a=$out/$kind-a/adapter.safetensors b=$out/$kind-b/adapter.safetensors
+        adapters+=(--adapter "$a" --adapter "$b")
+        say "$kind"
+        "$inbetween" merge "$a" "$b" --base "$base" --dry-run --quiet
+        while read -r name options; do
+            # shellcheck disable=SC2086
+            "$inbetween" merge "$a" "$b" -o "$out/$kind-$name.safetensors" $options --quiet </dev/null >"$out/merge.log"
+            adapters+=(--adapter "$out/$kind-$name.safetensors")
+        done <<END
+linear
+slerp --method slerp
+task-arithmetic-0.3 --method task-arithmetic --base $base --lambda 0.3
+task-arithmetic-0.7 --method task-arithmetic --base $base --lambda 0.7
+task-arithmetic-1 --method task-arithmetic --base $base
+ties-0.2 --method ties --base $base
+ties-1 --method ties --base $base --density 1
+dare-0.5 --method dare --base $base --lambda 0.5
+dare-0.9 --method dare --base $base --lambda 0.5 --drop 0.9
+END
+    done
+    say "on the videos that only validate"
+    for kind in a b; do
+        "$inbetween" eval "$out/$kind-valid" "${adapters[@]}" --gap 8 --threads "$threads" --json --quiet >"$out/$kind.json"
+    done
+    python3 - "$out" <<'END'
+import json, os, sys
+out = sys.argv[1]
+a, b = (json.load(open(f"{out}/{half}.json")) for half in "ab")
+print(f"{'':44}{'on A':>9}{'on B':>9}{'union':>9}   skill; dB over slerp on the union")
+for method in a["protocol"]["methods"]:
+    if not method.get("file"):
+        continue
+    x, y = (d["gaps"][0]["mean"][method["name"]] for d in (a, b))
+    n, m = (len(d["gaps"][0]["clips"]) for d in (a, b))
+    mean = {key: (n * x[key] + m * y[key]) / (n + m) for key in ("skill", "gain_db")}
+    print(f"{os.path.relpath(method['file'], out):44}{x['skill']:9.4f}{y['skill']:9.4f}{mean['skill']:9.4f}   "
+          f"{mean['gain_db']:+.3f}")
+END
+}
+
+mergespeed() {
+    for method in linear slerp ties; do
+        say "$method"
+        build/bench_merge "$out" "${1:-1024}" "$method" 2
+    done
+}
+
 case ${1:-} in
-quality | fullsize | training | memory | encoding | rendering)
+quality | fullsize | training | memory | encoding | rendering | merging | mergespeed)
     machine
     "$@"
     ;;
