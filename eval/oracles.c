@@ -110,7 +110,7 @@ static int mark_frames(ib_scene *s, const ib_frame *frame, size_t n, size_t firs
 
 /* ---- a video in a space that cannot be decoded: its own frames, some of them ---- */
 
-/* Frame by frame with RGB, for spaces that resize by themselves. */
+/* Without RGB: a space that wants it makes it of what is shifted and recoded, too. */
 static int read_frames(const ib_judge *j, const char *video, int width, int height, ib_frame *frame,
                        size_t *n, double *fps, ib_error *err) {
     ib_reader_options o = {.width = width, .height = height, .auto_orient = true, .threads = j->threads};
@@ -148,8 +148,8 @@ int ib_judge_oracles_of_video(const ib_judge *j, const char *video, int width, i
     if (!r && n) {
         const ib_frame *f = &frame[0];
         r = ib_scene_open(&s, &alone, &info->shape, f->width, f->height, f->matrix, false, err);
-        r = r ? r : ib_frame_alloc_rgb(&s.truth_frame, f->width, f->height, err);
-        r = r ? r : ib_frame_alloc_rgb(&s.frame, f->width, f->height, err);
+        r = r ? r : ib_frame_alloc(&s.truth_frame, f->width, f->height, err);
+        r = r ? r : ib_frame_alloc(&s.frame, f->width, f->height, err);
         s.truth_frame.matrix = s.frame.matrix = f->matrix;
         r = r ? r : mark_frames(&s, frame, n, 0, IN_VIDEO_EVERY, fps, store, marks, err);
     }

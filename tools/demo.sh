@@ -59,7 +59,7 @@ say "Training for $minutes minutes"
 "$inbetween" train "$out/latents/train" -o "$out/run" --minutes "$minutes"
 
 say "Evaluation on the videos left out"
-"$inbetween" eval "$out/latents/heldout" -o "$out/evaluation.txt" --adapter "$out/run/adapter.safetensors" --gap 8
+"$inbetween" eval "$out/latents/heldout" -o "$out/evaluation.txt" -o "$out/evaluation.html" --adapter "$out/run/adapter.safetensors" --gap 8
 
 say "A clip from two frames of a video that was left out"
 keyframes=("${heldout[0]}@0.5s" "${heldout[0]}@0.83s")
@@ -74,7 +74,7 @@ cat <<END
 videos that were left out   $(printf '%s ' "${heldout[@]##*/}")
 the model                   $out/run/adapter.safetensors
 how training went           $out/run/log.csv
-how good it is              $out/evaluation.txt
+how good it is              $out/evaluation.html (the tables: evaluation.txt)
 a clip, slerp | model       $out/clip.mp4
 a picture to look at        $picture
                             (rows: what was filmed, slerp, the model)

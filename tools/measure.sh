@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Prints the figures of docs/measuring.md. Build first: tools/setup.sh
 #   tools/measure.sh quality TRAIN HELDOUT [MINUTES]  trains on one directory of videos, judges on the other
+#   tools/measure.sh judge ADAPTER HELDOUT            the second half of it: tables, page, screenshots and strips of docs/results.md
 #   tools/measure.sh fullsize ADAPTER VIDEO...        PSNR at the videos' own size and at 192x112
 #   tools/measure.sh training [SECONDS]               training steps: samples/s, share of sgemm's peak, beside PyTorch
 #   tools/measure.sh memory LATENTS                   peak memory of the presets
@@ -17,7 +18,7 @@ threads=${MEASURE_THREADS:-$(nproc)}
 mkdir -p "$out"
 
 usage() {
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
@@ -46,13 +47,33 @@ quality() {
     [ $# -ge 2 ] || usage
     local minutes=${3:-30}
     "$inbetween" encode "$1" -o "$out/train" --quiet
-    "$inbetween" encode "$2" -o "$out/heldout" --quiet
     say "training for $minutes minutes"
     rm -rf "$out/run"
     peak "$inbetween" train "$out/train" -o "$out/run" --minutes "$minutes" --threads "$threads"
-    say "evaluation on other videos"
-    peak "$inbetween" eval "$out/heldout" -o "$out/evaluation.json" --adapter "$out/run/adapter.safetensors" \
-        --gap 8,4,16 --minterpolate --strips "$out/strips" --threads "$threads"
+    judge "$out/run/adapter.safetensors" "$2"
+}
+
+# Into $out/judged: report.txt, .json, .csv, .html, tables.md, and what docs/results/ holds: screenshots and strips as JPEG.
+judge() {
+    [ $# = 2 ] || usage
+    local to=$out/judged name
+    rm -rf "$to"
+    mkdir -p "$to/pictures"
+    say "evaluation without minterpolate: time and memory"
+    peak "$inbetween" eval "$2" --adapter "$1" --gap 2,4,8,16,32 --threads "$threads" -o "$to/plain.json" --quiet >/dev/null
+    say "evaluation with it"
+    peak "$inbetween" eval "$2" --adapter "$1" --gap 2,4,8,16,32 --threads "$threads" --minterpolate --quiet \
+        -o "$to/report.txt" -o "$to/report.json" -o "$to/report.csv" -o "$to/report.html" --strips "$to/strips"
+    tools/results.py "$to/report.json" >"$to/tables.md"
+    tools/check_page.py "$to/report.html" "$to/report.json" "$to/screenshots" || echo "the page was not looked at"
+    for name in light dark phone; do
+        [ ! -e "$to/screenshots/$name.png" ] ||
+            ffmpeg -nostdin -v error -y -i "$to/screenshots/$name.png" -q:v 3 "$to/pictures/page-$name.jpg"
+    done
+    for name in best median worst; do
+        ffmpeg -nostdin -v error -y -i "$to/strips/$name.png" -q:v 4 "$to/pictures/$name.jpg"
+    done
+    say "in $to"
 }
 
 fullsize() {
@@ -206,7 +227,7 @@ mergespeed() {
 }
 
 case ${1:-} in
-quality | fullsize | training | memory | encoding | rendering | merging | mergespeed)
+quality | judge | fullsize | training | memory | encoding | rendering | merging | mergespeed)
     machine
     "$@"
     ;;
