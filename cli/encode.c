@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/result_names.h"
+#include "cli/space_options.h"
 #include "latent/encode.h"
 
 typedef enum task_state { WAITING, RUNNING, ENDED } task_state;
@@ -293,20 +294,6 @@ static int summary(cli *c, const batch *b, size_t bad) {
     return atomic_load(b->stop) ? CLI_INTERRUPTED : bad ? CLI_FAILED : CLI_DONE;
 }
 
-/* The options that only some spaces have a use for. */
-static int parse_space(cli *c, ib_fit fit, ib_space_options *o) {
-    const char *tokens = cli_text(c, "tokens");
-    if (strcmp(tokens, "pooled") && strcmp(tokens, "penultimate")) {
-        return cli_usage(c, "--tokens is 'pooled' or 'penultimate', not '%s'", tokens);
-    }
-    *o = (ib_space_options){.fit = fit,
-                            .tokens = !strcmp(tokens, "pooled") ? IB_TOKENS_POOLED : IB_TOKENS_PENULTIMATE,
-                            .activation = cli_text(c, "activation"),
-                            .tokenizer = cli_text(c, "tokenizer"),
-                            .threads = cli_threads(c)};
-    return CLI_DONE;
-}
-
 static int parse(cli *c, ib_encode_options *o) {
     const char *fit = cli_text(c, "fit");
     ib_encode_defaults(o);
@@ -314,9 +301,6 @@ static int parse(cli *c, ib_encode_options *o) {
     o->every = (int)cli_int(c, "every");
     o->force = cli_flag(c, "force");
     o->stop = cli_stop(c);
-    if (strcmp(fit, "crop") && strcmp(fit, "squash")) {
-        return cli_usage(c, "--fit is 'crop' or 'squash', not '%s'", fit);
-    }
     o->fit = !strcmp(fit, "squash") ? IB_FIT_SQUASH : IB_FIT_CROP;
     if (o->width % 2 || o->height % 2) {
         return cli_usage(c, "--size needs even sides, not %dx%d", o->width, o->height);
@@ -334,7 +318,7 @@ static int run(cli *c) {
     ib_error err = {0};
     size_t bad = 0;
     int status = parse(c, &b.options);
-    status = status ? status : parse_space(c, b.options.fit, &how);
+    status = status ? status : cli_space_options(c, &how);
     if (status) {
         return status;
     }
@@ -400,29 +384,7 @@ static const cli_option options[] = {
      .max = 100000,
      .initial = "1",
      .help = "keep every Nth frame"},
-    {.name = "fit",
-     .kind = CLI_TEXT,
-     .value = "HOW",
-     .initial = "crop",
-     .help = "crop: fill the size and cut what sticks out; squash: scale both sides independently"},
-    {.name = "tokens",
-     .kind = CLI_TEXT,
-     .value = "WHICH",
-     .initial = "pooled",
-     .help =
-         "clip: pooled, one embedding a frame in the space of prompts; penultimate, the hidden tokens before "
-         "the last block"},
-    {.name = "activation",
-     .kind = CLI_TEXT,
-     .value = "NAME",
-     .help =
-         "clip: quick_gelu (models by OpenAI) or gelu (most others), where the files beside the weights do "
-         "not say it"},
-    {.name = "tokenizer",
-     .kind = CLI_TEXT,
-     .value = "PATH",
-     .help = "clip: folder with vocab.json and merges.txt, or tokenizer.json, where it is not beside the "
-             "weights"},
+    CLI_SPACE_OPTIONS,
     {.name = "jobs",
      .letter = 'j',
      .kind = CLI_INT,

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "cli/cli.h"
+#include "cli/space_options.h"
 #include "eval/eval.h"
 
 typedef struct job {
@@ -211,12 +212,15 @@ static int run(cli *c) {
     outputs out = {0};
     ib_error err = {0};
     job j = {.c = c};
+    ib_space_options how;
     int status = parse(c, &o);
+    status = status ? status : cli_space_options(c, &how);
     if (status) {
         return status;
     }
     o.inputs = &inputs;
     o.adapters = &adapters;
+    o.space_options = &how;
     o.progress = on_progress;
     o.user = &j;
     clock_gettime(CLOCK_MONOTONIC, &j.began);
@@ -279,6 +283,7 @@ static const cli_option options[] = {
      .value = "SPACE",
      .help = "the space of videos, latent files and adapters; without it that of the latent files, and patch "
              "for videos"},
+    CLI_SPACE_OPTIONS,
     {0}};
 
 const cli_command cli_eval = {

@@ -245,7 +245,11 @@ static int tensors_info(const char *path, const request *r, json_t *o, ib_error 
         }
     }
     bool ours = ib_st_metadata(f, "inbetween.format") != NULL;
-    put_text(o, "kind", ours ? "video adapter" : "safetensors");
+    put_text(o, "kind",
+             ours                                          ? "video adapter"
+             : ib_st_metadata(f, "inbetween.embeddings")   ? "embeddings"
+             : ib_st_metadata(f, "inbetween.modality_gap") ? "modality gap"
+                                                           : "safetensors");
     put_int(o, "tensors", (int64_t)ib_st_count(f));
     put_int(o, ours ? "parameters" : "elements", elements);
     put_text(o, "types", types);

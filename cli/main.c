@@ -13,7 +13,7 @@ const cli_command *const cli_commands[] = {
     &cli_pool,
 #endif
 #ifdef IB_HAVE_RENDER
-    &cli_render,
+    &cli_render, &cli_modality_gap,
 #endif
 #ifdef IB_HAVE_EVAL
     &cli_eval,

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 #include "cli/cli.h"
+#include "cli/render_embeddings.h"
+#include "cli/space_options.h"
 #include "render/clip.h"
 
 typedef struct job {
@@ -96,7 +98,9 @@ static int run(cli *c) {
         return cli_fail(c, &err);
     }
     int status = parse(c, &o, keyframes);
-    if (!status) {
+    if (!status && cli_wants_embeddings(c, &o)) {
+        status = cli_render_embeddings(c, &o);
+    } else if (!status) {
         o.progress = on_progress;
         o.user = &j;
         clock_gettime(CLOCK_MONOTONIC, &j.began);
@@ -117,8 +121,9 @@ static const cli_option options[] = {
      .letter = 'o',
      .kind = CLI_TEXT,
      .value = "CLIP",
-     .help =
-         "the clip; its ending says what it is: .mp4 .m4v .mov .mkv .webm .gif .apng, NAME-%04d.png, DIR/"},
+     .help = "the clip; its ending says what it is: .mp4 .m4v .mov .mkv .webm .gif .apng, NAME-%04d.png, "
+             "DIR/; in spaces "
+             "without pictures of their own NAME.safetensors for the embeddings"},
     {.name = "adapter",
      .letter = 'a',
      .kind = CLI_TEXT,
@@ -152,7 +157,9 @@ static const cli_option options[] = {
      .value = "WxH",
      .min = 16,
      .max = 16384,
-     .help = "scale keyframes to this size and cut what sticks out; without it they must be of one size"},
+     .help = "scale keyframes to this size and cut what sticks out; without it they must be of one size; of "
+             "previews, "
+             "without it at most 640 on the longer side"},
     {.name = "gap-seconds",
      .kind = CLI_REAL,
      .value = "S",
@@ -160,6 +167,30 @@ static const cli_option options[] = {
      .max = 100000,
      .help =
          "what the adapter is told of the time between keyframes; without it the time that the clip takes"},
+    {.name = "space",
+     .letter = 's',
+     .kind = CLI_TEXT,
+     .value = "SPACE",
+     .help = "patch (if not given: pictures), or clip:PATH with the weights of a CLIP model: the embeddings "
+             "between "
+             "keyframes, for a diffusion pipeline"},
+    CLI_SPACE_OPTIONS,
+    {.name = "modality-gap",
+     .kind = CLI_TEXT,
+     .value = "FILE",
+     .help = "clip: move prompts to the pictures' side by this gap, which 'inbetween modality-gap' measured"},
+    {.name = "preview-from",
+     .kind = CLI_LIST,
+     .value = "VIDEO",
+     .several = true,
+     .help = "clip: show each embedding by the nearest frame of these videos"},
+    {.name = "preview-every",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1000000,
+     .initial = "1",
+     .help = "look at every Nth of their frames only"},
     {.name = "codec",
      .kind = CLI_TEXT,
      .value = "NAME",
@@ -181,7 +212,16 @@ const cli_command cli_render = {
         "one clip that "
         "passes through all of them. The keyframes are in the clip as they are; the frames between them come "
         "from the "
-        "adapter, or, without one, from spherical interpolation. The clip has the keyframes' own size.",
+        "adapter, or, without one, from spherical interpolation. The clip has the keyframes' own size.\n\n"
+        "With --space clip:PATH the way leads through the space of a CLIP model, and keyframes may be "
+        "prompts too. The result "
+        "is the embeddings on the way, one row a frame, for a diffusion pipeline, or, with --preview-from, a "
+        "clip of the "
+        "nearest real frames:\n\n"
+        "  inbetween render 'text:a ball' a.jpg --space clip:MODEL -o way.safetensors\n"
+        "  inbetween render 'text:a ball' a.jpg --space clip:MODEL -o way.mp4 "
+        "\\\n      --preview-from *.mp4\n\n"
+        "A frame of a latent file, NAME.h5@1.5s, is a keyframe that needs no weights.",
     .options = options,
     .min_args = 2,
     .max_args = 100000,

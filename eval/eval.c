@@ -74,7 +74,8 @@ static int judge_file(ib_evaluation *e, const char *path, ib_error *err) {
     }
     const char *id = ib_latent_info_of(f)->space_id;
     if (strcmp(id, r->space_id)) {
-        rc = ib_fail(err, IB_E_MISMATCH, "%s is in the space %s, this evaluation is in %s", path, id,
+        rc = ib_fail(err, IB_E_MISMATCH,
+                     "%s is in the space %s, this evaluation is in %s (--space says another)", path, id,
                      r->space_id);
     }
     rc = rc ? rc : ib_eval_judge_clip(e, path, f, err);
@@ -198,7 +199,8 @@ static int open_space(ib_evaluation *e, const ib_paths *files, bool videos, ib_e
     char id[256];
     space_of_inputs(files, id);
     bool asked = o->space || videos || !id[0];
-    int r = ib_space_open(&e->space, o->space ? o->space : videos || !id[0] ? "patch" : id, err);
+    const char *spec = o->space ? o->space : videos || !id[0] ? "patch" : id;
+    int r = ib_space_open_with(&e->space, spec, o->space_options, err);
     if (r && asked) {
         return r;
     }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/stop.h"
+#include "latent/space.h"
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
@@ -194,7 +195,8 @@ typedef struct ib_eval_options {
     const ib_paths *inputs;   /* videos, latent files, directories of them; a file named twice counts once */
     const ib_paths *adapters; /* files; may be NULL */
     const char *space;        /* of everything; NULL: that of the latent files, "patch" if there are videos */
-    int width, height;        /* for videos; default 192 x 112; even, 16..16384; portrait sources swap them */
+    const ib_space_options *space_options; /* NULL: the defaults */
+    int width, height; /* for videos; default 192 x 112; even, 16..16384; portrait sources swap them */
     bool native; /* videos at their own size, adapters by ib_adapter_render; latent files are then refused */
     int gap[IB_EVAL_MAX_GAPS]; /* frames, 2..1000 each, no two alike */
     size_t gaps;               /* default: one, of 8 frames */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/memory.h"
 #include "render/between.h"
+#include "render/keyframes.h"
 #include "video_io/reader.h"
 #include "video_io/strip.h"
 #include "video_io/writer.h"
@@ -61,8 +62,8 @@ static int read_keyframes(clip *c, ib_error *err) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", o->n_keyframes);
     for (size_t i = 0; i < o->n_keyframes; i++) {
         ib_frame *k = &c->key[i];
-        int r = ib_read_still(k, o->keyframes[i], &how, err);
-        if (r)
+        int r = ib_key_exists(o->keyframes[i], err);
+        if (r || (r = ib_read_still(k, o->keyframes[i], &how, err)))
             return r;
         if (k->width != c->key->width || k->height != c->key->height)
             return ib_fail(

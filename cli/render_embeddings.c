@@ -1,0 +1,143 @@
+/* inbetween render in spaces without a decoder: embeddings out, or a preview of them. */
+#include "cli/render_embeddings.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cli/space_options.h"
+#include "render/embeddings.h"
+
+static bool is_prompt(const char *keyframe) {
+    return !strncmp(keyframe, "text:", 5);
+}
+
+static bool is_latent(const char *keyframe) {
+    const char *end = strstr(keyframe, ".h5");
+    return end && (end[3] == 0 || end[3] == '@') && !is_prompt(keyframe);
+}
+
+static bool is_patch(const char *space) {
+    return !strcmp(space, "patch") || !strncmp(space, "patch:", 6);
+}
+
+bool cli_wants_embeddings(cli *c, const ib_clip_options *o) {
+    const char *space = cli_text(c, "space");
+    bool wants = (space && !is_patch(space)) || ib_embeddings_name(o->output) ||
+                 cli_is_set(c, "preview-from") || cli_is_set(c, "modality-gap");
+    for (size_t i = 0; i < o->n_keyframes; i++) {
+        wants |= is_prompt(o->keyframes[i]) || is_latent(o->keyframes[i]);
+    }
+    return wants;
+}
+
+static void on_progress(void *user, const char *stage, double fraction) {
+    cli_progress(user, fraction, "%s", stage);
+}
+
+static void print_result(cli *c, const ib_embeddings_options *o, const ib_embeddings_summary *s) {
+    bool preview = o->n_preview > 0;
+    if (!cli_json(c)) {
+        if (preview) {
+            printf("%s: %zu frames of %d x %d, the nearest of %zu frames of footage (%zu different ones); "
+                   "cosine %.3f on "
+                   "average, %.3f at least\n",
+                   o->output, s->rows, s->width, s->height, s->footage_frames, s->shown, s->mean_cosine,
+                   s->least_cosine);
+        } else if (s->shape.tokens == 1) {
+            printf("%s: image_embeds [%zu, %zu]\n", o->output, s->rows, s->shape.width);
+        } else {
+            printf("%s: hidden_states [%zu, %zu, %zu]\n", o->output, s->rows, s->shape.tokens,
+                   s->shape.width);
+        }
+        return;
+    }
+    json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", preview ? "clip" : "embeddings", o->output,
+                          "frames", (json_int_t)s->rows, "tokens", (json_int_t)s->shape.tokens, "width",
+                          (json_int_t)s->shape.width, "prompts", (json_int_t)s->prompts, "fps", o->fps);
+    if (preview) {
+        json_object_set_new(j, "footage_frames", json_integer((json_int_t)s->footage_frames));
+        json_object_set_new(j, "shown", json_integer((json_int_t)s->shown));
+        json_object_set_new(j, "mean_cosine", json_real(s->mean_cosine));
+        json_object_set_new(j, "least_cosine", json_real(s->least_cosine));
+    }
+    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(j);
+}
+
+static int translate(cli *c, const ib_clip_options *clip, ib_embeddings_options *o) {
+    ib_embeddings_defaults(o);
+    o->keyframes = clip->keyframes;
+    o->n_keyframes = clip->n_keyframes;
+    o->output = clip->output;
+    o->adapter = clip->adapter;
+    o->modality_gap = cli_text(c, "modality-gap");
+    o->frames = clip->frames;
+    o->fps = clip->fps;
+    o->gap_seconds = clip->gap_seconds;
+    o->ease = clip->ease;
+    o->loop = clip->loop;
+    o->n_preview = cli_list(c, "preview-from", &o->preview_from);
+    o->preview_every = (int)cli_int(c, "preview-every");
+    o->width = clip->width;
+    o->height = clip->height;
+    o->codec = clip->codec;
+    o->crf = clip->crf;
+    o->threads = clip->threads;
+    o->stop = clip->stop;
+    o->progress = on_progress;
+    o->user = c;
+    return clip->compare ? cli_usage(c, "--compare puts pictures beside each other, and this space has none")
+                         : CLI_DONE;
+}
+
+/* The space that was named; none is fine if all keyframes are latents. */
+static int open_space(cli *c, const ib_clip_options *clip, ib_space **space) {
+    const char *name = cli_text(c, "space");
+    ib_space_options how;
+    ib_error err = {0};
+    int status = cli_space_options(c, &how);
+    for (size_t i = 0; !status && i < clip->n_keyframes && (!name || is_patch(name)); i++) {
+        if (is_prompt(clip->keyframes[i])) {
+            ib_fail(&err, IB_E_UNSUPPORTED,
+                    "'%.200s': a prompt needs a space that reads text, with the model's weights: --space "
+                    "clip:PATH",
+                    clip->keyframes[i]);
+            return cli_fail(c, &err);
+        }
+    }
+    if (!status && name && ib_space_open_with(space, name, &how, &err)) {
+        status = cli_fail(c, &err);
+    }
+    if (*space && *ib_space_remark(*space)) {
+        cli_status(c, "%s", ib_space_remark(*space));
+    }
+    return status;
+}
+
+int cli_render_embeddings(cli *c, const ib_clip_options *clip) {
+    ib_embeddings_options o;
+    ib_embeddings_summary s;
+    ib_space *space = NULL;
+    ib_error err = {0};
+    int status = translate(c, clip, &o);
+    status = status ? status : open_space(c, clip, &space);
+    o.space = space;
+    if (!status && ib_render_embeddings(&o, &s, &err)) {
+        cli_progress_end(c);
+        status = cli_fail(c, &err);
+    } else if (!status) {
+        cli_progress_end(c);
+        if (s.prompts && s.prompts < o.n_keyframes && !o.modality_gap) {
+            cli_status(
+                c, "prompts and pictures lie apart in this space; --modality-gap FILE brings them together "
+                   "(inbetween modality-gap)");
+        }
+        print_result(c, &o, &s);
+    }
+    ib_space_close(&space);
+    return status;
+}

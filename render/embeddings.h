@@ -1,0 +1,64 @@
+/* Rendering in spaces that cannot turn latents into pictures: keyframes in, the embeddings on the way between them out, one row a
+ * frame, for a diffusion pipeline (docs/diffusers.md); or a preview of them through the nearest real frames of given footage. */
+#ifndef IB_RENDER_EMBEDDINGS_H
+#define IB_RENDER_EMBEDDINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "base/stop.h"
+#include "latent/space.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ib_embeddings_options {
+    const char *const
+        *keyframes; /* [n_keyframes] "text:PROMPT", a picture, VIDEO@TIME, or a latent file, NAME.h5@TIME */
+    size_t n_keyframes;       /* >= 2 */
+    const char *output;       /* NAME.safetensors, or, with preview_from, a clip (video_io/writer.h) */
+    const char *adapter;      /* file; NULL: slerp alone */
+    const ib_space *space;    /* NULL if all keyframes are latents and there is no preview */
+    const char *modality_gap; /* file of render/modality_gap.h, added to prompts; NULL: prompts as they are */
+    int frames;               /* from one keyframe to the next, both counted, 2..1000000 */
+    double fps;               /* > 0, <= 1000 */
+    double gap_seconds; /* what the model is told of the time between keyframes; 0: (frames - 1) / fps */
+    bool ease, loop;    /* as in render/clip.h */
+    const char *const *preview_from; /* [n_preview] videos */
+    size_t n_preview;                /* 0: no preview */
+    int preview_every;               /* look at every nth frame of them, >= 1; 0: 1 */
+    int width, height;      /* of the preview; 0, 0: the first video's, at most 640 on the longer side */
+    const char *codec;      /* of the preview; NULL: by the file name */
+    int crf;                /* -1: the codec's default */
+    int threads;            /* for decoding; 0: as many as cores */
+    const atomic_int *stop; /* non-zero: nothing is written, IB_E_INTERRUPTED; may be NULL */
+    void (*progress)(void *user, const char *stage,
+                     double fraction); /* from the calling thread; may be NULL */
+    void *user;
+} ib_embeddings_options;
+
+typedef struct ib_embeddings_summary {
+    size_t rows;
+    ib_shape shape; /* of a row */
+    size_t prompts; /* keyframes that are */
+    /* previews only: */
+    int width, height;
+    size_t footage_frames, shown; /* frames that were looked at, and different ones that the preview shows */
+    double least_cosine, mean_cosine; /* of rows and the frames shown for them */
+} ib_embeddings_summary;
+
+/* Frames 25, 24 a second, every frame of footage. */
+void ib_embeddings_defaults(ib_embeddings_options *o);
+/* True if a file name means embeddings: it ends in .safetensors. */
+bool ib_embeddings_name(const char *output);
+/* Errors leave no file: IB_E_MISMATCH for an adapter, a latent or a modality gap of another space; IB_E_UNSUPPORTED, with what to do,
+ * for a clip as output without a preview. Rows at keyframes are the keyframes' embeddings (of prompts with a modality gap: the
+ * corrected ones) bit for bit. The file is described in docs/files.md. summary may be NULL. */
+int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary, ib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,190 @@
+#include "render/keyframes.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "latent/latent_file.h"
+#include "video_io/reader.h"
+
+static const char prompt_mark[] = "text:";
+
+const char *ib_key_kind_name(ib_key_kind k) {
+    static const char *const names[] = {"prompt", "picture", "latent"};
+    return names[k];
+}
+
+/* The end of NAME.h5 in NAME.h5 or NAME.h5@..., NULL in anything else. */
+static const char *latent_end(const char *spec) {
+    const char *end = NULL;
+    for (const char *at = spec; (at = strstr(at, ".h5")); at += 3) {
+        if (at[3] == '\0' || at[3] == '@') {
+            end = at + 3;
+        }
+    }
+    return end;
+}
+
+ib_key_kind ib_key_kind_of(const char *spec) {
+    return !strncmp(spec, prompt_mark, sizeof prompt_mark - 1) ? IB_KEY_PROMPT
+           : latent_end(spec)                                  ? IB_KEY_LATENT
+                                                               : IB_KEY_PICTURE;
+}
+
+const char *ib_key_prompt(const char *spec) {
+    return spec + sizeof prompt_mark - 1;
+}
+
+int ib_key_exists(const char *spec, ib_error *err) {
+    const char *at = strrchr(spec, '@');
+    if (ib_key_kind_of(spec) == IB_KEY_PROMPT || ib_is_file(spec) || ib_is_dir(spec)) {
+        return IB_OK;
+    }
+    char *path = at ? strndup(spec, (size_t)(at - spec)) : NULL;
+    bool there = path && (ib_is_file(path) || ib_is_dir(path));
+    free(path);
+    return there ? IB_OK
+                 : ib_fail(err, IB_E_IO,
+                           "%s: there is no such file; a prompt begins with text:, as in 'text:%s'", spec,
+                           strchr(spec, '/') ? "a red ball" : spec);
+}
+
+static int read_prompt(const ib_space *s, const char *spec, float *z, ib_error *err) {
+    int r = ib_space_encode_text(s, ib_key_prompt(spec), z, err);
+    return r ? ib_error_prefix(err, "'%.100s'", spec) : IB_OK;
+}
+
+static int read_picture(const ib_space *s, const char *spec, int threads, float *z, ib_error *err) {
+    ib_reader_options how = {.threads = threads, .rgb = true};
+    ib_frame frame;
+    int r = ib_read_still(&frame, spec, &how, err);
+    if (r) {
+        return r;
+    }
+    r = ib_space_encode(s, &frame, z, err);
+    ib_frame_free(&frame);
+    return r ? ib_error_prefix(err, "%s", spec) : IB_OK;
+}
+
+static int parse_seconds(const char *spec, const char *at, double *seconds, ib_error *err) {
+    char *end;
+    *seconds = 0;
+    if (*at != '@') {
+        return IB_OK;
+    }
+    *seconds = strtod(at + 1, &end);
+    return end != at + 1 && (!strcmp(end, "") || !strcmp(end, "s")) && isfinite(*seconds) && *seconds >= 0
+               ? IB_OK
+               : ib_fail(err, IB_E_ARGUMENT, "%s: after @ a time in seconds was expected, such as @1.5s",
+                         spec);
+}
+
+/* Opens the file of a NAME.h5@TIME and finds the frame that is on screen then. */
+static int open_latent(const char *spec, ib_latent_file **f, size_t *frame, ib_error *err) {
+    const char *end = latent_end(spec);
+    double seconds;
+    int r = parse_seconds(spec, end, &seconds, err);
+    char *path = r ? NULL : strndup(spec, (size_t)(end - spec));
+    if (!path) {
+        return r ? r : ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", spec);
+    }
+    r = ib_latent_open(f, path, err);
+    free(path);
+    if (r) {
+        return r;
+    }
+    const ib_latent_info *info = ib_latent_info_of(*f);
+    const double *pts = ib_latent_pts(*f);
+    *frame = 0;
+    while (*frame + 1 < info->frames && pts[*frame + 1] <= seconds + 1e-6) {
+        ++*frame;
+    }
+    if (seconds > pts[info->frames - 1] + 1 / info->fps + 1e-6) {
+        r = ib_fail(err, IB_E_ARGUMENT, "%s: has no frame at %g s, its last begins at %g s",
+                    ib_latent_path(*f), seconds, pts[info->frames - 1]);
+        ib_latent_close(f);
+    }
+    return r;
+}
+
+static bool same_shape(const ib_shape *a, const ib_shape *b) {
+    return a->layout == b->layout && a->tokens == b->tokens && a->width == b->width;
+}
+
+static int read_latent(const ib_keyframes *k, const char *spec, float *z, ib_error *err) {
+    ib_latent_file *f;
+    size_t frame;
+    int r = open_latent(spec, &f, &frame, err);
+    if (r) {
+        return r;
+    }
+    const ib_latent_info *info = ib_latent_info_of(f);
+    if (strcmp(info->space_id, k->space_id)) {
+        r = ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', the other keyframes are of '%s'",
+                    ib_latent_path(f), info->space_id, k->space_id);
+    } else if (!same_shape(&info->shape, &k->shape)) {
+        r = ib_fail(
+            err, IB_E_MISMATCH, "%s holds %zu x %zu values a frame, the other keyframes have %zu x %zu",
+            ib_latent_path(f), info->shape.tokens, info->shape.width, k->shape.tokens, k->shape.width);
+    }
+    r = r ? r : ib_latent_read(f, frame, 1, z, err);
+    ib_latent_close(&f);
+    return r;
+}
+
+/* Space and shape: the space's, or, without one, those of the first latent. */
+static int find_shape(ib_keyframes *k, const ib_space *space, const char *first, ib_error *err) {
+    ib_latent_file *f;
+    size_t frame;
+    if (space) {
+        snprintf(k->space_id, sizeof k->space_id, "%s", ib_space_id(space));
+        return ib_space_shape(space, 224, 224, &k->shape, err); /* one for all sizes, where a space resizes */
+    }
+    int r = open_latent(first, &f, &frame, err);
+    if (!r) {
+        snprintf(k->space_id, sizeof k->space_id, "%s", ib_latent_info_of(f)->space_id);
+        k->shape = ib_latent_info_of(f)->shape;
+        ib_latent_close(&f);
+    }
+    return r;
+}
+
+int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const *specs, size_t n, int threads,
+                      ib_error *err) {
+    size_t all, values;
+    int r = IB_OK;
+    *k = (ib_keyframes){.n = n};
+    for (size_t i = 0; !r && i < n; i++) {
+        r = ib_key_exists(specs[i], err);
+        if (!r && !space && ib_key_kind_of(specs[i]) != IB_KEY_LATENT) {
+            r = ib_fail(err, IB_E_ARGUMENT,
+                        "'%.200s': a %s becomes an embedding by a space; say which (--space clip:PATH)",
+                        specs[i], ib_key_kind_name(ib_key_kind_of(specs[i])));
+        }
+    }
+    r = r ? r : find_shape(k, space, specs[0], err);
+    values = k->shape.tokens * k->shape.width;
+    if (!r && ib_size_mul(values, n, &all)) {
+        r = ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", n);
+    }
+    r = r ? r : ib_alloc_floats(&k->z, all, "the keyframes", err);
+    for (size_t i = 0; !r && i < n; i++) {
+        float *z = k->z + i * values;
+        ib_key_kind kind = ib_key_kind_of(specs[i]);
+        r = kind == IB_KEY_PROMPT    ? read_prompt(space, specs[i], z, err)
+            : kind == IB_KEY_PICTURE ? read_picture(space, specs[i], threads, z, err)
+                                     : read_latent(k, specs[i], z, err);
+    }
+    if (r) {
+        ib_keyframes_free(k);
+    }
+    return r;
+}
+
+void ib_keyframes_free(ib_keyframes *k) {
+    ib_free(k->z);
+    *k = (ib_keyframes){0};
+}

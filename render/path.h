@@ -1,0 +1,22 @@
+/* Inside render/: the latents on the way from keyframe to keyframe, without pictures. */
+#ifndef IB_RENDER_PATH_H
+#define IB_RENDER_PATH_H
+
+#include "adapter/adapter.h"
+#include "base/stop.h"
+
+typedef struct ib_path_options {
+    int frames;        /* from one keyframe to the next, both counted, >= 2 */
+    bool ease, loop;   /* as in render/clip.h */
+    float gap_seconds; /* what the model is told of the time between keyframes, > 0 */
+    const atomic_int *stop;
+} ib_path_options;
+
+/* Rows of a path of n keyframes: (n - 1)(frames - 1) + 1, of a loop n (frames - 1). */
+size_t ib_path_rows(const ib_path_options *o, size_t n);
+/* keys: [n,T,D]; rows: [ib_path_rows,T,D]; t: [ib_path_rows], the place between a row's two keyframes, 0 at keyframes. Row
+ * k (frames - 1) is keyframe k bit for bit. adapter NULL: slerp. */
+int ib_path_make(const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,
+                 const float *keys, size_t n, float *rows, float *t, ib_error *err);
+
+#endif
