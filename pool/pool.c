@@ -120,16 +120,14 @@ static int out_of_memory(const ib_pool *p, ib_error *err) {
     return ib_fail(err, IB_E_MEMORY, "out of memory for what lies in the pool %s", p->dir);
 }
 
-static int remark(const ib_pool *p, ib_pool_news *news, const char *text, ib_error *err) {
-    char **more = realloc(news->remark, (news->remarks + 1) * sizeof *more);
-    if (!more) {
-        return out_of_memory(p, err);
+int ib_pool_remark(ib_pool_news *news, const char *text, ib_error *err) {
+    char **more = realloc(news->remark, (news->remarks + 1) * sizeof *more), *copy = strdup(text);
+    news->remark = more ? more : news->remark;
+    if (!more || !copy) {
+        free(copy);
+        return ib_fail(err, IB_E_MEMORY, "out of memory for what lies in the pool");
     }
-    news->remark = more;
-    if (!(more[news->remarks] = strdup(text))) {
-        return out_of_memory(p, err);
-    }
-    news->remarks++;
+    more[news->remarks++] = copy;
     return IB_OK;
 }
 
@@ -164,8 +162,7 @@ static int look(ib_pool *p, const char *file, const ib_adapter_config *mine, siz
     }
     if (!ib_member_read(&m, path, most_bytes, &trouble)) {
         news->bytes += m.bytes;
-        const ib_adapter_config *wanted = mine ? mine : news->members ? &news->member[0].config : &m.config;
-        ib_member_fits(&m, wanted, path, &trouble);
+        ib_member_fits(&m, mine ? mine : &m.config, path, &trouble);
     }
     free(path);
     if (trouble.code == IB_E_MEMORY) {
@@ -175,8 +172,8 @@ static int look(ib_pool *p, const char *file, const ib_adapter_config *mine, siz
     if (trouble.code) {
         ib_member_free(&m);
         /* not read is not known: the next look may be luckier */
-        e->inode = trouble.code == IB_E_IO ? 0 : e->inode;
-        return remark(p, news, trouble.text, err);
+        e->inode = trouble.code == IB_E_IO && S_ISREG(st.st_mode) ? 0 : e->inode;
+        return ib_pool_remark(news, trouble.text, err);
     }
     if (e->serial == m.serial && !strcmp(e->token, m.token)) {
         ib_member_free(&m); /* carried here once more */
@@ -185,6 +182,15 @@ static int look(ib_pool *p, const char *file, const ib_adapter_config *mine, siz
     e->serial = m.serial;
     memcpy(e->token, m.token, sizeof e->token);
     return add(p, news, &m, &st, err);
+}
+
+void ib_pool_forget(ib_pool *p) {
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->seen[i].serial >= 0) {
+            p->seen[i].serial = -1;
+            p->seen[i].inode = 0;
+        }
+    }
 }
 
 static bool is_member_file(const char *file) {

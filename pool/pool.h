@@ -36,10 +36,14 @@ typedef struct ib_pool_news {
     size_t remarks;
     size_t bytes; /* read */
 } ib_pool_news;
-/* mine: the architecture that fits; NULL: that of the first one read. most_bytes: of a file. IB_E_IO if the folder cannot be read now. *news
+/* mine: the architecture that fits; NULL: any. most_bytes: of a file. IB_E_IO if the folder cannot be read now. *news
  * is empty after a failure. */
 int ib_pool_listen(ib_pool *p, const ib_adapter_config *mine, size_t most_members, size_t most_bytes,
                    ib_pool_news *news, ib_error *err);
+/* What was heard was not used: the next look brings it again. */
+void ib_pool_forget(ib_pool *p);
+/* Adds a sentence. */
+int ib_pool_remark(ib_pool_news *news, const char *text, ib_error *err);
 void ib_pool_news_free(ib_pool_news *news); /* accepts a zeroed one */
 /* The worker's own file, if it is there and whole: IB_OK and members = 1, or 0. */
 int ib_pool_own(ib_pool *p, size_t most_bytes, ib_pool_news *news, ib_error *err);

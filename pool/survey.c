@@ -49,6 +49,37 @@ static int judge(ib_survey *s, int64_t stale, ib_error *err) {
     return r == IB_E_EMPTY ? IB_OK : r;
 }
 
+/* The model that most members have is the pool's; the others are remarks. */
+static int keep_majority(ib_pool_news *news, const char *dir, ib_error *err) {
+    size_t best = 0, votes = 0, kept = 0;
+    ib_adapter_config mine;
+    int r = IB_OK;
+    for (size_t i = 0; i < news->members; i++) {
+        size_t n = 0;
+        for (size_t k = 0; k < news->members; k++) {
+            n += !ib_member_fits(&news->member[k], &news->member[i].config, "", NULL);
+        }
+        best = n > votes ? i : best;
+        votes = n > votes ? n : votes;
+    }
+    mine = news->member[best].config;
+    for (size_t i = 0; i < news->members; i++) {
+        ib_member *m = &news->member[i];
+        ib_error trouble = {0};
+        char path[1024];
+        snprintf(path, sizeof path, "%.900s/%s" IB_POOL_SUFFIX, dir, m->name);
+        if (ib_member_fits(m, &mine, path, &trouble)) {
+            r = r ? r : ib_pool_remark(news, trouble.text, err);
+            ib_member_free(m);
+            continue;
+        }
+        news->age_seconds[kept] = news->age_seconds[i];
+        news->member[kept++] = *m;
+    }
+    news->members = kept;
+    return r;
+}
+
 int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) {
     const size_t most_bytes = (size_t)1 << 30;
     ib_pool *pool = NULL;
@@ -59,6 +90,10 @@ int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) 
     r = r ? r : ib_pool_listen(pool, NULL, IB_SURVEY_MOST, most_bytes, &s->news, err);
     ib_pool_close(&pool);
     if (r || !s->news.members) {
+        return r;
+    }
+    if ((r = keep_majority(&s->news, dir, err))) {
+        ib_pool_survey_free(s);
         return r;
     }
     s->round = ib_pool_round(&s->news, -1);

@@ -430,7 +430,11 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     }
     ib_session_say(s, "pool: %s is worker %s, %zu other%s there", ib_pool_dir(x->pool), st->pool.name,
                    t->news.members, t->news.members == 1 ? "" : "s");
-    if (k && (first || late)) {
+    bool begins = k && (first || late);
+    if (!begins) {
+        ib_pool_forget(x->pool); /* heard, but not used */
+    }
+    if (begins) {
         r = ib_pool_average(v, k, NULL, x->average, st->params, err);
         say_verdicts(s, v, name, k);
         if (!r) {
