@@ -11,6 +11,8 @@
 #include "base/memory.h"
 #include "base/safetensors.h"
 #include "cli/cli.h"
+#include "cli/info_clip.h"
+#include "clip/weights.h"
 #include "latent/latent_file.h"
 #include "train/state.h"
 #include "video_io/reader.h"
@@ -244,7 +246,7 @@ static int tensors_info(const char *path, const request *r, json_t *o, ib_error 
             snprintf(types + n, sizeof types - n, "%s%s", n ? ", " : "", ib_dtype_name((ib_dtype)k));
         }
     }
-    bool ours = ib_st_metadata(f, "inbetween.format") != NULL;
+    bool ours = ib_st_metadata(f, "inbetween.format") != NULL, clip = !ours && ib_clip_is_in(f);
     put_text(o, "kind",
              ours                                          ? "video adapter"
              : ib_st_metadata(f, "inbetween.embeddings")   ? "embeddings"
@@ -272,7 +274,7 @@ static int tensors_info(const char *path, const request *r, json_t *o, ib_error 
         code = ib_adapter_open(&a, path, err);
         ib_adapter_free(&a);
     }
-    return code;
+    return code || !clip ? code : cli_info_clip(path, o, err);
 }
 
 /* ---- videos and pictures ---- */
@@ -409,7 +411,8 @@ static const cli_option options[] = {
 const cli_command cli_info = {
     .name = "info",
     .arguments = "FILE...",
-    .summary = "explain latent files, adapters, training states, videos, pictures and any safetensors",
+    .summary =
+        "explain latent files, adapters, training states, CLIP models, videos, pictures and any safetensors",
     .details = "What a file is follows from its content, not from its name. A directory stands for the files "
                "in it that could be "
                "explained.",

@@ -68,6 +68,16 @@ static void consider(candidates *l, const ib_clip_source *s, const char *name) {
     }
 }
 
+bool ib_clip_is_in(const ib_st *f) {
+    ib_st *file[1] = {(ib_st *)f}; /* only looked into */
+    char *path[1] = {NULL};
+    ib_clip_source s = {.path = {path, 1}, .file = file};
+    candidates l = {0};
+    for (size_t k = 0; k < ib_st_count(f) && !l.n; k++)
+        consider(&l, &s, ib_st_at(f, k)->name);
+    return l.n != 0;
+}
+
 /* width: D that a projection should have; 0: any. */
 static const candidate *choose(const candidates *l, ib_clip_side side, size_t width) {
     const candidate *best = NULL;

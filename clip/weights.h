@@ -87,6 +87,8 @@ typedef struct ib_clip_tower {
  * user's word for both. */
 int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_clip_tower *vision,
                         ib_clip_tower *text, ib_error *err);
+/* True if one of the file's tensors announces a tower. */
+bool ib_clip_is_in(const ib_st *f);
 void ib_clip_tower_close(ib_clip_tower *t);
 
 /* The matrix as float32 [rows,cols]: where it is mapped, or widened into scratch [rows*cols] by `threads` threads. piece[3] gets the
