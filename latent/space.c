@@ -86,6 +86,8 @@ int ib_space_encode_frames(const ib_space *s, const ib_frame *const *frames, siz
         return code;
     size_t each = shape.tokens * shape.width, step = s->input.batch, floats;
     float *input = NULL;
+    if (!s->input.floats && !s->kind->encode)
+        return s->kind->prepare(s, frames[0], NULL, err); /* which says why there is no image side */
     if (!s->input.floats) {
         for (size_t i = 0; i < n && !code; i++)
             code = ib_space_encode(s, frames[i], z + i * each, err);

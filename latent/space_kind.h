@@ -13,7 +13,8 @@ typedef struct ib_space_kind {
     int (*open)(ib_space *s, const char *argument, const ib_space_options *o, ib_error *err);
     void (*close)(ib_space *s); /* releases s->state; NULL: nothing to do */
     int (*shape)(const ib_space *s, int width, int height, ib_shape *shape, ib_error *err);
-    /* From several threads at once. Either encode, or prepare and encode_inputs. */
+    /* From several threads at once. Either encode, or prepare and encode_inputs; with an input of no floats prepare fails
+     * before it touches `input`, and says why. */
     int (*encode)(const ib_space *s, const ib_frame *frame, float *z, ib_error *err);
     int (*prepare)(const ib_space *s, const ib_frame *frame, float *input, ib_error *err);
     int (*encode_inputs)(const ib_space *s, const float *input, size_t n, float *z, ib_error *err);

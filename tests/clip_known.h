@@ -8,6 +8,7 @@ static const struct {
     const char *name;
     size_t width, layers, heads, mlp, patch, image, text_width, text_layers, projection;
 } clip_known_models[] = {
+    {"tiny", 64, 3, 1, 144, 6, 30, 64, 2, 40},
     {"ViT-B/32", 768, 12, 12, 3072, 32, 224, 512, 12, 512},
     {"ViT-B/16", 768, 12, 12, 3072, 16, 224, 512, 12, 512},
     {"ViT-L/14", 1024, 24, 16, 4096, 14, 224, 768, 12, 768},

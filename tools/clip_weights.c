@@ -1,6 +1,7 @@
 /* Writes a safetensors file with the tensors of a well-known CLIP model and random numbers in them: for benchmarks, and for trying
  * things out where the real weights are not at hand.
- *   ib_clip_weights OUT.safetensors [MODEL] [hf|openclip] [f32|f16|bf16] [image|text|both] */
+ *   ib_clip_weights OUT.safetensors [MODEL] [hf|openclip] [f32|f16|bf16] [image|text|both] [without|halve TENSOR]
+ * The last two spoil it: a tensor is left out, or has half its rows. */
 #include "tests/clip_model.h"
 
 #include "tests/clip_known.h"
@@ -20,7 +21,7 @@ int main(int argc, char **argv) {
     int side = argc > 5 ? choice(argv[5], sides, 3) : 2;
     ib_error err = {0};
     model m = {0};
-    if (argc < 2 || argc > 6 || naming < 0 || type < 0 || side < 0 || !clip_known(&m, name)) {
+    if (argc < 2 || (argc > 6 && argc != 8) || naming < 0 || type < 0 || side < 0 || !clip_known(&m, name)) {
         fprintf(stderr, "ib_clip_weights OUT.safetensors [MODEL] [hf|openclip] [f32|f16|bf16] "
                         "[image|text|both]\nMODEL is one of:");
         for (size_t i = 0; i < N_CLIP_KNOWN; i++)
@@ -35,6 +36,15 @@ int main(int argc, char **argv) {
     if (side == 1)
         m.vision.width = 0;
     model_make(&m, 1);
+    model_tensor *spoilt = argc == 8 ? model_find(&m, argv[7]) : NULL;
+    if (argc == 8 && !spoilt) {
+        fprintf(stderr, "ib_clip_weights: there is no tensor %s\n", argv[7]);
+        return 1;
+    }
+    if (spoilt && !strcmp(argv[6], "halve"))
+        spoilt->shape[0] /= 2;
+    else if (spoilt)
+        *spoilt = m.tensor[--m.n];
     int code = model_write(&m, argv[1], &err);
     if (code)
         fprintf(stderr, "ib_clip_weights: %s\n", err.text);
