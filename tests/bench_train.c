@@ -14,7 +14,7 @@
 typedef struct watch {
     double begun, seconds;
     int64_t first, last; /* steps */
-    double first_time, last_time;
+    double first_time, last_time, first_spent, last_spent;
     atomic_int stop;
 } watch;
 
@@ -26,9 +26,11 @@ static void on_progress(void *user, const ib_train_progress *p) {
     if (t < w->begun + 1) {
         w->first = p->step;
         w->first_time = t;
+        w->first_spent = spent();
     }
     w->last = p->step;
     w->last_time = t;
+    w->last_spent = spent();
     if (t > w->begun + 1 + w->seconds) {
         atomic_store(&w->stop, 1);
     }
@@ -82,7 +84,7 @@ int main(int argc, char **argv) {
         free(path);
     }
     ib_gemm_one_thread();
-    double peak = sgemm_peak(threads), cached = 0, uncached = 0;
+    double each = 0, peak = sgemm_peaks(threads, &each), cached = 0, uncached = 0;
     if (!r) {
         cached = draw_rate(&latents, (size_t)384 << 20, 1, &err);
         uncached = draw_rate(&latents, 1 << 20, 1, &err);
@@ -117,6 +119,9 @@ int main(int argc, char **argv) {
            "cache %.0f\n",
            layout, preset, tokens, width, ib_adapter_param_count(a), threads, per_step, rate,
            6e-9 * macs * rate, peak * 1e-9, 600 * macs * rate / peak, cached, uncached);
+    double work = (double)(w.last - w.first) * per_step * 6 * macs / (w.last_spent - w.first_spent);
+    printf("by processor time: %.1f GFLOP a second of a processor, the product alone %.1f: %.0f %%\n",
+           work * 1e-9, each * 1e-9, 100 * work / each);
     ib_adapter_free(&a);
     ib_paths_free(&latents);
     free(run);
