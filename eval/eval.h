@@ -150,7 +150,8 @@ typedef struct ib_eval_remarks {
     size_t n;
 } ib_eval_remarks;
 
-/* Pictures of one window: a row per method, the truth first, `columns` frames each, both keyframes among them. */
+/* Pictures of one window, `columns` frames of each row, both keyframes among them: the truth, lerp, slerp, minterpolate if asked for,
+ * the adapters. */
 typedef struct ib_eval_strip {
     const char *which; /* "best", "median" or "worst" */
     size_t clip;       /* index among the gap's clips */

@@ -165,10 +165,6 @@ static int put_strip(FILE *f, const ib_eval_report *r, const ib_eval_strip *s, i
     put_head(f, r, s, c.hottest);
     for (size_t row = 0; row < s->rows && !rc; row++) {
         bool truth = s->method[row] == SIZE_MAX;
-        if (!truth &&
-            (!ib_page_charts_method(r, s->method[row]) || !strcmp(r->method[s->method[row]].name, "cubic"))) {
-            continue;
-        }
         rc = put_row(f, r, s, row, false, &c, err);
         rc = rc || truth ? rc : put_row(f, r, s, row, true, &c, err);
     }

@@ -209,6 +209,16 @@ static int draw_row(ib_scene *scene, const ib_shown *s, size_t method, ib_frame 
     return r;
 }
 
+/* Holding a keyframe needs no picture, and cubic looks like lerp. */
+static bool has_row(size_t rival) {
+    static const char *const left_out[] = {"hold-first", "nearest", "cubic"};
+    bool shown = true;
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
+        shown = shown && (rival >= IB_BASELINES || strcmp(ib_baselines[rival].name, left_out[i]));
+    }
+    return shown;
+}
+
 static int draw(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip, ib_error *err) {
     const ib_judge *j = &e->judge;
     ib_scene scene;
@@ -242,11 +252,15 @@ static int draw(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip,
     for (size_t i = 0; i < s->columns && !r; i++) {
         strip->at[i] = s->at[i];
     }
-    for (size_t row = 0; row <= rivals && !r; row++) {
-        strip->method[row] = row ? row - 1 : SIZE_MAX;
-        strip->psnr[row] = row ? s->psnr[row - 1] : NAN;
+    for (size_t m = 0; m <= rivals && !r; m++) {
+        size_t method = m ? m - 1 : SIZE_MAX, row = strip->rows;
+        if (m && !has_row(method)) {
+            continue;
+        }
+        strip->method[row] = method;
+        strip->psnr[row] = m ? s->psnr[method] : NAN;
         strip->rows++;
-        r = draw_row(&scene, s, strip->method[row], strip->frame + row * s->columns, err);
+        r = draw_row(&scene, s, method, strip->frame + row * s->columns, err);
     }
     for (size_t i = 0; i < IB_STRIP_COLUMNS; i++) {
         ib_frame_free(&filtered[i]);
