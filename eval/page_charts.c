@@ -267,7 +267,7 @@ static void draw_bar(FILE *f, const ib_eval_report *r, const ib_eval_clip *c, in
     fprintf(f, "\" data-figure=\"%s\" data-gap=\"%d\" data-clip=\"", i->key, gap);
     ib_page_text(f, c->name);
     fprintf(f, "\" data-v=\"%.9g\"></span><b style=\"left:%.2f%%\">", v, 100 * (to - low) / (high - low));
-    ib_page_number(f, v, i->decimals, true);
+    ib_page_number(f, v, i->decimals, from_zero(figure));
     fprintf(f, "</b></div>");
 }
 
