@@ -43,7 +43,7 @@ def main():
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 1 << 30
     name, rng, last = "mallory", random.Random(1), None
     while rounds > 0:
-        others = sorted(f for f in os.listdir(pool) if f.endswith(".safetensors") and not f.startswith((".", name)))
+        others = sorted(f for f in (os.listdir(pool) if os.path.isdir(pool) else []) if f.endswith(".safetensors") and not f.startswith((".", name)))
         header, weights = read(os.path.join(pool, others[0])) if others else ({}, b"")
         now = header.get("__metadata__", {}).get("pool.serial")
         if now is None or now == last or header["__metadata__"]["pool.fresh"] == "0":

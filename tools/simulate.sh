@@ -124,10 +124,9 @@ garbage() {
     train one all $((4 * steps))
     pool pool
     for kind in random x100 negated nan; do
-        rm -rf "${out:?}/garbage-$kind"
-        mkdir -p "$out/garbage-$kind"
         [ -s "$out/garbage-$kind-3.json" ] && continue
-        (while [ ! -d "$out/garbage-$kind" ]; do sleep 0.1; done; exec tools/pool_forger.py "$out/garbage-$kind" $kind 2>/dev/null) &
+        rm -rf "${out:?}/garbage-$kind"
+        tools/pool_forger.py "$out/garbage-$kind" $kind &
         pid=$!
         pool "garbage-$kind"
         kill $pid

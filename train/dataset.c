@@ -266,18 +266,20 @@ int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *e
 
 /* A video's files lie side by side. */
 typedef struct lot {
-    size_t first, end, frames;
+    size_t first, end;
+    double weight; /* as the sampler draws it, nearly */
 } lot;
 
 static int longest_first(const void *left, const void *right) {
     const lot *a = left, *b = right;
-    return a->frames != b->frames ? (a->frames < b->frames) - (a->frames > b->frames)
+    return a->weight != b->weight ? (a->weight < b->weight) - (a->weight > b->weight)
                                   : (a->first > b->first) - (a->first < b->first);
 }
 
 int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
     lot *v = calloc(d->clips + 1, sizeof *v);
-    size_t n = 0, *held = calloc((size_t)ranks, sizeof *held);
+    double *held = calloc((size_t)ranks, sizeof *held);
+    size_t n = 0;
     int r = v && held ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the list of videos");
     for (size_t i = 0; !r && i < d->clips; i++) {
         if (d->clip[i].valid) {
@@ -287,7 +289,8 @@ int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
             v[n++].first = i;
         }
         v[n - 1].end = i + 1;
-        v[n - 1].frames += d->clip[i].info.frames;
+        double frames = (double)d->clip[i].info.frames;
+        v[n - 1].weight += frames / sqrt(frames + 64);
     }
     if (!r && n < (size_t)ranks) {
         r = ib_fail(
@@ -303,7 +306,7 @@ int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
         for (int i = 1; i < ranks; i++) {
             to = held[i] < held[to] ? i : to;
         }
-        held[to] += v[k].frames;
+        held[to] += v[k].weight;
         for (size_t i = v[k].first; i < v[k].end; i++) {
             d->clip[i].elsewhere = to != rank;
         }

@@ -50,8 +50,9 @@ int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *e
  * all). The choice depends on seed and videos only. */
 int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *err);
 
-/* Deals the training videos out to `ranks` ranks, the longest first and each to the rank that has the fewest frames so far, and marks those that are not
- * `rank`'s: the same on every rank. IB_E_ARGUMENT if there are fewer videos than ranks. Call after settling. */
+/* Deals the training videos out to `ranks` ranks, the heaviest first and each to the rank that holds least so far, and marks those that are not
+ * `rank`'s: the same on every rank. A clip of n frames weighs n / sqrt(n + 64), as the sampler draws it: by frames alone, a very long
+ * video would be a rank's only one. IB_E_ARGUMENT if there are fewer videos than ranks. Call after settling. */
 int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err);
 
 size_t ib_dataset_clips(const ib_dataset *d);
