@@ -36,6 +36,29 @@ run() {
     err=$(cat "$scratch/err")
 }
 
+# interrupted SIGNAL READY ARGUMENT...: as `run`, and the program is sent the signal once the command READY succeeds
+interrupted() {
+    local signal=$1 ready=$2 pid
+    shift 2
+    words="$* (sent SIG$signal)"
+    set -m # or the shell would have its background jobs ignore Ctrl-C
+    "$INBETWEEN" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null &
+    pid=$!
+    set +m
+    for _ in $(seq 600); do
+        eval "$ready" || ! kill -0 "$pid" 2>/dev/null && break
+        sleep 0.05
+    done
+    kill -"$signal" "$pid" 2>/dev/null
+    status=0
+    wait "$pid" || status=$?
+    out=$(cat "$scratch/out")
+    err=$(cat "$scratch/err")
+}
+
+# filled DIRECTORY: it is there and has something in it
+filled() { [ -n "$(ls -A "$1" 2>/dev/null)" ]; }
+
 fail() {
     failures=$((failures + 1))
     printf 'FAILED: %s\n    $ inbetween %s\n    status %s\n' "$1" "$words" "$status"

@@ -86,13 +86,7 @@ untouched "$s/o"
 
 # interrupted: whole files only, status 130
 "$IB_SCENES" "$s/long" --count 1 --frames 500 --size 128x96 >/dev/null 2>&1
-words="encode (interrupted)"
-"$INBETWEEN" encode "$s/long" -o "$s/stopped" --threads 1 --size 2048x2048 >"$s/out" 2>"$s/err" </dev/null &
-pid=$!
-sleep 0.7
-kill -TERM $pid
-wait $pid
-status=$?
+interrupted TERM 'filled "$s/stopped"' encode "$s/long" -o "$s/stopped" --threads 1 --size 2048x2048
 if [ "$status" = 0 ]; then
     skip_part "this machine encodes faster than it can be interrupted"
 else

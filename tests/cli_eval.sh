@@ -144,17 +144,7 @@ refused 2 '--windows-per-clip'
 # interrupted: no report, nothing temporary
 "$IB_SCENES" "$s/long" --count 1 --frames 600 --size 128x96 >/dev/null 2>&1
 mkdir "$s/tmp"
-set -m
-TMPDIR=$s/tmp "$INBETWEEN" eval "$s/long" -o "$s/stopped.txt" -a "$adapter" --size 512x384 --gap 3,5,7,8 >"$s/out" 2>"$s/err" </dev/null &
-pid=$!
-for _ in $(seq 100); do
-    [ -n "$(ls -A "$s/tmp")" ] && break
-    sleep 0.05
-done
-sleep 0.3
-kill -INT $pid 2>/dev/null
-status=0 words='eval, interrupted'
-wait $pid || status=$?
+TMPDIR=$s/tmp interrupted INT 'filled "$s/tmp" && sleep 0.3' eval "$s/long" -o "$s/stopped.txt" -a "$adapter" --size 512x384 --gap 3,5,7,8
 if [ "$status" = 0 ]; then
     skip_part "the evaluation was done before the signal came"
 else

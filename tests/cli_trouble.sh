@@ -233,32 +233,14 @@ expect 0
 
 # --- interruption: what is done is kept
 
-set -m # or the shell would have its background jobs ignore Ctrl-C
-"$INBETWEEN" train "$s/l" -o "$s/stopped" --preset toaster --minutes 2 >"$s/out" 2>"$s/err" </dev/null &
-pid=$!
-for _ in $(seq 100); do
-    [ -e "$s/stopped/log.csv" ] && break
-    sleep 0.2
-done
-sleep 1
-kill -INT $pid 2>/dev/null
-status=0 words='train, interrupted'
-wait $pid || status=$?
+interrupted INT '[ -e "$s/stopped/log.csv" ] && sleep 1' train "$s/l" -o "$s/stopped" --preset toaster --minutes 2
 expect 130
 check "an interrupted run has its adapter" [ -s "$s/stopped/adapter.safetensors" ]
 check "an interrupted run has its state" [ -s "$s/stopped/state.h5" ]
 absent "$s/stopped/no.tmp"
 check "a scene for the interrupted encoder" "$IB_SCENES" "$s/long" --count 1 --frames 2400 --size 128x96 --black
 mkdir -p "$s/stopped-encode"
-"$INBETWEEN" encode "$s/long" -o "$s/stopped-encode" --size 640x480 >"$s/out" 2>"$s/err" </dev/null &
-pid=$!
-for _ in $(seq 100); do
-    [ -n "$(ls -A "$s/stopped-encode")" ] && break # its temporary file
-    sleep 0.05
-done
-kill -INT $pid 2>/dev/null
-status=0 words='encode, interrupted'
-wait $pid || status=$?
+interrupted INT 'filled "$s/stopped-encode"' encode "$s/long" -o "$s/stopped-encode" --size 640x480
 if [ "$status" = 0 ]; then
     skip_part "the encoder was done before the signal came"
 else

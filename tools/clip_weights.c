@@ -43,11 +43,15 @@ int main(int argc, char **argv) {
     }
     if (spoilt && !strcmp(argv[6], "halve"))
         spoilt->shape[0] /= 2;
-    else if (spoilt)
-        *spoilt = m.tensor[--m.n];
+    else if (spoilt) {
+        model_tensor last = m.tensor[--m.n];
+        m.tensor[m.n] = *spoilt; /* behind those that are written: model_free finds it there */
+        *spoilt = last;
+    }
     int code = model_write(&m, argv[1], &err);
     if (code)
         fprintf(stderr, "ib_clip_weights: %s\n", err.text);
+    m.n += spoilt && strcmp(argv[6], "halve") != 0;
     model_free(&m);
     return code ? 1 : 0;
 }
