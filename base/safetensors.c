@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/json.h"
 #include "base/memory.h"
 
 /* A header is three levels deep: the object, a tensor, its shape. The bound on the number of JSON values keeps the parsed header
@@ -53,35 +54,6 @@ static uint64_t read_le64(const uint8_t *p) {
     for (int i = 7; i >= 0; i--)
         v = v << 8 | p[i];
     return v;
-}
-
-/* Counts before parsing, so that nothing hostile is built. */
-static int check_json(const char *s, size_t n, const char *path, ib_error *err) {
-    size_t values = 0;
-    int depth = 0;
-    bool text = false;
-    for (size_t i = 0; i < n; i++) {
-        char c = s[i];
-        if (text) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                text = false;
-            continue;
-        }
-        if (c == '"')
-            text = true;
-        else if (c == '{' || c == '[')
-            depth++;
-        else if (c == '}' || c == ']')
-            depth--;
-        values += c == ',' || c == ':' || c == '[' || c == '{';
-        if (depth > MAX_DEPTH)
-            return ib_fail(err, IB_E_FORMAT, "%s: its header nests deeper than %d levels", path, MAX_DEPTH);
-        if (values > MAX_VALUES)
-            return ib_fail(err, IB_E_FORMAT, "%s: its header holds more than %d values", path, MAX_VALUES);
-    }
-    return IB_OK;
 }
 
 /* A whole number >= 0 that fits in size_t; -1 if the value is not one. */
@@ -185,7 +157,7 @@ static int read_header(ib_st *f, const char *path, ib_error *err) {
     if (n < 2 || p[8] != '{')
         return ib_fail(err, IB_E_FORMAT, "%s is not a safetensors file: its header does not begin with '{'",
                        path);
-    int code = check_json((const char *)p + 8, n, path, err);
+    int code = ib_json_bound((const char *)p + 8, n, MAX_DEPTH, MAX_VALUES, path, ": its header", err);
     if (code)
         return code;
     json_error_t je;

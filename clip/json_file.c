@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/json.h"
 
 enum { MAX_DEPTH = 32, MAX_VALUES = 2000000 };
 
@@ -53,35 +53,6 @@ end:
     return code;
 }
 
-/* Counts before parsing, so that nothing hostile is built. */
-static int check(const char *s, size_t n, const char *path, ib_error *err) {
-    size_t values = 0;
-    int depth = 0;
-    bool text = false;
-    for (size_t i = 0; i < n; i++) {
-        char c = s[i];
-        if (text) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                text = false;
-            continue;
-        }
-        if (c == '"')
-            text = true;
-        else if (c == '{' || c == '[')
-            depth++;
-        else if (c == '}' || c == ']')
-            depth--;
-        values += c == ',' || c == ':' || c == '[' || c == '{';
-        if (depth > MAX_DEPTH)
-            return ib_fail(err, IB_E_FORMAT, "%s nests deeper than %d levels", path, MAX_DEPTH);
-        if (values > MAX_VALUES)
-            return ib_fail(err, IB_E_FORMAT, "%s holds more than %d values", path, MAX_VALUES);
-    }
-    return IB_OK;
-}
-
 int ib_json_load(json_t **out, const char *path, size_t limit, ib_error *err) {
     char *text;
     size_t n;
@@ -90,7 +61,7 @@ int ib_json_load(json_t **out, const char *path, size_t limit, ib_error *err) {
     int code = ib_text_load(&text, &n, path, limit, err);
     if (code)
         return code;
-    if (!(code = check(text, n, path, err))) {
+    if (!(code = ib_json_bound(text, n, MAX_DEPTH, MAX_VALUES, path, "", err))) {
         *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
         if (!*out)
             code =
