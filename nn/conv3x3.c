@@ -1,5 +1,6 @@
 #include "nn/conv3x3.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "nn/gemm.h"
@@ -146,28 +147,54 @@ static IB_INLINE void weight_1d_backward(const lanes g[IN], lanes w[3]) {
     w[2] = t * (1.0f / 6.0f) - s + g[5];
 }
 
+/* Where the values of a tile lie, in floats: along the dimension that is mapped first, and across it. */
+typedef struct strides {
+    size_t along, across;
+} strides;
+
+/* A map of both dimensions of one tile, from [in][in] to [out][out] values: to = result + bias (NULL: none), or with `add` to += result.
+ * The maps are known where this is used, so that all of it is straight code. */
+static IB_INLINE void map_2d(void (*const map)(const lanes *, lanes *), const size_t in, const size_t out,
+                             const float *from, strides f, const lanes *bias, const bool add, float *to,
+                             strides g, const size_t n) {
+    lanes t[IN][IN]; /* across, along */
+    IB_UNROLL
+    for (size_t j = 0; j < in; j++) {
+        lanes d[IN];
+        IB_UNROLL
+        for (size_t r = 0; r < in; r++) {
+            load(from + r * f.along + j * f.across, n, &d[r]);
+        }
+        map(d, t[j]);
+    }
+    IB_UNROLL
+    for (size_t r = 0; r < out; r++) {
+        lanes d[IN], o[IN];
+        IB_UNROLL
+        for (size_t j = 0; j < in; j++) {
+            d[j] = t[j][r];
+        }
+        map(d, o);
+        IB_UNROLL
+        for (size_t j = 0; j < out; j++) {
+            float *at = to + r * g.along + j * g.across;
+            lanes sum;
+            if (add) {
+                load(at, n, &sum);
+                o[j] += sum;
+            } else if (bias) {
+                o[j] += *bias;
+            }
+            store(&o[j], n, at);
+        }
+    }
+}
+
 /* w: taps `tap` floats apart; u: planes `plane` floats apart. */
 static IB_INLINE void weight_lanes(size_t i, const size_t n, const float *w, size_t tap, float *u,
                                    size_t plane) {
-    lanes g[3][IN];
-    IB_UNROLL
-    for (size_t j = 0; j < 3; j++) {
-        lanes column[3];
-        IB_UNROLL
-        for (size_t k = 0; k < 3; k++) {
-            load(w + (3 * k + j) * tap + i, n, &column[k]);
-        }
-        weight_1d(column, g[j]);
-    }
-    IB_UNROLL
-    for (size_t r = 0; r < IN; r++) {
-        lanes row[3] = {g[0][r], g[1][r], g[2][r]}, o[IN];
-        weight_1d(row, o);
-        IB_UNROLL
-        for (size_t j = 0; j < IN; j++) {
-            store(&o[j], n, u + (IN * r + j) * plane + i);
-        }
-    }
+    map_2d(weight_1d, 3, IN, w + i, (strides){3 * tap, tap}, NULL, false, u + i, (strides){IN * plane, plane},
+           n);
 }
 
 IB_MULTIARCH
@@ -198,29 +225,8 @@ void ib_conv3x3_weights_turned(const float *w, size_t cin, size_t cout, float *u
 
 static IB_INLINE void weight_lanes_backward(size_t i, const size_t n, const float *du, size_t plane,
                                             float *dw, size_t tap) {
-    lanes g[IN][3];
-    IB_UNROLL
-    for (size_t r = 0; r < IN; r++) {
-        lanes row[IN];
-        IB_UNROLL
-        for (size_t j = 0; j < IN; j++) {
-            load(du + (IN * r + j) * plane + i, n, &row[j]);
-        }
-        weight_1d_backward(row, g[r]);
-    }
-    IB_UNROLL
-    for (size_t j = 0; j < 3; j++) {
-        lanes column[IN] = {g[0][j], g[1][j], g[2][j], g[3][j], g[4][j], g[5][j]}, o[3];
-        weight_1d_backward(column, o);
-        IB_UNROLL
-        for (size_t k = 0; k < 3; k++) {
-            lanes sum;
-            float *to = dw + (3 * k + j) * tap + i;
-            load(to, n, &sum);
-            sum += o[k];
-            store(&sum, n, to);
-        }
-    }
+    map_2d(weight_1d_backward, IN, 3, du + i, (strides){plane, IN * plane}, NULL, true, dw + i,
+           (strides){tap, 3 * tap}, n);
 }
 
 /* dw += the adjoint of weights */
@@ -244,25 +250,7 @@ static void pad(const float *x, tiling g, size_t rows, size_t cols, size_t c, fl
 /* v = B^T d B for one tile: d at p with row stride `row`, results `plane` floats apart. */
 static IB_INLINE void input_lanes(size_t i, const size_t n, const float *p, size_t row, size_t c, float *v,
                                   size_t plane) {
-    lanes t[IN][IN]; /* column, row */
-    IB_UNROLL
-    for (size_t j = 0; j < IN; j++) {
-        lanes d[IN];
-        IB_UNROLL
-        for (size_t r = 0; r < IN; r++) {
-            load(p + r * row + j * c + i, n, &d[r]);
-        }
-        input_1d(d, t[j]);
-    }
-    IB_UNROLL
-    for (size_t r = 0; r < IN; r++) {
-        lanes d[IN] = {t[0][r], t[1][r], t[2][r], t[3][r], t[4][r], t[5][r]}, o[IN];
-        input_1d(d, o);
-        IB_UNROLL
-        for (size_t j = 0; j < IN; j++) {
-            store(&o[j], n, v + (IN * r + j) * plane + i);
-        }
-    }
+    map_2d(input_1d, IN, IN, p + i, (strides){row, c}, NULL, false, v + i, (strides){IN * plane, plane}, n);
 }
 
 IB_MULTIARCH
@@ -278,28 +266,8 @@ static void input_transform(const float *p, tiling g, size_t c, float *v, size_t
 /* The adjoint: p += B dv B^T. */
 static IB_INLINE void input_lanes_backward(size_t i, const size_t n, float *p, size_t row, size_t c,
                                            const float *v, size_t plane) {
-    lanes t[IN][IN]; /* row, column */
-    IB_UNROLL
-    for (size_t r = 0; r < IN; r++) {
-        lanes o[IN];
-        IB_UNROLL
-        for (size_t j = 0; j < IN; j++) {
-            load(v + (IN * r + j) * plane + i, n, &o[j]);
-        }
-        input_1d_backward(o, t[r]);
-    }
-    IB_UNROLL
-    for (size_t j = 0; j < IN; j++) {
-        lanes o[IN] = {t[0][j], t[1][j], t[2][j], t[3][j], t[4][j], t[5][j]}, d[IN];
-        input_1d_backward(o, d);
-        IB_UNROLL
-        for (size_t r = 0; r < IN; r++) {
-            lanes sum;
-            load(p + r * row + j * c + i, n, &sum);
-            sum += d[r];
-            store(&sum, n, p + r * row + j * c + i);
-        }
-    }
+    map_2d(input_1d_backward, IN, IN, v + i, (strides){plane, IN * plane}, NULL, true, p + i,
+           (strides){c, row}, n);
 }
 
 IB_MULTIARCH
@@ -317,29 +285,12 @@ static void input_transform_backward(const float *v, size_t plane, tiling g, siz
 /* y = A^T m A + b for one whole tile. */
 static IB_INLINE void output_lanes(size_t i, const size_t n, const float *m, size_t plane, const float *b,
                                    float *y, size_t row, size_t c) {
-    lanes t[IN][OUT], bias = {0}; /* column, row */
+    lanes bias = {0};
     if (b) {
         load(b + i, n, &bias);
     }
-    IB_UNROLL
-    for (size_t j = 0; j < IN; j++) {
-        lanes d[IN];
-        IB_UNROLL
-        for (size_t r = 0; r < IN; r++) {
-            load(m + (IN * r + j) * plane + i, n, &d[r]);
-        }
-        output_1d(d, t[j]);
-    }
-    IB_UNROLL
-    for (size_t r = 0; r < OUT; r++) {
-        lanes d[IN] = {t[0][r], t[1][r], t[2][r], t[3][r], t[4][r], t[5][r]}, o[OUT];
-        output_1d(d, o);
-        IB_UNROLL
-        for (size_t j = 0; j < OUT; j++) {
-            o[j] += bias;
-            store(&o[j], n, y + r * row + j * c + i);
-        }
-    }
+    map_2d(output_1d, IN, OUT, m + i, (strides){IN * plane, plane}, &bias, false, y + i, (strides){row, c},
+           n);
 }
 
 /* spare: a tile of its own, for those that reach beyond the grid. */
@@ -368,25 +319,8 @@ static void output_transform(const float *m, size_t plane, tiling g, const float
 /* The adjoint: dm = A dy A^T. dy is read from a buffer padded with zeros. */
 static IB_INLINE void output_lanes_backward(size_t i, const size_t n, const float *p, size_t row, size_t c,
                                             float *m, size_t plane) {
-    lanes t[OUT][IN]; /* column, row */
-    IB_UNROLL
-    for (size_t j = 0; j < OUT; j++) {
-        lanes d[OUT];
-        IB_UNROLL
-        for (size_t r = 0; r < OUT; r++) {
-            load(p + r * row + j * c + i, n, &d[r]);
-        }
-        output_1d_backward(d, t[j]);
-    }
-    IB_UNROLL
-    for (size_t r = 0; r < IN; r++) {
-        lanes d[OUT] = {t[0][r], t[1][r], t[2][r], t[3][r]}, o[IN];
-        output_1d_backward(d, o);
-        IB_UNROLL
-        for (size_t j = 0; j < IN; j++) {
-            store(&o[j], n, m + (IN * r + j) * plane + i);
-        }
-    }
+    map_2d(output_1d_backward, OUT, IN, p + i, (strides){row, c}, NULL, false, m + i,
+           (strides){IN * plane, plane}, n);
 }
 
 IB_MULTIARCH
