@@ -58,6 +58,19 @@ size_t cli_list(const cli *c, const char *name, const char *const **values) {
     return v->n_list;
 }
 
+int cli_paths(const cli *c, ib_paths *arguments, const char *name, ib_paths *values, ib_error *err) {
+    const char *const *list;
+    size_t n = cli_list(c, name, &list);
+    int r = IB_OK;
+    for (size_t i = 0; !r && i < c->n_args; i++) {
+        r = ib_paths_add(arguments, c->args[i], err);
+    }
+    for (size_t i = 0; !r && i < n; i++) {
+        r = ib_paths_add(values, list[i], err);
+    }
+    return r;
+}
+
 bool cli_quiet(const cli *c) {
     return cli_flag(c, "quiet");
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "base/error.h"
+#include "base/file.h"
 
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
@@ -55,6 +56,8 @@ double cli_real(const cli *c, const char *name);
 const char *cli_text(const cli *c, const char *name); /* NULL if neither given nor default */
 void cli_size(const cli *c, const char *name, int *width, int *height); /* 0, 0 if neither */
 size_t cli_list(const cli *c, const char *name, const char *const **values);
+/* Copies the positional arguments into one list and the values of the CLI_LIST option `name` into another. */
+int cli_paths(const cli *c, ib_paths *arguments, const char *name, ib_paths *values, ib_error *err);
 bool cli_quiet(const cli *c);
 bool cli_json(const cli *c);
 int cli_threads(const cli *c); /* >= 1: --threads or the number of cores this process may use */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "base/clock.h"
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/result_names.h"
@@ -198,9 +199,7 @@ static void tell(cli *c, batch *b, double begun) {
         ended += t->state == ENDED;
         frames += t->state == ENDED && !t->stats.unchanged ? t->stats.frames : t->frames;
     }
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    double seconds = (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec - begun, part = done / all;
+    double seconds = ib_clock_seconds() - begun, part = done / all;
     double left = part > 0.01 && part < 1 && seconds > 1 ? seconds * (1 - part) / part : -1;
     char time_left[48] = "";
     if (left >= 0) {
@@ -215,12 +214,10 @@ static void tell(cli *c, batch *b, double begun) {
 static int run_batch(cli *c, batch *b, int jobs, ib_error *err) {
     pthread_t *thread = calloc((size_t)jobs, sizeof *thread);
     int started = 0;
-    struct timespec ts;
     if (!thread) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %d threads", jobs);
     }
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    double begun = (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+    double begun = ib_clock_seconds();
     pthread_mutex_lock(&b->lock);
     while (started < jobs && !pthread_create(&thread[started], NULL, work, b)) {
         started++;

@@ -3,23 +3,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/space_options.h"
 #include "eval/eval.h"
 
 typedef struct job {
     cli *c;
-    struct timespec began;
+    double began; /* ib_clock_seconds */
 } job;
 
 static void on_progress(void *user, const ib_eval_progress *p) {
     job *j = user;
-    struct timespec now;
     char left[48] = "";
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double spent = (double)(now.tv_sec - j->began.tv_sec) + 1e-9 * (double)(now.tv_nsec - j->began.tv_nsec);
+    double spent = ib_clock_seconds() - j->began;
     if (p->fraction > 0) {
         snprintf(left, sizeof left, ", %.0f s left", spent * (1 - p->fraction) / p->fraction);
     }
@@ -181,19 +179,6 @@ static int write_outputs(outputs *o, const ib_eval_report *r, ib_error *err) {
     return first;
 }
 
-static int collect(cli *c, ib_paths *inputs, ib_paths *adapters, ib_error *err) {
-    const char *const *list;
-    size_t n = cli_list(c, "adapter", &list);
-    int r = IB_OK;
-    for (size_t i = 0; i < cli_arg_count(c) && !r; i++) {
-        r = ib_paths_add(inputs, cli_arg(c, i), err);
-    }
-    for (size_t i = 0; i < n && !r; i++) {
-        r = ib_paths_add(adapters, list[i], err);
-    }
-    return r;
-}
-
 static int print_report(cli *c, const ib_eval_report *r, ib_error *err) {
     char *text = cli_json(c) ? ib_eval_json(r) : ib_eval_text(r);
     if (!text) {
@@ -223,8 +208,8 @@ static int run(cli *c) {
     o.space_options = &how;
     o.progress = on_progress;
     o.user = &j;
-    clock_gettime(CLOCK_MONOTONIC, &j.began);
-    int r = collect(c, &inputs, &adapters, &err);
+    j.began = ib_clock_seconds();
+    int r = cli_paths(c, &inputs, "adapter", &adapters, &err);
     r = r ? r : try_outputs(c, &out, &err);
     r = r ? r : ib_eval(&o, &report, &err);
     cli_progress_end(c);

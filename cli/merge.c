@@ -94,19 +94,6 @@ static int read_options(cli *c, ib_merge_options *o, double *weight) {
     return CLI_DONE;
 }
 
-static int collect(cli *c, ib_paths *inputs, ib_paths *valid, ib_error *err) {
-    const char *const *list;
-    size_t n = cli_list(c, "valid", &list);
-    int r = IB_OK;
-    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
-        r = ib_paths_add(inputs, cli_arg(c, i), err);
-    }
-    for (size_t i = 0; !r && i < n; i++) {
-        r = ib_paths_add(valid, list[i], err);
-    }
-    return r;
-}
-
 static void put_real(json_t *o, const char *name, double v) {
     json_object_set_new(o, name, isfinite(v) ? json_real(v) : json_null());
 }
@@ -207,7 +194,7 @@ static int run(cli *c) {
     if (status) {
         return status;
     }
-    int r = collect(c, &inputs, &valid, &err);
+    int r = cli_paths(c, &inputs, "valid", &valid, &err);
     r = r ? r : ib_merge(&o, &result, &err);
     cli_progress_end(c);
     if (r) {

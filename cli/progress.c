@@ -1,17 +1,11 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "cli/private.h"
 
 static const double redraw_seconds = 0.1, line_seconds = 10;
-
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int terminal_columns(void) {
     struct winsize w;
@@ -61,7 +55,7 @@ void cli_progress(cli *c, double fraction, const char *fmt, ...) {
     va_end(ap);
     cli_bar *b = &c->bar;
     pthread_mutex_lock(&b->lock);
-    double now = now_seconds();
+    double now = ib_clock_seconds();
     bool end = fraction >= 1 && !b->completed;
     if (b->last < 0 && !b->terminal && !end) {
         b->last =

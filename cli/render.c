@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/render_embeddings.h"
 #include "cli/space_options.h"
@@ -12,18 +12,12 @@
 
 typedef struct job {
     cli *c;
-    struct timespec began;
+    double began; /* ib_clock_seconds */
 } job;
-
-static double seconds_since(const struct timespec *t) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - t->tv_sec) + 1e-9 * (double)(now.tv_nsec - t->tv_nsec);
-}
 
 static void on_progress(void *user, int64_t done, int64_t total) {
     job *j = user;
-    double spent = seconds_since(&j->began), rate = spent > 0 ? (double)done / spent : 0;
+    double spent = ib_clock_seconds() - j->began, rate = spent > 0 ? (double)done / spent : 0;
     double left = rate > 0 ? (double)(total - done) / rate : 0;
     cli_progress(j->c, (double)done / (double)total, "frame %lld of %lld, %.1f frames/s, %.0f s left",
                  (long long)done, (long long)total, rate, left);
@@ -103,13 +97,13 @@ static int run(cli *c) {
     } else if (!status) {
         o.progress = on_progress;
         o.user = &j;
-        clock_gettime(CLOCK_MONOTONIC, &j.began);
+        j.began = ib_clock_seconds();
         if (ib_render_clip(&o, &summary, &err)) {
             cli_progress_end(c);
             status = cli_fail(c, &err);
         } else {
             cli_progress_end(c);
-            print_result(c, &o, &summary, seconds_since(&j.began));
+            print_result(c, &o, &summary, ib_clock_seconds() - j.began);
         }
     }
     free(keyframes);

@@ -52,19 +52,6 @@ static bool parse_gap(const char *text, int *least, int *most) {
     return !*end;
 }
 
-static int collect(cli *c, ib_paths *latents, ib_paths *valid, ib_error *err) {
-    const char *const *list;
-    size_t n = cli_list(c, "valid", &list);
-    int r = IB_OK;
-    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
-        r = ib_paths_add(latents, cli_arg(c, i), err);
-    }
-    for (size_t i = 0; !r && i < n; i++) {
-        r = ib_paths_add(valid, list[i], err);
-    }
-    return r;
-}
-
 /* 0, or the status of wrong usage. */
 static int read_options(cli *c, ib_train_options *o) {
     const char *gap = cli_text(c, "gap");
@@ -214,7 +201,7 @@ static int run(cli *c) {
     o.message = on_message;
     o.user = c;
     int status = read_options(c, &o);
-    int r = status ? IB_OK : collect(c, &latents, &valid, &err);
+    int r = status ? IB_OK : cli_paths(c, &latents, "valid", &valid, &err);
     if (!status && !r) {
         r = ib_train(&o, &result, &err);
         cli_progress_end(c);

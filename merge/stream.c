@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "adapter/average.h"
 #include "adapter/parents.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "merge/private.h"
 
@@ -84,15 +84,9 @@ static int one_block(ib_merge_job *j, const block *b, const ib_param *p, size_t 
     return code;
 }
 
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void report(ib_merge_job *j, size_t bytes) {
     j->bytes_done += bytes;
-    double spent = now_seconds() - j->begun;
+    double spent = ib_clock_seconds() - j->begun;
     ib_merge_report(j, (double)j->bytes_done / (double)j->bytes_total,
                     spent > 0 ? (double)j->bytes_done / spent : 0);
 }
@@ -248,7 +242,7 @@ int ib_merge_stream(ib_merge_job *j, ib_error *err) {
     block b = {0};
     int looks = j->method->kernel->looks ? j->method->kernel->looks(j) : 0;
     size_t params = ib_adapter_param_count(j->outline);
-    j->begun = now_seconds();
+    j->begun = ib_clock_seconds();
     j->bytes_total = (uint64_t)params * sizeof(float) * (j->sources * (size_t)(looks + 1) + 1);
     int r = block_create(&b, j->sources, err);
     r = r ? r : begin_writing(j, &w, err);
@@ -258,6 +252,6 @@ int ib_merge_stream(ib_merge_job *j, ib_error *err) {
     r = r ? r : end_writing(j, &w, err);
     ib_st_writer_abort(&w);
     ib_free(b.values);
-    j->result->seconds = now_seconds() - j->begun;
+    j->result->seconds = ib_clock_seconds() - j->begun;
     return r;
 }

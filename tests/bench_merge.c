@@ -6,20 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #include "adapter/adapter_file.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "merge/merge.h"
 
 enum { BLOCK = 4 << 20 };
-
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* User and system, of all threads: what counts on a machine that has other work too. */
 static double cpu_seconds(void) {
@@ -100,7 +94,7 @@ static void evict(const char *path) {
 
 /* Reads a and b, writes what a holds. */
 static double copy(const char *a, const char *b, const char *out, char *block) {
-    double begun = now_seconds();
+    double begun = ib_clock_seconds();
     int in = open(a, O_RDONLY), beside = open(b, O_RDONLY),
         to = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     ssize_t n;
@@ -118,7 +112,7 @@ static double copy(const char *a, const char *b, const char *out, char *block) {
     close(beside);
     close(to);
     unlink(out);
-    return now_seconds() - begun;
+    return ib_clock_seconds() - begun;
 }
 
 static double merge(const ib_paths *inputs, const char *method, int threads, const char *out) {
@@ -136,13 +130,13 @@ static double merge(const ib_paths *inputs, const char *method, int threads, con
     o.method = method;
     o.output = out;
     o.threads = threads;
-    double begun = now_seconds();
+    double begun = ib_clock_seconds();
     if (ib_merge(&o, &r, &err)) {
         die(&err);
     }
     ib_merge_result_free(&r);
     unlink(out);
-    return now_seconds() - begun;
+    return ib_clock_seconds() - begun;
 }
 
 int main(int argc, char **argv) {

@@ -59,6 +59,19 @@ interrupted() {
 # filled DIRECTORY: it is there and has something in it
 filled() { [ -n "$(ls -A "$1" 2>/dev/null)" ]; }
 
+# value NAME: of the JSON printed last
+value() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$scratch/out" "$1"; }
+
+# tensors FILE: the bytes of a safetensors file behind its header
+tensors() { python3 -c 'import sys; b = open(sys.argv[1], "rb").read(); sys.stdout.buffer.write(b[8 + int.from_bytes(b[:8], "little"):])' "$1"; }
+
+# same_tensors FILE FILE: whatever their headers say
+same_tensors() {
+    tensors "$1" >"$scratch/a.bin"
+    tensors "$2" >"$scratch/b.bin"
+    cmp "$scratch/a.bin" "$scratch/b.bin"
+}
+
 fail() {
     failures=$((failures + 1))
     printf 'FAILED: %s\n    $ inbetween %s\n    status %s\n' "$1" "$words" "$status"

@@ -11,15 +11,8 @@ run encode "$s/v" -o "$s/l" --size 48x32
 expect 0
 mkdir "$s/p"
 
-value() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$s/out" "$1"; }
 # member NAME KEY: of the JSON of `inbetween pool` printed last
 member() { python3 -c 'import json, sys; print(next(m[sys.argv[3]] for m in json.load(open(sys.argv[1]))["members"] if m["worker"] == sys.argv[2]))' "$s/out" "$@"; }
-tensors() { python3 -c 'import sys; b = open(sys.argv[1], "rb").read(); sys.stdout.buffer.write(b[8 + int.from_bytes(b[:8], "little"):])' "$1"; }
-same_tensors() {
-    tensors "$1" >"$s/a.bin"
-    tensors "$2" >"$s/b.bin"
-    cmp "$s/a.bin" "$s/b.bin"
-}
 
 # a pool of one is plain training, to the bit, whole or in two sessions
 run train "$s/l" -o "$s/plain" $common --steps 12

@@ -5,8 +5,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <fcntl.h>
-#include <time.h>
 #include "adapter/adapter.h"
+#include "base/clock.h"
 #include "tests/moving.h"
 #include "tests/walks.h"
 #include "train/optimiser.h"
@@ -316,23 +316,17 @@ static void test_breakdown(void) {
     free(state);
 }
 
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void test_time(void) {
     char *run = in_dir("timed");
     ib_error err = {0};
     ib_train_result r = {0};
     watch w;
     ib_train_options o = options_for(run, &w);
-    double begun = now_seconds();
+    double begun = ib_clock_seconds();
     o.steps = 0;
     o.minutes = 0.03;
     CHECK_OK(ib_train(&o, &r, &err), &err);
-    double took = now_seconds() - begun;
+    double took = ib_clock_seconds() - begun;
     printf("asked for 1.8 s, took %.2f s, %lld steps\n", took, (long long)r.step);
     CHECK(r.step > 0 && r.seconds > 0);
     int64_t before = r.step;
@@ -340,9 +334,9 @@ static void test_time(void) {
     o.resume = true;
     o.steps = 0;
     o.minutes = 0.05;
-    begun = now_seconds();
+    begun = ib_clock_seconds();
     CHECK_OK(ib_train(&o, &r, &err), &err);
-    took = now_seconds() - begun;
+    took = ib_clock_seconds() - begun;
     printf("1.2 s more took %.2f s\n", took);
     CHECK(r.step > before &&
           r.seconds > 1.8); /* how much longer than asked is up to the machine's other work */
@@ -387,7 +381,7 @@ static void test_kill(const char *whole) {
     int64_t reached = -1;
     for (unsigned i = 0; i < 6; i++) {
         int64_t before = step_of(state);
-        double begun = now_seconds();
+        double begun = ib_clock_seconds();
         pid_t pid = fork();
         if (!pid) {
             execl("/proc/self/exe", "test_train_run", "child", dir, run, before >= 0 ? "resume" : "begin",
@@ -398,7 +392,7 @@ static void test_kill(const char *whole) {
         do {
             usleep(2000 + 3511 * i);
             reached = step_of(state);
-        } while (now_seconds() - begun < (i % 2 ? 0.02 * i : 30) && (i % 2 || reached <= before) &&
+        } while (ib_clock_seconds() - begun < (i % 2 ? 0.02 * i : 30) && (i % 2 || reached <= before) &&
                  reached < 12);
         kill(pid, SIGKILL);
         int status = 0;

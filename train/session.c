@@ -5,21 +5,15 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include "base/clock.h"
 #include "base/memory.h"
 #include "nn/gemm.h"
 #include "train/exchange.h"
 
 enum { SCAN_FRAMES = 2048, CALIBRATION_WINDOWS = 256, VALID_GAP = 8 };
 
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double ib_session_seconds(const ib_session *s) {
-    return s->before + now_seconds() - s->begun;
+    return s->before + ib_clock_seconds() - s->begun;
 }
 
 void ib_session_say(const ib_session *s, const char *fmt, ...) {
@@ -221,7 +215,7 @@ static int open_all(ib_session *s, ib_error *err) {
 int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
     *s = (ib_session){.o = o, .ranks = 1, .valid_skill = NAN, .grad_norm = NAN, .logged_skill = NAN};
     s->dir.lock = -1;
-    s->begun = now_seconds();
+    s->begun = ib_clock_seconds();
     s->threads = o->threads ? o->threads : omp_get_num_procs();
     pthread_mutex_init(&s->reading, NULL);
     ib_gemm_one_thread();
