@@ -19,7 +19,7 @@ int ib_fail(ib_error *err, int code, const char *fmt, ...) {
 
 int ib_error_prefix(ib_error *err, const char *fmt, ...) {
     if (!err)
-        return IB_OK;
+        return IB_E_FORMAT; /* that something failed must not be lost with the sentence */
     char prefix[sizeof err->text], text[sizeof err->text];
     va_list args;
     va_start(args, fmt);

@@ -34,7 +34,7 @@ __attribute__((format(printf, 3, 4)))
 int ib_fail(ib_error *err, int code, const char *fmt, ...);
 
 /* Puts "prefix: " before the sentence of an error already set; for callers that know the file's name when
- * the callee did not. Returns err->code. */
+ * the callee did not. Returns err->code; IB_E_FORMAT if err is NULL, where what failed is not known. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif

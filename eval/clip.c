@@ -55,12 +55,13 @@ static int sum_up(ib_evaluation *e, size_t gap_index, const ib_latent_file *f, c
     ib_eval_gap *gap = &e->report->gap[gap_index];
     ib_eval_clip *c = &gap->clip[r->clips];
     size_t targets = (size_t)w->gap - 1, methods = r->methods;
-    ib_mark_sums *sums = ib_calloc((targets + 1) * methods, sizeof *sums), *all = sums + targets * methods;
+    ib_mark_sums *sums = ib_calloc((targets + 1) * methods, sizeof *sums);
     c->at = calloc(targets * methods, sizeof *c->at);
     if (!sums || !c->at) {
         ib_free(sums);
         return ib_fail(err, IB_E_MEMORY, "out of memory for the figures of %s", ib_latent_path(f));
     }
+    ib_mark_sums *all = sums + targets * methods;
     for (size_t i = 0; i < w->n; i++) {
         const ib_marks *marks = w->marks + i * targets * methods;
         for (size_t k = 0; k < targets * methods; k++) {

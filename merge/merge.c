@@ -165,6 +165,8 @@ static void note_weights(ib_merge_job *j) {
 
 int ib_merge(const ib_merge_options *o, ib_merge_result *result, ib_error *err) {
     ib_paths inputs = {0};
+    ib_error own = {0};
+    err = err ? err : &own;
     *result = (ib_merge_result){.skill = NAN};
     ib_merge_job *j = calloc(1, sizeof *j);
     if (!j) {

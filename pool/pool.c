@@ -228,6 +228,8 @@ static int list(const ib_pool *p, ib_paths *files, ib_error *err) {
 int ib_pool_listen(ib_pool *p, const ib_adapter_config *mine, size_t most_members, size_t most_bytes,
                    ib_pool_news *news, ib_error *err) {
     ib_paths files = {0};
+    ib_error own = {0};
+    err = err ? err : &own;
     *news = (ib_pool_news){0};
     int r = list(p, &files, err);
     size_t first = 0;

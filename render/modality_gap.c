@@ -38,6 +38,9 @@ static int add_file(ib_modality_gap *g, const char *path, double *sum, double *n
     if (strcmp(info->space_id, g->space_id)) {
         r = ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', the prompts are of '%s'", path,
                     info->space_id, g->space_id);
+    } else if (info->shape.tokens != 1 || info->shape.width != g->width) {
+        r = ib_fail(err, IB_E_MISMATCH, "%s holds %zu x %zu values a frame, the prompts have 1 x %zu", path,
+                    info->shape.tokens, info->shape.width, g->width);
     }
     r = r ? r : ib_alloc_floats(&z, FRAMES_AT_ONCE * g->width, "frames", err);
     for (size_t first = 0, n; !r && first < info->frames; first += n) {

@@ -294,8 +294,27 @@ static void test_gap(void) {
     CHECK_ERROR(ib_modality_gap_measure(&g, hidden, &paths, prompts, 3, NULL, NULL, NULL, &err), &err,
                 IB_E_UNSUPPORTED, "text");
     CHECK_OK(ib_modality_gap_measure(&g, space, &paths, prompts, 3, NULL, NULL, NULL, &err), &err);
-    /* against sums over the same things */
+    /* a file that names the space and holds frames of another size */
     ib_latent_file *f = NULL;
+    CHECK_OK(ib_latent_open(&f, latents, &err), &err);
+    ib_latent_info info = *ib_latent_info_of(f);
+    ib_latent_close(&f);
+    ib_latent_writer *w = NULL;
+    float *wide = ib_calloc(100 * D, sizeof *wide);
+    info.shape = (ib_shape){IB_LAYOUT_SEQUENCE, 1, 100, 100, D};
+    CHECK_OK(ib_latent_writer_create(&w, in_scratch("wide.h5"), &info, &err), &err);
+    for (int i = 0; wide && i < 12; i++) {
+        CHECK_OK(ib_latent_writer_append(w, wide, i, false, &err), &err);
+    }
+    CHECK_OK(ib_latent_writer_finish(&w, &err), &err);
+    ib_free(wide);
+    free(paths.v[0]);
+    paths.v[0] = strdup(in_scratch("wide.h5"));
+    CHECK_ERROR(ib_modality_gap_measure(&h, space, &paths, prompts, 3, NULL, NULL, NULL, &err), &err,
+                IB_E_MISMATCH, "100 x 40 values");
+    free(paths.v[0]);
+    paths.v[0] = strdup(latents);
+    /* against sums over the same things */
     CHECK_OK(ib_latent_open(&f, latents, &err), &err);
     CHECK_OK(ib_latent_read(f, 0, 12, z, &err), &err);
     ib_latent_close(&f);

@@ -264,6 +264,8 @@ static void test_refusals(void) {
     ib_st_close(&f);
     CHECK_ERROR(try_merge("linear", "a nan", NULL, NULL, "x", NULL, &err, NULL), &err, IB_E_NONFINITE,
                 in_dir("nan"));
+    CHECK_INT(try_merge("linear", "a nan", NULL, NULL, "x", NULL, NULL, NULL),
+              IB_E_NONFINITE); /* also unheard */
     CHECK_ERROR(try_merge("task-arithmetic", "huge", "base", NULL, "x", NULL, &err, "lambda", 5.0, NULL),
                 &err, IB_E_NONFINITE, "of the result is not finite");
     CHECK_ERROR(try_merge("linear", "a short", NULL, NULL, "x", NULL, &err, NULL), &err, IB_E_FORMAT,

@@ -257,6 +257,8 @@ static void fill(ib_train_result *result, const ib_session *s) {
 
 int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) {
     ib_session s;
+    ib_error own = {0};
+    err = err ? err : &own;
     int r = ib_session_open(&s, o, err);
     if (!r && s.finished) {
         ib_session_say(&s, "%s is complete: raise its budget to go on", o->run);
