@@ -92,7 +92,7 @@ int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between
                        float *z, ib_error *err);
 
 /* Forward and backward of n samples (training work only). The loss of a sample is
- *   log(1 + r / 0.3) / log(1 + 1 / 0.3),  r = |z - target|^2 / (|slerp - target|^2 + floor),
+ *   |z - target|^2 / (|slerp - target|^2 + floor),
  * squares summed over [T,D]: 0 is perfect, 1 is slerp, see docs/model.md. The gradient times `scale` is added up inside the work until
  * ib_adapter_collect. Threads use their own work. */
 typedef struct ib_sample_loss {

@@ -14,8 +14,6 @@
 static const float distance_floor = 1e-3f;
 /* Mean squared error (latent units) below which an error is as good as none: about a third of an 8-bit step, RMS. */
 static const double error_floor = 2e-6;
-/* Part of slerp's error below which the loss falls hardly faster than the error itself does. */
-static const double loss_knee = 0.3;
 
 /* Samples that go through the trunk together, at most. */
 enum { MOST_AT_ONCE = 256 };
@@ -394,10 +392,9 @@ static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const floa
     float *dz = w->z + at, *dc = w->dcorrection + at, bow = 4.0f * in->t * (1.0f - in->t);
     loss->err_model = squared_error(dz, target, n);
     loss->err_slerp = squared_error(w->slerp + at, target, n);
-    double unit = loss->err_slerp + error_floor * (double)n, left = loss->err_model / unit;
-    double whole = log1p(1 / loss_knee);
-    loss->loss = log1p(left / loss_knee) / whole;
-    error_gradient(dz, target, (float)(2.0 * (double)scale / (unit * (left + loss_knee) * whole)), n);
+    double unit = loss->err_slerp + error_floor * (double)n;
+    loss->loss = loss->err_model / unit;
+    error_gradient(dz, target, (float)(2.0 * (double)scale / unit), n);
     memset(dc, 0, n * sizeof *dc);
     correct(dz, w->scale + sample * tokens, bow, tokens, width, dc);
     if (w->motion) {

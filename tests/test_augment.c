@@ -123,7 +123,7 @@ static void test_positions(ib_augmenter *a) {
         ib_augment_defaults(&o);
         o.pixels = true;
         o.resample = 1;
-        o.colour = o.fade = o.pan = o.cutout = 0;
+        o.colour = o.fade = 0;
         ib_augment_draw(&o, &s, out, &rng, &p);
         CHECK(p.x >= 0 && p.y >= 0 && p.x + p.width <= 8 * COLS + 1e-9 && p.y + p.height <= 8 * ROWS + 1e-9);
         ramps(planes, ROWS, COLS);
@@ -138,99 +138,6 @@ static void test_positions(ib_augmenter *a) {
     }
 }
 
-/* A camera that moves steadily: each frame shows the rectangle of its own time. */
-static void test_pans(ib_augmenter *a) {
-    ib_shape s = shape_of(ROWS, COLS), small = shape_of(3, 4);
-    ib_error err = {0};
-    float data[3][VALUES], planes[VALUES];
-    double farthest = 0;
-    for (int i = 0; i < 40; i++) {
-        const ib_shape *out = i % 2 ? &s : &small;
-        float *z[3] = {data[0], data[1], data[2]}, t = 0.25f;
-        ib_augment_options o;
-        ib_augment_plan p;
-        ib_rng rng;
-        ib_rng_seed2(&rng, 8, (uint64_t)i);
-        ib_augment_defaults(&o);
-        o.pixels = true;
-        o.resample = o.pan = 1;
-        o.reverse = o.colour = o.fade = o.cutout = 0;
-        ib_augment_draw(&o, &s, out, &rng, &p);
-        CHECK(p.x1 >= 0 && p.y1 >= 0 && p.x1 + p.width1 <= 8 * COLS + 1e-9 &&
-              p.y1 + p.height1 <= 8 * ROWS + 1e-9);
-        farthest = fmax(farthest, hypot(p.x1 - p.x, p.y1 - p.y));
-        ramps(planes, ROWS, COLS);
-        for (int k = 0; k < 3; k++) {
-            ib_patch_forward(planes, ROWS, COLS, z[k]);
-        }
-        CHECK_OK(ib_augment_apply(a, &p, &s, out, z, &t, &err), &err);
-        const double place[3] = {0, 1, 0.25};
-        for (int k = 0; k < 3; k++) {
-            ib_augment_plan q = p;
-            q.x += place[k] * (p.x1 - p.x);
-            q.y += place[k] * (p.y1 - p.y);
-            q.width += place[k] * (p.width1 - p.width);
-            q.height += place[k] * (p.height1 - p.height);
-            ib_patch_inverse(z[k], out->rows, out->cols, planes);
-            check_positions(&q, planes, out->rows, out->cols);
-        }
-    }
-    CHECK(farthest > 2);
-}
-
-/* A piece that moves over a picture whose luma is its own position: inside it, at every time, what it showed at first; far from it,
- * nothing has changed. */
-static void test_cutouts(ib_augmenter *a) {
-    ib_shape s = shape_of(ROWS, COLS);
-    ib_error err = {0};
-    float data[3][VALUES], planes[VALUES], before[VALUES], t = 0.25f, *z[3] = {data[0], data[1], data[2]};
-    ib_augment_plan p = nothing();
-    p.cutout = true;
-    p.piece = (ib_cutout){
-        .x = 20, .y = 22, .vx = 12.5, .vy = -6.25, .a = 7, .b = 5, .power = 2, .from_x = 11, .from_y = 3.5};
-    ramps(before, ROWS, COLS);
-    for (int k = 0; k < 3; k++) {
-        ib_patch_forward(before, ROWS, COLS, z[k]);
-    }
-    CHECK_OK(ib_augment_apply(a, &p, &s, &s, z, &t, &err), &err);
-    const double place[3] = {0, 1, 0.25};
-    for (int k = 0; k < 3; k++) {
-        double cx = 20 + 12.5 * place[k], cy = 22 - 6.25 * place[k], in = 0, out = 0;
-        ib_patch_inverse(z[k], ROWS, COLS, planes);
-        for (int y = 0; y < 8 * ROWS; y++) {
-            for (int x = 0; x < 8 * COLS; x++) {
-                double r = hypot((x - cx) / 7, (y - cy) / 5), got = (double)planes[y * 8 * COLS + x];
-                /* what lay (11, 3.5) away from here less the way that the piece has gone */
-                double want = (x - 12.5 * place[k] + 11 + 2 * (y + 6.25 * place[k] + 3.5)) / 1000;
-                if (r < 0.6) {
-                    in = fmax(in, fabs(got - want));
-                } else if (r > 1.4) {
-                    out = fmax(out, fabs(got - (double)before[y * 8 * COLS + x]));
-                }
-            }
-        }
-        CHECK_NEAR(in, 0, 1e-5);
-        CHECK_NEAR(out, 0, 1e-5);
-    }
-    ib_augment_options o;
-    ib_augment_defaults(&o);
-    o.pixels = true;
-    o.cutout = 1;
-    for (uint64_t i = 0; i < 200; i++) { /* whatever is drawn stays finite and within memory */
-        ib_rng rng;
-        ib_rng_seed2(&rng, 9, i);
-        fill(z, 2);
-        ib_augment_draw(&o, &s, &s, &rng, &p);
-        CHECK(p.cutout);
-        CHECK_OK(ib_augment_apply(a, &p, &s, &s, z, &t, &err), &err);
-        for (size_t k = 0; k < VALUES; k++) {
-            if (!isfinite(z[2][k])) {
-                CHECK(isfinite(z[2][k]));
-            }
-        }
-    }
-}
-
 /* Samples are cut out unchanged when nothing is resampled. */
 static void test_cuts(ib_augmenter *a) {
     ib_shape s = shape_of(ROWS, COLS), small = shape_of(4, 4);
@@ -240,7 +147,7 @@ static void test_cuts(ib_augmenter *a) {
     ib_augment_options o;
     ib_augment_defaults(&o);
     o.pixels = true;
-    o.resample = o.colour = o.fade = o.mirror = o.flip = o.cutout = 0;
+    o.resample = o.colour = o.fade = o.mirror = o.flip = 0;
     o.transpose = 0.5;
     for (uint64_t i = 0; i < 30; i++) {
         float *z[3] = {data[0], data[1], data[2]};
@@ -283,7 +190,7 @@ static void test_colours(ib_augmenter *a) {
     bool turned = false;
     ib_augment_defaults(&o);
     o.pixels = true;
-    o.resample = o.fade = o.cutout = 0;
+    o.resample = o.fade = 0;
     o.colour = 1;
     for (uint64_t i = 0; i < 200; i++) {
         float *z[3] = {data[0], data[1], data[2]};
@@ -317,7 +224,7 @@ static void test_fades(ib_augmenter *a) {
     double least = 1, most = 0;
     ib_augment_defaults(&o);
     o.pixels = true;
-    o.resample = o.colour = o.mirror = o.flip = o.transpose = o.cutout = 0;
+    o.resample = o.colour = o.mirror = o.flip = o.transpose = 0;
     o.fade = 1;
     for (uint64_t i = 0; i < 100; i++) {
         float *z[3] = {data[0], data[1], data[2]}, t = 0.25f;
@@ -381,7 +288,7 @@ static void test_options(void) {
         ib_rng rng;
         ib_rng_seed2(&rng, 6, i);
         ib_augment_draw(&o, &s, &s, &rng, &p);
-        CHECK(!p.mirror && !p.flip && !p.transpose && !p.resample && !p.colour && p.fade == 0 && !p.cutout);
+        CHECK(!p.mirror && !p.flip && !p.transpose && !p.resample && !p.colour && p.fade == 0);
         reversed += p.reverse;
     }
     CHECK(reversed > 25 && reversed < 75);
@@ -391,8 +298,6 @@ int main(void) {
     ib_augmenter *a = augmenter();
     test_simple(a);
     test_positions(a);
-    test_pans(a);
-    test_cutouts(a);
     test_cuts(a);
     test_colours(a);
     test_fades(a);

@@ -21,11 +21,7 @@ void ib_augment_defaults(ib_augment_options *o) {
                               .chroma_gain = 1.5,
                               .chroma_turn = 0.3,
                               .fade = 0.15,
-                              .fade_most = 0.7,
-                              .pan = 0.5,
-                              .pan_most = 0.25,
-                              .pan_zoom = 1.1,
-                              .cutout = 0.3};
+                              .fade_most = 0.7};
 }
 
 int ib_augment_shape(const ib_augment_options *o, const ib_shape *in, ib_shape *out, ib_error *err) {
@@ -91,22 +87,6 @@ static void draw_rectangle(const ib_augment_options *o, const ib_shape *in, ib_r
     }
 }
 
-/* Where the rectangle is at z1, inside the source. */
-static void draw_pan(const ib_augment_options *o, const ib_shape *in, const ib_shape *out, ib_rng *rng,
-                     ib_augment_plan *p) {
-    double most_w = 8.0 * in->cols, most_h = 8.0 * in->rows;
-    double side = fmin(8.0 * out->cols, 8.0 * out->rows),
-           reach = o->pan_most * side * p->width / (8.0 * out->cols);
-    double angle = between(rng, 0, 2 * M_PI), far = reach * ib_rng_double(rng);
-    double zoom =
-        fmin(factor(rng, 1 / o->pan_zoom, o->pan_zoom), fmin(most_w / p->width, most_h / p->height));
-    double cx = p->x + p->width / 2 + far * cos(angle), cy = p->y + p->height / 2 + far * sin(angle);
-    p->width1 = p->width * zoom;
-    p->height1 = p->height * zoom;
-    p->x1 = fmin(fmax(cx - p->width1 / 2, 0), most_w - p->width1);
-    p->y1 = fmin(fmax(cy - p->height1 / 2, 0), most_h - p->height1);
-}
-
 void ib_augment_draw(const ib_augment_options *o, const ib_shape *in, const ib_shape *out, ib_rng *rng,
                      ib_augment_plan *p) {
     *p = (ib_augment_plan){.luma_gain = 1, .chroma_gain = 1};
@@ -119,10 +99,6 @@ void ib_augment_draw(const ib_augment_options *o, const ib_shape *in, const ib_s
     p->transpose = chance(rng, o->transpose) && out->rows == out->cols;
     p->resample = chance(rng, o->resample);
     draw_rectangle(o, in, rng, 8.0 * out->cols, 8.0 * out->rows, p);
-    p->pan = p->resample && chance(rng, o->pan);
-    if (p->pan) {
-        draw_pan(o, in, out, rng, p);
-    }
     p->colour = chance(rng, o->colour);
     if (p->colour) {
         p->luma_gain = factor(rng, 1 / o->gain, o->gain);
@@ -134,10 +110,6 @@ void ib_augment_draw(const ib_augment_options *o, const ib_shape *in, const ib_s
         double part = ib_rng_double(rng);
         p->fade = o->fade_most * part * part;
         p->fade_level = chance(rng, 0.5) ? 0 : ib_rng_double(rng); /* to black as often as to any grey */
-    }
-    p->cutout = chance(rng, o->cutout);
-    if (p->cutout) {
-        ib_cutout_draw(out, o->pan_most * fmin(8.0 * out->cols, 8.0 * out->rows), rng, &p->piece);
     }
 }
 
@@ -245,42 +217,14 @@ static bool moves(const ib_augment_plan *p, const ib_shape *in, const ib_shape *
            in->cols != out->cols;
 }
 
-/* The plan of the frame at t alone: its rectangle. */
-static ib_augment_plan plan_at(const ib_augment_plan *p, double t) {
-    ib_augment_plan q = *p;
-    if (p->pan) {
-        q.x += t * (p->x1 - p->x);
-        q.y += t * (p->y1 - p->y);
-        q.width += t * (p->width1 - p->width);
-        q.height += t * (p->height1 - p->height);
-    }
-    return q;
-}
-
-static int cut_out(ib_augmenter *a, const ib_augment_plan *p, const ib_shape *s, float t, ib_error *err) {
-    const ib_cutout *c = &p->piece;
-    const double place[3] = {1, (double)t, 0}; /* z0 last: it is the texture */
-    const size_t frame[3] = {1, 2, 0};
-    for (size_t k = 0; k < 3; k++) {
-        ib_augment_plan q = {.resample = true, .width = 8.0 * s->cols, .height = 8.0 * s->rows};
-        q.x = c->from_x - place[k] * c->vx;
-        q.y = c->from_y - place[k] * c->vy;
-        int r = ib_resampler_set(&a->resampler, &q, s, s, err);
+int ib_augment_apply(ib_augmenter *a, const ib_augment_plan *p, const ib_shape *in, const ib_shape *out,
+                     float *z[3], float *t, ib_error *err) {
+    bool moved = moves(p, in, out), changed = moved || p->colour || p->fade > 0;
+    if (moved) {
+        int r = ib_resampler_set(&a->resampler, p, in, out, err);
         if (r) {
             return r;
         }
-        ib_resampler_run(&a->resampler, a->out[0], a->in);
-        ib_cutout_lay(c, place[k], s, a->in, a->out[frame[k]]);
-    }
-    return IB_OK;
-}
-
-int ib_augment_apply(ib_augmenter *a, const ib_augment_plan *p, const ib_shape *in, const ib_shape *out,
-                     float *z[3], float *t, ib_error *err) {
-    bool moved = moves(p, in, out), changed = moved || p->colour || p->fade > 0 || p->cutout;
-    int r = IB_OK;
-    if (moved && !p->pan) {
-        r = ib_resampler_set(&a->resampler, p, in, out, err);
     }
     if (p->reverse) {
         float *first = z[0];
@@ -288,22 +232,11 @@ int ib_augment_apply(ib_augmenter *a, const ib_augment_plan *p, const ib_shape *
         z[1] = first;
         *t = 1 - *t;
     }
-    const double place[3] = {0, 1, (double)*t};
-    for (size_t f = 0; f < 3 && changed && !r; f++) {
+    for (size_t f = 0; f < 3 && changed; f++) {
         ib_patch_inverse(z[f], in->rows, in->cols, moved ? a->in : a->out[f]);
-        if (p->pan) {
-            ib_augment_plan q = plan_at(p, place[f]);
-            r = ib_resampler_set(&a->resampler, &q, in, out, err);
-        }
-        if (moved && !r) {
+        if (moved) {
             ib_resampler_run(&a->resampler, a->in, a->out[f]);
         }
-    }
-    if (!r && p->cutout) {
-        r = cut_out(a, p, out, *t, err);
-    }
-    if (r) {
-        return r;
     }
     if (p->colour) {
         recolour(a->out, p, out);

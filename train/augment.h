@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include "base/rng.h"
 #include "latent/space.h"
-#include "train/cutout.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,12 +32,6 @@ typedef struct ib_augment_options {
         chroma_turn;  /* chance that its plane is turned by any angle (180 degrees: negative). default 0.3 */
     double fade;      /* chance that light changes steadily from z0 to z1. default 0.15 */
     double fade_most; /* most of the picture that is gone at z1, [0,1]. default 0.7 */
-    double
-        pan; /* chance, given resample, that the rectangle moves and grows steadily from z0 to z1, as a camera does. default 0.5 */
-    double
-        pan_most; /* farthest that it moves between the keyframes, over the result's short side, > 0. default 0.25 */
-    double pan_zoom; /* it grows by a factor in [1/pan_zoom, pan_zoom], >= 1. default 1.1 */
-    double cutout;   /* chance that a piece of z0 moves steadily over all frames. default 0.3 */
 } ib_augment_options;
 
 void ib_augment_defaults(ib_augment_options *o);
@@ -51,10 +44,6 @@ typedef struct ib_augment_plan {
     bool reverse, mirror, flip, transpose, resample, colour;
     double x, y, width,
         height; /* rectangle of the source in luma samples; without resampling x and y are even */
-    bool pan;
-    double x1, y1, width1, height1; /* pan: the rectangle of z1, that of z0 being the above */
-    bool cutout;
-    ib_cutout piece;
     double luma_gain, luma_offset;
     double chroma_gain, chroma_turn; /* radians */
     double fade;                     /* part of the picture that is gone at z1; 0: none, at t: t times this */
