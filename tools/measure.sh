@@ -33,7 +33,7 @@ import resource, subprocess, sys, time
 begun = time.monotonic()
 status = subprocess.run(sys.argv[1:]).returncode
 kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(f"{time.monotonic() - begun:.2f} s, peak memory {kib / 1024:.0f} MiB", flush=True)
+print(f"{time.monotonic() - begun:.2f} s, peak memory {kib / 1024:.0f} MiB", file=sys.stderr)
 sys.exit(status)
 END
 }
