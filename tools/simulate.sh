@@ -82,20 +82,20 @@ table() {
     python3 - "$out" "$@" <<'END'
 import json, os, sys
 out, reference, *names = sys.argv[1:]
-load = lambda n: json.load(open(os.path.join(out, n + ".json")))
-base = load(reference)["valid_skill"]
-untrained = load("untrained")["valid_skill"]
-print(f"{'run':<28} {'samples':>8} {'skill':>8} {'of the one':>10} {'of its gain':>11} {'sent per sample':>16} {'rounds':>6}")
+path = lambda n: os.path.join(out, n + ".json")
+load = lambda n: [json.load(open(path(m))) for m in ([n] if os.path.exists(path(n)) else [f"{n}-{i}" for i in range(4)])]
+mean = lambda runs: sum(r["valid_skill"] for r in runs) / len(runs)
+base, untrained = mean(load(reference)), mean(load("untrained"))
+print(f"{'run':<28} {'samples':>8} {'skill':>8} {'of ' + reference:>10} {'of its gain':>11} {'sent per sample':>16} {'rounds':>6}")
 for name in names:
-    one = os.path.exists(os.path.join(out, name + ".json"))
-    runs = [load(name)] if one else [load(f"{name}-{i}") for i in range(4)]
+    runs = load(name)
     ranks = runs[0]["ranks"]
     samples = sum(r["samples"] for r in runs)
-    skill = sum(r["valid_skill"] for r in runs) / len(runs)
+    skill = mean(runs)
     sent = sum(r["sent_bytes"] for r in runs) * ranks / samples
     print(f"{name:<28} {samples:8d} {skill:8.4f} {100 * skill / base:9.1f}% {100 * (skill - untrained) / (base - untrained):10.1f}% "
           f"{sent:10.0f} bytes {max(r['exchanges'] for r in runs):6d}")
-    if not one:
+    if len(runs) > 1:
         print(f"{'':<28} its workers: " + ", ".join(f"{r['valid_skill']:.4f}" for r in runs))
 END
 }
