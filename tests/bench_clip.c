@@ -4,18 +4,11 @@
  * taken. OMP_NUM_THREADS=1 with CPU time is what to trust on a machine that others use too. */
 #include <omp.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #include "base/memory.h"
 #include "clip/clip.h"
 #include "tests/clip_known.h"
 #include "tests/peak.h"
-
-static double seconds(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 typedef struct best {
     double wall, cpu; /* seconds */
@@ -32,10 +25,10 @@ typedef struct bench {
 } bench;
 
 static void time_it(best *t, void (*what)(bench *), bench *b) {
-    double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    double wall = ib_clock_seconds(), cpu = spent();
     what(b);
-    wall = seconds(CLOCK_MONOTONIC) - wall;
-    cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    wall = ib_clock_seconds() - wall;
+    cpu = spent() - cpu;
     t->wall = !t->wall || wall < t->wall ? wall : t->wall;
     t->cpu = !t->cpu || cpu < t->cpu ? cpu : t->cpu;
 }
@@ -96,12 +89,12 @@ int main(int argc, char **argv) {
                  getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
         make_model(path);
     }
-    double opening = seconds(CLOCK_MONOTONIC);
+    double opening = ib_clock_seconds();
     if (ib_clip_open(&b.clip, path, NULL, &err)) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
-    opening = seconds(CLOCK_MONOTONIC) - opening;
+    opening = ib_clock_seconds() - opening;
     const ib_clip_tower *v = ib_clip_vision(b.clip), *t = ib_clip_text(b.clip);
     getrusage(RUSAGE_SELF, &use);
     long before = use.ru_maxrss;
@@ -134,20 +127,20 @@ int main(int argc, char **argv) {
     printf("%s: opened in %.2f s; %d threads\n", path, opening, omp_get_max_threads());
     printf("memory: %.0f MiB at most, %.0f MiB beyond the weights (%ld MiB after opening)\n",
            (double)use.ru_maxrss / 1024, extra, before / 1024);
-    double hashing = seconds(CLOCK_MONOTONIC);
+    double hashing = ib_clock_seconds();
     char hex[65];
     ib_clip_tower_sha256(v ? v : t, hex);
-    hashing = seconds(CLOCK_MONOTONIC) - hashing;
+    hashing = ib_clock_seconds() - hashing;
     printf("sha256 of the tower: %.2f s, %.0f MB/s\n", hashing, 1e-6 * (double)(v ? v : t)->bytes / hashing);
 
-    double end = seconds(CLOCK_MONOTONIC) + limit;
+    double end = ib_clock_seconds() + limit;
     do {
         b.peak = fmax(b.peak, sgemm_peaks(omp_get_max_threads(), &b.peak_by_spent));
         if (v)
             time_it(&b.image, images, &b);
         if (t)
             time_it(&b.text, texts, &b);
-    } while (seconds(CLOCK_MONOTONIC) < end);
+    } while (ib_clock_seconds() < end);
     printf("sgemm        %6.1f GFLOP/s on all threads; by CPU time %6.1f GFLOP/s\n", 1e-9 * b.peak,
            1e-9 * b.peak_by_spent);
     tell("pictures", &b.image, b.image_flops, (double)b.images, &b);

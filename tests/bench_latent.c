@@ -1,19 +1,13 @@
 /* How long the latent room's work takes. With a latent file as argument also what reading it at random costs. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/safetensors.h"
 #include "latent/geometry.h"
 #include "latent/latent_file.h"
 #include "latent/patch.h"
-
-static double seconds(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "tests/peak.h"
 
 typedef struct work {
     float *planes, *z, *other, *out; /* of one frame of 192 x 112 */
@@ -44,12 +38,12 @@ static void from_half(work *w) {
 static void bench_file(const char *path) {
     ib_latent_file *f;
     ib_error err = {0};
-    double before = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    double before = spent();
     if (ib_latent_open(&f, path, &err)) {
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
-    double opened = seconds(CLOCK_PROCESS_CPUTIME_ID) - before;
+    double opened = spent() - before;
     const ib_latent_info *i = ib_latent_info_of(f);
     size_t n = i->shape.tokens * i->shape.width, reads = 3000;
     float *z = ib_calloc(n, sizeof *z);
@@ -57,13 +51,13 @@ static void bench_file(const char *path) {
     ib_rng_seed(&r, 1);
     for (size_t k = 0; k < i->frames; k++) /* into the page cache */
         ib_latent_read(f, k, 1, z, NULL);
-    before = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    before = spent();
     for (size_t k = 0; k < reads; k++)
         if (ib_latent_read(f, ib_rng_below(&r, i->frames), 1, z, &err)) {
             fprintf(stderr, "%s\n", err.text);
             exit(1);
         }
-    double each = (seconds(CLOCK_PROCESS_CPUTIME_ID) - before) / (double)reads;
+    double each = (spent() - before) / (double)reads;
     printf("open %s: %.0f us\n", path, opened * 1e6);
     printf("read a frame of %zu values at random: %.1f us; 600 a second take %.1f %% of a core\n", n,
            each * 1e6, each * 600 * 100);
@@ -96,10 +90,10 @@ int main(int argc, char **argv) {
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         double best = 1;
         for (int i = 0; i < 50; i++) {
-            double before = seconds(CLOCK_MONOTONIC);
+            double before = ib_clock_seconds();
             for (int j = 0; j < 10; j++)
                 rows[k].run(&w);
-            double t = (seconds(CLOCK_MONOTONIC) - before) / 10;
+            double t = (ib_clock_seconds() - before) / 10;
             best = t < best ? t : best;
         }
         printf("  %-14s %6.1f us\n", rows[k].name, best * 1e6);

@@ -16,12 +16,6 @@
 
 enum { ROWS = 14, COLS = 24, TOKENS = ROWS * COLS, FLOATS = 96 * TOKENS };
 
-static double clock_seconds(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* One thread's own. */
 typedef struct member {
     ib_adapter_work *work;
@@ -97,10 +91,10 @@ int main(int argc, char **argv) {
     double peak = sgemm_peak(threads), start = 0, cpu = 0;
     long samples = 0;
     /* the first step warms up */
-    for (long step = 0; step < 2 || now() - start < seconds; step++) {
+    for (long step = 0; step < 2 || ib_clock_seconds() - start < seconds; step++) {
         if (step == 1) {
-            start = now();
-            cpu = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+            start = ib_clock_seconds();
+            cpu = spent();
             samples = 0;
         }
 #pragma omp parallel num_threads(threads)
@@ -120,8 +114,8 @@ int main(int argc, char **argv) {
         ib_adapter_refresh_by(a, threads);
         samples += (long)threads * calls * per;
     }
-    double rate = (double)samples / (now() - start), macs = ib_adapter_forward_macs(a, &shape);
-    cpu = 1000 * (clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) / (double)samples;
+    double rate = (double)samples / (ib_clock_seconds() - start), macs = ib_adapter_forward_macs(a, &shape);
+    cpu = 1000 * (spent() - cpu) / (double)samples;
     printf("%s: %zu parameters, %d threads, %d samples a step, %d a call: %.1f samples/s (%.2f ms of "
            "processor each); %.1f M multiply-adds forward in the direct form; %.1f GFLOP/s of a measured "
            "sgemm peak of %.1f: %.0f %%\n",

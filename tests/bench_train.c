@@ -21,7 +21,7 @@ typedef struct watch {
 /* The first second warms up. */
 static void on_progress(void *user, const ib_train_progress *p) {
     watch *w = user;
-    double t = now();
+    double t = ib_clock_seconds();
     w->begun = w->begun > 0 ? w->begun : t;
     if (t < w->begun + 1) {
         w->first = p->step;
@@ -47,11 +47,11 @@ static double draw_rate(const ib_paths *latents, size_t cache_bytes, double seco
         !ib_dataset_settle(d, 0, 1, err) && !ib_sampler_create(&s, d, 2, 16, 1, err) &&
         !ib_sampler_calibrate(s, d, 256, err)) {
         uint16_t *h = ib_calloc(ib_dataset_values(d), 3 * sizeof *h);
-        double start = now();
-        while (h && now() < start + seconds && !ib_sampler_draw(s, d, n, &w, h, err)) {
+        double start = ib_clock_seconds();
+        while (h && ib_clock_seconds() < start + seconds && !ib_sampler_draw(s, d, n, &w, h, err)) {
             n++;
         }
-        rate = (double)n / (now() - start);
+        rate = (double)n / (ib_clock_seconds() - start);
         ib_free(h);
     }
     ib_sampler_free(&s);

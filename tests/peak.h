@@ -1,4 +1,4 @@
-/* For benchmarks: a clock, and what this machine's sgemm can do at best. */
+/* For benchmarks: what the processors have spent, and what this machine's sgemm can do at best. */
 #ifndef IB_TESTS_PEAK_H
 #define IB_TESTS_PEAK_H
 
@@ -6,13 +6,8 @@
 #include <omp.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
-
-static inline double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Seconds that the processors have spent on this process: what counts where others compute too. Waiting in a loop counts. */
 static inline double spent(void) {
@@ -31,14 +26,14 @@ static inline double sgemm_peaks(int threads, double *by_spent) {
         m[i] = (float)(i % 97) * 0.01f;
     }
     for (int r = 0; m && r < 12; r++) {
-        double start = now(), before = spent();
+        double start = ib_clock_seconds(), before = spent();
 #pragma omp parallel num_threads(threads)
         {
             float *a = m + (size_t)omp_get_thread_num() * 3 * N * N;
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1, a, N, a + N * N, N, 0,
                         a + 2 * N * N, N);
         }
-        double rate = 2.0 * N * N * N * threads / (now() - start);
+        double rate = 2.0 * N * N * N * threads / (ib_clock_seconds() - start);
         best = rate > best ? rate : best;
         double each = 2.0 * N * N * N * threads / (spent() - before);
         if (by_spent) {
