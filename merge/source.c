@@ -68,7 +68,8 @@ static int open_adapter(ib_source *s, ib_error *err) {
         return r;
     }
     if ((r = ib_adapter_outline(&outline, &s->config, err))) {
-        return ib_error_prefix(err, "%s", s->path);
+        ib_error_prefix(err, "%s", s->path);
+        return r;
     }
     r = ib_adapter_check_tensors(outline, s->file, s->path, err);
     ib_adapter_free(&outline);
