@@ -9,15 +9,20 @@
 /* An output of 1 moves by this many px over the whole gap. */
 static const float flow_unit_px = 8.0f;
 
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
 int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     memset(m, 0, sizeof *m);
     size_t pixels = 96 * rows * cols, cells = IB_TOKEN_CELLS * rows * cols;
-    size_t match = ib_match_scratch(rows, cols), blend = ib_blend_scratch(rows, cols);
-    size_t refine = ib_refine_scratch(rows, cols) + 2 * cells;
-    size_t most = match > blend ? match : blend;
+    size_t flow = ib_flow_scratch(8 * rows, 8 * cols), project = ib_project_scratch(rows, cols);
+    size_t most = larger(
+        larger(ib_match_scratch(rows, cols), ib_blend_scratch(rows, cols)),
+        larger(ib_refine_scratch(rows, cols) + 2 * cells, 4 * 64 * rows * cols + larger(flow, project)));
     size_t need = (7 + IB_ALTERNATIVES) * pixels +
-                  (1 + 2 * (1 + IB_ALTERNATIVES) + 2 * IB_FIELDS + IB_CELL_FEATURES) * cells +
-                  (most > refine ? most : refine);
+                  (1 + 2 * (1 + IB_ALTERNATIVES) + 2 * IB_FIELDS + IB_CELL_FEATURES + 2 * IB_VIEWS) * cells +
+                  most;
     int rc = ib_alloc_floats(&m->arena, need, "the motion head's work space", err);
     if (rc) {
         return rc;
@@ -35,7 +40,8 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     m->fields = m->gate + cells;
     m->dfields = m->fields + IB_FIELDS * cells;
     m->features = m->dfields + IB_FIELDS * cells;
-    m->scratch = m->features + IB_CELL_FEATURES * cells;
+    m->views = m->features + IB_CELL_FEATURES * cells;
+    m->scratch = m->views + 2 * IB_VIEWS * cells;
     return 0;
 }
 
@@ -82,7 +88,7 @@ static void borrow(const ib_motion *m, size_t rows, size_t cols, int down, int r
     close_gate(m, cells, v);
 }
 
-/* How a motion does, cell by cell: mean difference of the carried keyframes' luma; what it adds to the prior. f: [cells, 18] */
+/* How a motion does, cell by cell: mean difference of the carried keyframes' luma; what it adds to the prior. f: [cells, 3 IB_ALTERNATIVES], the first three of each */
 static void judge(const ib_motion *m, size_t rows, size_t cols, const float *v, float *f) {
     enum { STRIDE = IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES };
     size_t w = IB_CELLS * cols, cells = IB_TOKEN_CELLS * rows * cols, width = IB_CELL_PX * w;
@@ -103,18 +109,48 @@ static void judge(const ib_motion *m, size_t rows, size_t cols, const float *v, 
     }
 }
 
-/* Where the prior is wrong, at the edges of moving things above all, one of these is often right. features: [cells, 18] */
+/* The prior and the views, [1 + IB_VIEWS, 2, cells] of m->v, from the keyframes and what matching found, which lies behind them. features: [cells, IB_PRIOR_FEATURES] */
+static void prior(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
+    size_t cells = IB_TOKEN_CELLS * rows * cols, luma = 64 * rows * cols;
+    float *forward = m->scratch, *backward = forward + 2 * luma, *rest = backward + 2 * luma;
+    float *v = m->v, *near = v + 2 * cells, *far = near + 2 * cells;
+    float *cover = m->views, *misfit = cover + IB_VIEWS * cells;
+    ib_flow(m->planes0, m->planes1, 8 * rows, 8 * cols, v + 2 * (1 + IB_VIEWS) * cells, rest, forward,
+            backward);
+    ib_project(m->planes0, m->planes1, forward, rows, cols, t, rest, near, cover, misfit);
+    ib_project(m->planes1, m->planes0, backward, rows, cols, 1.0f - t, rest, far, cover + cells,
+               misfit + cells);
+    for (size_t i = 0; i < 2 * cells; i++) {
+        far[i] = -far[i];
+        v[i] = 0.5f * (near[i] + far[i]);
+    }
+    for (size_t i = 0; i < cells; i++) {
+        float *f = features + i * IB_PRIOR_FEATURES;
+        f[0] = v[i] / 16.0f;
+        f[1] = v[cells + i] / 16.0f;
+        f[2] = (near[i] - far[i]) / 8.0f;
+        f[3] = (near[cells + i] - far[cells + i]) / 8.0f;
+        for (size_t k = 0; k < IB_VIEWS; k++) {
+            f[4 + k] = cover[k * cells + i] - 1.0f;
+            f[4 + IB_VIEWS + k] = 10.0f * misfit[k * cells + i];
+        }
+    }
+    close_gate(m, cells, near);
+    close_gate(m, cells, far);
+}
+
+/* Where the prior is wrong, at the edges of moving things above all, one of these is often right. features: [cells, 3 IB_ALTERNATIVES] */
 static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
-    static const int away[][2] = {
+    static const int away[IB_NEIGHBOURS][2] = {
         {3, 0}, {-3, 0}, {0, 3}, {0, -3}}; /* cells: a little more than the prior's window */
     size_t cells = IB_TOKEN_CELLS * rows * cols, pixels = 96 * rows * cols;
     for (size_t k = 0; k < IB_ALTERNATIVES; k++) {
         float *v = m->v + 2 * (1 + k) * cells, *f = features + k * IB_ALTERNATIVE_FEATURES;
-        if (k < IB_MATCH_WINDOWS - 1) {
-            refine(m, rows, cols, t, v, m->out); /* its features have no reader */
-        } else {
-            const int *a = away[k - (IB_MATCH_WINDOWS - 1)];
+        if (k >= IB_VIEWS + IB_MATCH_WINDOWS) {
+            const int *a = away[k - (IB_VIEWS + IB_MATCH_WINDOWS)];
             borrow(m, rows, cols, a[0], a[1], v);
+        } else if (k >= IB_VIEWS) {
+            refine(m, rows, cols, t, v, m->out); /* its features have no reader */
         }
         ib_carry(m->knots0, m->knots1, v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
         judge(m, rows, cols, v, f);
@@ -128,10 +164,13 @@ static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float 
 void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
     enum { OTHERS = IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES };
     size_t cells = IB_TOKEN_CELLS * rows * cols, w = IB_CELLS * cols;
-    float *fm = m->features, *fr = fm + IB_MATCH_FEATURES * cells, *fa = fr + IB_REFINE_FEATURES * cells;
+    float *fp = m->features, *fm = fp + IB_PRIOR_FEATURES * cells, *fr = fm + IB_MATCH_FEATURES * cells,
+          *fa = fr + IB_REFINE_FEATURES * cells;
     ib_blend_knots(m->planes0, rows, cols, m->knots0);
     ib_blend_knots(m->planes1, rows, cols, m->knots1);
-    ib_match(m->planes0, m->planes1, rows, cols, t, m->scratch, m->v, m->gate, fm);
+    ib_match(m->planes0, m->planes1, rows, cols, t, m->scratch, m->v + 2 * (1 + IB_VIEWS) * cells, m->gate,
+             fm);
+    prior(m, rows, cols, t, fp);
     refine(m, rows, cols, t, m->v, fr);
     alternatives(m, rows, cols, t, fa);
     ib_carry(m->knots0, m->knots1, m->v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
@@ -139,6 +178,8 @@ void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *f
         size_t y = i / w, x = i % w, token = y / IB_CELLS * cols + x / IB_CELLS;
         float *f =
             features + (token * IB_TOKEN_CELLS + y % IB_CELLS * IB_CELLS + x % IB_CELLS) * IB_CELL_FEATURES;
+        memcpy(f, fp + i * IB_PRIOR_FEATURES, IB_PRIOR_FEATURES * sizeof *f);
+        f += IB_PRIOR_FEATURES;
         memcpy(f, fm + i * IB_MATCH_FEATURES, IB_MATCH_FEATURES * sizeof *f);
         f += IB_MATCH_FEATURES;
         memcpy(f, fr + i * IB_REFINE_FEATURES, IB_REFINE_FEATURES * sizeof *f);

@@ -4,7 +4,9 @@
 
 #include "adapter/adapter.h"
 #include "adapter/blend.h"
+#include "adapter/flow.h"
 #include "adapter/match.h"
+#include "adapter/project.h"
 #include "adapter/refine.h"
 
 enum {
@@ -12,10 +14,14 @@ enum {
     IB_TIME_WIDTH = 64,  /* after the time layer */
     IB_CELL_OUTPUTS = 6, /* motion head, per cell: corrections of V0 and V1, mask, gain of the prior */
     IB_TOKEN_CELLS = IB_CELLS * IB_CELLS,
-    /* other motions that a token may follow: narrow and wide window, and the prior of four neighbours */
-    IB_ALTERNATIVES = 6,
+    IB_VIEWS = 2, /* the flows as seen from either keyframe */
+    IB_NEIGHBOURS = 4,
+    /* other motions that a token may follow: either view's, those found by matching, and the prior of four neighbours */
+    IB_ALTERNATIVES = IB_VIEWS + IB_MATCH_WINDOWS + IB_NEIGHBOURS,
     IB_ALTERNATIVE_FEATURES = 3,
-    IB_CELL_FEATURES = IB_MATCH_FEATURES + IB_REFINE_FEATURES + IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES,
+    IB_PRIOR_FEATURES = 4 + 2 * IB_VIEWS, /* prior, difference of the views, cover and misfit of each */
+    IB_CELL_FEATURES = IB_PRIOR_FEATURES + IB_MATCH_FEATURES + IB_REFINE_FEATURES +
+                       IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES,
     IB_MIXINGS = 2 + IB_ALTERNATIVES, /* mixing head, per token and coefficient: slerp, tilt, alternatives */
     /* where a token of a sequence lies: two coordinates as sines and cosines, and whether it stands before them */
     IB_POSITION_OCTAVES = 5,
@@ -98,9 +104,10 @@ size_t ib_attention_heads(size_t channels);
 typedef struct ib_motion {
     float *planes0, *planes1, *knots0, *knots1, *carried0, *carried1, *out; /* [96 rows cols] */
     float *v, *gate;    /* [1 + IB_ALTERNATIVES, 2, cells]: the prior, then the alternatives; [cells] */
+    float *views;       /* [2, IB_VIEWS, cells]: cover, misfit */
     float *alternative; /* [IB_ALTERNATIVES, tokens, 96]: what following each of them gives, as latents */
     float *fields, *dfields; /* [5, cells] */
-    float *features;         /* [cells, 6], [cells, 4], [cells, 18], one after the other */
+    float *features;         /* of prior, matching, refinement and alternatives, [cells, ...] each */
     float *scratch;
     float *arena;
 } ib_motion;
@@ -125,9 +132,9 @@ struct ib_adapter_work {
     float *zw0, *zw1;    /* [T,D] */
     float *slerp;        /* [batch,T,D] */
     float *blend, *tilt; /* [batch,T,D]: motion part in latents; difference of the carried keyframes */
-    float *cells;        /* [T, 112] */
+    float *cells;        /* [T, IB_TOKEN_CELLS * IB_CELL_FEATURES] */
     float *positions;    /* [T, IB_POSITION_FEATURES]; sequences only */
-    float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, 8D], [batch*T, 24] */
+    float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, IB_MIXINGS * D], [batch*T, 24] */
     float *dcorrection, *dmixing, *dmotion;
     float *grads;
     float *arena;

@@ -1,5 +1,6 @@
 /* The in-between model: finite differences through all of it, what holds by construction, its file. */
 #include "tests/check.h"
+#include "tests/waves.h"
 
 #include <unistd.h>
 
@@ -12,29 +13,6 @@
 
 static const char space[] = "patch:dct8+4:v1";
 
-/* A smooth moving picture: sums of waves that travel by (dx, dy) px per unit of time. */
-static void scene(float *planes, int rows, int cols, float time, float dx, float dy, uint64_t seed) {
-    ib_rng r;
-    ib_rng_seed(&r, seed);
-    size_t luma = 64 * (size_t)rows * (size_t)cols;
-    memset(planes, 0, 96 * (size_t)rows * (size_t)cols * sizeof *planes);
-    for (int k = 0; k < 12; k++) {
-        float fx = 0.5f * ib_rng_normal(&r), fy = 0.5f * ib_rng_normal(&r), phase = 6.28f * ib_rng_float(&r);
-        for (int p = 0; p < 3; p++) {
-            int w = p ? 4 * cols : 8 * cols, h = p ? 4 * rows : 8 * rows;
-            float *o = planes + (p ? luma + (size_t)(p - 1) * luma / 4 : 0), s = p ? 2 : 1,
-                  gain = p ? 0.02f : 0.06f;
-            for (int y = 0; y < h; y++) {
-                for (int x = 0; x < w; x++) {
-                    o[y * w + x] += gain * sinf(fx * (s * (float)x - dx * time) +
-                                                fy * (s * (float)y - dy * time) + phase + (float)p) +
-                                    (p == 0 ? 0.04f : 0);
-                }
-            }
-        }
-    }
-}
-
 typedef struct sample {
     float *z0, *z1, *target;
 } sample;
@@ -44,7 +22,7 @@ static sample make_sample(int rows, int cols, float t, uint64_t seed) {
     sample s = {ib_calloc(n, 4), ib_calloc(n, 4), ib_calloc(n, 4)};
     float *p = ib_calloc(n, 4), *z[3] = {s.z0, s.z1, s.target}, at[3] = {0, 1, t};
     for (int k = 0; k < 3; k++) {
-        scene(p, rows, cols, at[k], 5, -3, seed);
+        waves(p, rows, cols, at[k], 5, -3, seed);
         ib_patch_forward(p, rows, cols, z[k]);
     }
     ib_free(p);
@@ -379,60 +357,8 @@ static void test_refusals(void) {
     }
 }
 
-static int by_size(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-static float median(const float *v, size_t n, float *sorted) {
-    memcpy(sorted, v, n * sizeof *v);
-    qsort(sorted, n, sizeof *v, by_size);
-    return sorted[n / 2];
-}
-
-/* Planted motions are found under every window, and turn round with time. */
-static void test_match(void) {
-    enum {
-        ROWS = 12,
-        COLS = 16,
-        N = 96 * ROWS * COLS,
-        CELLS = 4 * ROWS * COLS,
-        FLOWS = 2 * IB_MATCH_WINDOWS * CELLS
-    };
-    static const float motion[][2] = {{5, -3}, {-14, 9}, {18, 2}};
-    float *p0 = ib_calloc(N, 4), *p1 = ib_calloc(N, 4), *scratch = ib_calloc(ib_match_scratch(ROWS, COLS), 4);
-    float *flows = ib_calloc(FLOWS, 4), *back = ib_calloc(FLOWS, 4), *gate = ib_calloc(CELLS, 4),
-          *features = ib_calloc(CELLS * IB_MATCH_FEATURES, 4), *sorted = ib_calloc(CELLS, 4);
-    for (size_t k = 0; k < sizeof motion / sizeof *motion; k++) {
-        scene(p0, ROWS, COLS, 0, motion[k][0], motion[k][1], 5 + k);
-        scene(p1, ROWS, COLS, 1, motion[k][0], motion[k][1], 5 + k);
-        for (size_t i = 0; i < N; i++) {
-            p0[i] *= 4;
-            p1[i] *= 4;
-        }
-        ib_match(p0, p1, ROWS, COLS, 0.375f, scratch, flows, gate, features);
-        for (size_t f = 0; f < 2 * IB_MATCH_WINDOWS; f++) {
-            CHECK_NEAR(median(flows + f * CELLS, CELLS, sorted), motion[k][f % 2], 2.5);
-        }
-        ib_match(p1, p0, ROWS, COLS, 0.625f, scratch, back, gate, features);
-        for (size_t i = 0; i < FLOWS; i++) {
-            back[i] += flows[i];
-        }
-        float most = 0;
-        for (size_t i = 0; i < FLOWS; i++) {
-            most = fmaxf(most, fabsf(back[i]));
-        }
-        CHECK_NEAR(most, 0, 0.02);
-    }
-    float *all[] = {p0, p1, scratch, flows, back, gate, features, sorted};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        ib_free(all[i]);
-    }
-}
-
 int main(void) {
     ib_gemm_one_thread();
-    test_match();
     test_gradients();
     test_position();
     test_construction(IB_LAYOUT_GRID, true);

@@ -4,7 +4,7 @@
                                [--coarse-blocks 3] [--threads 2] [--seconds 20] [--processor-time]
 
 The same trunk, heads, warps and transforms in float32: forward, backward and AdamW on random latents. The motion prior and its alternatives
-(block matching, refinement and carrying, which nothing is propagated through) are left out here and random ones are given instead, to
+(optical flow, block matching, refinement and carrying, which nothing is propagated through) are left out here and random ones are given instead, to
 PyTorch's advantage. --processor-time counts the process's own time instead of the wall's: for machines that others use too, with --threads 1.
 Debian: apt-get install python3-torch python3-numpy.
 """
@@ -25,7 +25,7 @@ a = p.parse_args()
 clock = time.process_time if a.processor_time else time.monotonic
 torch.set_num_threads(a.threads)
 torch.manual_seed(0)
-D, CELL_FEATURES, CELL_OUTPUTS, TIME, ALTERNATIVES = 96, 28, 6, 64, 6
+D, CELL_FEATURES, CELL_OUTPUTS, TIME, ALTERNATIVES = 96, 45, 6, 64, 9
 
 
 def dct(n):

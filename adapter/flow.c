@@ -1,0 +1,342 @@
+#include "adapter/flow.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "nn/simd.h"
+#include "nn/warp.h"
+
+enum {
+    PATCH = 8,       /* px each way */
+    STRIDE = 4,      /* from patch to patch */
+    MOST_LEVELS = 4, /* the coarsest is an eighth of the size */
+    LEAST_SIDE = 12, /* of the coarsest level, px */
+    MARGIN = 24,     /* px around a picture in which its edge is repeated */
+    BEYOND = 12,     /* px by which a patch may lie outside the picture */
+    PASSES = 2,      /* over the patches, the second in opposite order */
+    HINT_PX = 4,     /* from hint to hint */
+    HINT_LEVEL = 1,  /* where patches look at them: half size */
+    STEPS = 4        /* of each patch in each pass, at most */
+};
+
+/* Added to the squared gradient of a patch, so that one without texture stays where it began. */
+static const float damping = 64 * 1e-5f;
+/* A step shorter than this (px, squared) is the last. */
+static const float short_step = 1e-4f;
+/* Differences below an 8-bit step count as that. */
+static const float least_difference = 1.0f / 255.0f;
+
+/* Eight px of a row. */
+typedef float row8 __attribute__((vector_size(32)));
+
+typedef struct level {
+    size_t height, width, stride;
+    size_t down, across; /* patches */
+    float *image[2];     /* upper left of each, within its margin */
+} level;
+
+static size_t patches(size_t side) {
+    return (side - PATCH + STRIDE - 1) / STRIDE + 1;
+}
+
+static size_t padded(size_t height, size_t width) {
+    return (height + 2 * MARGIN) * (width + 2 * MARGIN);
+}
+
+size_t ib_flow_scratch(size_t height, size_t width) {
+    size_t n = 2 * patches(height) * patches(width) + 2 * height * width;
+    for (size_t l = 0; l < MOST_LEVELS; l++) {
+        n += 2 * padded(height >> l, width >> l) + (height >> l) * (width >> l);
+    }
+    return n;
+}
+
+static size_t count_levels(size_t height, size_t width) {
+    size_t side = height < width ? height : width, n = 1;
+    while (n < MOST_LEVELS && side >> n >= LEAST_SIDE) {
+        n++;
+    }
+    return n;
+}
+
+/* out: upper left of a picture with MARGIN around it */
+static void pad(const float *image, size_t height, size_t width, float *out) {
+    size_t stride = width + 2 * MARGIN;
+    for (size_t y = 0; y < height; y++) {
+        float *o = out + y * stride;
+        memcpy(o, image + y * width, width * sizeof *o);
+        for (size_t k = 1; k <= MARGIN; k++) {
+            o[-(long)k] = o[0];
+            o[width - 1 + k] = o[width - 1];
+        }
+    }
+    for (size_t k = 1; k <= MARGIN; k++) {
+        memcpy(out - k * stride - MARGIN, out - MARGIN, stride * sizeof *out);
+        memcpy(out + (height - 1 + k) * stride - MARGIN, out + (height - 1) * stride - MARGIN,
+               stride * sizeof *out);
+    }
+}
+
+/* Eight px wherever they lie. */
+typedef float unaligned8 __attribute__((vector_size(32), aligned(4), may_alias));
+#define AT(p) (*(const unaligned8 *)(p))
+#define PUT(p, v) (*(unaligned8 *)(p) = (v))
+typedef int32_t bits8 __attribute__((vector_size(32)));
+
+static IB_INLINE float sum8(const row8 *v) {
+    const float *f = (const float *)v;
+    return ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
+}
+
+/* A patch of the first picture: its pixels, its gradient less the gradient's mean, and the inverse of the damped normal matrix. */
+typedef struct patch {
+    row8 pixels[PATCH], gx[PATCH], gy[PATCH];
+    float xx, xy, yy;
+} patch;
+
+static IB_INLINE void take_patch(const float *at, size_t stride, patch *p) {
+    row8 sx = {0}, sy = {0};
+    for (size_t r = 0; r < PATCH; r++) {
+        const float *q = at + r * stride;
+        p->pixels[r] = AT(q);
+        p->gx[r] = 0.5f * (AT(q + 1) - AT(q - 1));
+        p->gy[r] = 0.5f * (AT(q + stride) - AT(q - stride));
+        sx += p->gx[r];
+        sy += p->gy[r];
+    }
+    float mx = sum8(&sx) / (PATCH * PATCH), my = sum8(&sy) / (PATCH * PATCH);
+    row8 xx = {0}, xy = {0}, yy = {0};
+    for (size_t r = 0; r < PATCH; r++) {
+        p->gx[r] -= mx;
+        p->gy[r] -= my;
+        xx += p->gx[r] * p->gx[r];
+        xy += p->gx[r] * p->gy[r];
+        yy += p->gy[r] * p->gy[r];
+    }
+    float a = sum8(&xx) + damping, b = sum8(&xy), c = sum8(&yy) + damping, inv = 1.0f / (a * c - b * b);
+    p->xx = c * inv;
+    p->xy = -b * inv;
+    p->yy = a * inv;
+}
+
+static IB_INLINE float clampf(float v, float low, float high) {
+    return v < low ? low : v > high ? high : v;
+}
+
+/* Where the 8x8 px from (x,y) on lie in a picture, at most BEYOND outside: a pixel and the parts a, b of the next. */
+static IB_INLINE const float *place(const level *l, const float *image, float x, float y, float *a,
+                                    float *b) {
+    x = clampf(x, -BEYOND, (float)l->width + (BEYOND - PATCH));
+    y = clampf(y, -BEYOND, (float)l->height + (BEYOND - PATCH));
+    float left = floorf(x), up = floorf(y);
+    *a = x - left;
+    *b = y - up;
+    return image + (long)up * (long)l->stride + (long)left;
+}
+
+/* The squared difference, less means, of a patch and of what lies (u,v) from (x,y) in the other picture; step: what would make it less. */
+static IB_INLINE float compare(const patch *p, const level *l, const float *other, float x, float y,
+                               float *step) {
+    float a, b;
+    const float *q = place(l, other, x, y, &a, &b);
+    row8 sum = {0}, square = {0}, dx = {0}, dy = {0};
+    row8 top = AT(q) + a * (AT(q + 1) - AT(q));
+    for (size_t r = 0; r < PATCH; r++) {
+        const float *n = q + (r + 1) * l->stride;
+        row8 low = AT(n) + a * (AT(n + 1) - AT(n));
+        row8 d = top + b * (low - top) - p->pixels[r];
+        sum += d;
+        square += d * d;
+        dx += p->gx[r] * d;
+        dy += p->gy[r] * d;
+        top = low;
+    }
+    float s = sum8(&sum), ex = sum8(&dx), ey = sum8(&dy);
+    step[0] = -(p->xx * ex + p->xy * ey);
+    step[1] = -(p->xy * ex + p->yy * ey);
+    return sum8(&square) - s * s / (PATCH * PATCH);
+}
+
+/* Where a patch of row or column i begins. */
+static size_t begin(size_t i, size_t side) {
+    return STRIDE * i < side - PATCH ? STRIDE * i : side - PATCH;
+}
+
+/* One patch: flow [2] at its start, then where it found to lie. others: motions that may fit better. */
+static IB_INLINE void search(const patch *p, const level *l, const float *other, float x, float y,
+                             const float *const *others, size_t n, float *flow) {
+    float u = flow[0], v = flow[1], step[2], best = compare(p, l, other, x + u, y + v, step);
+    for (size_t k = 0; k < n; k++) {
+        float s[2], e = compare(p, l, other, x + others[k][0], y + others[k][1], s);
+        if (e < best) {
+            best = e;
+            u = others[k][0];
+            v = others[k][1];
+            memcpy(step, s, sizeof s);
+        }
+    }
+    float u0 = u, v0 = v;
+    flow[0] = u;
+    flow[1] = v;
+    for (int i = 0; i < STEPS; i++) {
+        u += step[0];
+        v += step[1];
+        float far = step[0] * step[0] + step[1] * step[1];
+        if (!((u - u0) * (u - u0) + (v - v0) * (v - v0) < PATCH * PATCH)) {
+            return; /* it has lost its way */
+        }
+        float e = compare(p, l, other, x + u, y + v, step);
+        if (e >= best) {
+            return;
+        }
+        best = e;
+        flow[0] = u;
+        flow[1] = v;
+        if (far < short_step) {
+            return;
+        }
+    }
+}
+
+/* Motions of other origin that patches may take up; sign: -1 where they are seen from the other picture. */
+typedef struct hints {
+    const float *v; /* [2, down, across], x and y in px of the full size, every HINT_PX px; NULL: none */
+    size_t down, across;
+    float sign;
+} hints;
+
+/* Those about the middle of a patch at (x,y): [4,2], in px of the level, one of whose px is `px` of the full size. */
+static void hints_at(const hints *h, size_t x, size_t y, size_t px, float (*out)[2]) {
+    for (size_t k = 0; k < 4; k++) {
+        size_t c = (x + (k % 2 ? 3 : 1) * PATCH / 4) * px / HINT_PX,
+               r = (y + (k / 2 ? 3 : 1) * PATCH / 4) * px / HINT_PX;
+        c = c < h->across ? c : h->across - 1;
+        r = r < h->down ? r : h->down - 1;
+        for (size_t i = 0; i < 2; i++) {
+            out[k][i] = h->sign * h->v[(i * h->down + r) * h->across + c] / (float)px;
+        }
+    }
+}
+
+/* flows: [down, across, 2] */
+IB_MULTIARCH
+static void search_level(const level *l, size_t from, const hints *h, size_t px, float *flows) {
+    const float *own = l->image[from], *other = l->image[1 - from];
+    for (int pass = 0; pass < PASSES; pass++) {
+        for (size_t k = 0; k < l->down * l->across; k++) {
+            size_t i = pass % 2 ? l->down * l->across - 1 - k : k, r = i / l->across, c = i % l->across;
+            size_t x = begin(c, l->width), y = begin(r, l->height), n = 0;
+            const float *others[6];
+            float hint[4][2];
+            if (pass % 2 ? c + 1 < l->across : c > 0) {
+                others[n++] = flows + 2 * (pass % 2 ? i + 1 : i - 1);
+            }
+            if (pass % 2 ? r + 1 < l->down : r > 0) {
+                others[n++] = flows + 2 * (pass % 2 ? i + l->across : i - l->across);
+            }
+            if (h && pass == 0) {
+                hints_at(h, x, y, px, hint);
+                for (size_t q = 0; q < 4; q++) {
+                    others[n++] = hint[q];
+                }
+            }
+            patch p;
+            take_patch(own + y * l->stride + x, l->stride, &p);
+            search(&p, l, other, (float)x, (float)y, others, n, flows + 2 * i);
+        }
+    }
+}
+
+/* max(|d|, least_difference) */
+static IB_INLINE void magnitude(row8 *d) {
+    bits8 a = (bits8)*d & INT32_MAX, low = (bits8)(*d * 0 + least_difference),
+          small = (row8)a < least_difference;
+    *d = (row8)((a & ~small) | (low & small));
+}
+
+/* Each pixel's mean over the patches that hold it. flow: [2,height,width]; weight: [height,width] scratch */
+IB_MULTIARCH
+static void spread(const level *l, size_t from, const float *flows, float *flow, float *weight) {
+    size_t n = l->height * l->width;
+    memset(flow, 0, 2 * n * sizeof *flow);
+    memset(weight, 0, n * sizeof *weight);
+    for (size_t i = 0; i < l->down * l->across; i++) {
+        size_t x = begin(i % l->across, l->width), y = begin(i / l->across, l->height);
+        float u = flows[2 * i], v = flows[2 * i + 1], a, b;
+        const float *q = place(l, l->image[1 - from], (float)x + u, (float)y + v, &a, &b);
+        row8 top = AT(q) + a * (AT(q + 1) - AT(q));
+        for (size_t r = 0; r < PATCH; r++) {
+            const float *own = l->image[from] + (y + r) * l->stride + x, *next = q + (r + 1) * l->stride;
+            float *o = flow + (y + r) * l->width + x, *w = weight + (y + r) * l->width + x;
+            row8 low = AT(next) + a * (AT(next + 1) - AT(next)), d = top + b * (low - top) - AT(own);
+            magnitude(&d);
+            row8 e = 1.0f / d;
+            PUT(w, AT(w) + e);
+            PUT(o, AT(o) + e * u);
+            PUT(o + n, AT(o + n) + e * v);
+            top = low;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        float e = 1.0f / weight[i];
+        flow[i] *= e;
+        flow[n + i] *= e;
+    }
+}
+
+/* The patches' first motions from the coarser level's flow, at the pixel in the middle of each. */
+static void descend(const level *coarse, const float *flow, const level *fine, float *flows) {
+    size_t n = coarse->height * coarse->width;
+    for (size_t i = 0; i < fine->down * fine->across; i++) {
+        size_t x = (begin(i % fine->across, fine->width) + PATCH / 2) / 2,
+               y = (begin(i / fine->across, fine->height) + PATCH / 2) / 2;
+        x = x < coarse->width ? x : coarse->width - 1;
+        y = y < coarse->height ? y : coarse->height - 1;
+        flows[2 * i] = 2.0f * flow[y * coarse->width + x];
+        flows[2 * i + 1] = 2.0f * flow[n + y * coarse->width + x];
+    }
+}
+
+void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width, const float *hint,
+             float *scratch, float *forward, float *backward) {
+    level levels[MOST_LEVELS];
+    size_t count = count_levels(height, width);
+    float *s = scratch, *weight = s;
+    s += height * width;
+    float *flows = s;
+    s += 2 * patches(height) * patches(width);
+    for (size_t k = 0; k < 2; k++) {
+        const float *image = k ? luma1 : luma0;
+        for (size_t l = 0; l < count; l++) {
+            level *v = &levels[l];
+            v->height = height >> l;
+            v->width = width >> l;
+            v->stride = v->width + 2 * MARGIN;
+            v->down = patches(v->height);
+            v->across = patches(v->width);
+            if (l) {
+                /* an odd last row or column is left out */
+                ib_shrink(image, levels[l - 1].height, levels[l - 1].width, 2, weight);
+                memcpy(s, weight, v->height * v->width * sizeof *s);
+                image = s;
+                s += v->height * v->width;
+            }
+            v->image[k] = s + MARGIN * v->stride + MARGIN;
+            s += padded(v->height, v->width);
+            pad(image, v->height, v->width, v->image[k]);
+        }
+    }
+    for (size_t k = 0; k < 2; k++) {
+        float *flow = k ? backward : forward;
+        hints h = {hint, height / HINT_PX, width / HINT_PX, k ? -1.0f : 1.0f};
+        memset(flows, 0, 2 * levels[count - 1].down * levels[count - 1].across * sizeof *flows);
+        for (size_t l = count; l-- > 0;) {
+            if (l + 1 < count) {
+                descend(&levels[l + 1], flow, &levels[l], flows);
+            }
+            search_level(&levels[l], k, hint && l == HINT_LEVEL ? &h : NULL, (size_t)1 << l, flows);
+            spread(&levels[l], k, flows, flow, weight);
+        }
+    }
+}

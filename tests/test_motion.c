@@ -1,0 +1,226 @@
+/* What is known of motion before anything is learnt: matching, flow, projection. */
+#include "adapter/flow.h"
+#include "adapter/match.h"
+#include "adapter/project.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "tests/check.h"
+#include "tests/waves.h"
+
+static int by_size(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static float median(const float *v, size_t n, float *sorted) {
+    memcpy(sorted, v, n * sizeof *v);
+    qsort(sorted, n, sizeof *v, by_size);
+    return sorted[n / 2];
+}
+
+/* Planted motions are found under every window, and turn round with time. */
+static void test_match(void) {
+    enum {
+        ROWS = 12,
+        COLS = 16,
+        N = 96 * ROWS * COLS,
+        CELLS = 4 * ROWS * COLS,
+        FLOWS = 2 * IB_MATCH_WINDOWS * CELLS
+    };
+    static const float motion[][2] = {{5, -3}, {-14, 9}, {18, 2}};
+    float *p0 = ib_calloc(N, 4), *p1 = ib_calloc(N, 4), *scratch = ib_calloc(ib_match_scratch(ROWS, COLS), 4);
+    float *flows = ib_calloc(FLOWS, 4), *back = ib_calloc(FLOWS, 4), *gate = ib_calloc(CELLS, 4),
+          *features = ib_calloc(CELLS * IB_MATCH_FEATURES, 4), *sorted = ib_calloc(CELLS, 4);
+    for (size_t k = 0; k < sizeof motion / sizeof *motion; k++) {
+        waves(p0, ROWS, COLS, 0, motion[k][0], motion[k][1], 5 + k);
+        waves(p1, ROWS, COLS, 1, motion[k][0], motion[k][1], 5 + k);
+        for (size_t i = 0; i < N; i++) {
+            p0[i] *= 4;
+            p1[i] *= 4;
+        }
+        ib_match(p0, p1, ROWS, COLS, 0.375f, scratch, flows, gate, features);
+        for (size_t f = 0; f < 2 * IB_MATCH_WINDOWS; f++) {
+            CHECK_NEAR(median(flows + f * CELLS, CELLS, sorted), motion[k][f % 2], 2.5);
+        }
+        ib_match(p1, p0, ROWS, COLS, 0.625f, scratch, back, gate, features);
+        for (size_t i = 0; i < FLOWS; i++) {
+            back[i] += flows[i];
+        }
+        float most = 0;
+        for (size_t i = 0; i < FLOWS; i++) {
+            most = fmaxf(most, fabsf(back[i]));
+        }
+        CHECK_NEAR(most, 0, 0.02);
+    }
+    float *all[] = {p0, p1, scratch, flows, back, gate, features, sorted};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+}
+
+typedef struct pair {
+    size_t height, width;
+    float *own, *other, *forward, *backward, *scratch;
+} pair;
+
+static pair make_pair(size_t height, size_t width) {
+    size_t n = height * width;
+    return (pair){height,
+                  width,
+                  ib_calloc(n, 4),
+                  ib_calloc(n, 4),
+                  ib_calloc(2 * n, 4),
+                  ib_calloc(2 * n, 4),
+                  ib_calloc(ib_flow_scratch(height, width), 4)};
+}
+
+static void free_pair(pair *p) {
+    float *all[] = {p->own, p->other, p->forward, p->backward, p->scratch};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+}
+
+/* A texture of twelve waves, longer than patches can take for one another; gain and offset of light at time 1. */
+static float texture(float x, float y) {
+    float v = 0.5f;
+    for (int k = 0; k < 12; k++) {
+        float turn = 2.4f * (float)k, f = 0.08f + 0.03f * (float)k;
+        v += 0.04f * sinf(f * (cosf(turn) * x + sinf(turn) * y) + (float)(k * k));
+    }
+    return v;
+}
+
+/* Seen from its own pixels, (x,y) of the first picture lies at (x,y) + motion + growth * ((x,y) - middle) in the second. */
+static void plant(pair *p, float dx, float dy, float growth, float offset) {
+    float mx = 0.5f * (float)p->width, my = 0.5f * (float)p->height;
+    for (size_t y = 0; y < p->height; y++) {
+        for (size_t x = 0; x < p->width; x++) {
+            size_t i = y * p->width + x;
+            p->own[i] = texture((float)x, (float)y);
+            p->other[i] = offset + texture(mx + ((float)x - dx - mx) / (1 + growth),
+                                           my + ((float)y - dy - my) / (1 + growth));
+        }
+    }
+}
+
+/* Mean length of forward's error where what moves stays in the picture. */
+static double mean_error(const pair *p, float dx, float dy, float growth) {
+    double sum = 0, count = 0;
+    float mx = 0.5f * (float)p->width, my = 0.5f * (float)p->height;
+    for (size_t y = 0; y < p->height; y++) {
+        for (size_t x = 0; x < p->width; x++) {
+            size_t i = y * p->width + x;
+            float u = dx + growth * ((float)x - mx), v = dy + growth * ((float)y - my);
+            float px = (float)x + u, py = (float)y + v;
+            if (px >= 0 && py >= 0 && px < (float)p->width && py < (float)p->height) {
+                sum += hypotf(p->forward[i] - u, p->forward[p->height * p->width + i] - v);
+                count++;
+            }
+        }
+    }
+    return sum / count;
+}
+
+static void test_flow(void) {
+    static const struct {
+        size_t height, width;
+        float dx, dy, growth, offset;
+        double most; /* px */
+    } planted[] = {{112, 192, 0, 0, 0, 0, 1e-6},    {112, 192, 3.25f, -1.5f, 0, 0, 0.1},
+                   {112, 192, -17, 11, 0, 0, 0.3},  {112, 192, 2, 1, 0.1f, 0, 0.3},
+                   {112, 192, 6, 2, 0, 0.2f, 0.2},  {40, 64, 4, -3, 0, 0, 0.3},
+                   {200, 72, -5, 8, -0.05f, 0, 0.2}};
+    for (size_t k = 0; k < sizeof planted / sizeof *planted; k++) {
+        pair p = make_pair(planted[k].height, planted[k].width);
+        size_t bytes = 2 * p.height * p.width * sizeof(float);
+        plant(&p, planted[k].dx, planted[k].dy, planted[k].growth, planted[k].offset);
+        ib_flow(p.own, p.other, p.height, p.width, NULL, p.scratch, p.forward, p.backward);
+        CHECK_NEAR(mean_error(&p, planted[k].dx, planted[k].dy, planted[k].growth), 0, planted[k].most);
+        float *there = ib_calloc(1, bytes), *back = ib_calloc(1, bytes);
+        ib_flow(p.other, p.own, p.height, p.width, NULL, p.scratch, there, back);
+        CHECK_INT(memcmp(there, p.backward, bytes), 0);
+        CHECK_INT(memcmp(back, p.forward, bytes), 0);
+        ib_free(there);
+        ib_free(back);
+        free_pair(&p);
+    }
+    /* pictures without texture and of the least sizes have some finite flow */
+    static const size_t sizes[][2] = {{8, 8}, {8, 320}, {16, 8}, {24, 40}};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        pair p = make_pair(sizes[k][0], sizes[k][1]);
+        for (int noise = 0; noise < 2; noise++) {
+            ib_rng r;
+            ib_rng_seed(&r, 3);
+            for (size_t i = 0; noise && i < p.height * p.width; i++) {
+                p.own[i] = 1e3f * ib_rng_normal(&r);
+                p.other[i] = 1e3f * ib_rng_normal(&r);
+            }
+            ib_flow(p.own, p.other, p.height, p.width, NULL, p.scratch, p.forward, p.backward);
+            float most = 0;
+            for (size_t i = 0; i < 2 * p.height * p.width; i++) {
+                most = fmaxf(most, fabsf(p.forward[i]));
+                CHECK(isfinite(p.forward[i]));
+            }
+            CHECK(noise || most == 0);
+        }
+        free_pair(&p);
+    }
+}
+
+/* A square of 24 px moves by 16 over a ground that stands still: at s the cells have its motion where it is then, and the
+ * ground that it has left is not covered. */
+static void test_project(void) {
+    enum { ROWS = 8, COLS = 12, H = 8 * ROWS, W = 8 * COLS, SIDE = 24, LEFT = 24, TOP = 16, MOTION = 16 };
+    enum { CELLS = IB_CELLS * IB_CELLS * ROWS * COLS, CW = IB_CELLS * COLS };
+    pair p = make_pair(H, W);
+    float *scratch = ib_calloc(ib_project_scratch(ROWS, COLS), 4), *v = ib_calloc(2 * CELLS, 4),
+          *cover = ib_calloc(CELLS, 4), *misfit = ib_calloc(CELLS, 4);
+    for (int y = 0; y < H; y++) {
+        for (int x = 0; x < W; x++) {
+            int inside = y >= TOP && y < TOP + SIDE;
+            p.own[y * W + x] = inside && x >= LEFT && x < LEFT + SIDE ? 0.9f : 0.2f;
+            p.other[y * W + x] = inside && x >= LEFT + MOTION && x < LEFT + MOTION + SIDE ? 0.9f : 0.2f;
+            p.forward[y * W + x] = inside && x >= LEFT && x < LEFT + SIDE ? MOTION : 0;
+        }
+    }
+    ib_project(p.own, p.other, p.forward, ROWS, COLS, 0.5f, scratch, v, cover, misfit);
+    for (int r = 1; r + 1 < IB_CELLS * ROWS; r++) {
+        for (int c = 1; c + 1 < CW; c++) {
+            int x = 4 * c, y = 4 * r, i = r * CW + c;
+            int from = LEFT + MOTION / 2;
+            int row = y > TOP && y + 4 < TOP + SIDE;
+            if (row && x > from && x + 4 < from + SIDE) {
+                CHECK_NEAR(v[i], MOTION, 0.1);
+            } else if (y + 8 < TOP || y > TOP + SIDE + 4 || x + 8 < LEFT || x > from + SIDE + 4) {
+                CHECK_NEAR(v[i], 0, 0.1);
+                CHECK_NEAR(cover[i], 1, 1e-4);
+                CHECK(x < LEFT + MOTION + SIDE + 4 ||
+                      misfit[i] < 1e-4f); /* what the square covers later fits nothing */
+            } else if (row && x > LEFT && x + 4 < from) {
+                CHECK(cover[i] < 0.3f);
+            }
+            CHECK_NEAR(v[CELLS + i], 0, 1e-6);
+        }
+    }
+    /* everything leaves the picture: still finite */
+    for (int i = 0; i < H * W; i++) {
+        p.forward[i] = 1e6f;
+    }
+    ib_project(p.own, p.other, p.forward, ROWS, COLS, 1.0f, scratch, v, cover, misfit);
+    for (int i = 0; i < CELLS; i++) {
+        CHECK(v[i] == 0 && cover[i] == 0 && misfit[i] == 0);
+    }
+    float *all[] = {scratch, v, cover, misfit};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+    free_pair(&p);
+}
+
+int main(void) {
+    test_match();
+    test_flow();
+    test_project();
+    return check_report("test_motion");
+}
