@@ -120,8 +120,9 @@ static IB_INLINE void take_patch(const float *at, size_t stride, patch *p) {
     p->yy = a * inv;
 }
 
+/* NaN becomes the low end. */
 static IB_INLINE float clampf(float v, float low, float high) {
-    return v < low ? low : v > high ? high : v;
+    return v > low ? (v < high ? v : high) : low;
 }
 
 /* Where the 8x8 px from (x,y) on lie in a picture, at most BEYOND outside: a pixel and the parts a, b of the next. */
