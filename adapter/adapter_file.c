@@ -172,8 +172,7 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
         memcpy((char *)c + int_keys[i].offset, &value, sizeof value);
     }
     if ((rc = ib_adapter_config_check(c, err))) {
-        ib_error_prefix(err, "%s", path);
-        return rc;
+        return ib_error_prefix(err, rc, "%s", path);
     }
     return 0;
 }
@@ -235,8 +234,7 @@ int ib_adapter_check_tensors(const ib_adapter *a, const ib_st *f, const char *pa
 static int read_tensor(ib_adapter *a, const ib_param *p, const ib_st *f, const char *path, ib_error *err) {
     int rc = ib_st_to_f32(ib_st_find(f, p->name), a->params + p->offset, err);
     if (rc) {
-        ib_error_prefix(err, "%s", path);
-        return rc;
+        return ib_error_prefix(err, rc, "%s", path);
     }
     for (size_t i = 0; i < p->count; i++) {
         if (!isfinite(a->params[p->offset + i])) {
@@ -257,8 +255,7 @@ int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error
     }
     /* a file that is not whole is found out before a model is allocated for it */
     if ((rc = ib_adapter_outline(&a, &config, err))) {
-        ib_error_prefix(err, "%s", path);
-        return rc;
+        return ib_error_prefix(err, rc, "%s", path);
     }
     rc = ib_adapter_check_tensors(a, f, path, err);
     ib_adapter_free(&a);
@@ -266,8 +263,7 @@ int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error
         return rc;
     }
     if ((rc = ib_adapter_create(&a, &config, 0, err))) {
-        ib_error_prefix(err, "%s", path);
-        return rc;
+        return ib_error_prefix(err, rc, "%s", path);
     }
     for (size_t i = 0; i < a->tensors; i++) {
         if ((rc = read_tensor(a, &a->tensor[i], f, path, err))) {

@@ -136,7 +136,7 @@ static IB_INLINE const float *place(const level *l, const float *image, float x,
     return image + (long)up * (long)l->stride + (long)left;
 }
 
-/* The squared difference, less means, of a patch and of what lies (u,v) from (x,y) in the other picture; step: what would make it less. */
+/* The squared difference, less means, of a patch and of what lies at (x,y) in the other picture; step: what would make it less. */
 static IB_INLINE float compare(const patch *p, const level *l, const float *other, float x, float y,
                                float *step) {
     float a, b;
@@ -202,7 +202,7 @@ static IB_INLINE void search(const patch *p, const level *l, const float *other,
 
 /* Motions of other origin that patches may take up; sign: -1 where they are seen from the other picture. */
 typedef struct hints {
-    const float *v; /* [2, down, across], x and y in px of the full size, every HINT_PX px; NULL: none */
+    const float *v; /* [2, down, across], x and y in px of the full size, every HINT_PX px */
     size_t down, across;
     float sign;
 } hints;
@@ -318,8 +318,7 @@ void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width
             v->across = patches(v->width);
             if (l) {
                 /* an odd last row or column is left out */
-                ib_shrink(image, levels[l - 1].height, levels[l - 1].width, 2, weight);
-                memcpy(s, weight, v->height * v->width * sizeof *s);
+                ib_shrink(image, levels[l - 1].height, levels[l - 1].width, 2, s);
                 image = s;
                 s += v->height * v->width;
             }

@@ -17,12 +17,11 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     memset(m, 0, sizeof *m);
     size_t pixels = 96 * rows * cols, cells = IB_TOKEN_CELLS * rows * cols;
     size_t flow = ib_flow_scratch(8 * rows, 8 * cols), project = ib_project_scratch(rows, cols);
-    size_t most = larger(
-        larger(ib_match_scratch(rows, cols), ib_blend_scratch(rows, cols)),
-        larger(ib_refine_scratch(rows, cols) + 2 * cells, 4 * 64 * rows * cols + larger(flow, project)));
+    size_t most = larger(larger(ib_match_scratch(rows, cols), ib_blend_scratch(rows, cols)),
+                         larger(ib_refine_scratch(rows, cols) + 2 * cells,
+                                4 * 64 * rows * cols + 2 * IB_VIEWS * cells + larger(flow, project)));
     size_t need = (7 + IB_ALTERNATIVES) * pixels +
-                  (1 + 2 * (1 + IB_ALTERNATIVES) + 2 * IB_FIELDS + IB_CELL_FEATURES + 2 * IB_VIEWS) * cells +
-                  most;
+                  (1 + 2 * (1 + IB_ALTERNATIVES) + 2 * IB_FIELDS + IB_CELL_FEATURES) * cells + most;
     int rc = ib_alloc_floats(&m->arena, need, "the motion head's work space", err);
     if (rc) {
         return rc;
@@ -40,8 +39,7 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     m->fields = m->gate + cells;
     m->dfields = m->fields + IB_FIELDS * cells;
     m->features = m->dfields + IB_FIELDS * cells;
-    m->views = m->features + IB_CELL_FEATURES * cells;
-    m->scratch = m->views + 2 * IB_VIEWS * cells;
+    m->scratch = m->features + IB_CELL_FEATURES * cells;
     return 0;
 }
 
@@ -112,9 +110,9 @@ static void judge(const ib_motion *m, size_t rows, size_t cols, const float *v, 
 /* The prior and the views, [1 + IB_VIEWS, 2, cells] of m->v, from the keyframes and what matching found, which lies behind them. features: [cells, IB_PRIOR_FEATURES] */
 static void prior(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
     size_t cells = IB_TOKEN_CELLS * rows * cols, luma = 64 * rows * cols;
-    float *forward = m->scratch, *backward = forward + 2 * luma, *rest = backward + 2 * luma;
+    float *forward = m->scratch, *backward = forward + 2 * luma, *cover = backward + 2 * luma,
+          *misfit = cover + IB_VIEWS * cells, *rest = misfit + IB_VIEWS * cells;
     float *v = m->v, *near = v + 2 * cells, *far = near + 2 * cells;
-    float *cover = m->views, *misfit = cover + IB_VIEWS * cells;
     ib_flow(m->planes0, m->planes1, 8 * rows, 8 * cols, v + 2 * (1 + IB_VIEWS) * cells, rest, forward,
             backward);
     ib_project(m->planes0, m->planes1, forward, rows, cols, t, rest, near, cover, misfit);
@@ -142,7 +140,7 @@ static void prior(ib_motion *m, size_t rows, size_t cols, float t, float *featur
 /* Where the prior is wrong, at the edges of moving things above all, one of these is often right. features: [cells, 3 IB_ALTERNATIVES] */
 static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
     static const int away[IB_NEIGHBOURS][2] = {
-        {3, 0}, {-3, 0}, {0, 3}, {0, -3}}; /* cells: a little more than the prior's window */
+        {3, 0}, {-3, 0}, {0, 3}, {0, -3}}; /* cells: a little more than matching's own window */
     size_t cells = IB_TOKEN_CELLS * rows * cols, pixels = 96 * rows * cols;
     for (size_t k = 0; k < IB_ALTERNATIVES; k++) {
         float *v = m->v + 2 * (1 + k) * cells, *f = features + k * IB_ALTERNATIVE_FEATURES;

@@ -104,7 +104,6 @@ size_t ib_attention_heads(size_t channels);
 typedef struct ib_motion {
     float *planes0, *planes1, *knots0, *knots1, *carried0, *carried1, *out; /* [96 rows cols] */
     float *v, *gate;    /* [1 + IB_ALTERNATIVES, 2, cells]: the prior, then the alternatives; [cells] */
-    float *views;       /* [2, IB_VIEWS, cells]: cover, misfit */
     float *alternative; /* [IB_ALTERNATIVES, tokens, 96]: what following each of them gives, as latents */
     float *fields, *dfields; /* [5, cells] */
     float *features;         /* of prior, matching, refinement and alternatives, [cells, ...] each */

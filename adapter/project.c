@@ -6,7 +6,6 @@
 #include "adapter/match.h"
 #include "nn/layers.h"
 #include "nn/simd.h"
-#include "nn/warp.h"
 
 enum { COVER = 3, MISFIT, SIDE_BY_SIDE = 8 }; /* after the weight and the weighted flow */
 

@@ -17,9 +17,9 @@ int ib_fail(ib_error *err, int code, const char *fmt, ...) {
     return code;
 }
 
-int ib_error_prefix(ib_error *err, const char *fmt, ...) {
+int ib_error_prefix(ib_error *err, int code, const char *fmt, ...) {
     if (!err)
-        return IB_E_FORMAT; /* that something failed must not be lost with the sentence */
+        return code;
     char prefix[sizeof err->text], text[sizeof err->text];
     va_list args;
     va_start(args, fmt);
@@ -27,5 +27,5 @@ int ib_error_prefix(ib_error *err, const char *fmt, ...) {
     va_end(args);
     snprintf(text, sizeof text, "%.511s: %.510s", prefix, err->text);
     memcpy(err->text, text, sizeof text);
-    return err->code;
+    return code;
 }

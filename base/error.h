@@ -34,11 +34,11 @@ __attribute__((format(printf, 3, 4)))
 int ib_fail(ib_error *err, int code, const char *fmt, ...);
 
 /* Puts "prefix: " before the sentence of an error already set; for callers that know the file's name when
- * the callee did not. Returns err->code; IB_E_FORMAT if err is NULL, where what failed is not known. */
+ * the callee did not. Returns the code that is passed, the callee's; err may be NULL. */
 #if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
+__attribute__((format(printf, 3, 4)))
 #endif
-int ib_error_prefix(ib_error *err, const char *fmt, ...);
+int ib_error_prefix(ib_error *err, int code, const char *fmt, ...);
 
 #ifdef __cplusplus
 }

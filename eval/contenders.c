@@ -56,8 +56,7 @@ static int check_adapter(const ib_evaluation *e, const ib_adapter *a, const char
     ib_shape grid;
     int width, height, r = ib_adapter_check_space(a, e->report->space_id, "this evaluation", err);
     if (r) {
-        ib_error_prefix(err, "%s", file);
-        return r;
+        return ib_error_prefix(err, r, "%s", file);
     }
     return e->o->native && ib_adapter_render_grid(a, 64, 64, &grid, &width, &height)
                ? ib_fail(err, IB_E_UNSUPPORTED, "%s has no motion head and cannot render pictures", file)

@@ -68,8 +68,7 @@ static int open_adapter(ib_source *s, ib_error *err) {
         return r;
     }
     if ((r = ib_adapter_outline(&outline, &s->config, err))) {
-        ib_error_prefix(err, "%s", s->path);
-        return r;
+        return ib_error_prefix(err, r, "%s", s->path);
     }
     r = ib_adapter_check_tensors(outline, s->file, s->path, err);
     ib_adapter_free(&outline);

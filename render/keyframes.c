@@ -54,7 +54,7 @@ int ib_key_exists(const char *spec, ib_error *err) {
 
 static int read_prompt(const ib_space *s, const char *spec, float *z, ib_error *err) {
     int r = ib_space_encode_text(s, ib_key_prompt(spec), z, err);
-    return r ? ib_error_prefix(err, "'%.100s'", spec) : IB_OK;
+    return r ? ib_error_prefix(err, r, "'%.100s'", spec) : IB_OK;
 }
 
 static int read_picture(const ib_space *s, const char *spec, int threads, float *z, ib_error *err) {
@@ -66,7 +66,7 @@ static int read_picture(const ib_space *s, const char *spec, int threads, float 
     }
     r = ib_space_encode(s, &frame, z, err);
     ib_frame_free(&frame);
-    return r ? ib_error_prefix(err, "%s", spec) : IB_OK;
+    return r ? ib_error_prefix(err, r, "%s", spec) : IB_OK;
 }
 
 static int parse_seconds(const char *spec, const char *at, double *seconds, ib_error *err) {

@@ -165,7 +165,7 @@ static int read_mean(const ib_st *f, const char *path, const char *name, size_t 
                            name);
         }
     }
-    return r ? ib_error_prefix(err, "%s: tensor '%s'", path, name) : IB_OK;
+    return r ? ib_error_prefix(err, r, "%s: tensor '%s'", path, name) : IB_OK;
 }
 
 static double number(const ib_st *f, const char *key) {

@@ -48,8 +48,8 @@ static void test_sizes(void) {
     ib_free(p);
     CHECK_INT(ib_fail(NULL, IB_E_IO, "nobody listens"), IB_E_IO);
     ib_fail(&err, IB_E_FORMAT, "bad %d", 5);
-    CHECK_ERROR(ib_error_prefix(&err, "file %s", "a"), &err, IB_E_FORMAT, "file a: bad 5");
-    CHECK(ib_error_prefix(NULL, "nobody %s", "listens") < 0); /* a failure all the same */
+    CHECK_ERROR(ib_error_prefix(&err, IB_E_FORMAT, "file %s", "a"), &err, IB_E_FORMAT, "file a: bad 5");
+    CHECK(ib_error_prefix(NULL, IB_E_IO, "nobody %s", "listens") == IB_E_IO); /* a failure all the same */
     ib_fail(&err, IB_E_FORMAT, "%s, again", err.text);
     CHECK(!strcmp(err.text, "file a: bad 5, again"));
 }

@@ -72,8 +72,7 @@ int ib_session_begin_model(ib_session *s, ib_error *err) {
     }
     st->config = *ib_adapter_config_of(s->adapter);
     if ((r = ib_adapter_check_space(s->adapter, clip->info.space_id, clip->path, err))) {
-        ib_error_prefix(err, "%s", o->init);
-        return r;
+        return ib_error_prefix(err, r, "%s", o->init);
     }
     if (st->config.layout != shape->layout || st->config.width != (int)shape->width) {
         return ib_fail(err, IB_E_MISMATCH,

@@ -235,7 +235,7 @@ int ib_state_save(const ib_state *s, const char *path, ib_error *err) {
     }
     r = write_file(s, p.temp, path, err);
     if (!r && (r = ib_seal_write(p.temp, err))) {
-        ib_error_prefix(err, "%s", path);
+        ib_error_prefix(err, r, "%s", path);
     }
     if (r) {
         ib_pending_abort(&p);

@@ -48,8 +48,7 @@ static int deliver(ib_reader *r, double seconds, int64_t index, ib_error *err) {
                                   slot, err);
     av_frame_unref(r->frame);
     if (result < 0) {
-        ib_error_prefix(err, "%s", r->decoder->path);
-        return result;
+        return ib_error_prefix(err, result, "%s", r->decoder->path);
     }
     pthread_mutex_lock(&r->lock);
     r->filled++;

@@ -142,7 +142,7 @@ int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt,
     out->pts_seconds = when;
     out->index = index;
     if ((r = ib_converter_run(&c, keep, ib_decoder_turn(d, keep), o.fit, out, err)) < 0)
-        ib_error_prefix(err, "%s", path);
+        ib_error_prefix(err, r, "%s", path);
 done:
     if (r < 0)
         ib_frame_free(out);
