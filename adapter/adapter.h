@@ -39,6 +39,8 @@ typedef struct ib_param {
     int64_t shape[4];
     size_t offset, count; /* in floats, into the flat array */
     bool decay;           /* weight decay applies (matrices, not biases and scales) */
+    bool
+        hidden; /* a matrix that ends in the trunk's channels: what Muon is made for; seen as [count / last side, last side] */
 } ib_param;
 
 typedef struct ib_adapter ib_adapter;

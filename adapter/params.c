@@ -105,14 +105,23 @@ static ib_span linear(ib_adapter *a, const char *name, size_t cin, size_t cout) 
     return s;
 }
 
+/* The same for a map inside the trunk. */
+static ib_span hidden(ib_adapter *a, const char *name, size_t cin, size_t cout) {
+    size_t weight = a->tensors;
+    ib_span s = linear(a, name, cin, cout);
+    a->tensor[weight].hidden = true;
+    return s;
+}
+
 static ib_span mixing(ib_adapter *a, const char *name, size_t c, size_t *u) {
     if (!a->spatial) {
-        return linear(a, name, c, c);
+        return hidden(a, name, c, c);
     }
     char text[64];
     ib_span s;
     snprintf(text, sizeof text, "%s.weight", name);
     s.w = declare(a, true, 3, (int64_t[]){9, (int64_t)c, (int64_t)c}, text);
+    a->tensor[a->tensors - 1].hidden = true;
     snprintf(text, sizeof text, "%s.bias", name);
     s.b = declare(a, false, 1, (int64_t[]){(int64_t)c}, text);
     *u = a->derived_count;
@@ -133,9 +142,9 @@ static void block(ib_adapter *a, const char *level, int i, bool coarse) {
     b->mix2 = mixing(a, text, (size_t)b->channels, &b->u2);
     if (a->attention) {
         snprintf(text, sizeof text, "%s.%d.qkv", level, i);
-        b->qkv = linear(a, text, (size_t)b->channels, 3 * (size_t)b->channels);
+        b->qkv = hidden(a, text, (size_t)b->channels, 3 * (size_t)b->channels);
         snprintf(text, sizeof text, "%s.%d.attend", level, i);
-        b->attend = linear(a, text, (size_t)b->channels, (size_t)b->channels);
+        b->attend = hidden(a, text, (size_t)b->channels, (size_t)b->channels);
     }
 }
 
@@ -147,16 +156,16 @@ static void architecture(ib_adapter *a) {
     a->features = c->motion ? 3 * width + 2 + IB_TOKEN_CELLS * IB_CELL_FEATURES
                             : 2 * width + 1 + (a->attention ? IB_POSITION_FEATURES : 0);
     a->time = linear(a, "time", IB_TIME_INPUTS, IB_TIME_WIDTH);
-    a->into = linear(a, "into", a->features, fine);
+    a->into = hidden(a, "into", a->features, fine);
     for (int i = 0; i < c->fine_blocks; i++) {
         block(a, "before", i, false);
     }
     if (c->coarse_blocks) {
-        a->down = linear(a, "down", 4 * fine, coarse);
+        a->down = hidden(a, "down", 4 * fine, coarse);
         for (int i = 0; i < c->coarse_blocks; i++) {
             block(a, "coarse", i, true);
         }
-        a->up = linear(a, "up", coarse, 4 * fine);
+        a->up = hidden(a, "up", coarse, 4 * fine);
     }
     for (int i = 0; i < c->fine_blocks; i++) {
         block(a, "after", i, false);

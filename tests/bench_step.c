@@ -109,7 +109,7 @@ int main(int argc, char **argv) {
         }
         const ib_update u = {.rate = 1e-4, .weight_decay = 0.01, .scale = 1, .number = step + 1};
         ib_gradient_sum(parts, n, parts[0], count, threads);
-        ib_optimiser_update(adamw, &u, a, ib_adapter_params(a), parts[0], moments, threads);
+        ib_optimiser_update(adamw, &u, a, ib_adapter_params(a), parts[0], moments, threads, NULL);
         ib_ema_update(state + 2 * count, ib_adapter_params(a), count, 0.999, threads);
         ib_adapter_refresh_by(a, threads);
         samples += (long)threads * calls * per;

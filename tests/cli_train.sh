@@ -38,12 +38,12 @@ run train "$s/l" -o "$s/o" --minutes 1 --steps 1
 refused 2 'minutes'
 run train "$s/l" -o "$s/o" --gap 9..3 --steps 1
 [ "$status" = 2 ] || refused 1 '9..3'
-for optimiser in sgd nesterov; do
+for optimiser in muon sgd nesterov; do
     run train "$s/l" -o "$s/$optimiser" --preset toaster --steps 2 --optimiser $optimiser
     expect 0
 done
 run train "$s/l" -o "$s/o" --preset toaster --steps 1 --optimiser adam
-refused 1 'adamw, sgd, nesterov'
+refused 1 'adamw, muon, sgd, nesterov'
 run train "$s/l" -o "$s/o" --preset huge --steps 1
 refused 1 'toaster, default or large'
 untouched "$s/o"

@@ -222,6 +222,27 @@ static void test_resume(const char *whole) {
     free(run);
 }
 
+/* Muon too goes on where it was. */
+static void test_resume_muon(void) {
+    char *whole = in_dir("muon"), *parts = in_dir("muon-parts");
+    ib_error err = {0};
+    ib_train_result r;
+    watch w;
+    ib_train_options o = options_for(whole, &w);
+    o.optimiser = "muon";
+    CHECK_OK(ib_train(&o, &r, &err), &err);
+    o = options_for(parts, &w);
+    o.optimiser = "muon";
+    w.stop_at = 5;
+    CHECK_ERROR(ib_train(&o, &r, &err), &err, IB_E_INTERRUPTED, "step 5");
+    o = options_for(parts, &w);
+    o.resume = true;
+    CHECK_OK(ib_train(&o, &r, &err), &err);
+    CHECK(same_states(whole, parts) && same_files(whole, parts, "adapter.safetensors"));
+    free(whole);
+    free(parts);
+}
+
 static void test_resume_refusals(const char *whole) {
     ib_error err = {0};
     watch w;
@@ -499,7 +520,7 @@ static void test_overfit(void) {
         first = i == 1 ? loss : first;
         memset(g, 0, n * sizeof *g);
         ib_adapter_collect(a, work, g);
-        ib_optimiser_update(adamw, &u, a, ib_adapter_params(a), g, moment, 1);
+        ib_optimiser_update(adamw, &u, a, ib_adapter_params(a), g, moment, 1, NULL);
         ib_adapter_refresh(a);
     }
     double skill = 1 - loss.err_model / loss.err_slerp;
@@ -522,6 +543,7 @@ int main(int argc, char **argv) {
     test_overfit();
     test_same_bits(whole);
     test_resume(whole);
+    test_resume_muon();
     test_resume_refusals(whole);
     test_refusals();
     test_lock(whole);

@@ -1,8 +1,11 @@
 #include "train/optimiser.h"
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
+#include "nn/gemm.h"
 #include "nn/simd.h"
+#include "train/muon.h"
 
 enum { BLOCK = 8192 }; /* floats; work is dealt out in whole blocks */
 
@@ -45,11 +48,14 @@ IB_MULTIARCH static void nesterov(const ib_update *u, double decay, float *restr
     }
 }
 
-static const ib_optimiser adamw_row = {"adamw", "Adam with decoupled weight decay", 2, 7e-4, 0.01, adamw};
-static const ib_optimiser sgd_row = {"sgd", "gradient descent with momentum 0.9", 1, 0.05, 1e-4, sgd};
+static const ib_optimiser muon_row = {
+    "muon", "Muon for the trunk's matrices, Adam for the rest", 2, 1e-3, 0.01, adamw, true};
+static const ib_optimiser adamw_row = {"adamw", "Adam with decoupled weight decay", 2, 7e-4, 0.01, adamw,
+                                       false};
+static const ib_optimiser sgd_row = {"sgd", "gradient descent with momentum 0.9", 1, 0.05, 1e-4, sgd, false};
 static const ib_optimiser nesterov_row = {
-    "nesterov", "gradient descent with Nesterov's momentum 0.9", 1, 0.05, 1e-4, nesterov};
-const ib_optimiser *const ib_optimisers[] = {&adamw_row, &sgd_row, &nesterov_row, NULL};
+    "nesterov", "gradient descent with Nesterov's momentum 0.9", 1, 0.05, 1e-4, nesterov, false};
+const ib_optimiser *const ib_optimisers[] = {&adamw_row, &muon_row, &sgd_row, &nesterov_row, NULL};
 
 const ib_optimiser *ib_optimiser_find(const char *name, ib_error *err) {
     char list[128] = "";
@@ -73,7 +79,7 @@ static void update_part(const ib_optimiser *o, const ib_update *u, const ib_para
                         const float *g, float *const m[IB_MAX_MOMENTS], size_t first, size_t n) {
     size_t from = first > p->offset ? first : p->offset, to = least(first + n, p->offset + p->count);
     float *at[IB_MAX_MOMENTS] = {0};
-    if (from >= to) {
+    if (from >= to || (o->muon && p->hidden)) {
         return;
     }
     for (int j = 0; j < o->moments; j++) {
@@ -82,9 +88,47 @@ static void update_part(const ib_optimiser *o, const ib_update *u, const ib_para
     o->step(u, p->decay ? u->weight_decay : 0, w + from, g + from, at, to - from);
 }
 
+/* A matrix's sides for Muon. */
+static size_t columns(const ib_param *p) {
+    return (size_t)p->shape[p->rank - 1];
+}
+
+/* Of one thread. */
+static size_t most_scratch(const ib_optimiser *o, const ib_adapter *a) {
+    size_t most = 0;
+    for (size_t i = 0; o->muon && i < ib_adapter_tensor_count(a); i++) {
+        const ib_param *p = ib_adapter_tensor(a, i);
+        size_t n = p->hidden ? ib_muon_scratch(p->count / columns(p), columns(p)) : 0;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+size_t ib_optimiser_scratch(const ib_optimiser *o, const ib_adapter *a, int threads) {
+    return (size_t)threads * most_scratch(o, a);
+}
+
+static void update_matrices(const ib_update *u, const ib_adapter *a, float *w, const float *g, float *m,
+                            int threads, float *scratch, size_t each) {
+    size_t tensors = ib_adapter_tensor_count(a);
+    int before = ib_gemm_pin();
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (size_t i = 0; i < tensors; i++) {
+        const ib_param *p = ib_adapter_tensor(a, i);
+        if (p->hidden) {
+            ib_muon(u, p->decay ? u->weight_decay : 0, w + p->offset, g + p->offset, m + p->offset,
+                    p->count / columns(p), columns(p), scratch + (size_t)omp_get_thread_num() * each);
+        }
+    }
+    ib_gemm_unpin(before);
+}
+
 void ib_optimiser_update(const ib_optimiser *o, const ib_update *u, const ib_adapter *a, float *w,
-                         const float *g, float *const m[IB_MAX_MOMENTS], int threads) {
+                         const float *g, float *const m[IB_MAX_MOMENTS], int threads, float *scratch) {
     size_t n = ib_adapter_param_count(a), tensors = ib_adapter_tensor_count(a);
+    if (o->muon) {
+        update_matrices(u, a, w, g, m[0], threads, scratch, most_scratch(o, a));
+    }
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (size_t first = 0; first < n; first += BLOCK) {
         for (size_t i = 0; i < tensors; i++) {

@@ -112,7 +112,11 @@ static int open_model(ib_session *s, ib_error *err) {
     if (r) {
         return r;
     }
-    size_t n = ib_adapter_param_count(s->adapter);
+    size_t n = ib_adapter_param_count(s->adapter),
+           scratch = ib_optimiser_scratch(s->optimiser, s->adapter, s->threads);
+    if (scratch && (r = ib_alloc_floats(&s->optimiser_scratch, scratch, "the optimiser", err))) {
+        return r;
+    }
     if (!o->resume) {
         if ((r = ib_state_alloc(st, n, s->optimiser->moments, err))) {
             return r;
@@ -250,6 +254,8 @@ void ib_session_close(ib_session *s) {
     ib_team_free(&s->team);
     ib_adapter_free(&s->mean);
     ib_adapter_free(&s->adapter);
+    ib_free(s->optimiser_scratch);
+    s->optimiser_scratch = NULL;
     ib_sampler_free(&s->sampler);
     ib_dataset_free(&s->data);
     ib_state_free(&s->state);

@@ -28,6 +28,7 @@ typedef struct ib_session {
     ib_rundir dir;
     ib_state state; /* weights and means are its arrays */
     const ib_optimiser *optimiser;
+    float *optimiser_scratch;
     ib_dataset *data;
     pthread_mutex_t reading; /* the lock on `data` */
     ib_sampler *sampler;

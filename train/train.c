@@ -43,7 +43,8 @@ static void update(ib_session *s, const ib_batch_result *b, double seconds) {
     if (p->clip_norm > 0 && b->norm > p->clip_norm) {
         u.scale = p->clip_norm / b->norm;
     }
-    ib_optimiser_update(s->optimiser, &u, s->adapter, w, b->gradient, st->moment, s->threads);
+    ib_optimiser_update(s->optimiser, &u, s->adapter, w, b->gradient, st->moment, s->threads,
+                        s->optimiser_scratch);
     double decay = ib_ema_decay(p->ema_decay, st->updates);
     ib_ema_update(st->ema, w, st->params, decay, s->threads);
     s->mean_kept *= decay;
