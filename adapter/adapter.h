@@ -39,8 +39,7 @@ typedef struct ib_param {
     int64_t shape[4];
     size_t offset, count; /* in floats, into the flat array */
     bool decay;           /* weight decay applies (matrices, not biases and scales) */
-    bool
-        hidden; /* a matrix that ends in the trunk's channels: what Muon is made for; seen as [count / last side, last side] */
+    bool hidden;          /* a matrix of the trunk, [count / last side, last side]: what Muon is made for */
 } ib_param;
 
 typedef struct ib_adapter ib_adapter;

@@ -30,12 +30,11 @@ typedef struct ib_optimiser {
     /* Updates w [n] from g [n]; decay is u->weight_decay or 0. m: [moments], each [n]. */
     void (*step)(const ib_update *u, double decay, float *w, const float *g, float *const m[IB_MAX_MOMENTS],
                  size_t n);
-    bool
-        muon; /* the adapter's hidden matrices are updated by Muon (train/muon.h) instead; m[0] is its momentum */
+    bool muon; /* hidden matrices are updated by Muon (muon.h) instead; m[0] is its momentum */
 } ib_optimiser;
 
-/* muon (Muon for the trunk's matrices, adamw for all else), adamw (Loshchilov and Hutter 2019, arXiv:1711.05101; betas 0.9, 0.999, eps 1e-8), sgd (momentum 0.9),
- * nesterov (the same with Nesterov's look-ahead). */
+/* adamw (Loshchilov and Hutter 2019, arXiv:1711.05101; betas 0.9, 0.999, eps 1e-8), muon (Muon for the trunk's matrices, adamw for
+ * all else), sgd (momentum 0.9), nesterov (the same with Nesterov's look-ahead). */
 extern const ib_optimiser *const ib_optimisers[]; /* ends with NULL */
 /* NULL and IB_E_ARGUMENT with the list for an unknown name. */
 const ib_optimiser *ib_optimiser_find(const char *name, ib_error *err);
