@@ -72,6 +72,7 @@ static void test_against_plain(void) {
         plain(y, rows, cols);
         orthogonalise(x, rows, cols);
         for (size_t i = 0; i < n; i++) {
+            CHECK(isfinite(x[i]));
             worst = fmax(worst, fabs((double)x[i] - y[i]));
         }
         printf("%zu x %zu: worst difference to plain doubles %.2g\n", rows, cols, worst);
@@ -105,6 +106,7 @@ static void test_lengths(void) {
             }
             out += sum * sum;
         }
+        CHECK(isfinite(out));
         least = fmin(least, sqrt(out / in));
         most = fmax(most, sqrt(out / in));
     }
@@ -142,6 +144,7 @@ static void test_step(void) {
         g[step] += 1;
     }
     for (size_t i = 0; i < N; i++) {
+        CHECK(isfinite(w[i]));
         worst = fmax(worst, fabs((double)w[i] - expected[i]));
     }
     CHECK_NEAR(worst, 0, 1e-5);

@@ -28,7 +28,7 @@ typedef struct ib_session {
     ib_rundir dir;
     ib_state state; /* weights and means are its arrays */
     const ib_optimiser *optimiser;
-    float *optimiser_scratch;
+    float *optimiser_scratch; /* ib_optimiser_scratch floats; NULL: it needs none */
     ib_dataset *data;
     pthread_mutex_t reading; /* the lock on `data` */
     ib_sampler *sampler;
