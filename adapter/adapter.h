@@ -93,8 +93,8 @@ int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between
                        float *z, ib_error *err);
 
 /* Forward and backward of n samples (training work only). The loss of a sample is
- *   |z - target|^2 / (|slerp - target|^2 + floor),
- * squares summed over [T,D]: 0 is perfect, 1 is slerp, see docs/model.md. The gradient times `scale` is added up inside the work until
+ *   r = |z - target|^2 / (|slerp - target|^2 + floor),
+ * squares summed over [T,D], or with a motion head log(1 + 10 r) / log(11): 0 is perfect, 1 is slerp, see docs/model.md. The gradient times `scale` is added up inside the work until
  * ib_adapter_collect. Threads use their own work. */
 typedef struct ib_sample_loss {
     double loss;

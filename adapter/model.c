@@ -14,6 +14,8 @@
 static const float distance_floor = 1e-3f;
 /* Mean squared error (latent units) below which an error is as good as none: about a third of an 8-bit step, RMS. */
 static const double error_floor = 2e-6;
+/* With a motion head the loss is the logarithm of the part of slerp's error that is left, above this. docs/model.md tells what it is worth. */
+static const double left_floor = 0.1;
 
 /* Samples that go through the trunk together, at most. */
 enum { MOST_AT_ONCE = 256 };
@@ -385,6 +387,17 @@ static void error_gradient(float *restrict z, const float *restrict target, floa
     }
 }
 
+/* What the loss makes of the part of slerp's error that is left: 0 of 0, 1 of 1; slope: its derivative. */
+static double loss_of(bool pictures, double left, double *slope) {
+    *slope = 1;
+    if (!pictures) {
+        return left;
+    }
+    double whole = log1p(1 / left_floor);
+    *slope = 1 / ((left_floor + left) * whole);
+    return log1p(left / left_floor) / whole;
+}
+
 /* Loss and the gradients at the heads for one sample. */
 static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const float *target, float scale,
                             size_t sample, ib_sample_loss *loss) {
@@ -392,9 +405,9 @@ static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const floa
     float *dz = w->z + at, *dc = w->dcorrection + at, bow = 4.0f * in->t * (1.0f - in->t);
     loss->err_model = squared_error(dz, target, n);
     loss->err_slerp = squared_error(w->slerp + at, target, n);
-    double unit = loss->err_slerp + error_floor * (double)n;
-    loss->loss = loss->err_model / unit;
-    error_gradient(dz, target, (float)(2.0 * (double)scale / unit), n);
+    double unit = loss->err_slerp + error_floor * (double)n, slope;
+    loss->loss = loss_of(w->motion, loss->err_model / unit, &slope);
+    error_gradient(dz, target, (float)(2.0 * slope * (double)scale / unit), n);
     memset(dc, 0, n * sizeof *dc);
     correct(dz, w->scale + sample * tokens, bow, tokens, width, dc);
     if (w->motion) {

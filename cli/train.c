@@ -265,7 +265,7 @@ static const cli_option options[] = {
     {.name = "optimiser",
      .kind = CLI_TEXT,
      .value = "NAME",
-     .help = "adamw (if not given), muon, which learns faster in the first minutes, sgd or nesterov"},
+     .help = "muon (if not given, in spaces of a grid), adamw (in others), sgd or nesterov"},
     {.name = "lr", .kind = CLI_REAL, .value = "X", .min = 1e-9, .max = 100, .help = "peak learning rate"},
     {.name = "batch",
      .letter = 'b',

@@ -254,7 +254,7 @@ static void test_resume_refusals(const char *whole) {
     change;                                                                                                  \
     CHECK_ERROR(ib_train(&o, NULL, &err), &err, code, text)
     REFUSED(o.batch = 5, IB_E_MISMATCH, "another batch: it was begun with 4, not 5");
-    REFUSED(o.optimiser = "sgd", IB_E_MISMATCH, "another optimiser: it was begun with adamw, not sgd");
+    REFUSED(o.optimiser = "sgd", IB_E_MISMATCH, "another optimiser: it was begun with muon, not sgd");
     REFUSED(o.preset = "large", IB_E_MISMATCH, "another preset");
     REFUSED(o.lr = 0.5, IB_E_MISMATCH, "another learning rate");
     REFUSED(o.gap_max = 9, IB_E_MISMATCH, "another largest gap");

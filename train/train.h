@@ -33,7 +33,7 @@ typedef struct ib_train_options {
     /* Adapter whose weights the run begins with; NULL: random ones by the seed. Of the data's space, or IB_E_MISMATCH. Its architecture is
      * the run's: a preset that is given must be of the same one, one that is not given is the preset of that architecture. */
     const char *init;
-    const char *optimiser; /* "adamw", "sgd", "nesterov"; default adamw */
+    const char *optimiser; /* "muon", "adamw", "sgd", "nesterov"; default muon for grids, adamw otherwise */
     int batch;             /* samples per step; default by the preset */
     double lr;             /* peak learning rate; default by the optimiser */
     double weight_decay;   /* < 0: by the optimiser */
