@@ -6,11 +6,15 @@
 #include <string.h>
 #include "nn/simd.h"
 
+/* Where arguments are cut off: -87 and 88. They are kept in exp.c because GCC, if it knows them, answers beyond them by a jump, and then
+ * vectorises none of the loops. */
+extern const float ib_exp_low, ib_exp_high;
+
 /* Relative error below 3e-7; arguments are clamped to [-87, 88]. exp(x) = 2^k exp(r), |r| <= ln2 / 2, with the Taylor polynomial of
  * degree 7 for exp(r). */
 static IB_INLINE float ib_exp1(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
+    x = x < ib_exp_low ? ib_exp_low : x;
+    x = x > ib_exp_high ? ib_exp_high : x;
     float k = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23 rounds to the nearest integer */
     int32_t bits;
     memcpy(&bits, &k, sizeof bits);

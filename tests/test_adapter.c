@@ -167,6 +167,38 @@ static double worst(const float *a, const float *b, size_t n) {
 }
 
 /* What holds whatever the weights are. */
+/* The loss against its formula, from the answer and from slerp. */
+static void test_loss(bool motion) {
+    enum { ROWS = 3, COLS = 4, TOKENS = ROWS * COLS, N = TOKENS * 96 };
+    ib_error err;
+    ib_shape shape = {IB_LAYOUT_GRID, ROWS, COLS, TOKENS, 96};
+    sample s = make_sample(ROWS, COLS, 0.4f, 3);
+    ib_between in = {s.z0, s.z1, 0.4f, 0.2f};
+    const float *target = s.target;
+    ib_adapter *a = make(IB_LAYOUT_GRID, 96, motion, 1, 0, motion ? 0.02f : 0.2f, &err);
+    ib_adapter_work *w = NULL;
+    ib_sample_loss l = {0};
+    float *z = ib_calloc(N, 4), *slerp = ib_calloc(N, 4);
+    double model = 0, straight = 2e-6 * N;
+    CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
+    CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
+    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, &l, &err), &err);
+    ib_slerp(s.z0, s.z1, 0.4f, TOKENS, 96, slerp);
+    for (size_t i = 0; i < N; i++) {
+        model += ((double)z[i] - target[i]) * ((double)z[i] - target[i]);
+        straight += ((double)slerp[i] - target[i]) * ((double)slerp[i] - target[i]);
+    }
+    double left = model / straight, bent = log(1 + 10 * left) / log(11), expected = motion ? bent : left;
+    CHECK(fabs(bent - left) > 0.01); /* else the two forms agree and nothing is tested */
+    CHECK_NEAR(l.loss, expected, 1e-4 * expected);
+    CHECK_NEAR(l.err_model, model, 1e-4 * model);
+    ib_free(z);
+    ib_free(slerp);
+    ib_adapter_work_free(&w);
+    ib_adapter_free(&a);
+    free_sample(&s);
+}
+
 static void test_construction(ib_layout layout, bool motion) {
     ib_error err;
     bool grid = layout == IB_LAYOUT_GRID;
@@ -360,6 +392,8 @@ static void test_refusals(void) {
 int main(void) {
     ib_gemm_one_thread();
     test_gradients();
+    test_loss(true);
+    test_loss(false);
     test_position();
     test_construction(IB_LAYOUT_GRID, true);
     test_construction(IB_LAYOUT_GRID, false);
