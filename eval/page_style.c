@@ -20,7 +20,7 @@ const char ib_page_style[] =
     "font-weight:650}"
     "h2{font-size:1.3rem;letter-spacing:-.01em;margin:3.2rem 0 .35rem;font-weight:650}"
     "h3{font-size:1rem;margin:1.8rem 0 .5rem;font-weight:650}"
-    "h3 small,td small{color:var(--soft);font-weight:400;font-size:.88rem}"
+    "h3 small,td small{color:var(--soft);font-weight:400;font-size:.88rem}h3 small{overflow-wrap:anywhere}"
     "p{margin:.3rem 0 1rem;max-width:46rem}.lead{font-size:1.08rem;color:var(--soft)}.soft{color:var(--soft)}"
     "code{font:.86em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}"
     ".kicker{color:var(--soft);font-size:.85rem;letter-spacing:.02em;margin:0 0 .6rem}\n"
