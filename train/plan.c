@@ -5,7 +5,7 @@
 #include "pool/member.h"
 
 static const ib_train_preset presets[] = {
-    {"toaster", 8, 256, (size_t)64 << 20, 16},
+    {"toaster", 8, 256, (size_t)48 << 20, 16},
     {"default", 8, 512, (size_t)384 << 20, 64},
     {"large", 8, 512, (size_t)384 << 20, 64},
 };
