@@ -94,8 +94,8 @@ int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between
 
 /* Forward and backward of n samples (training work only). The loss of a sample is
  *   r = |z - target|^2 / (|slerp - target|^2 + floor),
- * squares summed over [T,D], or with a motion head log(1 + 10 r) / log(11): 0 is perfect, 1 is slerp, see docs/model.md. The gradient times `scale` is added up inside the work until
- * ib_adapter_collect. Threads use their own work. */
+ * squares summed over [T,D], or log(1 + 10 r) / log(11) with a motion head: 0 is perfect, 1 is slerp, see docs/model.md. The
+ * gradient times `scale` is added up inside the work until ib_adapter_collect. Threads use their own work. */
 typedef struct ib_sample_loss {
     double loss;
     double err_model, err_slerp; /* sums of squares over [T,D], for skill */

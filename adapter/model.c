@@ -14,7 +14,7 @@
 static const float distance_floor = 1e-3f;
 /* Mean squared error (latent units) below which an error is as good as none: about a third of an 8-bit step, RMS. */
 static const double error_floor = 2e-6;
-/* With a motion head the loss is the logarithm of the part of slerp's error that is left, above this. docs/model.md tells what it is worth. */
+/* What is added to the part of slerp's error that is left before its logarithm is taken: the loss with a motion head (docs/model.md). */
 static const double left_floor = 0.1;
 
 /* Samples that go through the trunk together, at most. */
@@ -388,9 +388,9 @@ static void error_gradient(float *restrict z, const float *restrict target, floa
 }
 
 /* What the loss makes of the part of slerp's error that is left: 0 of 0, 1 of 1; slope: its derivative. */
-static double loss_of(bool pictures, double left, double *slope) {
+static double loss_of(bool motion, double left, double *slope) {
     *slope = 1;
-    if (!pictures) {
+    if (!motion) {
         return left;
     }
     double whole = log1p(1 / left_floor);

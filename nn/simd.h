@@ -15,8 +15,8 @@
 
 #if defined(IB_NO_CLONES) || defined(__clang__)
 #define IB_MULTIARCH
-#elif __GNUC__ < 12
-#define IB_MULTIARCH __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3")))
+#elif __GNUC__ < 12 /* which knows no levels of the architecture */
+#define IB_MULTIARCH __attribute__((target_clones("avx512f", "fma", "default"), optimize("O3")))
 #else
 /* v3: AVX2 and FMA together. "fma" alone has no integers of 256 bits, which exponentials need. */
 #define IB_MULTIARCH __attribute__((target_clones("avx512f", "arch=x86-64-v3", "default"), optimize("O3")))

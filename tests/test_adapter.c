@@ -166,7 +166,6 @@ static double worst(const float *a, const float *b, size_t n) {
     return w;
 }
 
-/* What holds whatever the weights are. */
 /* The loss against its formula, from the answer and from slerp. */
 static void test_loss(bool motion) {
     enum { ROWS = 3, COLS = 4, TOKENS = ROWS * COLS, N = TOKENS * 96 };
@@ -199,6 +198,7 @@ static void test_loss(bool motion) {
     free_sample(&s);
 }
 
+/* What holds whatever the weights are. */
 static void test_construction(ib_layout layout, bool motion) {
     ib_error err;
     bool grid = layout == IB_LAYOUT_GRID;
