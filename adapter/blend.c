@@ -28,16 +28,16 @@ size_t ib_blend_scratch(size_t rows, size_t cols) {
     return level_floats(rows, cols, 1, IB_CELL_PX) + level_floats(rows, cols, 2, IB_CELL_PX / 2);
 }
 
-static level make_level(const float *p0, const float *p1, size_t rows, size_t cols, int chroma,
+static level make_level(const float *knots0, const float *knots1, size_t rows, size_t cols, int chroma,
                         float *scratch) {
-    size_t luma = 64 * rows * cols;
+    size_t luma = ib_warp_knots_floats(8 * rows, 8 * cols);
     level l = {.planes = chroma ? 2 : 1,
                .factor = chroma ? IB_CELL_PX / 2 : IB_CELL_PX,
                .gain = chroma ? 0.5f : 1.0f};
     l.height = IB_CELLS * rows * l.factor;
     l.width = IB_CELLS * cols * l.factor;
-    l.in0 = p0 + (chroma ? luma : 0);
-    l.in1 = p1 + (chroma ? luma : 0);
+    l.in0 = knots0 + (chroma ? luma : 0);
+    l.in1 = knots1 + (chroma ? luma : 0);
     size_t n = l.height * l.width;
     float *s = scratch + (chroma ? level_floats(rows, cols, 1, IB_CELL_PX) : 0);
     for (int k = 0; k < 4; k++, s += 2 * n) {
@@ -90,12 +90,17 @@ static void blend_level(const level *l, const float *fields, size_t rows, size_t
     }
 }
 
+size_t ib_blend_knots_floats(size_t rows, size_t cols) {
+    return ib_warp_knots_floats(8 * rows, 8 * cols) + 2 * ib_warp_knots_floats(4 * rows, 4 * cols);
+}
+
 void ib_blend_knots(const float *planes, size_t rows, size_t cols, float *knots) {
     size_t luma = 64 * rows * cols;
     ib_warp_knots(planes, 8 * rows, 8 * cols, knots);
+    knots += ib_warp_knots_floats(8 * rows, 8 * cols);
     for (size_t k = 0; k < 2; k++) {
-        size_t at = luma + k * luma / 4;
-        ib_warp_knots(planes + at, 4 * rows, 4 * cols, knots + at);
+        ib_warp_knots(planes + luma + k * luma / 4, 4 * rows, 4 * cols,
+                      knots + k * ib_warp_knots_floats(4 * rows, 4 * cols));
     }
 }
 

@@ -16,12 +16,12 @@ enum { IB_FIELDS = 5 }; /* V0x, V0y, V1x, V1y, mask */
 /* Floats of scratch; a backward call must get the scratch that its forward call left. */
 size_t ib_blend_scratch(size_t rows, size_t cols);
 
-/* What the functions below sample: the knots (nn/warp.h) of each plane. */
+/* What the functions below sample: the knots (nn/warp.h) of Y, U and V, one after the other. */
+size_t ib_blend_knots_floats(size_t rows, size_t cols);
 void ib_blend_knots(const float *planes, /* [96 rows cols] Y, U, V */
-                    size_t rows, size_t cols, float *knots /* [96 rows cols] */);
+                    size_t rows, size_t cols, float *knots);
 
-void ib_blend(const float *knots0, const float *knots1, /* [96 rows cols] */
-              const float *fields,                      /* [5, 2 rows, 2 cols] */
+void ib_blend(const float *knots0, const float *knots1, const float *fields, /* [5, 2 rows, 2 cols] */
               size_t rows, size_t cols, float t, float *scratch, float *out /* [96 rows cols] */);
 void ib_blend_backward(const float *knots0, const float *knots1, const float *dout, /* [96 rows cols] */
                        size_t rows, size_t cols, float t, float *scratch,

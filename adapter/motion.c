@@ -15,12 +15,13 @@ static size_t larger(size_t a, size_t b) {
 
 int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     memset(m, 0, sizeof *m);
-    size_t pixels = 96 * rows * cols, cells = IB_TOKEN_CELLS * rows * cols;
+    size_t pixels = 96 * rows * cols, cells = IB_TOKEN_CELLS * rows * cols,
+           knots = ib_blend_knots_floats(rows, cols);
     size_t flow = ib_flow_scratch(8 * rows, 8 * cols), project = ib_project_scratch(rows, cols);
     size_t most = larger(larger(ib_match_scratch(rows, cols), ib_blend_scratch(rows, cols)),
                          larger(ib_refine_scratch(rows, cols) + 2 * cells,
                                 4 * 64 * rows * cols + 2 * IB_VIEWS * cells + larger(flow, project)));
-    size_t need = (7 + IB_ALTERNATIVES) * pixels +
+    size_t need = (5 + IB_ALTERNATIVES) * pixels + 2 * knots +
                   (1 + 2 * (1 + IB_ALTERNATIVES) + 2 * IB_FIELDS + IB_CELL_FEATURES) * cells + most;
     int rc = ib_alloc_floats(&m->arena, need, "the motion head's work space", err);
     if (rc) {
@@ -29,8 +30,8 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     m->planes0 = m->arena;
     m->planes1 = m->planes0 + pixels;
     m->knots0 = m->planes1 + pixels;
-    m->knots1 = m->knots0 + pixels;
-    m->carried0 = m->knots1 + pixels;
+    m->knots1 = m->knots0 + knots;
+    m->carried0 = m->knots1 + knots;
     m->carried1 = m->carried0 + pixels;
     m->out = m->carried1 + pixels;
     m->alternative = m->out + pixels;

@@ -102,7 +102,8 @@ size_t ib_attention_heads(size_t channels);
 
 /* One sample's pixels and motion. */
 typedef struct ib_motion {
-    float *planes0, *planes1, *knots0, *knots1, *carried0, *carried1, *out; /* [96 rows cols] */
+    float *planes0, *planes1, *carried0, *carried1, *out; /* [96 rows cols] */
+    float *knots0, *knots1;                               /* of Y, U and V (blend.h) */
     float *v, *gate;    /* [1 + IB_ALTERNATIVES, 2, cells]: the prior, then the alternatives; [cells] */
     float *alternative; /* [IB_ALTERNATIVES, tokens, 96]: what following each of them gives, as latents */
     float *fields, *dfields; /* [5, cells] */

@@ -1,72 +1,183 @@
 #include "nn/warp.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "nn/simd.h"
 
-/* Samples are taken a run of pixels at a time, in three passes that each stay in the first cache: where they fall (vectorised), their
- * neighbours by pairs (two loads of 8 bytes each, faster than gathers), and the interpolation (vectorised again). */
-enum { RUN = 256 };
+/* Samples are taken a run of pixels at a time, in three passes that each stay in the first cache: where they fall and what the 4 x 4
+ * knots about them weigh (vectorised), the weighted sums of the four rows (four columns at a time), and those of the columns
+ * (vectorised again). */
+enum { RUN = 128, TAPS = 4 };
 
 typedef struct run {
-    int32_t at[RUN];                  /* the upper left of a sample's four neighbours */
-    float a[RUN], b[RUN];             /* the fractions */
-    float ix[RUN], iy[RUN];           /* 0 where the sample was clamped on that axis; the backward's only */
-    float top[2 * RUN], low[2 * RUN]; /* the neighbours, two by two */
+    int32_t at[RUN];                  /* the upper left of a sample's knots */
+    float x[TAPS][RUN], y[TAPS][RUN]; /* weights */
+    /* their derivatives, 0 where the sample was clamped; the backward's only */
+    float dx[TAPS][RUN], dy[TAPS][RUN];
+    /* of the rows, by the weights and by their derivatives: four columns each */
+    float sum[TAPS * RUN], dsum[TAPS * RUN];
 } run;
 
-static IB_INLINE void locate(run *restrict r, size_t x0, size_t y0, const float *restrict fx,
-                             const float *restrict fy, size_t n, size_t height, size_t width, bool inside) {
-    float mx = (float)(width - 1), my = (float)(height - 1), left = (float)x0, line = (float)y0;
-    int lastx = (int)width - 2, lasty = (int)height - 2, w = (int)width;
-    for (size_t i = 0; i < n; i++) {
-        float x = left + (float)(int)i + fx[i], y = line + fy[i];
-        if (inside) {
-            r->ix[i] = x > IB_WARP_SHIFT && x < mx ? 1.0f : 0.0f;
-            r->iy[i] = y > IB_WARP_SHIFT && y < my ? 1.0f : 0.0f;
+/* Samples that the first knot of a line is made from, what comes after them being below a float's precision; rows filtered side by
+ * side, none of which waits for another. */
+enum { START = 16, LINES = 8 };
+static const float pole = -0.26794919f; /* the spline's: sqrt(3) - 2 */
+
+size_t ib_warp_knots_floats(size_t height, size_t width) {
+    return (height + 2) * (width + 2);
+}
+
+/* What each of the first samples of a line of n adds to its first sum, the line being mirrored about both its ends. */
+static size_t first_weights(size_t n, float *w) {
+    size_t m = n < START ? n : START;
+    float round = powf(pole, 2.0f * (float)n), whole = 1.0f / (1.0f - round);
+    for (size_t i = 0; i < m; i++) {
+        float far = powf(pole, (float)i);
+        w[i] = 6.0f * ((i ? 0.0f : 1.0f) + whole * (pole * far + round / far));
+    }
+    return m;
+}
+
+/* Down every column: c = 6 f + pole (c above), then upwards c = pole (c below - c). */
+static IB_INLINE void filter_columns(const float *restrict image, size_t height, size_t width,
+                                     float *restrict knots) {
+    size_t stride = width + 2;
+    float w[START];
+    size_t m = first_weights(height, w);
+    memset(knots, 0, width * sizeof *knots);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t x = 0; x < width; x++) {
+            knots[x] += w[i] * image[i * width + x];
         }
-        x = (x < mx ? x : mx) - IB_WARP_SHIFT; /* NaN becomes the far edge */
-        y = (y < my ? y : my) - IB_WARP_SHIFT;
+    }
+    for (size_t y = 1; y < height; y++) {
+        float *c = knots + y * stride;
+        for (size_t x = 0; x < width; x++) {
+            c[x] = 6.0f * image[y * width + x] + pole * c[x - stride];
+        }
+    }
+    for (size_t x = 0; x < width; x++) {
+        knots[(height - 1) * stride + x] *= pole / (pole - 1.0f);
+    }
+    for (size_t y = height - 1; y-- > 0;) {
+        float *c = knots + y * stride;
+        for (size_t x = 0; x < width; x++) {
+            c[x] = pole * (c[x + stride] - c[x]);
+        }
+    }
+}
+
+/* The same along `lines` rows from c on. */
+static IB_INLINE void filter_rows(float *c, size_t width, size_t stride, const float *w, size_t m,
+                                  const size_t lines) {
+    float last[LINES];
+    for (size_t l = 0; l < lines; l++) {
+        float sum = 0;
+        for (size_t i = 0; i < m; i++) {
+            sum += w[i] * c[l * stride + i];
+        }
+        last[l] = sum;
+        c[l * stride] = sum;
+    }
+    for (size_t x = 1; x < width; x++) {
+        for (size_t l = 0; l < lines; l++) {
+            last[l] = 6.0f * c[l * stride + x] + pole * last[l];
+            c[l * stride + x] = last[l];
+        }
+    }
+    for (size_t l = 0; l < lines; l++) {
+        last[l] *= pole / (pole - 1.0f);
+        c[l * stride + width - 1] = last[l];
+    }
+    for (size_t x = width - 1; x-- > 0;) {
+        for (size_t l = 0; l < lines; l++) {
+            last[l] = pole * (last[l] - c[l * stride + x]);
+            c[l * stride + x] = last[l];
+        }
+    }
+}
+
+IB_MULTIARCH
+void ib_warp_knots(const float *restrict image, size_t height, size_t width, float *restrict knots) {
+    size_t stride = width + 2, y = 0;
+    float *inside = knots + stride + 1, w[START];
+    filter_columns(image, height, width, inside);
+    size_t m = first_weights(width, w);
+    for (; y + LINES <= height; y += LINES) {
+        filter_rows(inside + y * stride, width, stride, w, m, LINES);
+    }
+    for (; y < height; y++) {
+        filter_rows(inside + y * stride, width, stride, w, m, 1);
+    }
+    for (y = 0; y < height; y++) {
+        float *c = inside + y * stride;
+        c[-1] = c[0];
+        c[width] = c[width - 1];
+    }
+    memcpy(knots, knots + stride, stride * sizeof *knots);
+    memcpy(knots + (height + 1) * stride, knots + height * stride, stride * sizeof *knots);
+}
+
+static IB_INLINE void weigh(float (*w)[RUN], size_t i, float v) {
+    float u = 1.0f - v;
+    w[0][i] = u * u * u * (1.0f / 6.0f);
+    w[1][i] = 2.0f / 3.0f - 0.5f * v * v * (2.0f - v);
+    w[2][i] = 2.0f / 3.0f - 0.5f * u * u * (2.0f - u);
+    w[3][i] = v * v * v * (1.0f / 6.0f);
+}
+
+static IB_INLINE void weigh_slope(float (*w)[RUN], size_t i, float v, float inside) {
+    float u = 1.0f - v;
+    w[0][i] = -0.5f * u * u * inside;
+    w[1][i] = (1.5f * v - 2.0f) * v * inside;
+    w[2][i] = (2.0f - 1.5f * u) * u * inside;
+    w[3][i] = 0.5f * v * v * inside;
+}
+
+static IB_INLINE void locate(run *restrict r, size_t x0, size_t y0, const float *restrict fx,
+                             const float *restrict fy, size_t n, size_t height, size_t width, bool slopes) {
+    float mx = (float)(width - 1), my = (float)(height - 1), left = (float)x0, line = (float)y0;
+    int lastx = (int)width - 2, lasty = (int)height - 2, w = (int)width + 2;
+    for (size_t i = 0; i < n; i++) {
+        float free_x = left + (float)(int)i + fx[i], free_y = line + fy[i];
+        float x = free_x < mx ? free_x : mx, y = free_y < my ? free_y : my; /* NaN becomes the far edge */
         x = x > 0.0f ? x : 0.0f;
         y = y > 0.0f ? y : 0.0f;
         int px = (int)x, py = (int)y;
         px = px < lastx ? px : lastx;
         py = py < lasty ? py : lasty;
         r->at[i] = py * w + px;
-        r->a[i] = x - (float)px;
-        r->b[i] = y - (float)py;
+        float a = x - (float)px, b = y - (float)py;
+        weigh(r->x, i, a);
+        weigh(r->y, i, b);
+        if (slopes) {
+            weigh_slope(r->dx, i, a, free_x > 0.0f && free_x < mx ? 1.0f : 0.0f);
+            weigh_slope(r->dy, i, b, free_y > 0.0f && free_y < my ? 1.0f : 0.0f);
+        }
     }
 }
 
-static IB_INLINE void fetch(run *restrict r, const float *restrict knots, size_t n, size_t width) {
+typedef float four __attribute__((vector_size(16)));
+typedef float unaligned4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+static IB_INLINE void sum_rows(const run *restrict r, float (*w)[RUN], const float *restrict knots, size_t n,
+                               size_t width, float *restrict sums) {
+    size_t stride = width + 2;
     for (size_t i = 0; i < n; i++) {
         const float *q = knots + r->at[i];
-        memcpy(r->top + 2 * i, q, 2 * sizeof *q);
-        memcpy(r->low + 2 * i, q + width, 2 * sizeof *q);
+        four s = w[0][i] * *(const unaligned4 *)q + w[1][i] * *(const unaligned4 *)(q + stride) +
+                 w[2][i] * *(const unaligned4 *)(q + 2 * stride) +
+                 w[3][i] * *(const unaligned4 *)(q + 3 * stride);
+        *(unaligned4 *)(sums + TAPS * i) = s;
     }
 }
 
-/* c[k] = (f[k] - s c[k-1]) / (1 - s) down the columns, then along the rows. */
-IB_MULTIARCH
-void ib_warp_knots(const float *restrict image, size_t height, size_t width, float *restrict knots) {
-    const float gain = 1.0f / (1.0f - IB_WARP_SHIFT), back = IB_WARP_SHIFT * gain;
-    memcpy(knots, image, width * sizeof *knots);
-    for (size_t y = 1; y < height; y++) {
-        const float *f = image + y * width, *up = knots + (y - 1) * width;
-        float *c = knots + y * width;
-        for (size_t x = 0; x < width; x++) {
-            c[x] = gain * f[x] - back * up[x];
-        }
-    }
-    for (size_t y = 0; y < height; y++) {
-        float *c = knots + y * width, last = c[0];
-        for (size_t x = 1; x < width; x++) {
-            last = gain * c[x] - back * last;
-            c[x] = last;
-        }
-    }
+static IB_INLINE float across(const float *sums, float (*w)[RUN], size_t i) {
+    const float *s = sums + TAPS * i;
+    return (w[0][i] * s[0] + w[1][i] * s[1]) + (w[2][i] * s[2] + w[3][i] * s[3]);
 }
 
 IB_MULTIARCH
@@ -78,12 +189,10 @@ void ib_warp(const float *restrict knots, size_t planes, const float *restrict f
             size_t n = width - x < RUN ? width - x : RUN, at = y * width + x;
             locate(&r, x, y, fx + at, fy + at, n, height, width, false);
             for (size_t k = 0; k < planes; k++) {
-                fetch(&r, knots + k * height * width, n, width);
+                sum_rows(&r, r.y, knots + k * ib_warp_knots_floats(height, width), n, width, r.sum);
                 float *o = out + k * height * width + at;
                 for (size_t i = 0; i < n; i++) {
-                    float top = r.top[2 * i] + r.a[i] * (r.top[2 * i + 1] - r.top[2 * i]);
-                    float low = r.low[2 * i] + r.a[i] * (r.low[2 * i + 1] - r.low[2 * i]);
-                    o[i] = top + r.b[i] * (low - top);
+                    o[i] = across(r.sum, r.x, i);
                 }
             }
         }
@@ -100,14 +209,14 @@ void ib_warp_backward(const float *restrict knots, size_t planes, const float *r
             size_t n = width - x < RUN ? width - x : RUN, at = y * width + x;
             locate(&r, x, y, fx + at, fy + at, n, height, width, true);
             for (size_t k = 0; k < planes; k++) {
-                fetch(&r, knots + k * height * width, n, width);
+                const float *c = knots + k * ib_warp_knots_floats(height, width);
+                sum_rows(&r, r.y, c, n, width, r.sum);
+                sum_rows(&r, r.dy, c, n, width, r.dsum);
                 const float *d = dout + k * height * width + at;
                 float *dx = dfx + at, *dy = dfy + at;
                 for (size_t i = 0; i < n; i++) {
-                    float q0 = r.top[2 * i], q1 = r.top[2 * i + 1], q2 = r.low[2 * i], q3 = r.low[2 * i + 1];
-                    float right0 = q1 - q0, right1 = q3 - q2, down0 = q2 - q0, down1 = q3 - q1;
-                    dx[i] += d[i] * r.ix[i] * (right0 + r.b[i] * (right1 - right0));
-                    dy[i] += d[i] * r.iy[i] * (down0 + r.a[i] * (down1 - down0));
+                    dx[i] += d[i] * across(r.sum, r.dx, i);
+                    dy[i] += d[i] * across(r.dsum, r.x, i);
                 }
             }
         }

@@ -1,8 +1,8 @@
-/* Moving pictures along flows: sampling with the border repeated, and the smooth enlargement of coarse fields.
+/* Moving pictures along flows: sampling with the border mirrored, and the smooth enlargement of coarse fields.
  *
- * Samples are taken by shifted linear interpolation (Blu, Thevenaz and Unser 2004, IEEE TIP 13(5)): a picture is first turned into
- * knots, which are then sampled linearly a fifth of a sample further back. It costs hardly more than plain bilinear sampling, passes through the
- * picture's own samples as that does, and keeps about as much detail between them as a cubic. */
+ * Samples are those of the cubic B-spline through the picture (Unser, Aldroubi and Eden 1993, IEEE TSP 41(2); Thevenaz, Blu and
+ * Unser 2000, IEEE TMI 19(7)): a picture is first turned into the spline's coefficients, here called knots, and a sample weighs 4 x 4
+ * of them. Of the kernels tried it keeps most of what lies between pixels (docs/model.md). */
 #ifndef IB_NN_WARP_H
 #define IB_NN_WARP_H
 
@@ -12,13 +12,13 @@
 extern "C" {
 #endif
 
-#define IB_WARP_SHIFT 0.2113249f /* (1 - 1/sqrt(3)) / 2, which makes the error of smooth pictures least */
-
-/* knots may not be image. */
-void ib_warp_knots(const float *image, /* [H,W] */ size_t height, size_t width, float *knots /* [H,W] */);
-/* out[y,x] = the picture of these knots at (x + fx[y,x], y + fy[y,x]), coordinates in px clamped to the picture, which is 2 x 2 px or
- * larger; all planes along the same flow. */
-void ib_warp(const float *knots,                              /* [planes,H,W] */
+/* Floats that the knots of a plane take: a margin of one all round. */
+size_t ib_warp_knots_floats(size_t height, size_t width);
+/* height and width at least 2. */
+void ib_warp_knots(const float *image, /* [H,W] */ size_t height, size_t width, float *knots);
+/* out[y,x] = the picture of these knots at (x + fx[y,x], y + fy[y,x]), coordinates in px clamped to the picture; all planes along the
+ * same flow. */
+void ib_warp(const float *knots,                              /* of each plane, one after the other */
              size_t planes, const float *fx, const float *fy, /* [H,W] px */
              size_t height, size_t width, float *out /* [planes,H,W] */);
 /* dfx, dfy [H,W] += dout * the derivative of the sample with respect to its position (0 where it was clamped). */
