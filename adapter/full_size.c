@@ -190,26 +190,11 @@ static int small_planes(const ib_frame *full, int width, int height, int rows, i
     return rc;
 }
 
-int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0, const ib_frame *full1,
+static int render_one(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0, const ib_frame *full1,
                       float t, float gap_seconds, ib_frame *out, ib_error *err) {
     int width = full0->width, height = full0->height, gw, gh;
     ib_shape grid;
-    if (width != full1->width || height != full1->height || width != out->width || height != out->height) {
-        return ib_fail(err, IB_E_MISMATCH, "keyframes of %dx%d and %dx%d cannot be joined", width, height,
-                       full1->width, full1->height);
-    }
-    if (t <= 0.0f || t >= 1.0f) {
-        ib_frame_copy(out, t <= 0.0f ? full0 : full1);
-        return 0;
-    }
-    if (ib_adapter_render_grid(a, width, height, &grid, &gw, &gh)) {
-        return ib_fail(err, IB_E_UNSUPPORTED, "this adapter has no motion head and cannot render pictures");
-    }
-    if (grid.rows != w->shape.rows || grid.cols != w->shape.cols) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "rendering %dx%d takes a work space of %d x %d tokens, not %d x %d", width, height,
-                       grid.cols, grid.rows, w->shape.cols, w->shape.rows);
-    }
+    ib_adapter_render_grid(a, width, height, &grid, &gw, &gh);
     size_t n = grid.tokens * grid.width, luma = 64 * grid.tokens;
     float *small = NULL;
     int rc = ib_alloc_floats(&small, 4 * n + grid.tokens, "the small keyframes", err);
@@ -256,5 +241,73 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *f
     out->matrix = full0->matrix;
 done:
     ib_free(small);
+    return rc;
+}
+
+/* Left becomes right. Chroma, which is sited left, comes to lie one luma sample off, alike in all frames. */
+static void mirror(const ib_frame *f, ib_frame *out) {
+    for (int p = 0; p < 3; p++) {
+        int w = p ? (f->width + 1) / 2 : f->width, h = p ? (f->height + 1) / 2 : f->height;
+        for (int y = 0; y < h; y++) {
+            const uint8_t *from = f->plane[p] + (size_t)y * f->stride[p];
+            uint8_t *to = out->plane[p] + (size_t)y * out->stride[p];
+            for (int x = 0; x < w; x++) {
+                to[x] = from[w - 1 - x];
+            }
+        }
+    }
+    out->matrix = f->matrix;
+}
+
+/* out becomes the mean of itself and of f mirrored. */
+static void average_mirrored(const ib_frame *f, ib_frame *out) {
+    for (int p = 0; p < 3; p++) {
+        int w = p ? (f->width + 1) / 2 : f->width, h = p ? (f->height + 1) / 2 : f->height;
+        for (int y = 0; y < h; y++) {
+            const uint8_t *from = f->plane[p] + (size_t)y * f->stride[p];
+            uint8_t *to = out->plane[p] + (size_t)y * out->stride[p];
+            for (int x = 0; x < w; x++) {
+                to[x] = (uint8_t)((to[x] + from[w - 1 - x] + 1) / 2);
+            }
+        }
+    }
+}
+
+int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0, const ib_frame *full1,
+                      float t, float gap_seconds, ib_frame *out, ib_error *err) {
+    int width = full0->width, height = full0->height, gw, gh;
+    ib_shape grid;
+    if (width != full1->width || height != full1->height || width != out->width || height != out->height) {
+        return ib_fail(err, IB_E_MISMATCH, "keyframes of %dx%d and %dx%d cannot be joined", width, height,
+                       full1->width, full1->height);
+    }
+    if (t <= 0.0f || t >= 1.0f) {
+        ib_frame_copy(out, t <= 0.0f ? full0 : full1);
+        return 0;
+    }
+    if (ib_adapter_render_grid(a, width, height, &grid, &gw, &gh)) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "this adapter has no motion head and cannot render pictures");
+    }
+    if (grid.rows != w->shape.rows || grid.cols != w->shape.cols) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "rendering %dx%d takes a work space of %d x %d tokens, not %d x %d", width, height,
+                       grid.cols, grid.rows, w->shape.cols, w->shape.rows);
+    }
+    ib_frame m[3] = {{0}};
+    int rc = render_one(a, w, full0, full1, t, gap_seconds, out, err);
+    for (int i = 0; i < 3 && !rc; i++) {
+        rc = ib_frame_alloc(&m[i], width, height, err);
+    }
+    if (!rc) {
+        mirror(full0, &m[0]);
+        mirror(full1, &m[1]);
+        rc = render_one(a, w, &m[0], &m[1], t, gap_seconds, &m[2], err);
+    }
+    if (!rc) {
+        average_mirrored(&m[2], out);
+    }
+    for (int i = 0; i < 3; i++) {
+        ib_frame_free(&m[i]);
+    }
     return rc;
 }

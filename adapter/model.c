@@ -72,7 +72,9 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     size_t cells = c->motion ? IB_TOKEN_CELLS * IB_CELL_FEATURES * tokens : 0;
     size_t positions = a->attention ? IB_POSITION_FEATURES * tokens : 0;
     size_t heads = n * (c->motion ? (1 + IB_MIXINGS) * width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS : width);
-    size_t need = (c->motion ? 4 : 2) * n * width + n + 2 * tokens * width + cells + positions + heads;
+    size_t mirrored = c->motion ? 2 * tokens * width : 0;
+    size_t need =
+        mirrored + (c->motion ? 4 : 2) * n * width + n + 2 * tokens * width + cells + positions + heads;
     if (training) {
         need += heads + a->count;
     }
@@ -106,6 +108,7 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     if (c->motion) {
         w->blend = w->correction + (training ? 2 : 1) * heads + (training ? a->count : 0);
         w->tilt = w->blend + n * width;
+        w->mirrored = w->tilt + n * width;
         w->mixing = w->correction + n * width;
         w->motion_out = w->mixing + IB_MIXINGS * n * width;
         w->dmixing = training ? w->mixing + heads : NULL;
@@ -347,6 +350,33 @@ int ib_model_one(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, 
     return run(a, w, in, 1, &z, err);
 }
 
+/* a = (a + b) / 2 */
+IB_MULTIARCH
+static void average(float *restrict a, const float *restrict b, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        a[i] = 0.5f * (a[i] + b[i]);
+    }
+}
+
+/* Where the latents are pictures, each in-between is the mean of what is said of the keyframes and of their mirror images. */
+static int run_both_ways(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n,
+                         float *const *z, ib_error *err) {
+    int rc = run(a, w, in, n, z, err), rows = (int)w->rows, cols = (int)w->cols;
+    size_t floats = w->shape.tokens * w->shape.width;
+    float *z0 = w->mirrored, *z1 = z0 + floats;
+    for (int k = 0; k < n && !rc && w->motion; k++) {
+        ib_patch_mirror(in[k].z0, rows, cols, z0);
+        ib_patch_mirror(in[k].z1, rows, cols, z1);
+        ib_ordered mirrored = in[k];
+        mirrored.z0 = z0;
+        mirrored.z1 = z1;
+        rc = ib_model_one(a, w, &mirrored, w->z, err);
+        ib_patch_mirror(w->z, rows, cols, z0);
+        average(z[k], z0, floats);
+    }
+    return rc;
+}
+
 int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
                        ib_error *err) {
     int rc = check(w, in, n, err), waiting = 0;
@@ -362,11 +392,11 @@ int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between
             to[waiting++] = zi;
         }
         if (waiting == MOST_AT_ONCE) {
-            rc = run(a, w, ordered, waiting, to, err);
+            rc = run_both_ways(a, w, ordered, waiting, to, err);
             waiting = 0;
         }
     }
-    return waiting && !rc ? run(a, w, ordered, waiting, to, err) : rc;
+    return waiting && !rc ? run_both_ways(a, w, ordered, waiting, to, err) : rc;
 }
 
 static double squared_error(const float *a, const float *b, size_t n) {

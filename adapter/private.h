@@ -127,11 +127,12 @@ struct ib_adapter_work {
     size_t rows, cols; /* 1 x T where the layout is not a grid */
     ib_trunk trunk;
     ib_motion *motion;   /* [batch]; NULL without the head */
-    float *z;            /* [batch,T,D] outputs */
+    float *z;            /* [batch,T,D]: outputs while learning, else those of mirrored keyframes */
     float *scale;        /* [batch*T] s of each token */
     float *zw0, *zw1;    /* [T,D] */
     float *slerp;        /* [batch,T,D] */
     float *blend, *tilt; /* [batch,T,D]: motion part in latents; difference of the carried keyframes */
+    float *mirrored;     /* [2,T,D]: mirrored keyframes; with motion only */
     float *cells;        /* [T, IB_TOKEN_CELLS * IB_CELL_FEATURES] */
     float *positions;    /* [T, IB_POSITION_FEATURES]; sequences only */
     float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, IB_MIXINGS * D], [batch*T, 24] */

@@ -180,7 +180,8 @@ static void test_loss(bool motion) {
     float *z = ib_calloc(N, 4), *slerp = ib_calloc(N, 4);
     double model = 0, straight = 2e-6 * N;
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
-    CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
+    ib_ordered ordered = ib_order(&in, N);
+    CHECK_OK(ib_model_one(a, w, &ordered, z, &err), &err);
     CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, &l, &err), &err);
     ib_slerp(s.z0, s.z1, 0.4f, TOKENS, 96, slerp);
     for (size_t i = 0; i < N; i++) {
@@ -229,6 +230,21 @@ static void test_construction(ib_layout layout, bool motion) {
         CHECK_NEAR(worst(z, y, N), 0, k == 0 ? 1e-5 : 0);
         CHECK(worst(z, s.z0, N) > 1e-3);
     }
+    /* mirrored keyframes: the same bits, mirrored */
+    if (motion) {
+        float *m0 = ib_calloc(N, 4), *m1 = ib_calloc(N, 4), *back = ib_calloc(N, 4);
+        ib_patch_mirror(s.z0, ROWS, COLS, m0);
+        ib_patch_mirror(s.z1, ROWS, COLS, m1);
+        ib_between mirrored = {m0, m1, 0.2f, 0.3f};
+        in.t = 0.2f;
+        CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
+        CHECK_OK(ib_adapter_predict(a, w, &mirrored, 1, y, &err), &err);
+        ib_patch_mirror(y, ROWS, COLS, back);
+        CHECK_INT(memcmp(z, back, N * 4), 0);
+        ib_free(m0);
+        ib_free(m1);
+        ib_free(back);
+    }
     /* silent when the keyframes agree, as a whole ... */
     ib_between same = {s.z0, s.z0, 0.4f, 0.3f};
     CHECK_OK(ib_adapter_predict(a, w, &same, 1, z, &err), &err);
@@ -264,6 +280,59 @@ static void test_construction(ib_layout layout, bool motion) {
     ib_free(z);
     ib_free(y);
     free_sample(&s);
+}
+
+/* The sample that lies where (x, y) of plane p does in the mirror. */
+static uint8_t mirrored_sample(const ib_frame *f, int p, int x, int y) {
+    int w = p ? (f->width + 1) / 2 : f->width;
+    return f->plane[p][(size_t)y * f->stride[p] + (size_t)(w - 1 - x)];
+}
+
+/* Rendering at full size, of odd sides too, is the same in the mirror. */
+static void test_render_mirrored(int width, int height) {
+    ib_error err;
+    ib_frame key[2] = {{0}}, mirror[2] = {{0}}, out = {0}, back = {0};
+    ib_frame *all[] = {&key[0], &key[1], &mirror[0], &mirror[1], &out, &back};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        CHECK_OK(ib_frame_alloc(all[i], width, height, &err), &err);
+    }
+    int differ = 0, moved = 0, gw, gh;
+    for (int p = 0; p < 3; p++) {
+        int w = p ? (width + 1) / 2 : width, h = p ? (height + 1) / 2 : height;
+        for (int i = 0; i < w * h * 2; i++) {
+            int k = i % 2, x = i / 2 % w, y = i / 2 / w;
+            double along = x + (p ? 1.5 : 3.0) * k, wave = sin(0.31 * along) + cos(0.23 * y + 0.11 * along);
+            key[k].plane[p][(size_t)y * key[k].stride[p] + (size_t)x] = (uint8_t)(125 + 50 * wave);
+        }
+        for (int i = 0; i < w * h * 2; i++) {
+            int k = i % 2, x = i / 2 % w, y = i / 2 / w;
+            mirror[k].plane[p][(size_t)y * mirror[k].stride[p] + (size_t)x] =
+                mirrored_sample(&key[k], p, x, y);
+        }
+    }
+    ib_adapter *a = make(IB_LAYOUT_GRID, 96, true, 1, 1, 0.05f, &err);
+    ib_adapter_work *w = NULL;
+    ib_shape grid;
+    CHECK_INT(ib_adapter_render_grid(a, width, height, &grid, &gw, &gh), 0);
+    CHECK_OK(ib_adapter_work_create(&w, a, &grid, 1, false, &err), &err);
+    CHECK_OK(ib_adapter_render(a, w, &key[0], &key[1], 0.3f, 0.2f, &out, &err), &err);
+    CHECK_OK(ib_adapter_render(a, w, &mirror[0], &mirror[1], 0.3f, 0.2f, &back, &err), &err);
+    for (int p = 0; p < 3; p++) {
+        for (int y = 0; y < (p ? (height + 1) / 2 : height); y++) {
+            for (int x = 0; x < (p ? (width + 1) / 2 : width); x++) {
+                uint8_t v = out.plane[p][(size_t)y * out.stride[p] + (size_t)x];
+                differ += v != mirrored_sample(&back, p, x, y);
+                moved += v != key[0].plane[p][(size_t)y * key[0].stride[p] + (size_t)x];
+            }
+        }
+    }
+    CHECK_INT(differ, 0);
+    CHECK(moved > width * height / 2);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_frame_free(all[i]);
+    }
+    ib_adapter_work_free(&w);
+    ib_adapter_free(&a);
 }
 
 /* Every place has features of its own, within [-1,1]; in a square those of a column agree from row to row. */
@@ -395,6 +464,8 @@ int main(void) {
     test_loss(true);
     test_loss(false);
     test_position();
+    test_render_mirrored(96, 64);
+    test_render_mirrored(61, 43);
     test_construction(IB_LAYOUT_GRID, true);
     test_construction(IB_LAYOUT_GRID, false);
     test_construction(IB_LAYOUT_SEQUENCE, false);
