@@ -236,29 +236,37 @@ static void correct(const float *restrict f, const float *restrict scale, float 
     }
 }
 
-/* What a token's coefficients are mixed from, [T,D] each; alternative: [IB_ALTERNATIVES,T,D]. */
+/* RMS distance of a token's keyframes at which its coefficients may fall by half of what the mixing head says: about an 8-bit step. */
+static const float calm = 5e-3f;
+/* 1 at the means of a token's three blocks, which do not fall. */
+static const float means[IB_PATCH_D] = {[0] = 1, [64] = 1, [80] = 1};
+
+/* What a token's coefficients are mixed from, [T,D] each; alternative: [IB_ALTERNATIVES,T,D]; scale: s, [T]. */
 typedef struct parts {
-    const float *blend, *slerp, *tilt, *alternative;
+    const float *blend, *slerp, *tilt, *alternative, *scale;
 } parts;
 
 static parts parts_of(const ib_adapter_work *w, size_t sample) {
     size_t at = sample * w->shape.tokens * w->shape.width;
-    return (parts){w->blend + at, w->slerp + at, w->tilt + at, w->motion[sample].alternative};
+    return (parts){w->blend + at, w->slerp + at, w->tilt + at, w->motion[sample].alternative,
+                   w->scale + sample * w->shape.tokens};
 }
 
-/* z = blend + a (slerp - blend) + bow b tilt + sum of c_k (alternative_k - blend); mixing holds a, b and c of each token. */
+/* z = blend + a (slerp - blend) + bow b tilt - fall e blend + sum of c_k (alternative_k - blend); mixing holds a, b, e and c of each token,
+ * fall = bow s / (s + calm), and 0 for means. */
 IB_MULTIARCH
 static void mix(const float *restrict mixing, const parts *p, float bow, size_t tokens, size_t width,
                 float *restrict z) {
     for (size_t k = 0; k < tokens; k++) {
         const float *m = mixing + IB_MIXINGS * k * width;
         const float *blend = p->blend + k * width, *slerp = p->slerp + k * width, *tilt = p->tilt + k * width;
-        float *o = z + k * width;
+        float *o = z + k * width, fall = bow * p->scale[k] / (p->scale[k] + calm);
         for (size_t i = 0; i < width; i++) {
-            o[i] = blend[i] + m[i] * (slerp[i] - blend[i]) + bow * m[width + i] * tilt[i];
+            float e = fall * (1.0f - means[i]) * m[2 * width + i];
+            o[i] = blend[i] + m[i] * (slerp[i] - blend[i]) + bow * m[width + i] * tilt[i] - e * blend[i];
         }
         for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
-            const float *c = m + (2 + q) * width, *other = p->alternative + (q * tokens + k) * width;
+            const float *c = m + (3 + q) * width, *other = p->alternative + (q * tokens + k) * width;
             for (size_t i = 0; i < width; i++) {
                 o[i] += c[i] * (other[i] - blend[i]);
             }
@@ -274,21 +282,23 @@ static void mix_backward(const float *restrict mixing, const parts *p, float bow
         const float *m = mixing + IB_MIXINGS * k * width;
         const float *blend = p->blend + k * width, *slerp = p->slerp + k * width, *tilt = p->tilt + k * width;
         float *d = dz + k * width, *dm = dmixing + IB_MIXINGS * k * width;
+        float fall = bow * p->scale[k] / (p->scale[k] + calm);
         for (size_t i = 0; i < width; i++) {
             dm[i] = d[i] * (slerp[i] - blend[i]);
             dm[width + i] = bow * d[i] * tilt[i];
+            dm[2 * width + i] = -fall * (1.0f - means[i]) * d[i] * blend[i];
         }
         for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
             const float *other = p->alternative + (q * tokens + k) * width;
-            float *dc = dm + (2 + q) * width;
+            float *dc = dm + (3 + q) * width;
             for (size_t i = 0; i < width; i++) {
                 dc[i] = d[i] * (other[i] - blend[i]);
             }
         }
         for (size_t i = 0; i < width; i++) {
-            float left = 1.0f - m[i];
+            float left = 1.0f - m[i] - fall * (1.0f - means[i]) * m[2 * width + i];
             for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
-                left -= m[(2 + q) * width + i];
+                left -= m[(3 + q) * width + i];
             }
             d[i] *= left;
         }

@@ -22,7 +22,8 @@ enum {
     IB_PRIOR_FEATURES = 4 + 2 * IB_VIEWS, /* prior, difference of the views, cover and misfit of each */
     IB_CELL_FEATURES = IB_PRIOR_FEATURES + IB_MATCH_FEATURES + IB_REFINE_FEATURES +
                        IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES,
-    IB_MIXINGS = 2 + IB_ALTERNATIVES, /* mixing head, per token and coefficient: slerp, tilt, alternatives */
+    IB_MIXINGS =
+        3 + IB_ALTERNATIVES, /* mixing head, per token and coefficient: slerp, tilt, evenness, alternatives */
     /* where a token of a sequence lies: two coordinates as sines and cosines, and whether it stands before them */
     IB_POSITION_OCTAVES = 5,
     IB_POSITION_FEATURES = 4 * IB_POSITION_OCTAVES + 1
