@@ -264,10 +264,21 @@ int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *e
     return r ? r : ib_cache_create(&d->cache, d->cache_bytes, ib_dataset_values(d), err);
 }
 
+double ib_clip_weight(const ib_clip *c, size_t gap) {
+    static const double half = 64;
+    double sum = 0;
+    for (size_t i = 0; i < c->shots; i++) {
+        size_t length = c->shot[i + 1] - c->shot[i];
+        double n = length > gap ? (double)(length - gap) : 0;
+        sum += n / (n + half);
+    }
+    return sum > 1 ? sqrt(sum) : sum;
+}
+
 /* A video's files lie side by side. */
 typedef struct lot {
     size_t first, end;
-    double weight; /* as the sampler draws it, nearly */
+    double weight; /* as the sampler draws it, nearly: without the gap */
 } lot;
 
 static int longest_first(const void *left, const void *right) {
@@ -289,8 +300,7 @@ int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
             v[n++].first = i;
         }
         v[n - 1].end = i + 1;
-        double frames = (double)d->clip[i].info.frames;
-        v[n - 1].weight += frames / sqrt(frames + 64);
+        v[n - 1].weight += ib_clip_weight(&d->clip[i], 0);
     }
     if (!r && n < (size_t)ranks) {
         r = ib_fail(

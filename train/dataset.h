@@ -50,9 +50,13 @@ int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *e
  * all). The choice depends on seed and videos only. */
 int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *err);
 
-/* Deals the training videos out to `ranks` ranks, the heaviest first and each to the rank that holds least so far, and marks those that are not
- * `rank`'s: the same on every rank. A clip of n frames weighs n / sqrt(n + 64), as the sampler draws it: by frames alone, a very long
- * video would be a rank's only one. IB_E_ARGUMENT if there are fewer videos than ranks. Call after settling. */
+/* How often a clip is drawn, among others: the sum of n / (n + 64) over its shots, n the windows of this gap in a shot, or where that is above 1 its square
+ * root. Long shots thus count alike, and a film of many as several. */
+double ib_clip_weight(const ib_clip *c, size_t gap);
+
+/* Deals the training videos out to `ranks` ranks, the heaviest (ib_clip_weight, gap 0) first and each to the rank that holds least so far,
+ * and marks those that are not `rank`'s: the same on every rank. IB_E_ARGUMENT if there are fewer videos than ranks. Call after
+ * settling. */
 int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err);
 
 size_t ib_dataset_clips(const ib_dataset *d);

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "base/safetensors.h"
 
-static const double short_clip = 64, least_chance = 0.1;
+static const double least_chance = 0.1;
 enum { ATTEMPTS = 32, TOKENS_COMPARED = 128 };
 
 struct ib_sampler {
@@ -51,8 +51,7 @@ int ib_sampler_create(ib_sampler **out, const ib_dataset *d, int gap_min, int ga
     s->seed = seed;
     for (size_t i = 0; i < n; i++) {
         const ib_clip *c = ib_dataset_clip(d, i);
-        double windows = c->valid || c->elsewhere ? 0 : (double)starts(c, (size_t)gap_min);
-        sum += windows / sqrt(windows + short_clip);
+        sum += c->valid || c->elsewhere ? 0 : ib_clip_weight(c, (size_t)gap_min);
         s->upto[i] = sum;
         files += !c->valid;
     }
