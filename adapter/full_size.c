@@ -295,6 +295,9 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *f
     }
     ib_frame m[3] = {{0}};
     int rc = render_one(a, w, full0, full1, t, gap_seconds, out, err);
+    if (rc || !a->mirror) {
+        return rc;
+    }
     for (int i = 0; i < 3 && !rc; i++) {
         rc = ib_frame_alloc(&m[i], width, height, err);
     }

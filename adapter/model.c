@@ -360,6 +360,10 @@ int ib_model_one(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, 
     return run(a, w, in, 1, &z, err);
 }
 
+void ib_adapter_mirror(ib_adapter *a, bool on) {
+    a->mirror = on;
+}
+
 /* a = (a + b) / 2 */
 IB_MULTIARCH
 static void average(float *restrict a, const float *restrict b, size_t n) {
@@ -368,13 +372,13 @@ static void average(float *restrict a, const float *restrict b, size_t n) {
     }
 }
 
-/* Where the latents are pictures, each in-between is the mean of what is said of the keyframes and of their mirror images. */
+/* Each in-between the mean of what is said of the keyframes and of their mirror images, if that is asked for and latents are pictures. */
 static int run_both_ways(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n,
                          float *const *z, ib_error *err) {
     int rc = run(a, w, in, n, z, err), rows = (int)w->rows, cols = (int)w->cols;
     size_t floats = w->shape.tokens * w->shape.width;
     float *z0 = w->mirrored, *z1 = z0 + floats;
-    for (int k = 0; k < n && !rc && w->motion; k++) {
+    for (int k = 0; k < n && !rc && a->mirror && w->motion; k++) {
         ib_patch_mirror(in[k].z0, rows, cols, z0);
         ib_patch_mirror(in[k].z1, rows, cols, z1);
         ib_ordered mirrored = in[k];

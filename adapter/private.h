@@ -46,6 +46,7 @@ struct ib_adapter {
     ib_adapter_config config;
     bool spatial;    /* blocks mix by 3x3 convolutions (grid), not by linear maps (single, sequence) */
     bool attention;  /* blocks attend from token to token (sequence) */
+    bool mirror;     /* predictions are means over the mirror, too (ib_adapter_mirror) */
     size_t features; /* inputs per token */
     ib_param *tensor;
     size_t tensors;

@@ -74,6 +74,7 @@ static int parse(cli *c, ib_eval_options *o) {
     o->space = cli_text(c, "space");
     o->windows_per_clip = cli_is_set(c, "windows-per-clip") ? (int)cli_int(c, "windows-per-clip") : 0;
     o->minterpolate = cli_flag(c, "minterpolate");
+    o->mirror = cli_flag(c, "mirror");
     o->strips = cli_text(c, "strips") || wants_page(c);
     o->threads = cli_threads(c);
     o->stop = cli_stop(c);
@@ -258,6 +259,9 @@ static const cli_option options[] = {
      .min = 1,
      .max = 1000000,
      .help = "at most so many windows of a clip and gap, evenly spread; without it all"},
+    {.name = "mirror",
+     .kind = CLI_FLAG,
+     .help = "adapters as 'render --mirror' uses them, in twice the time"},
     {.name = "minterpolate", .kind = CLI_FLAG, .help = "also FFmpeg's motion interpolation, slow"},
     {.name = "strips",
      .kind = CLI_TEXT,

@@ -240,6 +240,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     *report = (ib_eval_report){.width = o->native ? 0 : o->width,
                                .height = o->native ? 0 : o->height,
                                .windows_per_clip = o->windows_per_clip,
+                               .mirror = o->mirror,
                                .gaps = o->gaps};
     int r = check(o, err);
     if (r) {

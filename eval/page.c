@@ -232,7 +232,8 @@ static void put_protocol(FILE *f, const ib_eval_report *r) {
     }
     fprintf(f,
             "</dd>\n<dt>targets</dt><dd>every frame between the keyframes, at its time stamp's place</dd>\n"
-            "<dt>frames</dt><dd>");
+            "%s<dt>frames</dt><dd>",
+            r->mirror ? "<dt>adapters</dt><dd>mean over the keyframes and their mirror images</dd>\n" : "");
     if (r->width) {
         fprintf(f, "videos scaled to %d × %d, cropped to fill, portrait ones turned", r->width, r->height);
     } else {

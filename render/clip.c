@@ -212,6 +212,8 @@ int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error 
     int r = check(o, err);
     if (!r && o->adapter)
         r = ib_adapter_open(&c.adapter, o->adapter, err);
+    if (c.adapter)
+        ib_adapter_mirror(c.adapter, o->mirror);
     if (!r)
         r = read_keyframes(&c, err);
     if (!r)

@@ -26,6 +26,7 @@ typedef struct ib_clip_options {
     double gap_seconds;     /* what the model is told of the time between keyframes; 0: (frames - 1) / fps */
     bool ease;              /* leave and reach keyframes slowly: t becomes 3t^2 - 2t^3 */
     bool loop;              /* back to the first keyframe, which is not shown again at the end */
+    bool mirror;            /* a little better in twice the time (ib_adapter_mirror) */
     bool compare;           /* slerp on the left, the adapter on the right, with their names on them */
     const char *codec;      /* NULL: by the file name */
     int crf;                /* -1: the codec's default */

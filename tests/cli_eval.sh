@@ -45,15 +45,21 @@ check "--json is what the report holds" cmp "$s/out" "$s/report.json"
 run eval "$s/l/scene-03.h5" "$s/l/scene-01.h5" "$s/l" -a "$adapter" --gap 8,4 --json --threads 3
 expect 0
 check "order and threads do not matter" cmp "$s/out" "$s/report.json"
+run eval "$s/l" -a "$adapter" --gap 8 --mirror -o "$s/mirror.json"
+expect 0
+check "the report says that it looked at the mirror" said 'adapters over the mirror'
 run eval "$s/v" -a "$adapter" --gap 8,4 --size 64x48 -o "$s/videos.json"
 expect 0
 if [ -n "$python" ]; then
-    check "videos and their latents have the same figures" $python - "$s/report.json" "$s/videos.json" <<'END'
+    check "videos and their latents have the same figures" $python - "$s/report.json" "$s/videos.json" "$s/mirror.json" <<'END'
 import json, sys
-a, b = (json.load(open(n)) for n in sys.argv[1:])
+a, b = (json.load(open(n)) for n in sys.argv[1:3])
 assert [g["gap"] for g in a["gaps"]] == a["protocol"]["gaps"] == [8, 4], a["protocol"]
 assert [m["name"] for m in a["protocol"]["methods"]] == [
     "hold-first", "nearest", "lerp", "slerp", "cubic", "adapter", "space floor", "shift 1 px", "crf 23"], a["protocol"]
+c = json.load(open(sys.argv[3]))
+assert c["protocol"]["mirror"] and not a["protocol"]["mirror"]
+assert c["gaps"][0]["mean"]["slerp"] == a["gaps"][0]["mean"]["slerp"] and c["gaps"][0]["mean"]["adapter"] != a["gaps"][0]["mean"]["adapter"]
 for x, y in zip(a["gaps"], b["gaps"]):
     assert len(x["clips"]) == 3 and x["mean"] == y["mean"], (x["mean"], y["mean"])
     assert [c["methods"] for c in x["clips"]] == [c["methods"] for c in y["clips"]]
