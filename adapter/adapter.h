@@ -68,8 +68,9 @@ int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error
 /* IB_E_MISMATCH, naming both, unless the adapter's space id is `space_id`. `what` names the other side in the sentence. */
 int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
 
-/* Whether what is predicted and rendered is the mean of what the model says of the keyframes and of their mirror images, in twice the time; at first
- * not. It is a way of using an adapter and not saved; without a motion head it changes nothing. Not to be called while another thread predicts. */
+/* Whether what is predicted and rendered is the mean of what the model says of the keyframes and of their mirror images, in twice the
+ * time; at first not. It is a way of using an adapter and not saved; without a motion head it changes nothing. Not to be called while
+ * another thread predicts. */
 void ib_adapter_mirror(ib_adapter *a, bool on);
 
 /* One request: keyframes and the place between them. */

@@ -190,11 +190,11 @@ static int small_planes(const ib_frame *full, int width, int height, int rows, i
     return rc;
 }
 
+/* What ib_adapter_render has checked, looking one way. */
 static int render_one(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0, const ib_frame *full1,
                       float t, float gap_seconds, ib_frame *out, ib_error *err) {
-    int width = full0->width, height = full0->height, gw, gh;
-    ib_shape grid;
-    ib_adapter_render_grid(a, width, height, &grid, &gw, &gh);
+    const ib_shape grid = w->shape;
+    int width = full0->width, height = full0->height, gw = 8 * grid.cols, gh = 8 * grid.rows;
     size_t n = grid.tokens * grid.width, luma = 64 * grid.tokens;
     float *small = NULL;
     int rc = ib_alloc_floats(&small, 4 * n + grid.tokens, "the small keyframes", err);
@@ -244,30 +244,15 @@ done:
     return rc;
 }
 
-/* Left becomes right. Chroma, which is sited left, comes to lie one luma sample off, alike in all frames. */
-static void mirror(const ib_frame *f, ib_frame *out) {
+/* a becomes the mean of both. */
+static void average(const ib_frame *b, ib_frame *a) {
     for (int p = 0; p < 3; p++) {
-        int w = p ? (f->width + 1) / 2 : f->width, h = p ? (f->height + 1) / 2 : f->height;
+        int w = p ? (a->width + 1) / 2 : a->width, h = p ? (a->height + 1) / 2 : a->height;
         for (int y = 0; y < h; y++) {
-            const uint8_t *from = f->plane[p] + (size_t)y * f->stride[p];
-            uint8_t *to = out->plane[p] + (size_t)y * out->stride[p];
+            const uint8_t *from = b->plane[p] + (size_t)y * b->stride[p];
+            uint8_t *to = a->plane[p] + (size_t)y * a->stride[p];
             for (int x = 0; x < w; x++) {
-                to[x] = from[w - 1 - x];
-            }
-        }
-    }
-    out->matrix = f->matrix;
-}
-
-/* out becomes the mean of itself and of f mirrored. */
-static void average_mirrored(const ib_frame *f, ib_frame *out) {
-    for (int p = 0; p < 3; p++) {
-        int w = p ? (f->width + 1) / 2 : f->width, h = p ? (f->height + 1) / 2 : f->height;
-        for (int y = 0; y < h; y++) {
-            const uint8_t *from = f->plane[p] + (size_t)y * f->stride[p];
-            uint8_t *to = out->plane[p] + (size_t)y * out->stride[p];
-            for (int x = 0; x < w; x++) {
-                to[x] = (uint8_t)((to[x] + from[w - 1 - x] + 1) / 2);
+                to[x] = (uint8_t)((to[x] + from[x] + 1) / 2);
             }
         }
     }
@@ -302,12 +287,13 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *f
         rc = ib_frame_alloc(&m[i], width, height, err);
     }
     if (!rc) {
-        mirror(full0, &m[0]);
-        mirror(full1, &m[1]);
+        ib_frame_mirror(&m[0], full0);
+        ib_frame_mirror(&m[1], full1);
         rc = render_one(a, w, &m[0], &m[1], t, gap_seconds, &m[2], err);
     }
     if (!rc) {
-        average_mirrored(&m[2], out);
+        ib_frame_mirror(&m[0], &m[2]);
+        average(&m[0], out);
     }
     for (int i = 0; i < 3; i++) {
         ib_frame_free(&m[i]);

@@ -236,10 +236,16 @@ static void correct(const float *restrict f, const float *restrict scale, float 
     }
 }
 
-/* RMS distance of a token's keyframes at which its coefficients may fall by half of what the mixing head says: about an 8-bit step. */
+/* RMS distance of a token's keyframes at which its coefficients may fall by half of what the mixing head says: about an 8-bit
+ * step. */
 static const float calm = 5e-3f;
 /* 1 at the means of a token's three blocks, which do not fall. */
 static const float means[IB_PATCH_D] = {[0] = 1, [64] = 1, [80] = 1};
+
+/* What e counts of coefficient i of a token whose keyframes are s apart. */
+static IB_INLINE float fall(float bow, float s, size_t i) {
+    return bow * s / (s + calm) * (1.0f - means[i]);
+}
 
 /* What a token's coefficients are mixed from, [T,D] each; alternative: [IB_ALTERNATIVES,T,D]; scale: s, [T]. */
 typedef struct parts {
@@ -252,17 +258,17 @@ static parts parts_of(const ib_adapter_work *w, size_t sample) {
                    w->scale + sample * w->shape.tokens};
 }
 
-/* z = blend + a (slerp - blend) + bow b tilt - fall e blend + sum of c_k (alternative_k - blend); mixing holds a, b, e and c of each token,
- * fall = bow s / (s + calm), and 0 for means. */
+/* z = blend + a (slerp - blend) + bow b tilt - fall e blend + sum of c_k (alternative_k - blend); mixing holds a, b, e and c of each
+ * token, fall = bow s / (s + calm), and 0 at means. */
 IB_MULTIARCH
 static void mix(const float *restrict mixing, const parts *p, float bow, size_t tokens, size_t width,
                 float *restrict z) {
     for (size_t k = 0; k < tokens; k++) {
         const float *m = mixing + IB_MIXINGS * k * width;
         const float *blend = p->blend + k * width, *slerp = p->slerp + k * width, *tilt = p->tilt + k * width;
-        float *o = z + k * width, fall = bow * p->scale[k] / (p->scale[k] + calm);
+        float *o = z + k * width, s = p->scale[k];
         for (size_t i = 0; i < width; i++) {
-            float e = fall * (1.0f - means[i]) * m[2 * width + i];
+            float e = fall(bow, s, i) * m[2 * width + i];
             o[i] = blend[i] + m[i] * (slerp[i] - blend[i]) + bow * m[width + i] * tilt[i] - e * blend[i];
         }
         for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
@@ -282,11 +288,11 @@ static void mix_backward(const float *restrict mixing, const parts *p, float bow
         const float *m = mixing + IB_MIXINGS * k * width;
         const float *blend = p->blend + k * width, *slerp = p->slerp + k * width, *tilt = p->tilt + k * width;
         float *d = dz + k * width, *dm = dmixing + IB_MIXINGS * k * width;
-        float fall = bow * p->scale[k] / (p->scale[k] + calm);
+        float s = p->scale[k];
         for (size_t i = 0; i < width; i++) {
             dm[i] = d[i] * (slerp[i] - blend[i]);
             dm[width + i] = bow * d[i] * tilt[i];
-            dm[2 * width + i] = -fall * (1.0f - means[i]) * d[i] * blend[i];
+            dm[2 * width + i] = -fall(bow, s, i) * d[i] * blend[i];
         }
         for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
             const float *other = p->alternative + (q * tokens + k) * width;
@@ -296,7 +302,7 @@ static void mix_backward(const float *restrict mixing, const parts *p, float bow
             }
         }
         for (size_t i = 0; i < width; i++) {
-            float left = 1.0f - m[i] - fall * (1.0f - means[i]) * m[2 * width + i];
+            float left = 1.0f - m[i] - fall(bow, s, i) * m[2 * width + i];
             for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
                 left -= m[(3 + q) * width + i];
             }
@@ -372,7 +378,8 @@ static void average(float *restrict a, const float *restrict b, size_t n) {
     }
 }
 
-/* Each in-between the mean of what is said of the keyframes and of their mirror images, if that is asked for and latents are pictures. */
+/* Each in-between the mean of what is said of the keyframes and of their mirror images, if that is asked for and latents are
+ * pictures. */
 static int run_both_ways(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n,
                          float *const *z, ib_error *err) {
     int rc = run(a, w, in, n, z, err), rows = (int)w->rows, cols = (int)w->cols;

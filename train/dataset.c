@@ -264,12 +264,16 @@ int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *e
     return r ? r : ib_cache_create(&d->cache, d->cache_bytes, ib_dataset_values(d), err);
 }
 
+size_t ib_clip_starts(const ib_clip *c, size_t shot, size_t gap) {
+    size_t length = c->shot[shot + 1] - c->shot[shot];
+    return length > gap ? length - gap : 0;
+}
+
 double ib_clip_weight(const ib_clip *c, size_t gap) {
     static const double half = 64;
     double sum = 0;
     for (size_t i = 0; i < c->shots; i++) {
-        size_t length = c->shot[i + 1] - c->shot[i];
-        double n = length > gap ? (double)(length - gap) : 0;
+        double n = (double)ib_clip_starts(c, i, gap);
         sum += n / (n + half);
     }
     return sum > 1 ? sqrt(sum) : sum;

@@ -50,8 +50,10 @@ int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *e
  * all). The choice depends on seed and videos only. */
 int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *err);
 
-/* How often a clip is drawn, among others: the sum of n / (n + 64) over its shots, n the windows of this gap in a shot, or where that is above 1 its square
- * root. Long shots thus count alike, and a film of many as several. */
+/* Frames of a shot at which a window of this gap can begin. */
+size_t ib_clip_starts(const ib_clip *c, size_t shot, size_t gap);
+/* How often a clip is drawn, among others: the sum of n / (n + 64) over its shots, n the windows of this gap that begin in one, or
+ * where that is above 1 its square root. Long shots thus count alike, and a film of many as several. */
 double ib_clip_weight(const ib_clip *c, size_t gap);
 
 /* Deals the training videos out to `ranks` ranks, the heaviest (ib_clip_weight, gap 0) first and each to the rank that holds least so far,

@@ -20,8 +20,7 @@ struct ib_sampler {
 static size_t starts(const ib_clip *c, size_t gap) {
     size_t n = 0;
     for (size_t i = 0; i < c->shots; i++) {
-        size_t length = c->shot[i + 1] - c->shot[i];
-        n += length > gap ? length - gap : 0;
+        n += ib_clip_starts(c, i, gap);
     }
     return n;
 }
@@ -107,7 +106,7 @@ void ib_sampler_candidate(const ib_sampler *s, ib_rng *rng, ib_window *w) {
     w->gap = draw_gap(rng, s->gap_min, longest - 1 < (size_t)s->gap_max ? (int)longest - 1 : s->gap_max);
     size_t gap = (size_t)w->gap, at = (size_t)ib_rng_below(rng, starts(c, gap));
     for (size_t i = 0; i < c->shots; i++) {
-        size_t length = c->shot[i + 1] - c->shot[i], here = length > gap ? length - gap : 0;
+        size_t here = ib_clip_starts(c, i, gap);
         if (at < here) {
             w->first = c->shot[i] + at;
             break;

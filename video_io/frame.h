@@ -39,6 +39,9 @@ int ib_frame_alloc_rgb(ib_frame *f, int width, int height, ib_error *err); /* wi
 void ib_frame_free(ib_frame *f); /* accepts a zeroed frame; zeroes it */
 /* Copies samples and tags between frames of one size; RGB if both have it, else dst has none afterwards. */
 void ib_frame_copy(ib_frame *dst, const ib_frame *src);
+/* Left becomes right, between frames of one size: samples and matrix, no RGB. Chroma, which is sited left, comes to lie one luma
+ * sample off. */
+void ib_frame_mirror(ib_frame *dst, const ib_frame *src);
 /* Mid grey-free black: Y 16, U and V 128. */
 void ib_frame_fill_black(ib_frame *f);
 
