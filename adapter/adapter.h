@@ -97,6 +97,13 @@ void ib_adapter_work_free(ib_adapter_work **w);
 int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */ int n,
                        float *z, ib_error *err);
 
+/* What the trunk has to do without in a step (Srivastava et al. 2014, JMLR 15): each of its channels is left out of a sample with the chance `rate`, in
+ * [0,1), as the sample's seed decides, and the others grow by 1 / (1 - rate). */
+typedef struct ib_dropout {
+    float rate;
+    const uint64_t *seed; /* [n] */
+} ib_dropout;
+
 /* Forward and backward of n samples (training work only). The loss of a sample is
  *   r = |z - target|^2 / (|slerp - target|^2 + floor),
  * squares summed over [T,D], or log(1 + 10 r) / log(11) with a motion head: 0 is perfect, 1 is slerp, see docs/model.md. The
@@ -107,7 +114,8 @@ typedef struct ib_sample_loss {
 } ib_sample_loss;
 int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */
                      const float *const *target,                                    /* [n], each [T,D] */
-                     int n, float scale, ib_sample_loss *loss,                      /* [n] */
+                     int n, float scale, const ib_dropout *drop,                    /* NULL: nothing */
+                     ib_sample_loss *loss,                                          /* [n] */
                      ib_error *err);
 /* Adds the work's gathered gradient to grads [P] and clears it in the work. Always from the same works in the same order:
  * the sum is then the same to the bit. */

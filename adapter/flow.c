@@ -4,16 +4,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "adapter/padded.h"
 #include "nn/simd.h"
 #include "nn/warp.h"
 
 enum {
-    PATCH = 8,       /* px each way */
-    STRIDE = 4,      /* from patch to patch */
+    PATCH = IB_PATCH_PX,
+    STRIDE = 3,      /* from patch to patch */
     MOST_LEVELS = 4, /* the coarsest is an eighth of the size */
     LEAST_SIDE = 12, /* of the coarsest level, px */
-    MARGIN = 24,     /* px around a picture in which its edge is repeated */
-    BEYOND = 12,     /* px by which a patch may lie outside the picture */
     PASSES = 2,      /* over the patches, the second in opposite order */
     HINT_PX = 4,     /* from hint to hint */
     HINT_LEVEL = 1,  /* where patches look at them: half size */
@@ -27,27 +26,20 @@ static const float short_step = 1e-4f;
 /* Differences below an 8-bit step count as that. */
 static const float least_difference = 1.0f / 255.0f;
 
-/* Eight px of a row. */
-typedef float row8 __attribute__((vector_size(32)));
-
 typedef struct level {
-    size_t height, width, stride;
+    size_t height, width;
     size_t down, across; /* patches */
-    float *image[2];     /* upper left of each, within its margin */
+    ib_padded image[2];
 } level;
 
 static size_t patches(size_t side) {
     return (side - PATCH + STRIDE - 1) / STRIDE + 1;
 }
 
-static size_t padded(size_t height, size_t width) {
-    return (height + 2 * MARGIN) * (width + 2 * MARGIN);
-}
-
 size_t ib_flow_scratch(size_t height, size_t width) {
     size_t n = 2 * patches(height) * patches(width) + 2 * height * width;
     for (size_t l = 0; l < MOST_LEVELS; l++) {
-        n += 2 * padded(height >> l, width >> l) + (height >> l) * (width >> l);
+        n += 2 * ib_padded_floats(height >> l, width >> l) + (height >> l) * (width >> l);
     }
     return n;
 }
@@ -60,53 +52,26 @@ static size_t count_levels(size_t height, size_t width) {
     return n;
 }
 
-/* out: upper left of a picture with MARGIN around it */
-static void pad(const float *image, size_t height, size_t width, float *out) {
-    size_t stride = width + 2 * MARGIN;
-    for (size_t y = 0; y < height; y++) {
-        float *o = out + y * stride;
-        memcpy(o, image + y * width, width * sizeof *o);
-        for (size_t k = 1; k <= MARGIN; k++) {
-            o[-(long)k] = o[0];
-            o[width - 1 + k] = o[width - 1];
-        }
-    }
-    for (size_t k = 1; k <= MARGIN; k++) {
-        memcpy(out - k * stride - MARGIN, out - MARGIN, stride * sizeof *out);
-        memcpy(out + (height - 1 + k) * stride - MARGIN, out + (height - 1) * stride - MARGIN,
-               stride * sizeof *out);
-    }
-}
-
-/* Eight px wherever they lie. */
-typedef float unaligned8 __attribute__((vector_size(32), aligned(4), may_alias));
-#define AT(p) (*(const unaligned8 *)(p))
-#define PUT(p, v) (*(unaligned8 *)(p) = (v))
 typedef int32_t bits8 __attribute__((vector_size(32)));
-
-static IB_INLINE float sum8(const row8 *v) {
-    const float *f = (const float *)v;
-    return ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
-}
 
 /* A patch of the first picture: its pixels, its gradient less the gradient's mean, and the inverse of the damped normal matrix. */
 typedef struct patch {
-    row8 pixels[PATCH], gx[PATCH], gy[PATCH];
+    ib_row8 pixels[PATCH], gx[PATCH], gy[PATCH];
     float xx, xy, yy;
 } patch;
 
 static IB_INLINE void take_patch(const float *at, size_t stride, patch *p) {
-    row8 sx = {0}, sy = {0};
+    ib_row8 sx = {0}, sy = {0};
     for (size_t r = 0; r < PATCH; r++) {
         const float *q = at + r * stride;
-        p->pixels[r] = AT(q);
-        p->gx[r] = 0.5f * (AT(q + 1) - AT(q - 1));
-        p->gy[r] = 0.5f * (AT(q + stride) - AT(q - stride));
+        p->pixels[r] = IB_ROW8(q);
+        p->gx[r] = 0.5f * (IB_ROW8(q + 1) - IB_ROW8(q - 1));
+        p->gy[r] = 0.5f * (IB_ROW8(q + stride) - IB_ROW8(q - stride));
         sx += p->gx[r];
         sy += p->gy[r];
     }
-    float mx = sum8(&sx) / (PATCH * PATCH), my = sum8(&sy) / (PATCH * PATCH);
-    row8 xx = {0}, xy = {0}, yy = {0};
+    float mx = ib_sum8(&sx) / (PATCH * PATCH), my = ib_sum8(&sy) / (PATCH * PATCH);
+    ib_row8 xx = {0}, xy = {0}, yy = {0};
     for (size_t r = 0; r < PATCH; r++) {
         p->gx[r] -= mx;
         p->gy[r] -= my;
@@ -114,49 +79,33 @@ static IB_INLINE void take_patch(const float *at, size_t stride, patch *p) {
         xy += p->gx[r] * p->gy[r];
         yy += p->gy[r] * p->gy[r];
     }
-    float a = sum8(&xx) + damping, b = sum8(&xy), c = sum8(&yy) + damping, inv = 1.0f / (a * c - b * b);
+    float a = ib_sum8(&xx) + damping, b = ib_sum8(&xy), c = ib_sum8(&yy) + damping,
+          inv = 1.0f / (a * c - b * b);
     p->xx = c * inv;
     p->xy = -b * inv;
     p->yy = a * inv;
 }
 
-/* NaN becomes the low end. */
-static IB_INLINE float clampf(float v, float low, float high) {
-    return v > low ? (v < high ? v : high) : low;
-}
-
-/* Where the 8x8 px from (x,y) on lie in a picture, at most BEYOND outside: a pixel and the parts a, b of the next. */
-static IB_INLINE const float *place(const level *l, const float *image, float x, float y, float *a,
-                                    float *b) {
-    x = clampf(x, -BEYOND, (float)l->width + (BEYOND - PATCH));
-    y = clampf(y, -BEYOND, (float)l->height + (BEYOND - PATCH));
-    float left = floorf(x), up = floorf(y);
-    *a = x - left;
-    *b = y - up;
-    return image + (long)up * (long)l->stride + (long)left;
-}
-
 /* The squared difference, less means, of a patch and of what lies at (x,y) in the other picture; step: what would make it less. */
-static IB_INLINE float compare(const patch *p, const level *l, const float *other, float x, float y,
-                               float *step) {
+static IB_INLINE float compare(const patch *p, const ib_padded *other, float x, float y, float *step) {
     float a, b;
-    const float *q = place(l, other, x, y, &a, &b);
-    row8 sum = {0}, square = {0}, dx = {0}, dy = {0};
-    row8 top = AT(q) + a * (AT(q + 1) - AT(q));
+    const float *q = ib_place(other, x, y, &a, &b);
+    ib_row8 sum = {0}, square = {0}, dx = {0}, dy = {0};
+    ib_row8 top = IB_ROW8(q) + a * (IB_ROW8(q + 1) - IB_ROW8(q));
     for (size_t r = 0; r < PATCH; r++) {
-        const float *n = q + (r + 1) * l->stride;
-        row8 low = AT(n) + a * (AT(n + 1) - AT(n));
-        row8 d = top + b * (low - top) - p->pixels[r];
+        const float *n = q + (r + 1) * other->stride;
+        ib_row8 low = IB_ROW8(n) + a * (IB_ROW8(n + 1) - IB_ROW8(n));
+        ib_row8 d = top + b * (low - top) - p->pixels[r];
         sum += d;
         square += d * d;
         dx += p->gx[r] * d;
         dy += p->gy[r] * d;
         top = low;
     }
-    float s = sum8(&sum), ex = sum8(&dx), ey = sum8(&dy);
+    float s = ib_sum8(&sum), ex = ib_sum8(&dx), ey = ib_sum8(&dy);
     step[0] = -(p->xx * ex + p->xy * ey);
     step[1] = -(p->xy * ex + p->yy * ey);
-    return sum8(&square) - s * s / (PATCH * PATCH);
+    return ib_sum8(&square) - s * s / (PATCH * PATCH);
 }
 
 /* Where a patch of row or column i begins. */
@@ -165,11 +114,11 @@ static size_t begin(size_t i, size_t side) {
 }
 
 /* One patch: flow [2] at its start, then where it found to lie. others: motions that may fit better. */
-static IB_INLINE void search(const patch *p, const level *l, const float *other, float x, float y,
+static IB_INLINE void search(const patch *p, const ib_padded *other, float x, float y,
                              const float *const *others, size_t n, float *flow) {
-    float u = flow[0], v = flow[1], step[2], best = compare(p, l, other, x + u, y + v, step);
+    float u = flow[0], v = flow[1], step[2], best = compare(p, other, x + u, y + v, step);
     for (size_t k = 0; k < n; k++) {
-        float s[2], e = compare(p, l, other, x + others[k][0], y + others[k][1], s);
+        float s[2], e = compare(p, other, x + others[k][0], y + others[k][1], s);
         if (e < best) {
             best = e;
             u = others[k][0];
@@ -187,7 +136,7 @@ static IB_INLINE void search(const patch *p, const level *l, const float *other,
         if (!((u - u0) * (u - u0) + (v - v0) * (v - v0) < PATCH * PATCH)) {
             return; /* it has lost its way */
         }
-        float e = compare(p, l, other, x + u, y + v, step);
+        float e = compare(p, other, x + u, y + v, step);
         if (e >= best) {
             return;
         }
@@ -223,7 +172,7 @@ static void hints_at(const hints *h, size_t x, size_t y, size_t px, float (*out)
 /* flows: [down, across, 2] */
 IB_MULTIARCH
 static void search_level(const level *l, size_t from, const hints *h, size_t px, float *flows) {
-    const float *own = l->image[from], *other = l->image[1 - from];
+    const ib_padded *own = &l->image[from], *other = &l->image[1 - from];
     for (int pass = 0; pass < PASSES; pass++) {
         for (size_t k = 0; k < l->down * l->across; k++) {
             size_t i = pass % 2 ? l->down * l->across - 1 - k : k, r = i / l->across, c = i % l->across;
@@ -243,17 +192,17 @@ static void search_level(const level *l, size_t from, const hints *h, size_t px,
                 }
             }
             patch p;
-            take_patch(own + y * l->stride + x, l->stride, &p);
-            search(&p, l, other, (float)x, (float)y, others, n, flows + 2 * i);
+            take_patch(own->image + y * own->stride + x, own->stride, &p);
+            search(&p, other, (float)x, (float)y, others, n, flows + 2 * i);
         }
     }
 }
 
 /* max(|d|, least_difference) */
-static IB_INLINE void magnitude(row8 *d) {
+static IB_INLINE void magnitude(ib_row8 *d) {
     bits8 a = (bits8)*d & INT32_MAX, low = (bits8)(*d * 0 + least_difference),
-          small = (row8)a < least_difference;
-    *d = (row8)((a & ~small) | (low & small));
+          small = (ib_row8)a < least_difference;
+    *d = (ib_row8)((a & ~small) | (low & small));
 }
 
 /* Each pixel's mean over the patches that hold it. flow: [2,height,width]; weight: [height,width] scratch */
@@ -265,17 +214,19 @@ static void spread(const level *l, size_t from, const float *flows, float *flow,
     for (size_t i = 0; i < l->down * l->across; i++) {
         size_t x = begin(i % l->across, l->width), y = begin(i / l->across, l->height);
         float u = flows[2 * i], v = flows[2 * i + 1], a, b;
-        const float *q = place(l, l->image[1 - from], (float)x + u, (float)y + v, &a, &b);
-        row8 top = AT(q) + a * (AT(q + 1) - AT(q));
+        const ib_padded *mine = &l->image[from], *other = &l->image[1 - from];
+        const float *q = ib_place(other, (float)x + u, (float)y + v, &a, &b);
+        ib_row8 top = IB_ROW8(q) + a * (IB_ROW8(q + 1) - IB_ROW8(q));
         for (size_t r = 0; r < PATCH; r++) {
-            const float *own = l->image[from] + (y + r) * l->stride + x, *next = q + (r + 1) * l->stride;
+            const float *own = mine->image + (y + r) * mine->stride + x, *next = q + (r + 1) * other->stride;
             float *o = flow + (y + r) * l->width + x, *w = weight + (y + r) * l->width + x;
-            row8 low = AT(next) + a * (AT(next + 1) - AT(next)), d = top + b * (low - top) - AT(own);
+            ib_row8 low = IB_ROW8(next) + a * (IB_ROW8(next + 1) - IB_ROW8(next)),
+                    d = top + b * (low - top) - IB_ROW8(own);
             magnitude(&d);
-            row8 e = 1.0f / d;
-            PUT(w, AT(w) + e);
-            PUT(o, AT(o) + e * u);
-            PUT(o + n, AT(o + n) + e * v);
+            ib_row8 e = 1.0f / (d * d);
+            IB_PUT8(w, IB_ROW8(w) + e);
+            IB_PUT8(o, IB_ROW8(o) + e * u);
+            IB_PUT8(o + n, IB_ROW8(o + n) + e * v);
             top = low;
         }
     }
@@ -313,7 +264,6 @@ void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width
             level *v = &levels[l];
             v->height = height >> l;
             v->width = width >> l;
-            v->stride = v->width + 2 * MARGIN;
             v->down = patches(v->height);
             v->across = patches(v->width);
             if (l) {
@@ -322,9 +272,8 @@ void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width
                 image = s;
                 s += v->height * v->width;
             }
-            v->image[k] = s + MARGIN * v->stride + MARGIN;
-            s += padded(v->height, v->width);
-            pad(image, v->height, v->width, v->image[k]);
+            v->image[k] = ib_pad(image, v->height, v->width, s);
+            s += ib_padded_floats(v->height, v->width);
         }
     }
     for (size_t k = 0; k < 2; k++) {

@@ -1,7 +1,7 @@
 /* Optical flow between the keyframes, each seen from its own pixels: where does what I see here lie in the other keyframe?
  *
  * Inverse search over patches from coarse to fine, as in DIS (Kroeger, Timofte, Dai and Van Gool 2016, arXiv:1603.03590): on each level of a
- * pyramid, patches of 8x8 px every 4 px start from the coarser level's flow, take a neighbour's motion where it fits better, and go down the squared
+ * pyramid, patches of 8x8 px every 3 px start from the coarser level's flow, take a neighbour's motion where it fits better, and go down the squared
  * difference of their pixels less their means, so that a change of light alone moves nothing. Where patches overlap, each pixel takes their mean, weighted by how
  * well each fits it. Without DIS's variational refinement, which brought hardly anything (docs/model.md). Nothing is learnt here and nothing is propagated back. */
 #ifndef IB_ADAPTER_FLOW_H

@@ -18,7 +18,8 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     size_t pixels = 96 * rows * cols, cells = IB_TOKEN_CELLS * rows * cols,
            knots = ib_blend_knots_floats(rows, cols);
     size_t flow = ib_flow_scratch(8 * rows, 8 * cols), project = ib_project_scratch(rows, cols);
-    size_t most = larger(larger(ib_match_scratch(rows, cols), ib_blend_scratch(rows, cols)),
+    size_t most = larger(larger(larger(ib_match_scratch(rows, cols), ib_blend_scratch(rows, cols)),
+                                ib_overlap_scratch(rows, cols, IB_ALTERNATIVES)),
                          larger(ib_refine_scratch(rows, cols) + 2 * cells,
                                 4 * 64 * rows * cols + 2 * IB_VIEWS * cells + larger(flow, project)));
     size_t need = (5 + IB_ALTERNATIVES) * pixels + 2 * knots +
@@ -67,24 +68,6 @@ static void refine(ib_motion *m, size_t rows, size_t cols, float t, float *v, fl
     for (size_t i = 0; i < 2 * cells; i++) {
         v[i] += d[i];
     }
-}
-
-static size_t clamped(size_t i, int by, size_t n) {
-    long j = (long)i + by;
-    return j < 0 ? 0 : (size_t)j < n ? (size_t)j : n - 1;
-}
-
-/* The prior as cells `down` and `right` from here have it. */
-static void borrow(const ib_motion *m, size_t rows, size_t cols, int down, int right, float *v) {
-    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, cells = h * w;
-    for (size_t y = 0; y < h; y++) {
-        for (size_t x = 0; x < w; x++) {
-            size_t i = y * w + x, j = clamped(y, down, h) * w + clamped(x, right, w);
-            v[i] = m->v[j];
-            v[cells + i] = m->v[cells + j];
-        }
-    }
-    close_gate(m, cells, v);
 }
 
 /* How a motion does, cell by cell: mean difference of the carried keyframes' luma; what it adds to the prior. f: [cells, 3 IB_ALTERNATIVES], the first three of each */
@@ -140,18 +123,18 @@ static void prior(ib_motion *m, size_t rows, size_t cols, float t, float *featur
 
 /* Where the prior is wrong, at the edges of moving things above all, one of these is often right. features: [cells, 3 IB_ALTERNATIVES] */
 static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
-    static const int away[IB_NEIGHBOURS][2] = {
-        {3, 0}, {-3, 0}, {0, 3}, {0, -3}}; /* cells: a little more than matching's own window */
     size_t cells = IB_TOKEN_CELLS * rows * cols, pixels = 96 * rows * cols;
     for (size_t k = 0; k < IB_ALTERNATIVES; k++) {
         float *v = m->v + 2 * (1 + k) * cells, *f = features + k * IB_ALTERNATIVE_FEATURES;
-        if (k >= IB_VIEWS + IB_MATCH_WINDOWS) {
-            const int *a = away[k - (IB_VIEWS + IB_MATCH_WINDOWS)];
-            borrow(m, rows, cols, a[0], a[1], v);
-        } else if (k >= IB_VIEWS) {
-            refine(m, rows, cols, t, v, m->out); /* its features have no reader */
+        if (k == IB_ALTERNATIVES - 1) { /* from all before it */
+            ib_overlap(m->planes0, m->planes1, m->knots0, m->knots1, m->v, IB_ALTERNATIVES, rows, cols, t,
+                       m->scratch, m->carried0, m->carried1, v);
+        } else {
+            if (k >= IB_VIEWS) {
+                refine(m, rows, cols, t, v, m->out); /* its features have no reader */
+            }
+            ib_carry(m->knots0, m->knots1, v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
         }
-        ib_carry(m->knots0, m->knots1, v, rows, cols, t, false, m->scratch, m->carried0, m->carried1);
         judge(m, rows, cols, v, f);
         for (size_t i = 0; i < pixels; i++) {
             m->out[i] = m->carried0[i] + t * (m->carried1[i] - m->carried0[i]);

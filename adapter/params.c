@@ -183,8 +183,13 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* What the mixing head says before it has learnt anything: the weights of slerp, tilt, evenness and the alternatives, the blend having the rest. Near
+ * the best that do not depend on the keyframes (docs/model.md). */
+static const float first_mixing[IB_MIXINGS] = {
+    [0] = 0.12f, [3] = 0.17f, [4] = 0.17f, [IB_MIXINGS - 1] = 0.44f};
+
 /* He initialisation (He et al. 2015, arXiv:1502.01852); a block's last maps start small, so that blocks start near the
- * identity; scales, shifts, biases and the heads start at zero. */
+ * identity; scales, shifts, biases and the heads start at zero, but for the mixing head's bias. */
 static void initialise(ib_adapter *a, uint64_t seed) {
     ib_rng r;
     ib_rng_seed(&r, seed);
@@ -202,6 +207,12 @@ static void initialise(ib_adapter *a, uint64_t seed) {
         }
         for (size_t k = 0; k < p->count; k++) {
             w[k] = std * ib_rng_normal(&r);
+        }
+    }
+    for (size_t k = 0; a->config.motion && k < IB_MIXINGS; k++) {
+        float *b = a->params + a->mixing.b + k * (size_t)a->config.width;
+        for (int i = 0; i < a->config.width; i++) {
+            b[i] = first_mixing[k];
         }
     }
 }

@@ -6,6 +6,7 @@
 #include "adapter/blend.h"
 #include "adapter/flow.h"
 #include "adapter/match.h"
+#include "adapter/overlap.h"
 #include "adapter/project.h"
 #include "adapter/refine.h"
 
@@ -15,9 +16,8 @@ enum {
     IB_CELL_OUTPUTS = 6, /* motion head, per cell: corrections of V0 and V1, mask, gain of the prior */
     IB_TOKEN_CELLS = IB_CELLS * IB_CELLS,
     IB_VIEWS = 2, /* the flows as seen from either keyframe */
-    IB_NEIGHBOURS = 4,
-    /* other motions that a token may follow: either view's, those found by matching, and the prior of four neighbours */
-    IB_ALTERNATIVES = IB_VIEWS + IB_MATCH_WINDOWS + IB_NEIGHBOURS,
+    /* other motions that a token may follow: either view's, those found by matching, and those of overlapping patches */
+    IB_ALTERNATIVES = IB_VIEWS + IB_MATCH_WINDOWS + 1,
     IB_ALTERNATIVE_FEATURES = 3,
     IB_PRIOR_FEATURES = 4 + 2 * IB_VIEWS, /* prior, difference of the views, cover and misfit of each */
     IB_CELL_FEATURES = IB_PRIOR_FEATURES + IB_MATCH_FEATURES + IB_REFINE_FEATURES +
@@ -61,11 +61,14 @@ struct ib_adapter {
 
 /* The trunk's memory for `batch` images of rows x cols tokens (1 x T for sequences, 1 x 1 for the single layout). */
 typedef struct ib_trunk {
-    size_t batch, rows, cols, tokens;    /* per image */
-    size_t crows, ccols, ctokens;        /* coarse level */
-    float *features;                     /* [N,F], N = batch * tokens; filled by the caller */
-    float *time_in, *time_pre, *time;    /* [batch, 16], [batch, 64] twice */
-    float *film;                         /* per block and the last: [batch, 2C] each, one after the other */
+    size_t batch, rows, cols, tokens; /* per image */
+    size_t crows, ccols, ctokens;     /* coarse level */
+    float *features;                  /* [N,F], N = batch * tokens; filled by the caller */
+    float *time_in, *time_pre, *time; /* [batch, 16], [batch, 64] twice */
+    float *film;                      /* per block and the last: [batch, 2C] each, one after the other */
+    float *
+        keep; /* [batch, C] each likewise: what the film's outputs are multiplied by; NULL while nothing is left out */
+    float *keep_room;                    /* where keep points when it does; training only */
     float **x;                           /* input of each block, [N,C] */
     float **u;                           /* output of each block's first map */
     float **qkv, **attended;             /* of each block that attends: [N,3C], [N,C] */
@@ -82,6 +85,8 @@ typedef struct ib_trunk {
 int ib_trunk_create(ib_trunk *t, const ib_adapter *a, size_t batch, size_t rows, size_t cols, bool training,
                     ib_error *err);
 void ib_trunk_free(ib_trunk *t);
+/* Draws `keep` for n images from `first` on; NULL: nothing is left out. */
+void ib_trunk_drop(const ib_adapter *a, ib_trunk *t, size_t n, const ib_dropout *drop, size_t first);
 /* features, time_in -> out, for the first n images. */
 void ib_trunk_forward(const ib_adapter *a, ib_trunk *t, size_t n);
 /* dout [N,C] -> grads [P], added to. */

@@ -3,9 +3,11 @@
 
 #include "adapter/private.h"
 #include "base/memory.h"
+#include "base/rng.h"
 #include "nn/attention.h"
 #include "nn/conv3x3.h"
 #include "nn/layers.h"
+#include "nn/simd.h"
 
 /* A bump allocator over one block, walked twice: once to measure, once to hand out. */
 typedef struct bump {
@@ -42,6 +44,7 @@ static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, bump *b) {
     t->time = take(b, t->batch * IB_TIME_WIDTH);
     size_t film = film_offset(a, t, a->blocks) + 2 * fine * t->batch;
     t->film = take(b, film);
+    t->keep_room = training ? take(b, film / 2) : NULL;
     for (int i = 0; i < a->blocks; i++) {
         size_t m = (a->block[i].coarse ? nc : n) * (size_t)a->block[i].channels;
         float *x = take(b, m), *u = take(b, m);
@@ -179,21 +182,59 @@ static void mix_backward(const ib_adapter *a, const ib_trunk *t, const ib_block 
     }
 }
 
-/* film: [batch, 2C], scale then shift */
-static void film_silu(const float *x, const float *film, size_t n, size_t tokens, size_t c, float *y) {
-    for (size_t i = 0; i < n; i++) {
-        const float *f = film + i * 2 * c;
-        ib_norm_film_silu(x + i * tokens * c, f, f + c, tokens, c, y + i * tokens * c);
+/* x [tokens, C] times keep [C] */
+IB_MULTIARCH
+static void leave_out(const float *restrict keep, size_t tokens, size_t c, float *restrict x) {
+    for (size_t k = 0; k < tokens; k++) {
+        for (size_t i = 0; i < c; i++) {
+            x[k * c + i] *= keep[i];
+        }
     }
 }
 
-static void film_silu_backward(const float *x, const float *film, const float *dy, size_t n, size_t tokens,
-                               size_t c, float *dx, float *dfilm) {
+/* film: [batch, 2C], scale then shift; keep: [batch, C] or NULL */
+static void film_silu(const float *x, const float *film, const float *keep, size_t n, size_t tokens, size_t c,
+                      float *y) {
+    for (size_t i = 0; i < n; i++) {
+        const float *f = film + i * 2 * c;
+        ib_norm_film_silu(x + i * tokens * c, f, f + c, tokens, c, y + i * tokens * c);
+        if (keep) {
+            leave_out(keep + i * c, tokens, c, y + i * tokens * c);
+        }
+    }
+}
+
+/* dy is used up. */
+static void film_silu_backward(const float *x, const float *film, const float *keep, float *dy, size_t n,
+                               size_t tokens, size_t c, float *dx, float *dfilm) {
     for (size_t i = 0; i < n; i++) {
         const float *f = film + i * 2 * c;
         float *df = dfilm + i * 2 * c;
+        if (keep) {
+            leave_out(keep + i * c, tokens, c, dy + i * tokens * c);
+        }
         ib_norm_film_silu_backward(x + i * tokens * c, f, f + c, dy + i * tokens * c, tokens, c,
                                    dx + i * tokens * c, df, df + c);
+    }
+}
+
+/* Of block i, or of the last film. */
+static const float *keep_of(const ib_adapter *a, const ib_trunk *t, int i) {
+    return t->keep ? t->keep + film_offset(a, t, i) / 2 : NULL;
+}
+
+void ib_trunk_drop(const ib_adapter *a, ib_trunk *t, size_t n, const ib_dropout *drop, size_t first) {
+    t->keep = drop && drop->rate > 0 ? t->keep_room : NULL;
+    for (size_t k = 0; k < n && t->keep; k++) {
+        ib_rng r;
+        ib_rng_seed(&r, drop->seed[first + k]);
+        for (int i = 0; i <= a->blocks; i++) {
+            size_t c = (size_t)(i < a->blocks ? a->block[i].channels : a->config.fine);
+            float *keep = t->keep + film_offset(a, t, i) / 2 + k * c;
+            for (size_t j = 0; j < c; j++) {
+                keep[j] = ib_rng_float(&r) < drop->rate ? 0 : 1.0f / (1.0f - drop->rate);
+            }
+        }
     }
 }
 
@@ -226,7 +267,7 @@ static void run_block(const ib_adapter *a, ib_trunk *t, int i, size_t n, float *
     const ib_block *b = &a->block[i];
     size_t c = (size_t)b->channels, tokens = block_tokens(t, b), m = n * tokens * c;
     const float *film = t->film + film_offset(a, t, i);
-    film_silu(t->x[i], film, n, tokens, c, t->a);
+    film_silu(t->x[i], film, keep_of(a, t, i), n, tokens, c, t->a);
     mix(a, t, b, b->mix1, b->u1, t->a, n, t->u[i]);
     ib_silu(t->u[i], m, t->c);
     mix(a, t, b, b->mix2, b->u2, t->c, n, y);
@@ -244,12 +285,12 @@ static void run_block_backward(const ib_adapter *a, ib_trunk *t, int i, size_t n
     ib_silu(t->u[i], m, t->a);
     mix_backward(a, t, b, b->mix2, b->u2, t->a, dy, n, t->b, grads);
     ib_silu_backward(t->u[i], t->b, m, t->b);
-    film_silu(t->x[i], t->film + film, n, tokens, c, t->a);
+    film_silu(t->x[i], t->film + film, keep_of(a, t, i), n, tokens, c, t->a);
     mix_backward(a, t, b, b->mix1, b->u1, t->a, t->b, n, t->c, grads);
     if (a->attention) {
         attend_backward(a, t, i, t->a, dy, n, t->c, grads);
     }
-    film_silu_backward(t->x[i], t->film + film, t->c, n, tokens, c, t->b, t->dfilm + film);
+    film_silu_backward(t->x[i], t->film + film, keep_of(a, t, i), t->c, n, tokens, c, t->b, t->dfilm + film);
     ib_add(t->b, m, dy);
 }
 
@@ -281,7 +322,8 @@ void ib_trunk_forward(const ib_adapter *a, ib_trunk *t, size_t n) {
     for (int i = after; i < a->blocks; i++) {
         run_block(a, t, i, n, i + 1 < a->blocks ? t->x[i + 1] : t->fine_out);
     }
-    film_silu(t->fine_out, t->film + film_offset(a, t, a->blocks), n, t->tokens, fine, t->out);
+    film_silu(t->fine_out, t->film + film_offset(a, t, a->blocks), keep_of(a, t, a->blocks), n, t->tokens,
+              fine, t->out);
 }
 
 void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads) {
@@ -291,7 +333,8 @@ void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads)
     int before = a->config.fine_blocks, below = a->config.coarse_blocks, after = before + below;
     size_t last = film_offset(a, t, a->blocks);
     memset(t->dfilm, 0, (last + 2 * fine * t->batch) * sizeof *t->dfilm);
-    film_silu_backward(t->fine_out, t->film + last, t->dout, n, t->tokens, fine, t->b, t->dfilm + last);
+    film_silu_backward(t->fine_out, t->film + last, keep_of(a, t, a->blocks), t->dout, n, t->tokens, fine,
+                       t->b, t->dfilm + last);
     memcpy(t->dout, t->b, m * sizeof *t->dout);
     for (int i = a->blocks - 1; i >= after; i--) {
         run_block_backward(a, t, i, n, t->dout, grads);

@@ -199,6 +199,90 @@ void ib_warp(const float *restrict knots, size_t planes, const float *restrict f
     }
 }
 
+/* Where the samples of one line of a rectangle fall, and what the four knots about each weigh. */
+typedef struct line {
+    int32_t at[IB_WARP_PATCH];
+    float w[IB_WARP_PATCH][TAPS];
+    bool even; /* all weigh alike, and each lies one further than the last: only the first is told */
+} line;
+
+static IB_INLINE void weigh_one(float v, float *w) {
+    float u = 1.0f - v;
+    w[0] = u * u * u * (1.0f / 6.0f);
+    w[1] = 2.0f / 3.0f - 0.5f * v * v * (2.0f - v);
+    w[2] = 2.0f / 3.0f - 0.5f * u * u * (2.0f - u);
+    w[3] = v * v * v * (1.0f / 6.0f);
+}
+
+static IB_INLINE void locate_line(line *l, size_t first, float f, size_t n, size_t side) {
+    float begin = (float)first + f, most = (float)(side - 1);
+    l->even = begin >= 0.0f && begin + (float)(n - 1) < most;
+    if (l->even) {
+        l->at[0] = (int)begin;
+        weigh_one(begin - (float)l->at[0], l->w[0]);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        float x = begin + (float)i;
+        x = x < most ? x : most; /* NaN becomes the far edge */
+        x = x > 0.0f ? x : 0.0f;
+        int at = (int)x;
+        l->at[i] = at < (int)side - 2 ? at : (int)side - 2;
+        weigh_one(x - (float)l->at[i], l->w[i]);
+    }
+}
+
+typedef float eight __attribute__((vector_size(32)));
+typedef float unaligned8 __attribute__((vector_size(32), aligned(4), may_alias));
+#define EIGHT(p) (*(const unaligned8 *)(p))
+#define FOUR(p) (*(const unaligned4 *)(p))
+
+static IB_INLINE float weighed(const float *w, const float *q, size_t stride) {
+    return (w[0] * q[0] + w[1] * q[stride]) + (w[2] * q[2 * stride] + w[3] * q[3 * stride]);
+}
+
+/* The same for n in a row. */
+static IB_INLINE void weighed_row(const float *w, const float *q, size_t stride, size_t n, float *out) {
+    float a = w[0], b = w[1], c = w[2], d = w[3];
+    const float *q1 = q + stride, *q2 = q1 + stride, *q3 = q2 + stride;
+    size_t j = 0;
+    for (; j + 8 <= n; j += 8) {
+        eight s = (a * EIGHT(q + j) + b * EIGHT(q1 + j)) + (c * EIGHT(q2 + j) + d * EIGHT(q3 + j));
+        *(unaligned8 *)(out + j) = s;
+    }
+    for (; j + 4 <= n; j += 4) {
+        four s = (a * FOUR(q + j) + b * FOUR(q1 + j)) + (c * FOUR(q2 + j) + d * FOUR(q3 + j));
+        *(unaligned4 *)(out + j) = s;
+    }
+    for (; j < n; j++) {
+        out[j] = weighed(w, q + j, stride);
+    }
+}
+
+IB_MULTIARCH
+void ib_warp_patch(const float *restrict knots, size_t height, size_t width, size_t x, size_t y, float fx,
+                   float fy, size_t h, size_t w, float *restrict out) {
+    line across, down;
+    float sums[(IB_WARP_PATCH + TAPS) * IB_WARP_PATCH];
+    locate_line(&across, x, fx, w, width);
+    locate_line(&down, y, fy, h, height);
+    size_t lines = down.even ? h + TAPS - 1 : (size_t)(down.at[h - 1] - down.at[0]) + TAPS;
+    for (size_t r = 0; r < lines; r++) {
+        const float *q = knots + ((size_t)down.at[0] + r) * (width + 2);
+        if (across.even) {
+            weighed_row(across.w[0], q + across.at[0], 1, w, sums + r * w);
+        } else {
+            for (size_t j = 0; j < w; j++) {
+                sums[r * w + j] = weighed(across.w[j], q + across.at[j], 1);
+            }
+        }
+    }
+    for (size_t i = 0; i < h; i++) {
+        size_t r = down.even ? i : (size_t)(down.at[i] - down.at[0]);
+        weighed_row(down.w[down.even ? 0 : i], sums + r * w, w, w, out + i * w);
+    }
+}
+
 IB_MULTIARCH
 void ib_warp_backward(const float *restrict knots, size_t planes, const float *restrict fx,
                       const float *restrict fy, const float *restrict dout, size_t height, size_t width,

@@ -21,6 +21,11 @@ void ib_warp_knots(const float *image, /* [H,W] */ size_t height, size_t width, 
 void ib_warp(const float *knots,                              /* of each plane, one after the other */
              size_t planes, const float *fx, const float *fy, /* [H,W] px */
              size_t height, size_t width, float *out /* [planes,H,W] */);
+enum { IB_WARP_PATCH = 32 }; /* longest side of a rectangle below */
+/* The same for a rectangle of one plane that moves as a whole, which takes a fraction of the time: out[i,j] = the picture at (x + j + fx, y + i + fy). h and w
+ * in 1..IB_WARP_PATCH, the rectangle within the picture. */
+void ib_warp_patch(const float *knots, size_t height, size_t width, size_t x, size_t y, float fx, float fy,
+                   size_t h, size_t w, float *out /* [h,w] */);
 /* dfx, dfy [H,W] += dout * the derivative of the sample with respect to its position (0 where it was clamped). */
 void ib_warp_backward(const float *knots, size_t planes, const float *fx, const float *fy,
                       const float *dout, /* [planes,H,W] */

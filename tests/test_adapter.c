@@ -59,11 +59,11 @@ static ib_adapter *make(ib_layout layout, int width, bool motion, int fine_block
 }
 
 static double total_loss(const ib_adapter *a, ib_adapter_work *w, const ib_between *in,
-                         const float *const *target, int n) {
+                         const float *const *target, int n, const ib_dropout *drop) {
     ib_sample_loss l[8];
     ib_error err;
     double s = 0;
-    CHECK_OK(ib_adapter_learn(a, w, in, target, n, 1, l, &err), &err);
+    CHECK_OK(ib_adapter_learn(a, w, in, target, n, 1, drop, l, &err), &err);
     for (int i = 0; i < n; i++) {
         s += l[i].loss;
     }
@@ -72,14 +72,14 @@ static double total_loss(const ib_adapter *a, ib_adapter_work *w, const ib_betwe
 
 /* Every tensor's gradient along a random direction, against the central difference of the loss along it. */
 static void finite_differences(ib_adapter *a, const ib_shape *shape, const ib_between *in,
-                               const float *const *target, int n, double tolerance) {
+                               const float *const *target, int n, const ib_dropout *drop, double tolerance) {
     ib_error err;
     ib_adapter_work *w = NULL;
     size_t count = ib_adapter_param_count(a);
     float *g = ib_calloc(count, 4), *p = ib_adapter_params(a), *keep = ib_calloc(count, 4),
           *v = ib_calloc(count, 4);
     CHECK_OK(ib_adapter_work_create(&w, a, shape, n, true, &err), &err);
-    total_loss(a, w, in, target, n);
+    total_loss(a, w, in, target, n, drop);
     ib_adapter_collect(a, w, g);
     memcpy(keep, p, count * sizeof *p);
     ib_rng r;
@@ -106,7 +106,7 @@ static void finite_differences(ib_adapter *a, const ib_shape *shape, const ib_be
                 p[t->offset + i] = keep[t->offset + i] + (float)((side ? -e : e) * v[i]);
             }
             ib_adapter_refresh(a);
-            value[side] = total_loss(a, w, in, target, n);
+            value[side] = total_loss(a, w, in, target, n, drop);
         }
         memcpy(p + t->offset, keep + t->offset, t->count * sizeof *p);
         ib_adapter_refresh(a);
@@ -130,11 +130,14 @@ static void test_gradients(void) {
     sample s[2] = {make_sample(3, 5, 0.3f, 1), make_sample(3, 5, 0.75f, 2)};
     ib_between in[2] = {{s[0].z0, s[0].z1, 0.3f, 0.2f}, {s[1].z0, s[1].z1, 0.75f, 0.6f}};
     const float *target[2] = {s[0].target, s[1].target};
+    const uint64_t seeds[2] = {17, 18};
+    ib_dropout drop = {0.3f, seeds};
     ib_adapter *a = make(IB_LAYOUT_GRID, 96, true, 1, 2, 0.05f, &err);
-    finite_differences(a, &shape, in, target, 2, 0.03);
+    finite_differences(a, &shape, in, target, 2, NULL, 0.03);
+    finite_differences(a, &shape, in, target, 2, &drop, 0.03);
     ib_adapter_free(&a);
     a = make(IB_LAYOUT_GRID, 96, false, 2, 0, 0.05f, &err);
-    finite_differences(a, &shape, in, target, 2, 0.02);
+    finite_differences(a, &shape, in, target, 2, NULL, 0.02);
     ib_adapter_free(&a);
     /* the single layout: the same numbers read as separate vectors */
     ib_shape one = {IB_LAYOUT_SINGLE, 1, 1, 1, 96};
@@ -145,13 +148,13 @@ static void test_gradients(void) {
         aims[i] = s[0].target + 96 * i;
     }
     a = make(IB_LAYOUT_SINGLE, 96, false, 1, 0, 0.05f, &err);
-    finite_differences(a, &one, vector, aims, 3, 0.02);
+    finite_differences(a, &one, vector, aims, 3, NULL, 0.02);
     ib_adapter_free(&a);
     /* and as sequences: a square of patches after a token for the whole, and one that is no square */
     ib_shape sequences[] = {{IB_LAYOUT_SEQUENCE, 1, 10, 10, 96}, {IB_LAYOUT_SEQUENCE, 1, 15, 15, 96}};
     for (int i = 0; i < 2; i++) {
         a = make(IB_LAYOUT_SEQUENCE, 96, false, 1 + i, 0, 0.05f, &err);
-        finite_differences(a, &sequences[i], in, target, 2, 0.02);
+        finite_differences(a, &sequences[i], in, target, 2, i ? NULL : &drop, 0.02);
         ib_adapter_free(&a);
     }
     free_sample(&s[0]);
@@ -182,7 +185,7 @@ static void test_loss(bool motion) {
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
     ib_ordered ordered = ib_order(&in, N);
     CHECK_OK(ib_model_one(a, w, &ordered, z, &err), &err);
-    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, &l, &err), &err);
+    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, NULL, &l, &err), &err);
     ib_slerp(s.z0, s.z1, 0.4f, TOKENS, 96, slerp);
     for (size_t i = 0; i < N; i++) {
         model += ((double)z[i] - target[i]) * ((double)z[i] - target[i]);
@@ -377,7 +380,7 @@ static void test_overfit(ib_layout layout) {
     double first = 0;
     for (int step = 1; step <= 250; step++) {
         memset(g, 0, n * 4);
-        CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, &l, &err), &err);
+        CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, NULL, &l, &err), &err);
         ib_adapter_collect(a, w, g);
         for (size_t i = 0; i < n; i++) {
             m[i] = 0.9f * m[i] + 0.1f * g[i];

@@ -1,6 +1,8 @@
-/* What is known of motion before anything is learnt: matching, flow, projection. */
+/* What is known of motion before anything is learnt: matching, flow, projection, overlapping patches. */
+#include "adapter/blend.h"
 #include "adapter/flow.h"
 #include "adapter/match.h"
+#include "adapter/overlap.h"
 #include "adapter/project.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -221,9 +223,71 @@ static void test_project(void) {
     free_pair(&p);
 }
 
+/* Patches follow the flow that fits, whichever it is; both keyframes then show the in-between, and the windows add up to 1 up to the edges. Exchanging the
+ * keyframes exchanges the pictures. */
+static void test_overlap(void) {
+    enum { ROWS = 6, COLS = 9, W = 8 * COLS, N = 96 * ROWS * COLS, CELLS = 4 * ROWS * COLS, FIELDS = 2 };
+    static const float v[] = {7, -5}, t = 0.3f;
+    size_t room = ib_blend_knots_floats(ROWS, COLS);
+    float *p0 = ib_calloc(N, 4), *p1 = ib_calloc(N, 4), *truth = ib_calloc(N, 4),
+          *flows = ib_calloc(2 * FIELDS * CELLS, 4), *knots0 = ib_calloc(room, 4),
+          *knots1 = ib_calloc(room, 4), *a = ib_calloc(N, 4), *b = ib_calloc(N, 4), *c = ib_calloc(N, 4),
+          *d = ib_calloc(N, 4), *flow = ib_calloc(2 * CELLS, 4),
+          *scratch = ib_calloc(ib_overlap_scratch(ROWS, COLS, FIELDS), 4);
+    waves(p0, ROWS, COLS, 0, v[0], v[1], 5);
+    waves(p1, ROWS, COLS, 1, v[0], v[1], 5);
+    waves(truth, ROWS, COLS, t, v[0], v[1], 5);
+    ib_blend_knots(p0, ROWS, COLS, knots0);
+    ib_blend_knots(p1, ROWS, COLS, knots1);
+    for (size_t i = 0; i < CELLS; i++) { /* the first knows nothing; the second all */
+        flows[2 * CELLS + i] = v[0];
+        flows[3 * CELLS + i] = v[1];
+    }
+    ib_overlap(p0, p1, knots0, knots1, flows, FIELDS, ROWS, COLS, t, scratch, a, b, flow);
+    for (size_t i = 0; i < CELLS; i++) { /* at the edges half of a patch has left the picture */
+        size_t y = i / (IB_CELLS * COLS), x = i % (IB_CELLS * COLS);
+        if (y >= 4 && y + 4 < IB_CELLS * ROWS && x >= 4 && x + 4 < IB_CELLS * COLS) {
+            CHECK_NEAR(flow[i], v[0], 0.02);
+            CHECK_NEAR(flow[CELLS + i], v[1], 0.02);
+        }
+    }
+    for (size_t y = 16; y < 8 * ROWS - 16; y++) {
+        for (size_t x = 16; x < W - 16; x++) {
+            CHECK_NEAR(a[y * W + x], truth[y * W + x], 3e-3);
+            CHECK_NEAR(b[y * W + x], truth[y * W + x], 3e-3);
+        }
+    }
+    for (size_t i = 0; i < 2 * FIELDS * CELLS; i++) {
+        flows[i] = -flows[i];
+    }
+    ib_overlap(p1, p0, knots1, knots0, flows, FIELDS, ROWS, COLS, 1 - t, scratch, c, d, flow);
+    float most = 0;
+    for (size_t i = 0; i < N; i++) {
+        most = fmaxf(most, fmaxf(fabsf(a[i] - d[i]), fabsf(b[i] - c[i])));
+    }
+    CHECK_NEAR(most, 0, 1e-4);
+    /* an even picture stays what it is, along flows that are no numbers too */
+    for (size_t i = 0; i < N; i++) {
+        p0[i] = 0.5f;
+    }
+    ib_blend_knots(p0, ROWS, COLS, knots0);
+    flows[0] = NAN;
+    flows[CELLS + 7] = INFINITY;
+    ib_overlap(p0, p0, knots0, knots0, flows, FIELDS, ROWS, COLS, t, scratch, a, b, flow);
+    for (size_t i = 0; i < N; i++) {
+        CHECK_NEAR(a[i], 0.5, 1e-5);
+        CHECK_NEAR(b[i], 0.5, 1e-5);
+    }
+    float *all[] = {p0, p1, truth, flows, knots0, knots1, a, b, c, d, flow, scratch};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+}
+
 int main(void) {
     test_match();
     test_flow();
     test_project();
+    test_overlap();
     return check_report("test_motion");
 }

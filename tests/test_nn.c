@@ -384,6 +384,36 @@ static double naive_sample(const float *image, double x, double y, long h, long 
            b * ((1 - a) * image[j1 * w + i] + a * image[j1 * w + i1]);
 }
 
+/* A rectangle that moves as a whole, against the same motion told pixel by pixel. */
+static void test_warp_patch(ib_rng *r, size_t h, size_t w) {
+    size_t n = h * w;
+    float *image = fill(r, n, 1), *knots = ib_calloc(ib_warp_knots_floats(h, w), 4), *fx = ib_calloc(n, 4),
+          *fy = ib_calloc(n, 4), *all = ib_calloc(n, 4), patch[IB_WARP_PATCH * IB_WARP_PATCH];
+    ib_warp_knots(image, h, w, knots);
+    for (int round = 0; round < 40; round++) {
+        size_t ph = 1 + ib_rng_below(r, h < IB_WARP_PATCH ? h : IB_WARP_PATCH),
+               pw = 1 + ib_rng_below(r, w < IB_WARP_PATCH ? w : IB_WARP_PATCH),
+               y = ib_rng_below(r, h - ph + 1), x = ib_rng_below(r, w - pw + 1);
+        float u = (round % 2 ? 3 : 30) * ib_rng_normal(r), v = (round % 2 ? 3 : 30) * ib_rng_normal(r),
+              worst = 0;
+        u = round == 7 ? NAN : u;
+        for (size_t i = 0; i < n; i++) {
+            fx[i] = u;
+            fy[i] = v;
+        }
+        ib_warp(knots, 1, fx, fy, h, w, all);
+        ib_warp_patch(knots, h, w, x, y, u, v, ph, pw, patch);
+        for (size_t i = 0; i < ph * pw; i++) {
+            worst = fmaxf(worst, fabsf(patch[i] - all[(y + i / pw) * w + x + i % pw]));
+        }
+        CHECK_NEAR(worst, 0, 2e-5);
+    }
+    float *arrays[] = {image, knots, fx, fy, all};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        ib_free(arrays[i]);
+    }
+}
+
 static void test_enlarge(ib_rng *r, size_t rows, size_t cols, size_t factor) {
     size_t n = rows * cols, m = n * factor * factor, width = cols * factor;
     float *f = fill(r, n, 1), *dout = fill(r, m, 1), *out = ib_calloc(m, 4), *s = ib_calloc(n * factor, 4);
@@ -527,6 +557,9 @@ int main(void) {
     test_warp(&r, 11, 14);
     test_warp(&r, 2, 3);
     test_warp(&r, 3, 531);
+    test_warp_patch(&r, 40, 57);
+    test_warp_patch(&r, 24, 12);
+    test_warp_patch(&r, 3, 2);
     test_enlarge(&r, 1, 1, 4);
     test_enlarge(&r, 5, 3, 4);
     test_enlarge(&r, 2, 6, 2);

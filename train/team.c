@@ -10,6 +10,7 @@
 /* Samples that go through the model together, at most: of grids and sequences a few, of single tokens many, lest the products be tiny. */
 enum { GRIDS = 8, SINGLES = 256 };
 static const uint64_t augment_stream = 0x6175676d656e7421u; /* apart from the sampler's */
+static const uint64_t dropout_stream = 0x64726f706f757421u;
 
 /* One thread's own. */
 typedef struct member {
@@ -25,6 +26,7 @@ struct ib_team {
     const ib_adapter *adapter;
     const ib_dataset *dataset;
     ib_augment_options augment;
+    float dropout;
     uint64_t seed;
     int threads, group;
     size_t batch, max_values, params;
@@ -61,14 +63,15 @@ static int member_init(ib_team *t, member *m, ib_error *err) {
 }
 
 int ib_team_create(ib_team **out, const ib_adapter *a, const ib_dataset *d, const ib_augment_options *augment,
-                   uint64_t seed, int threads, size_t batch, ib_error *err) {
+                   float dropout, uint64_t seed, int threads, size_t batch, ib_error *err) {
     ib_team *t = calloc(1, sizeof *t);
     int r = IB_OK;
     *out = NULL;
     if (!t) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the threads");
     }
-    *t = (ib_team){.adapter = a, .dataset = d, .augment = *augment, .seed = seed, .batch = batch};
+    *t = (ib_team){
+        .adapter = a, .dataset = d, .augment = *augment, .dropout = dropout, .seed = seed, .batch = batch};
     t->threads = (size_t)threads > batch ? (int)batch : threads;
     size_t group = ib_adapter_config_of(a)->layout == IB_LAYOUT_SINGLE ? SINGLES : GRIDS,
            share = (batch + (size_t)t->threads - 1) / (size_t)t->threads;
@@ -144,12 +147,20 @@ static int prepare(const ib_team *t, member *m, const ib_sample *s, size_t shape
     return r;
 }
 
+static uint64_t dropout_seed(const ib_team *t, const ib_sample *s) {
+    ib_rng rng;
+    ib_rng_seed2(&rng, t->seed ^ dropout_stream, s->index);
+    return ib_rng_u64(&rng);
+}
+
 /* The samples whose numbers are `which` [n], all of one shape, of the batch of `whole`. */
 static int learn_group(ib_team *t, member *m, const ib_sample *const *samples, const size_t *which, size_t n,
                        size_t whole, ib_error *err) {
     ib_between in[SINGLES];
     const float *target[SINGLES];
     ib_sample_loss loss[SINGLES];
+    uint64_t seed[SINGLES];
+    ib_dropout drop = {t->dropout, seed};
     size_t shape = shape_of(t, samples[which[0]]);
     int r = IB_OK;
     if (!m->work[shape]) {
@@ -157,9 +168,11 @@ static int learn_group(ib_team *t, member *m, const ib_sample *const *samples, c
     }
     for (size_t i = 0; !r && i < n; i++) {
         r = prepare(t, m, samples[which[i]], shape, m->z + 3 * t->max_values * i, &in[i], &target[i], err);
+        seed[i] = dropout_seed(t, samples[which[i]]);
     }
     r = r ? r
-          : ib_adapter_learn(t->adapter, m->work[shape], in, target, (int)n, 1.0f / (float)whole, loss, err);
+          : ib_adapter_learn(t->adapter, m->work[shape], in, target, (int)n, 1.0f / (float)whole, &drop, loss,
+                             err);
     for (size_t i = 0; !r && i < n; i++) {
         t->loss[which[i]] = loss[i];
     }

@@ -22,7 +22,7 @@ typedef struct ib_batch_result {
 typedef struct ib_team ib_team;
 /* The adapter and the data set must outlive the team. batch: most samples at once. */
 int ib_team_create(ib_team **out, const ib_adapter *a, const ib_dataset *d, const ib_augment_options *augment,
-                   uint64_t seed, int threads, size_t batch, ib_error *err);
+                   float dropout, uint64_t seed, int threads, size_t batch, ib_error *err);
 void ib_team_free(ib_team **t);
 /* Losses that are not finite are a result, not an error. */
 int ib_team_learn(ib_team *t, const ib_sample *const *samples, size_t n, ib_batch_result *result,
