@@ -17,10 +17,6 @@ static const double error_floor = 2e-6;
 /* What is added to the part of slerp's error that is left before its logarithm is taken: the loss with a motion head (docs/model.md). */
 static const double left_floor = 0.1;
 
-/* Seconds between all keyframes that a model with a motion head is told: it sees how far things move, and frame rates would tell it where a
- * clip is from (docs/model.md). */
-static const float untold_gap = 1.0f;
-
 /* Samples that go through the trunk together, at most. */
 enum { MOST_AT_ONCE = 256 };
 
@@ -215,8 +211,7 @@ void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *i
     size_t fine = (size_t)a->config.fine, tokens = (size_t)n * w->shape.tokens;
     for (int i = 0; i < n; i++) {
         features(a, w, &in[i], (size_t)i);
-        ib_time_features(in[i].t, w->motion ? untold_gap : in[i].gap_seconds,
-                         w->trunk.time_in + i * IB_TIME_INPUTS);
+        ib_time_features(in[i].t, in[i].gap_seconds, w->trunk.time_in + i * IB_TIME_INPUTS);
     }
     ib_trunk_forward(a, &w->trunk, (size_t)n);
     ib_linear(w->trunk.out, a->params + a->correction.w, a->params + a->correction.b, tokens, fine,
@@ -517,6 +512,7 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
         }
         ib_trunk_backward(a, &w->trunk, (size_t)m, w->grads);
     }
+    ib_trunk_drop(a, &w->trunk, 0, NULL, 0); /* predictions do without nothing */
     return 0;
 }
 

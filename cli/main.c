@@ -1,6 +1,9 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/private.h"
+#include "nn/gemm.h"
 
 const cli_command *const cli_commands[] = {
 #ifdef IB_HAVE_ENCODE
@@ -103,7 +106,16 @@ static int dispatch(int argc, char **argv) {
     return m ? run(m, argc - 2, argv + 2) : unknown_command(word);
 }
 
+/* Begins again with the kernels that OpenBLAS should have chosen, unless someone has said which; if that cannot be, it goes on with those that there are. */
+static void right_kernels(char **argv) {
+    const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : ib_gemm_better_core();
+    if (core && !setenv("OPENBLAS_CORETYPE", core, 1)) {
+        execv("/proc/self/exe", argv);
+    }
+}
+
 int main(int argc, char **argv) {
+    right_kernels(argv);
     int status = dispatch(argc, argv);
     /* a result that did not arrive is a failure: "> /dev/full" */
     if ((fflush(stdout) || ferror(stdout)) && status == CLI_DONE) {

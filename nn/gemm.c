@@ -2,6 +2,7 @@
 
 #include <cblas.h>
 #include <omp.h>
+#include <string.h>
 
 #include "nn/product.h"
 
@@ -60,4 +61,20 @@ void ib_gemm_unpin(int before) {
 
 const char *ib_gemm_library(void) {
     return openblas_get_config();
+}
+
+const char *ib_gemm_better_core(void) {
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (!strcmp(openblas_get_corename(), "Prescott")) {
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+            return "SkylakeX";
+        }
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+            return "Haswell";
+        }
+    }
+#endif
+    return NULL;
 }

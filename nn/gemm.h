@@ -42,6 +42,9 @@ int ib_gemm_pin(void);
 void ib_gemm_unpin(int before);
 /* OpenBLAS's own description of itself: version, build, the processor that its kernels were chosen for. */
 const char *ib_gemm_library(void);
+/* OpenBLAS chooses its kernels while it is loaded. One that is older than the processor may not know it and take those of 2004, with a fifth of the
+ * speed: then, what it should have been told by its variable OPENBLAS_CORETYPE; else NULL. */
+const char *ib_gemm_better_core(void);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,7 @@
 #include "train/exchange.h"
 
 /* Of models with a motion head; others were not measured (docs/training.md). */
-static const float dropout = 0.15f;
+static const float dropout = 0.05f;
 
 enum { SCAN_FRAMES = 2048, CALIBRATION_WINDOWS = 256, VALID_GAP = 8 };
 
