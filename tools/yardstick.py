@@ -25,7 +25,7 @@ a = p.parse_args()
 clock = time.process_time if a.processor_time else time.monotonic
 torch.set_num_threads(a.threads)
 torch.manual_seed(0)
-D, CELL_FEATURES, CELL_OUTPUTS, TIME, ALTERNATIVES = 96, 45, 6, 64, 9
+D, CELL_FEATURES, CELL_OUTPUTS, TIME, ALTERNATIVES = 96, 36, 6, 64, 6
 
 
 def dct(n):
