@@ -76,11 +76,6 @@ static IB_INLINE float difference(const ib_padded *p0, const ib_padded *p1, floa
     return rest > 0 ? rest : 0;
 }
 
-static size_t clamped(size_t i, int by, size_t n) {
-    long j = (long)i + by;
-    return j < 0 ? 0 : (size_t)j < n ? (size_t)j : n - 1;
-}
-
 /* The motions of all corners. */
 IB_MULTIARCH
 static void choose(const ib_padded *p0, const ib_padded *p1, const float *at, size_t fields, size_t rows,
@@ -95,7 +90,7 @@ static void choose(const ib_padded *p0, const ib_padded *p1, const float *at, si
             const float *u = at + 2 * (i * fields + k);
             if (k >= fields) {
                 const int *a = away[k - fields];
-                u = at + 2 * fields * (clamped(r, a[0], down) * across + clamped(c, a[1], across));
+                u = at + 2 * fields * (ib_clamped(r, a[0], down) * across + ib_clamped(c, a[1], across));
             }
             float d = difference(p0, p1, (float)(TOKEN_PX * c) - 0.5f, (float)(TOKEN_PX * r) - 0.5f, t, u);
             for (size_t j = 0; j < BEST; j++) {

@@ -13,12 +13,7 @@ enum {
     IB_BEYOND = 12   /* px by which a patch may lie outside the picture */
 };
 
-/* Eight px of a row, and the same wherever they lie. */
-typedef float ib_row8 __attribute__((vector_size(32)));
-typedef float ib_unaligned8 __attribute__((vector_size(32), aligned(4), may_alias));
-#define IB_ROW8(p) (*(const ib_unaligned8 *)(p))
-#define IB_PUT8(p, v) (*(ib_unaligned8 *)(p) = (v))
-
+/* The sum of a row of eight. */
 static IB_INLINE float ib_sum8(const ib_row8 *v) {
     const float *f = (const float *)v;
     return ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
@@ -34,6 +29,12 @@ typedef struct ib_padded {
 size_t ib_padded_floats(size_t height, size_t width);
 /* image: [height,width]; room: [ib_padded_floats]. */
 ib_padded ib_pad(const float *image, size_t height, size_t width, float *room);
+
+/* i + by, kept within 0 .. n - 1. */
+static inline size_t ib_clamped(size_t i, long by, size_t n) {
+    long j = (long)i + by;
+    return j < 0 ? 0 : (size_t)j < n ? (size_t)j : n - 1;
+}
 
 /* NaN becomes the low end. */
 static IB_INLINE float ib_clampf(float v, float low, float high) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "adapter/match.h"
+#include "adapter/padded.h"
 #include "nn/simd.h"
 #include "nn/warp.h"
 
@@ -43,18 +44,13 @@ static void products(const float *restrict p, const float *restrict q, size_t he
     }
 }
 
-static size_t clamp_add(size_t i, long k, size_t n) {
-    long j = (long)i + k;
-    return j < 0 ? 0 : (size_t)j < n ? (size_t)j : n - 1;
-}
-
 /* The window over one plane, edges repeated. */
 static void smooth(float *s, size_t h, size_t w, float *tmp) {
     for (size_t y = 0; y < h; y++) {
         for (size_t x = 0; x < w; x++) {
             float sum = window[0] * s[y * w + x];
             for (long k = 1; k <= REACH; k++) {
-                sum += window[k] * (s[y * w + clamp_add(x, -k, w)] + s[y * w + clamp_add(x, k, w)]);
+                sum += window[k] * (s[y * w + ib_clamped(x, -k, w)] + s[y * w + ib_clamped(x, k, w)]);
             }
             tmp[y * w + x] = sum;
         }
@@ -63,7 +59,7 @@ static void smooth(float *s, size_t h, size_t w, float *tmp) {
         for (size_t x = 0; x < w; x++) {
             float sum = window[0] * tmp[y * w + x];
             for (long k = 1; k <= REACH; k++) {
-                sum += window[k] * (tmp[clamp_add(y, -k, h) * w + x] + tmp[clamp_add(y, k, h) * w + x]);
+                sum += window[k] * (tmp[ib_clamped(y, -k, h) * w + x] + tmp[ib_clamped(y, k, h) * w + x]);
             }
             s[y * w + x] = sum;
         }

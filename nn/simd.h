@@ -37,4 +37,10 @@
 #define IB_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Eight floats of a row, and the same wherever they lie. */
+typedef float ib_row8 __attribute__((vector_size(32)));
+typedef float ib_unaligned8 __attribute__((vector_size(32), aligned(4), may_alias));
+#define IB_ROW8(p) (*(const ib_unaligned8 *)(p))
+#define IB_PUT8(p, v) (*(ib_unaligned8 *)(p) = (v))
+
 #endif

@@ -121,12 +121,21 @@ void ib_warp_knots(const float *restrict image, size_t height, size_t width, flo
     memcpy(knots + (height + 1) * stride, knots + height * stride, stride * sizeof *knots);
 }
 
-static IB_INLINE void weigh(float (*w)[RUN], size_t i, float v) {
+/* What the four knots about a sample weigh, v from the second. */
+static IB_INLINE void weigh_one(float v, float *w) {
     float u = 1.0f - v;
-    w[0][i] = u * u * u * (1.0f / 6.0f);
-    w[1][i] = 2.0f / 3.0f - 0.5f * v * v * (2.0f - v);
-    w[2][i] = 2.0f / 3.0f - 0.5f * u * u * (2.0f - u);
-    w[3][i] = v * v * v * (1.0f / 6.0f);
+    w[0] = u * u * u * (1.0f / 6.0f);
+    w[1] = 2.0f / 3.0f - 0.5f * v * v * (2.0f - v);
+    w[2] = 2.0f / 3.0f - 0.5f * u * u * (2.0f - u);
+    w[3] = v * v * v * (1.0f / 6.0f);
+}
+
+static IB_INLINE void weigh(float (*w)[RUN], size_t i, float v) {
+    float one[TAPS];
+    weigh_one(v, one);
+    for (size_t k = 0; k < TAPS; k++) {
+        w[k][i] = one[k];
+    }
 }
 
 static IB_INLINE void weigh_slope(float (*w)[RUN], size_t i, float v, float inside) {
@@ -206,14 +215,6 @@ typedef struct line {
     bool even; /* all weigh alike, and each lies one further than the last: only the first is told */
 } line;
 
-static IB_INLINE void weigh_one(float v, float *w) {
-    float u = 1.0f - v;
-    w[0] = u * u * u * (1.0f / 6.0f);
-    w[1] = 2.0f / 3.0f - 0.5f * v * v * (2.0f - v);
-    w[2] = 2.0f / 3.0f - 0.5f * u * u * (2.0f - u);
-    w[3] = v * v * v * (1.0f / 6.0f);
-}
-
 static IB_INLINE void locate_line(line *l, size_t first, float f, size_t n, size_t side) {
     float begin = (float)first + f, most = (float)(side - 1);
     l->even = begin >= 0.0f && begin + (float)(n - 1) < most;
@@ -232,9 +233,6 @@ static IB_INLINE void locate_line(line *l, size_t first, float f, size_t n, size
     }
 }
 
-typedef float eight __attribute__((vector_size(32)));
-typedef float unaligned8 __attribute__((vector_size(32), aligned(4), may_alias));
-#define EIGHT(p) (*(const unaligned8 *)(p))
 #define FOUR(p) (*(const unaligned4 *)(p))
 
 static IB_INLINE float weighed(const float *w, const float *q, size_t stride) {
@@ -247,8 +245,8 @@ static IB_INLINE void weighed_row(const float *w, const float *q, size_t stride,
     const float *q1 = q + stride, *q2 = q1 + stride, *q3 = q2 + stride;
     size_t j = 0;
     for (; j + 8 <= n; j += 8) {
-        eight s = (a * EIGHT(q + j) + b * EIGHT(q1 + j)) + (c * EIGHT(q2 + j) + d * EIGHT(q3 + j));
-        *(unaligned8 *)(out + j) = s;
+        ib_row8 s = (a * IB_ROW8(q + j) + b * IB_ROW8(q1 + j)) + (c * IB_ROW8(q2 + j) + d * IB_ROW8(q3 + j));
+        IB_PUT8(out + j, s);
     }
     for (; j + 4 <= n; j += 4) {
         four s = (a * FOUR(q + j) + b * FOUR(q1 + j)) + (c * FOUR(q2 + j) + d * FOUR(q3 + j));
