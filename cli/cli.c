@@ -83,13 +83,17 @@ int cli_threads(const cli *c) {
     return c->threads;
 }
 
+/* In one piece: of a line that is written in several, what runs many processes (mpirun) may pass on a part when it ends them. */
 static void say(cli *c, const char *lead, const char *fmt, va_list ap) {
+    char *text = NULL;
+    int length = vasprintf(&text, fmt, ap);
     pthread_mutex_lock(&c->bar.lock);
     cli_bar_clear(&c->bar);
-    fputs(lead, stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s%s\n", lead, length < 0 ? fmt : text);
     pthread_mutex_unlock(&c->bar.lock);
+    if (length >= 0) {
+        free(text);
+    }
 }
 
 void cli_status(cli *c, const char *fmt, ...) {

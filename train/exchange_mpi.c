@@ -69,7 +69,6 @@ typedef struct card {
 
 typedef struct mpi_run {
     ib_exchange face;
-    bool ours;   /* MPI was begun here, and is to be ended here */
     bool broken; /* some rank has failed, and all know */
     ib_outer outer;
     int64_t every, next_step;
@@ -128,6 +127,16 @@ static card card_for(purpose p, int code, const ib_error *err) {
 
 /* ---- beginning ---- */
 
+/* MPI that was begun here ends with the process. Ending waits for all ranks, so none is gone, and mpirun ends the others, before each has said what
+ * it has to say. */
+static void end_mpi(void) {
+    int ended = 0;
+    MPI_Finalized(&ended);
+    if (!ended) {
+        MPI_Finalize();
+    }
+}
+
 int ib_exchange_mpi_enter(ib_session *s, ib_error *err) {
     int begun = 0, ended = 0, level;
     if (!wanted(s->o)) {
@@ -144,7 +153,7 @@ int ib_exchange_mpi_enter(ib_session *s, ib_error *err) {
     }
     if (!begun) {
         MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
-        x->ours = true;
+        atexit(end_mpi);
     }
     MPI_Comm_rank(MPI_COMM_WORLD, &s->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &s->ranks);
@@ -448,9 +457,6 @@ static int save(ib_exchange *face, ib_session *s, ib_error *err) {
 
 static void close_run(ib_exchange *face) {
     mpi_run *x = (mpi_run *)face;
-    if (x->ours) {
-        MPI_Finalize();
-    }
     ib_free(x->anchor);
     ib_free(x->d);
     ib_free(x->parts);
