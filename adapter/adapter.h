@@ -68,6 +68,13 @@ int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error
 /* IB_E_MISMATCH, naming both, unless the adapter's space id is `space_id`. `what` names the other side in the sentence. */
 int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
 
+/* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an untrained model would; between them
+ * the heads' answers are mixed. Videos from elsewhere than those learned from gain by some reserve, and those like them lose little
+ * (docs/model.md; as weights are mixed in WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). At first IB_ADAPTER_TRUST; clamped to
+ * [0,1]. Otherwise like ib_adapter_mirror. */
+#define IB_ADAPTER_TRUST 0.6
+void ib_adapter_trust(ib_adapter *a, float trust);
+
 /* Whether what is predicted and rendered is the mean of what the model says of the keyframes and of their mirror images, in twice the
  * time; at first not. It is a way of using an adapter and not saved; without a motion head it changes nothing. Not to be called while
  * another thread predicts. */

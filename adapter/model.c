@@ -170,6 +170,32 @@ static void subtract(const float *restrict a, const float *restrict b, size_t n,
     }
 }
 
+/* 1 at the means of a token's three blocks. */
+static const float means[IB_PATCH_D] = {[0] = 1, [64] = 1, [80] = 1};
+
+/* How strong the mean of a token's keyframes is in each coefficient, and how far they are apart there. */
+IB_MULTIARCH
+static void magnitudes(const float *restrict a, const float *restrict b, float inv, size_t n,
+                       float *restrict strength, float *restrict apart) {
+    for (size_t i = 0; i < n; i++) {
+        strength[i] = fabsf(0.5f * (a[i] + b[i]));
+        apart[i] = fabsf(b[i] - a[i]) * inv;
+    }
+}
+
+/* What the trunk is told of a token's pixels: the carried keyframes' mean, brightness and hue aside, how far they are apart, and how far the
+ * keyframes themselves; all without signs, with which more is learnt by heart (docs/model.md). f: [IB_LOOKS] */
+static void looks(const float *u, const float *v, const float *uw, const float *vw, float inv, float *f) {
+    float strength[IB_PATCH_D], *carried = f + IB_PATCH_D - IB_PATCH_BLOCKS, *apart = carried + IB_PATCH_D;
+    magnitudes(u, v, inv, IB_PATCH_D, strength, apart);
+    magnitudes(uw, vw, inv, IB_PATCH_D, strength, carried);
+    for (size_t i = 0; i < IB_PATCH_D; i++) {
+        if (means[i] == 0.0f) {
+            *f++ = strength[i];
+        }
+    }
+}
+
 /* One sample's rows of the trunk's input. */
 static void features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample) {
     size_t tokens = w->shape.tokens, width = w->shape.width, cell_floats = IB_TOKEN_CELLS * IB_CELL_FEATURES;
@@ -199,11 +225,11 @@ static void features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
             continue;
         }
         const float *uw = w->zw0 + k * width, *vw = w->zw1 + k * width;
-        mean_and_difference(u, v, inv, width, f, f + 2 * width);
-        mean_and_difference(uw, vw, inv, width, f, f + width);
-        f[3 * width] = logf(s + distance_floor);
-        f[3 * width + 1] = logf(distance(uw, vw, width) + distance_floor);
-        memcpy(f + 3 * width + 2, w->cells + k * cell_floats, cell_floats * sizeof *f);
+        looks(u, v, uw, vw, inv, f);
+        f += IB_LOOKS;
+        f[0] = logf(s + distance_floor);
+        f[1] = logf(distance(uw, vw, width) + distance_floor);
+        memcpy(f + 2, w->cells + k * cell_floats, cell_floats * sizeof *f);
     }
 }
 
@@ -239,10 +265,7 @@ static void correct(const float *restrict f, const float *restrict scale, float 
 /* RMS distance of a token's keyframes at which its coefficients may fall by half of what the mixing head says: about an 8-bit
  * step. */
 static const float calm = 5e-3f;
-/* 1 at the means of a token's three blocks, which do not fall. */
-static const float means[IB_PATCH_D] = {[0] = 1, [64] = 1, [80] = 1};
-
-/* What e counts of coefficient i of a token whose keyframes are s apart. */
+/* What e counts of coefficient i of a token whose keyframes are s apart; a block's mean does not fall. */
 static IB_INLINE float fall(float bow, float s, size_t i) {
     return bow * s / (s + calm) * (1.0f - means[i]);
 }
@@ -345,11 +368,32 @@ static int check(const ib_adapter_work *w, const ib_between *in, int n, ib_error
     return 0;
 }
 
+/* The heads' answers go back towards what they say before any training. */
+static void hold_back(const ib_adapter *a, ib_adapter_work *w, size_t tokens) {
+    size_t width = w->shape.width, cells = tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
+    float trust = a->trust;
+    for (size_t i = 0; i < tokens * width; i++) {
+        w->correction[i] *= trust;
+    }
+    for (size_t i = 0; i < cells; i++) {
+        w->motion_out[i] *= trust;
+    }
+    for (size_t k = 0; k < tokens * IB_MIXINGS; k++) {
+        float *m = w->mixing + k * width, first = (1.0f - trust) * ib_first_mixing[k % IB_MIXINGS];
+        for (size_t i = 0; i < width; i++) {
+            m[i] = first + trust * m[i];
+        }
+    }
+}
+
 /* The in-betweens of n samples already ordered; z[i]: [T,D]. */
 static int run(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
                ib_error *err) {
     size_t floats = w->shape.tokens * w->shape.width;
     ib_model_heads(a, w, in, n);
+    if (w->motion && a->trust < 1.0f) {
+        hold_back(a, w, (size_t)n * w->shape.tokens);
+    }
     for (int k = 0; k < n; k++) {
         assemble(w, &in[k], (size_t)k, z[k]);
         for (size_t i = 0; i < floats; i++) {
@@ -364,6 +408,10 @@ static int run(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, in
 
 int ib_model_one(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, float *z, ib_error *err) {
     return run(a, w, in, 1, &z, err);
+}
+
+void ib_adapter_trust(ib_adapter *a, float trust) {
+    a->trust = trust > 0.0f ? trust < 1.0f ? trust : 1.0f : 0.0f;
 }
 
 void ib_adapter_mirror(ib_adapter *a, bool on) {

@@ -153,7 +153,7 @@ static void architecture(ib_adapter *a) {
     size_t fine = (size_t)c->fine, coarse = (size_t)c->coarse, width = (size_t)c->width;
     a->spatial = c->layout == IB_LAYOUT_GRID;
     a->attention = c->layout == IB_LAYOUT_SEQUENCE;
-    a->features = c->motion ? 3 * width + 2 + IB_TOKEN_CELLS * IB_CELL_FEATURES
+    a->features = c->motion ? IB_LOOKS + 2 + IB_TOKEN_CELLS * IB_CELL_FEATURES
                             : 2 * width + 1 + (a->attention ? IB_POSITION_FEATURES : 0);
     a->time = linear(a, "time", IB_TIME_INPUTS, IB_TIME_WIDTH);
     a->into = hidden(a, "into", a->features, fine);
@@ -183,10 +183,8 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-/* What the mixing head says before it has learnt anything: the weights of slerp, tilt, evenness and the alternatives, the blend having the rest. Near
- * the best that do not depend on the keyframes (docs/model.md). */
-static const float first_mixing[IB_MIXINGS] = {
-    [0] = 0.12f, [3] = 0.17f, [4] = 0.17f, [IB_MIXINGS - 1] = 0.44f};
+/* Near the best that do not depend on the keyframes (docs/model.md). */
+const float ib_first_mixing[IB_MIXINGS] = {[0] = 0.12f, [3] = 0.17f, [4] = 0.17f, [IB_MIXINGS - 1] = 0.44f};
 
 /* He initialisation (He et al. 2015, arXiv:1502.01852); a block's last maps start small, so that blocks start near the
  * identity; scales, shifts, biases and the heads start at zero, but for the mixing head's bias. */
@@ -212,7 +210,7 @@ static void initialise(ib_adapter *a, uint64_t seed) {
     for (size_t k = 0; a->config.motion && k < IB_MIXINGS; k++) {
         float *b = a->params + a->mixing.b + k * (size_t)a->config.width;
         for (int i = 0; i < a->config.width; i++) {
-            b[i] = first_mixing[k];
+            b[i] = ib_first_mixing[k];
         }
     }
 }
@@ -229,6 +227,7 @@ int ib_adapter_outline(ib_adapter **out, const ib_adapter_config *config, ib_err
         return ib_fail(err, IB_E_MEMORY, "out of memory for a model");
     }
     a->config = *config;
+    a->trust = (float)IB_ADAPTER_TRUST;
     a->config.space_id[sizeof a->config.space_id - 1] = 0;
     a->block = ib_calloc(blocks, sizeof *a->block);
     a->tensor = ib_calloc(10 * blocks + 16, sizeof *a->tensor);

@@ -9,6 +9,7 @@
 #include "adapter/overlap.h"
 #include "adapter/project.h"
 #include "adapter/refine.h"
+#include "latent/patch.h"
 
 enum {
     IB_TIME_INPUTS = 16, /* features of t and the gap */
@@ -22,6 +23,8 @@ enum {
     IB_PRIOR_FEATURES = 4 + 2 * IB_VIEWS, /* prior, difference of the views, cover and misfit of each */
     IB_CELL_FEATURES = IB_PRIOR_FEATURES + IB_MATCH_FEATURES + IB_REFINE_FEATURES +
                        IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES,
+    IB_PATCH_BLOCKS = 3,                         /* Y, U and V of a token */
+    IB_LOOKS = 3 * IB_PATCH_D - IB_PATCH_BLOCKS, /* what the trunk is told of a token's pixels */
     IB_MIXINGS =
         3 + IB_ALTERNATIVES, /* mixing head, per token and coefficient: slerp, tilt, evenness, alternatives */
     /* where a token of a sequence lies: two coordinates as sines and cosines, and whether it stands before them */
@@ -46,6 +49,7 @@ struct ib_adapter {
     ib_adapter_config config;
     bool spatial;    /* blocks mix by 3x3 convolutions (grid), not by linear maps (single, sequence) */
     bool attention;  /* blocks attend from token to token (sequence) */
+    float trust;     /* in what was learned, by predictions (ib_adapter_trust) */
     bool mirror;     /* predictions are means over the mirror, too (ib_adapter_mirror) */
     size_t features; /* inputs per token */
     ib_param *tensor;
@@ -106,6 +110,9 @@ void ib_time_features(float t, float gap_seconds, float *f);
 void ib_position_features(size_t token, size_t tokens, float *f);
 /* Heads of an attending block: 64 channels each, or 32 or 16 where that does not divide them. */
 size_t ib_attention_heads(size_t channels);
+
+/* What the mixing head says before it has learnt anything: the weights of slerp, tilt, evenness and the alternatives, the blend having the rest. */
+extern const float ib_first_mixing[IB_MIXINGS];
 
 /* One sample's pixels and motion. */
 typedef struct ib_motion {

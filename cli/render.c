@@ -37,6 +37,7 @@ static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
     o->fps = cli_real(c, "fps");
     o->compare = cli_flag(c, "compare");
     o->mirror = cli_flag(c, "mirror");
+    o->trust = cli_is_set(c, "trust") ? cli_real(c, "trust") : o->trust;
     o->ease = cli_flag(c, "ease");
     o->loop = cli_flag(c, "loop");
     o->threads = cli_threads(c);
@@ -53,6 +54,9 @@ static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
     }
     if (o->mirror && !o->adapter) {
         return cli_usage(c, "--mirror is a way of using an adapter; --adapter FILE is missing");
+    }
+    if (cli_is_set(c, "trust") && !o->adapter) {
+        return cli_usage(c, "--trust is of an adapter; --adapter FILE is missing");
     }
     if (o->compare && !o->adapter) {
         return cli_usage(c, "--compare puts slerp beside an adapter; --adapter FILE is missing");
@@ -150,6 +154,14 @@ static const cli_option options[] = {
     {.name = "mirror",
      .kind = CLI_FLAG,
      .help = "mean over the keyframes and their mirror images: a little better, in twice the time"},
+    {.name = "trust",
+     .kind = CLI_REAL,
+     .value = "X",
+     .min = 0,
+     .max = 1,
+     .help = "how far to follow what the adapter learned, 0.6 if not given; 1 if the keyframes are like the "
+             "videos that "
+             "it learned from"},
     {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
     {.name = "loop", .kind = CLI_FLAG, .help = "go back to FIRST at the end, for clips that repeat"},
     {.name = "ease", .kind = CLI_FLAG, .help = "leave and reach keyframes slowly"},

@@ -70,6 +70,7 @@ static int open_adapters(ib_evaluation *e, ib_error *err) {
     for (size_t i = 0; files && i < files->n && !rc; i++) {
         rc = ib_adapter_open(&e->judge.adapter[i], files->v[i], err);
         if (!rc) {
+            ib_adapter_trust(e->judge.adapter[i], (float)e->o->trust);
             ib_adapter_mirror(e->judge.adapter[i], e->o->mirror);
             e->judge.adapters++;
             r->judged = r->methods++;

@@ -13,7 +13,7 @@
 enum { MAX_GAP = 1000 };
 
 void ib_eval_defaults(ib_eval_options *o) {
-    *o = (ib_eval_options){.width = 192, .height = 112, .gap = {8}, .gaps = 1};
+    *o = (ib_eval_options){.width = 192, .height = 112, .gap = {8}, .gaps = 1, .trust = IB_ADAPTER_TRUST};
 }
 
 static int check(const ib_eval_options *o, ib_error *err) {
@@ -240,6 +240,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     *report = (ib_eval_report){.width = o->native ? 0 : o->width,
                                .height = o->native ? 0 : o->height,
                                .windows_per_clip = o->windows_per_clip,
+                               .trust = o->trust,
                                .mirror = o->mirror,
                                .gaps = o->gaps};
     int r = check(o, err);

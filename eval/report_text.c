@@ -242,6 +242,9 @@ static void protocol(FILE *f, const ib_eval_report *r) {
     if (r->windows_per_clip) {
         fprintf(f, ", at most %d of a clip, evenly spread", r->windows_per_clip);
     }
+    if (r->trust != IB_ADAPTER_TRUST) {
+        fprintf(f, "; trust in adapters %g", r->trust);
+    }
     fprintf(f, "%s.\n", r->mirror ? "; adapters over the mirror, too" : "");
     for (size_t m = 0; m < r->methods; m++) {
         if (r->method[m].file) {

@@ -32,7 +32,7 @@ typedef struct clip {
 } clip;
 
 void ib_clip_defaults(ib_clip_options *o) {
-    *o = (ib_clip_options){.frames = 25, .fps = 24, .crf = -1};
+    *o = (ib_clip_options){.frames = 25, .fps = 24, .crf = -1, .trust = IB_ADAPTER_TRUST};
 }
 
 static int check(const ib_clip_options *o, ib_error *err) {
@@ -212,8 +212,10 @@ int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error 
     int r = check(o, err);
     if (!r && o->adapter)
         r = ib_adapter_open(&c.adapter, o->adapter, err);
-    if (c.adapter)
+    if (c.adapter) {
+        ib_adapter_trust(c.adapter, (float)o->trust);
         ib_adapter_mirror(c.adapter, o->mirror);
+    }
     if (!r)
         r = read_keyframes(&c, err);
     if (!r)

@@ -1,5 +1,6 @@
 /* How fast training steps are: samples per second of forward, backward, AdamW and the mean of weights on random latents at the default size,
- * and how near that is to the machine's own sgemm peak, measured beside it.
+ * and how near that is to the machine's own sgemm peak, measured beside it. The motion prior, which depends on no weight and which another
+ * implementation may be given with its input, is also measured by itself.
  * Usage: bench_step [preset] [threads] [seconds] [samples per call] [samples per step] */
 #include <omp.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "adapter/adapter.h"
+#include "adapter/private.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "latent/patch.h"
@@ -54,6 +56,32 @@ static int member_init(member *m, const ib_adapter *a, const ib_shape *shape, in
     }
     ib_free(p);
     return 0;
+}
+
+/* Samples a second of all that comes before the trunk: the keyframes' pixels, the motion prior, and its alternatives as latents. */
+static double prior_rate(const member *members, int threads, double seconds) {
+    double start = ib_clock_seconds(), end = start;
+    long samples = 0;
+    int failed = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : samples, failed) reduction(max : end)
+    {
+        const ib_between *in = members[omp_get_thread_num()].in;
+        ib_motion m = {0};
+        float *cells = ib_calloc((size_t)TOKENS * IB_TOKEN_CELLS * IB_CELL_FEATURES, sizeof *cells);
+        failed = !cells || ib_motion_create(&m, ROWS, COLS, NULL);
+        while (!failed && end - start < seconds) {
+            ib_patch_inverse(in->z0, ROWS, COLS, m.planes0);
+            ib_patch_inverse(in->z1, ROWS, COLS, m.planes1);
+            ib_motion_prepare(&m, ROWS, COLS, in->t, cells);
+            ib_patch_forward(m.carried0, ROWS, COLS, m.planes0);
+            ib_patch_forward(m.carried1, ROWS, COLS, m.planes1);
+            samples++;
+            end = ib_clock_seconds();
+        }
+        ib_motion_free(&m);
+        ib_free(cells);
+    }
+    return failed ? 0 : (double)samples / (end - start);
 }
 
 int main(int argc, char **argv) {
@@ -121,5 +149,8 @@ int main(int argc, char **argv) {
            "sgemm peak of %.1f: %.0f %%\n",
            preset, count, threads, threads * calls * per, per, rate, cpu, macs * 1e-6, 6e-9 * macs * rate,
            peak * 1e-9, 600 * macs * rate / peak);
+    double prior = prior_rate(members, threads, 0.25 * seconds);
+    printf("the motion prior alone: %.1f samples/s; the step when that is given: %.1f samples/s\n", prior,
+           1 / (1 / rate - 1 / prior));
     return 0;
 }

@@ -60,6 +60,11 @@ run render "$a" "$b" -o "$s/mirror.mp4" --frames 5 --adapter "$adapter" --ease -
 expect 0
 is "$s/mirror.mp4" "h264 128 96 5"
 check "--mirror makes a difference" bash -c '! cmp -s "$1" "$2"' - "$s/model.mp4" "$s/mirror.mp4"
+run render "$a" "$b" -o "$s/trust.mp4" --frames 5 --adapter "$adapter" --ease --trust 0
+expect 0
+check "--trust makes a difference" bash -c '! cmp -s "$1" "$2"' - "$s/model.mp4" "$s/trust.mp4"
+run render "$a" "$b" -o "$s/no.mp4" --frames 5 --trust 1
+refused 2 '\-\-trust'
 run render "$a" "$b" -o "$s/no.mp4" --frames 5 --mirror
 refused 2 '\-\-mirror'
 

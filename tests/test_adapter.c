@@ -184,6 +184,7 @@ static void test_loss(bool motion) {
     double model = 0, straight = 2e-6 * N;
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
     ib_ordered ordered = ib_order(&in, N);
+    ib_adapter_trust(a, 1); /* as it learns */
     CHECK_OK(ib_model_one(a, w, &ordered, z, &err), &err);
     CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, NULL, &l, &err), &err);
     ib_slerp(s.z0, s.z1, 0.4f, TOKENS, 96, slerp);
@@ -199,6 +200,42 @@ static void test_loss(bool motion) {
     ib_free(slerp);
     ib_adapter_work_free(&w);
     ib_adapter_free(&a);
+    free_sample(&s);
+}
+
+/* What predictions owe to training: nothing without trust, all of it with trust, and by itself something between. */
+static void test_trust(ib_layout layout, bool motion) {
+    enum { ROWS = 3, COLS = 4, N = 96 * ROWS * COLS };
+    ib_error err;
+    ib_shape shape = {layout, motion ? ROWS : 1, motion ? COLS : N / 96, N / 96, 96};
+    sample s = make_sample(ROWS, COLS, 0.4f, 3);
+    ib_between in = {s.z0, s.z1, 0.3f, 0.2f};
+    const float trust[] = {0, (float)IB_ADAPTER_TRUST, 1, -5, 7};
+    float *z = ib_calloc(7 * N, 4);
+    for (int i = 0; i < 7; i++) { /* the last two: untrained; as it comes */
+        ib_adapter *a = make(layout, 96, motion, 1, 0, i == 5 ? 0 : 0.02f, &err);
+        ib_adapter_work *w = NULL;
+        if (i < 5) {
+            ib_adapter_trust(a, trust[i]);
+        }
+        CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, false, &err), &err);
+        CHECK_OK(ib_adapter_predict(a, w, &in, 1, z + i * N, &err), &err);
+        ib_adapter_work_free(&w);
+        ib_adapter_free(&a);
+    }
+    const float *none = z, *some = z + N, *all = z + 2 * N, *untrained = z + 5 * N;
+    CHECK_INT(memcmp(some, z + 6 * N, N * 4), 0);
+    CHECK_INT(memcmp(none, z + 3 * N, N * 4), 0);
+    CHECK_INT(memcmp(all, z + 4 * N, N * 4), 0);
+    CHECK(worst(all, untrained, N) > 1e-3);
+    if (motion) {
+        CHECK_NEAR(worst(none, untrained, N), 0, 1e-6);
+        CHECK(worst(some, untrained, N) < worst(all, untrained, N));
+        CHECK(worst(some, all, N) > 1e-4 && worst(some, untrained, N) > 1e-4);
+    } else { /* not held back */
+        CHECK_INT(memcmp(none, all, N * 4), 0);
+    }
+    ib_free(z);
     free_sample(&s);
 }
 
@@ -471,6 +508,8 @@ int main(void) {
     test_position();
     test_render_mirrored(96, 64);
     test_render_mirrored(61, 43);
+    test_trust(IB_LAYOUT_GRID, true);
+    test_trust(IB_LAYOUT_SEQUENCE, false);
     test_construction(IB_LAYOUT_GRID, true);
     test_construction(IB_LAYOUT_GRID, false);
     test_construction(IB_LAYOUT_SEQUENCE, false);

@@ -88,7 +88,7 @@ class Model(nn.Module):
     def __init__(self):
         super().__init__()
         self.time = nn.Linear(16, TIME)
-        self.into = nn.Conv2d(3 * D + 2 + 4 * CELL_FEATURES, a.fine, 1)
+        self.into = nn.Conv2d(3 * D - 3 + 2 + 4 * CELL_FEATURES, a.fine, 1)
         self.before = nn.ModuleList(Block(a.fine) for _ in range(a.fine_blocks))
         self.down = nn.Conv2d(a.fine, a.coarse, 2, 2)
         self.middle = nn.ModuleList(Block(a.coarse) for _ in range(a.coarse_blocks))
@@ -106,7 +106,8 @@ class Model(nn.Module):
             w0 = to_latent(warp(y0, -tt * wide), warp(c0, -tt * half))
             w1 = to_latent(warp(y1, (1 - tt) * wide), warp(c1, (1 - tt) * half))
             sw = (w1 - w0).pow(2).mean(1, keepdim=True).sqrt()
-            seen = torch.cat([(w0 + w1) / 2, (w1 - w0) / (s + 1e-3), (z1 - z0) / (s + 1e-3), (s + 1e-3).log(), (sw + 1e-3).log(), cells], 1)
+            strong = torch.cat([m[:, 1:] for m in ((w0 + w1) / 2).abs().split([64, 16, 16], 1)], 1)
+            seen = torch.cat([strong, (w1 - w0).abs() / (s + 1e-3), (z1 - z0).abs() / (s + 1e-3), (s + 1e-3).log(), (sw + 1e-3).log(), cells], 1)
         x = self.into(seen)
         for block in self.before:
             x = block(x, features)
