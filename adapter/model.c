@@ -86,7 +86,7 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
         w->motion = ib_calloc((size_t)batch, sizeof *w->motion);
         rc = w->motion ? 0 : ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
         for (int i = 0; i < batch && !rc; i++) {
-            rc = ib_motion_create(&w->motion[i], w->rows, w->cols, err);
+            rc = ib_motion_create(&w->motion[i], w->rows, w->cols, training ? 1 : 2, err);
         }
     }
     if (rc) {

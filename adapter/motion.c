@@ -13,13 +13,13 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
-    memset(m, 0, sizeof *m);
+int ib_motion_create(ib_motion *m, size_t rows, size_t cols, size_t per, ib_error *err) {
+    *m = (ib_motion){.per = per};
     size_t pixels = 96 * rows * cols, cells = IB_TOKEN_CELLS * rows * cols,
            knots = ib_blend_knots_floats(rows, cols);
     size_t flow = ib_flow_scratch(8 * rows, 8 * cols), project = ib_project_scratch(rows, cols);
     size_t most = larger(larger(larger(ib_match_scratch(rows, cols), ib_blend_scratch(rows, cols)),
-                                ib_overlap_scratch(rows, cols, IB_ALTERNATIVES)),
+                                ib_overlap_scratch(rows, cols, per, IB_ALTERNATIVES)),
                          larger(ib_refine_scratch(rows, cols) + 2 * cells,
                                 4 * 64 * rows * cols + 2 * IB_VIEWS * cells + larger(flow, project)));
     size_t need = (5 + IB_ALTERNATIVES) * pixels + 2 * knots +
@@ -127,8 +127,8 @@ static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float 
     for (size_t k = 0; k < IB_ALTERNATIVES; k++) {
         float *v = m->v + 2 * (1 + k) * cells, *f = features + k * IB_ALTERNATIVE_FEATURES;
         if (k == IB_ALTERNATIVES - 1) { /* from all before it */
-            ib_overlap(m->planes0, m->planes1, m->knots0, m->knots1, m->v, IB_ALTERNATIVES, rows, cols, t,
-                       m->scratch, m->carried0, m->carried1, v);
+            ib_overlap(m->planes0, m->planes1, m->knots0, m->knots1, m->v, IB_ALTERNATIVES, rows, cols,
+                       m->per, t, m->scratch, m->carried0, m->carried1, v);
         } else {
             if (k >= IB_VIEWS) {
                 refine(m, rows, cols, t, v, m->out); /* its features have no reader */

@@ -8,10 +8,10 @@
 
 #include <stddef.h>
 
-/* Floats of scratch for a grid of rows x cols tokens, and `fields` flows to choose from. */
-size_t ib_overlap_scratch(size_t rows, size_t cols, size_t fields);
+/* Floats of scratch for a grid of rows x cols tokens, `per` patches a token each way (1 or 2), and `fields` flows to choose from. */
+size_t ib_overlap_scratch(size_t rows, size_t cols, size_t per, size_t fields);
 
-/* Every corner of the tokens is the middle of a patch. Its motion may be what any of the flows has about it, or what the first flow has
+/* Every corner of the tokens is the middle of a patch, and with two patches a token what lies half-way between them. Its motion may be what any of the flows has about it, or what the first flow has
  * at the corners one and two tokens above, below, left and right. Each is judged by how well the keyframes agree along it on 8x8 px
  * (mean squared difference less the mean's square, so that a change of light counts nothing); the three best carry 24x24 px each,
  * weighted by exp(1 - their difference / the least), under a window that falls to 0 at its rim (Hann).
@@ -20,7 +20,7 @@ size_t ib_overlap_scratch(size_t rows, size_t cols, size_t fields);
  * over the whole gap. t in (0,1). carried0, carried1 [96 rows cols]: either keyframe; flow [2, 2 rows, 2 cols]: the mean of the motions
  * that carried them. Exchanging the keyframes, t with 1 - t, and the flows' sign exchanges the carried ones. */
 void ib_overlap(const float *planes0, const float *planes1, const float *knots0, const float *knots1,
-                const float *flows, size_t fields, size_t rows, size_t cols, float t, float *scratch,
-                float *carried0, float *carried1, float *flow);
+                const float *flows, size_t fields, size_t rows, size_t cols, size_t per, float t,
+                float *scratch, float *carried0, float *carried1, float *flow);
 
 #endif

@@ -116,6 +116,7 @@ extern const float ib_first_mixing[IB_MIXINGS];
 
 /* One sample's pixels and motion. */
 typedef struct ib_motion {
+    size_t per;                                           /* overlapping patches a token, each way */
     float *planes0, *planes1, *carried0, *carried1, *out; /* [96 rows cols] */
     float *knots0, *knots1;                               /* of Y, U and V (blend.h) */
     float *v, *gate;    /* [1 + IB_ALTERNATIVES, 2, cells]: the prior, then the alternatives; [cells] */
@@ -126,7 +127,8 @@ typedef struct ib_motion {
     float *arena;
 } ib_motion;
 
-int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err);
+/* per: overlapping patches a token, each way (overlap.h) */
+int ib_motion_create(ib_motion *m, size_t rows, size_t cols, size_t per, ib_error *err);
 void ib_motion_free(ib_motion *m);
 /* From planes0, planes1: prior, alternatives, gate, carried keyframes. cells: [tokens, 4 * IB_CELL_FEATURES] */
 void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *cells);

@@ -225,7 +225,7 @@ static void test_project(void) {
 
 /* Patches follow the flow that fits, whichever it is; both keyframes then show the in-between, and the windows add up to 1 up to the edges. Exchanging the
  * keyframes exchanges the pictures. */
-static void test_overlap(void) {
+static void test_overlap(size_t per) {
     enum { ROWS = 6, COLS = 9, W = 8 * COLS, N = 96 * ROWS * COLS, CELLS = 4 * ROWS * COLS, FIELDS = 2 };
     static const float v[] = {7, -5}, t = 0.3f;
     size_t room = ib_blend_knots_floats(ROWS, COLS);
@@ -233,7 +233,7 @@ static void test_overlap(void) {
           *flows = ib_calloc(2 * FIELDS * CELLS, 4), *knots0 = ib_calloc(room, 4),
           *knots1 = ib_calloc(room, 4), *a = ib_calloc(N, 4), *b = ib_calloc(N, 4), *c = ib_calloc(N, 4),
           *d = ib_calloc(N, 4), *flow = ib_calloc(2 * CELLS, 4),
-          *scratch = ib_calloc(ib_overlap_scratch(ROWS, COLS, FIELDS), 4);
+          *scratch = ib_calloc(ib_overlap_scratch(ROWS, COLS, per, FIELDS), 4);
     waves(p0, ROWS, COLS, 0, v[0], v[1], 5);
     waves(p1, ROWS, COLS, 1, v[0], v[1], 5);
     waves(truth, ROWS, COLS, t, v[0], v[1], 5);
@@ -243,7 +243,7 @@ static void test_overlap(void) {
         flows[2 * CELLS + i] = v[0];
         flows[3 * CELLS + i] = v[1];
     }
-    ib_overlap(p0, p1, knots0, knots1, flows, FIELDS, ROWS, COLS, t, scratch, a, b, flow);
+    ib_overlap(p0, p1, knots0, knots1, flows, FIELDS, ROWS, COLS, per, t, scratch, a, b, flow);
     for (size_t i = 0; i < CELLS; i++) { /* at the edges half of a patch has left the picture */
         size_t y = i / (IB_CELLS * COLS), x = i % (IB_CELLS * COLS);
         if (y >= 4 && y + 4 < IB_CELLS * ROWS && x >= 4 && x + 4 < IB_CELLS * COLS) {
@@ -260,7 +260,7 @@ static void test_overlap(void) {
     for (size_t i = 0; i < 2 * FIELDS * CELLS; i++) {
         flows[i] = -flows[i];
     }
-    ib_overlap(p1, p0, knots1, knots0, flows, FIELDS, ROWS, COLS, 1 - t, scratch, c, d, flow);
+    ib_overlap(p1, p0, knots1, knots0, flows, FIELDS, ROWS, COLS, per, 1 - t, scratch, c, d, flow);
     float most = 0;
     for (size_t i = 0; i < N; i++) {
         most = fmaxf(most, fmaxf(fabsf(a[i] - d[i]), fabsf(b[i] - c[i])));
@@ -273,7 +273,7 @@ static void test_overlap(void) {
     ib_blend_knots(p0, ROWS, COLS, knots0);
     flows[0] = NAN;
     flows[CELLS + 7] = INFINITY;
-    ib_overlap(p0, p0, knots0, knots0, flows, FIELDS, ROWS, COLS, t, scratch, a, b, flow);
+    ib_overlap(p0, p0, knots0, knots0, flows, FIELDS, ROWS, COLS, per, t, scratch, a, b, flow);
     for (size_t i = 0; i < N; i++) {
         CHECK_NEAR(a[i], 0.5, 1e-5);
         CHECK_NEAR(b[i], 0.5, 1e-5);
@@ -288,6 +288,7 @@ int main(void) {
     test_match();
     test_flow();
     test_project();
-    test_overlap();
+    test_overlap(1);
+    test_overlap(2);
     return check_report("test_motion");
 }
