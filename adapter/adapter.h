@@ -69,7 +69,7 @@ int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error
 int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
 
 /* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an untrained model would; between them
- * the heads' answers are mixed. Videos from elsewhere than those learned from gain by some reserve, and those like them lose little
+ * the heads' answers are mixed. Videos from elsewhere than those learned from gain by some reserve, and those very like them lose
  * (docs/model.md; as weights are mixed in WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). At first IB_ADAPTER_TRUST; clamped to
  * [0,1]. Otherwise like ib_adapter_mirror. */
 #define IB_ADAPTER_TRUST 0.6

@@ -159,9 +159,8 @@ static const cli_option options[] = {
      .value = "X",
      .min = 0,
      .max = 1,
-     .help = "how far to follow what the adapter learned, 0.6 if not given; 1 if the keyframes are like the "
-             "videos that "
-             "it learned from"},
+     .help = "how far to follow what the adapter learned, 0.6 if not given; 1 if the "
+             "keyframes are like the videos that it learned from"},
     {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
     {.name = "loop", .kind = CLI_FLAG, .help = "go back to FIRST at the end, for clips that repeat"},
     {.name = "ease", .kind = CLI_FLAG, .help = "leave and reach keyframes slowly"},
