@@ -96,6 +96,7 @@ void ib_adapter_refresh_by(ib_adapter *a, int threads);
 /* Scratch memory for one thread, for one shape; `batch` is the most samples that one call may bring (1 is best for grids, whose
  * samples are large; 64 or more for the single layout, whose samples are one token). */
 typedef struct ib_adapter_work ib_adapter_work;
+/* Made for training it serves predictions too, but with fewer overlapping patches, which is a little worse. */
 int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape, int batch,
                            bool training, ib_error *err);
 void ib_adapter_work_free(ib_adapter_work **w);

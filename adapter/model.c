@@ -20,6 +20,9 @@ static const double left_floor = 0.1;
 /* Samples that go through the trunk together, at most. */
 enum { MOST_AT_ONCE = 256 };
 
+/* Overlapping patches a token, each way: predictions can afford more than learning (docs/model.md). */
+enum { PER_LEARNING = 1, PER_PREDICTING = 2 };
+
 ib_ordered ib_order(const ib_between *in, size_t n_floats) {
     bool turn = in->t > 0.5f || (in->t == 0.5f && memcmp(in->z0, in->z1, n_floats * sizeof(float)) > 0);
     ib_ordered o = {.z0 = in->z0, .z1 = in->z1, .t = in->t, .gap_seconds = in->gap_seconds, .turned = turn};
@@ -86,7 +89,8 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
         w->motion = ib_calloc((size_t)batch, sizeof *w->motion);
         rc = w->motion ? 0 : ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
         for (int i = 0; i < batch && !rc; i++) {
-            rc = ib_motion_create(&w->motion[i], w->rows, w->cols, training ? 1 : 2, err);
+            rc = ib_motion_create(&w->motion[i], w->rows, w->cols, training ? PER_LEARNING : PER_PREDICTING,
+                                  err);
         }
     }
     if (rc) {
@@ -173,27 +177,24 @@ static void subtract(const float *restrict a, const float *restrict b, size_t n,
 /* 1 at the means of a token's three blocks. */
 static const float means[IB_PATCH_D] = {[0] = 1, [64] = 1, [80] = 1};
 
-/* How strong the mean of a token's keyframes is in each coefficient, and how far they are apart there. */
+/* How far two tokens are apart in each coefficient. */
 IB_MULTIARCH
-static void magnitudes(const float *restrict a, const float *restrict b, float inv, size_t n,
-                       float *restrict strength, float *restrict apart) {
+static void apart(const float *restrict a, const float *restrict b, float inv, size_t n, float *restrict d) {
     for (size_t i = 0; i < n; i++) {
-        strength[i] = fabsf(0.5f * (a[i] + b[i]));
-        apart[i] = fabsf(b[i] - a[i]) * inv;
+        d[i] = fabsf(b[i] - a[i]) * inv;
     }
 }
 
 /* What the trunk is told of a token's pixels: the carried keyframes' mean, brightness and hue aside, how far they are apart, and how far the
  * keyframes themselves; all without signs, with which more is learnt by heart (docs/model.md). f: [IB_LOOKS] */
 static void looks(const float *u, const float *v, const float *uw, const float *vw, float inv, float *f) {
-    float strength[IB_PATCH_D], *carried = f + IB_PATCH_D - IB_PATCH_BLOCKS, *apart = carried + IB_PATCH_D;
-    magnitudes(u, v, inv, IB_PATCH_D, strength, apart);
-    magnitudes(uw, vw, inv, IB_PATCH_D, strength, carried);
     for (size_t i = 0; i < IB_PATCH_D; i++) {
         if (means[i] == 0.0f) {
-            *f++ = strength[i];
+            *f++ = fabsf(0.5f * (uw[i] + vw[i]));
         }
     }
+    apart(uw, vw, inv, IB_PATCH_D, f);
+    apart(u, v, inv, IB_PATCH_D, f + IB_PATCH_D);
 }
 
 /* One sample's rows of the trunk's input. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "cli/adapter_options.h"
 #include "cli/cli.h"
 #include "cli/space_options.h"
 #include "eval/eval.h"
@@ -75,7 +76,7 @@ static int parse(cli *c, ib_eval_options *o) {
     o->windows_per_clip = cli_is_set(c, "windows-per-clip") ? (int)cli_int(c, "windows-per-clip") : 0;
     o->minterpolate = cli_flag(c, "minterpolate");
     o->mirror = cli_flag(c, "mirror");
-    o->trust = cli_is_set(c, "trust") ? cli_real(c, "trust") : o->trust;
+    o->trust = cli_real(c, "trust");
     o->strips = cli_text(c, "strips") || wants_page(c);
     o->threads = cli_threads(c);
     o->stop = cli_stop(c);
@@ -260,12 +261,7 @@ static const cli_option options[] = {
      .min = 1,
      .max = 1000000,
      .help = "at most so many windows of a clip and gap, evenly spread; without it all"},
-    {.name = "trust",
-     .kind = CLI_REAL,
-     .value = "X",
-     .min = 0,
-     .max = 1,
-     .help = "how far adapters follow what they learned, 0.6 if not given (as 'render --trust')"},
+    CLI_TRUST,
     {.name = "mirror",
      .kind = CLI_FLAG,
      .help = "adapters as 'render --mirror' uses them, in twice the time"},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "cli/adapter_options.h"
 #include "cli/cli.h"
 #include "cli/render_embeddings.h"
 #include "cli/space_options.h"
@@ -37,7 +38,7 @@ static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
     o->fps = cli_real(c, "fps");
     o->compare = cli_flag(c, "compare");
     o->mirror = cli_flag(c, "mirror");
-    o->trust = cli_is_set(c, "trust") ? cli_real(c, "trust") : o->trust;
+    o->trust = cli_real(c, "trust");
     o->ease = cli_flag(c, "ease");
     o->loop = cli_flag(c, "loop");
     o->threads = cli_threads(c);
@@ -154,13 +155,7 @@ static const cli_option options[] = {
     {.name = "mirror",
      .kind = CLI_FLAG,
      .help = "mean over the keyframes and their mirror images: a little better, in twice the time"},
-    {.name = "trust",
-     .kind = CLI_REAL,
-     .value = "X",
-     .min = 0,
-     .max = 1,
-     .help = "how far to follow what the adapter learned, 0.6 if not given; 1 if the "
-             "keyframes are like the videos that it learned from"},
+    CLI_TRUST,
     {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
     {.name = "loop", .kind = CLI_FLAG, .help = "go back to FIRST at the end, for clips that repeat"},
     {.name = "ease", .kind = CLI_FLAG, .help = "leave and reach keyframes slowly"},

@@ -29,6 +29,9 @@ static int check(const ib_eval_options *o, ib_error *err) {
         return ib_fail(err, IB_E_ARGUMENT, "expected a limit of 1 or more windows, or 0 for none, got %d",
                        o->windows_per_clip);
     }
+    if (!(o->trust >= 0 && o->trust <= 1)) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected a trust of 0 to 1, got %g", o->trust);
+    }
     if (o->gaps < 1 || o->gaps > IB_EVAL_MAX_GAPS) {
         return ib_fail(err, IB_E_ARGUMENT, "expected 1 to %d gaps, got %zu", IB_EVAL_MAX_GAPS, o->gaps);
     }

@@ -232,8 +232,12 @@ static void put_protocol(FILE *f, const ib_eval_report *r) {
     }
     fprintf(f,
             "</dd>\n<dt>targets</dt><dd>every frame between the keyframes, at its time stamp's place</dd>\n"
-            "%s<dt>frames</dt><dd>",
+            "%s",
             r->mirror ? "<dt>adapters</dt><dd>mean over the keyframes and their mirror images</dd>\n" : "");
+    if (r->trust != IB_ADAPTER_TRUST) {
+        fprintf(f, "<dt>trust in adapters</dt><dd>%g</dd>\n", r->trust);
+    }
+    fprintf(f, "<dt>frames</dt><dd>");
     if (r->width) {
         fprintf(f, "videos scaled to %d × %d, cropped to fill, portrait ones turned", r->width, r->height);
     } else {

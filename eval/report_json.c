@@ -178,7 +178,7 @@ static json_t *json_protocol(const ib_eval_report *r) {
     json_object_set_new(p, "windows", json_string("end to end within shots"));
     json_object_set_new(p, "windows_per_clip",
                         r->windows_per_clip ? json_integer(r->windows_per_clip) : json_null());
-    json_object_set_new(p, "trust", json_real(round(1e6 * r->trust) / 1e6));
+    json_object_set_new(p, "trust", number(r->trust));
     json_object_set_new(p, "mirror", json_boolean(r->mirror));
     json_object_set_new(p, "gaps", gaps);
     json_object_set_new(p, "bootstrap",

@@ -49,6 +49,8 @@ static int check(const ib_clip_options *o, ib_error *err) {
                        o->fps);
     if (!(o->gap_seconds >= 0 && o->gap_seconds < 1e6))
         return ib_fail(err, IB_E_ARGUMENT, "a gap of %g seconds, 0 to 1000000 was expected", o->gap_seconds);
+    if (!(o->trust >= 0 && o->trust <= 1))
+        return ib_fail(err, IB_E_ARGUMENT, "a trust of %g, 0 to 1 was expected", o->trust);
     if (o->compare && !o->adapter)
         return ib_fail(err, IB_E_ARGUMENT, "comparing needs an adapter to compare slerp with");
     return 0;

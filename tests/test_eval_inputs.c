@@ -204,6 +204,9 @@ static void test_options(void) {
     q = ask(&in, 1, NULL);
     q.o.width = 65;
     CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_ARGUMENT, "65x112");
+    q = ask(&in, 1, NULL);
+    q.o.trust = 1.5;
+    CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_ARGUMENT, "trust");
     q = ask(&in, 1, in_scratch("m.h5"));
     CHECK_ERROR(answer(&q, &r, &err), &err, IB_E_FORMAT, "m.h5");
 }

@@ -338,6 +338,9 @@ static void test_refusals(void) {
     o.gap_seconds = NAN;
     CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "gap");
     o.gap_seconds = 0;
+    o.trust = NAN;
+    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "trust");
+    o.trust = 1;
     o.compare = true;
     CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "adapter");
     o.compare = false;

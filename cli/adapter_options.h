@@ -1,0 +1,20 @@
+/* How commands that use adapters let them be used. */
+#ifndef IB_CLI_ADAPTER_OPTIONS_H
+#define IB_CLI_ADAPTER_OPTIONS_H
+
+#include "adapter/adapter.h"
+#include "cli/cli.h"
+
+#define CLI_WORDS(x) #x
+#define CLI_WORDS_OF(x) CLI_WORDS(x)
+
+/* A line of a table of options; the library's default. */
+#define CLI_TRUST                                                                                            \
+    {                                                                                                        \
+        .name = "trust", .kind = CLI_REAL, .value = "X", .min = 0, .max = 1,                                 \
+        .initial = CLI_WORDS_OF(IB_ADAPTER_TRUST),                                                           \
+        .help =                                                                                              \
+            "how far to follow what an adapter learned; 1 if the videos are like those that it learned from" \
+    }
+
+#endif
