@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/output.h"
 
 /* "." for a bare name, "/" for a name in the root */
 static char *dir_of(const char *path) {
@@ -18,22 +19,6 @@ static char *dir_of(const char *path) {
     if (!slash)
         return strdup(".");
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
-}
-
-/* Some file systems refuse fsync of a directory: not an error there. */
-static int sync_dir(const char *path, ib_error *err) {
-    char *dir = dir_of(path);
-    if (!dir)
-        return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(dir);
-    if (fd < 0)
-        return IB_OK; /* a directory that may be written but not read */
-    int r = fsync(fd), e = errno;
-    close(fd);
-    if (r && e != EINVAL && e != ENOTSUP && e != ENOSYS)
-        return ib_fail(err, IB_E_IO, "cannot make %s durable: %s", path, strerror(e));
-    return IB_OK;
 }
 
 static void pending_free(ib_pending *p) {
@@ -110,7 +95,7 @@ int ib_pending_publish(ib_pending *p, ib_error *err) {
         ib_pending_abort(p);
         return IB_E_IO;
     }
-    r = sync_dir(p->final, err);
+    r = ib_sync_folder_of(p->final, err);
     pending_free(p);
     return r;
 }
