@@ -160,6 +160,21 @@ end:
     return code;
 }
 
+/* None of them may be a file that is read: neither another input, nor the model's or the tokenizer's. */
+static int check_outputs(const cli *c, const batch *b, ib_error *err) {
+    int code = IB_OK;
+    for (size_t i = 0; !code && i < b->n; i++) {
+        struct stat st;
+        const char *output = b->task[i].output;
+        code = cli_space_check_output(c, output, err);
+        if (!code && !stat(output, &st) && known(b, &st)) {
+            code = ib_fail(err, IB_E_ARGUMENT,
+                           "%s: is one of the inputs and would be lost; choose another directory", output);
+        }
+    }
+    return code;
+}
+
 /* ---- telling ---- */
 
 static void tell_task(cli *c, task *t) {
@@ -297,6 +312,7 @@ static int parse(cli *c, ib_encode_options *o) {
     cli_size(c, "size", &o->width, &o->height);
     o->every = (int)cli_int(c, "every");
     o->force = cli_flag(c, "force");
+    o->overwrite = cli_flag(c, "overwrite");
     o->stop = cli_stop(c);
     o->fit = !strcmp(fit, "squash") ? IB_FIT_SQUASH : IB_FIT_CROP;
     if (o->width % 2 || o->height % 2) {
@@ -322,6 +338,10 @@ static int run(cli *c) {
     const char *dir = cli_text(c, "output");
     if (ib_space_open_with(&space, cli_text(c, "space"), &how, &err) || collect(c, &b, &bad, &err) ||
         ib_mkdirs(dir, &err) || name_results(&b, dir, &err)) {
+        status = cli_fail(c, &err);
+        goto end;
+    }
+    if (check_outputs(c, &b, &err)) {
         status = cli_fail(c, &err);
         goto end;
     }
@@ -393,6 +413,9 @@ static const cli_option options[] = {
      .letter = 'f',
      .kind = CLI_FLAG,
      .help = "encode also what is encoded already and unchanged"},
+    {.name = "overwrite",
+     .kind = CLI_FLAG,
+     .help = "replace also files of those names that are no latent files; without it they are refused"},
     {0}};
 
 const cli_command cli_encode = {

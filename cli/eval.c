@@ -5,10 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/output.h"
 #include "cli/adapter_options.h"
 #include "cli/cli.h"
 #include "cli/space_options.h"
 #include "eval/eval.h"
+#include "latent/latent_file.h"
+#include "video_io/reader.h"
 
 typedef struct job {
     cli *c;
@@ -24,6 +27,27 @@ static void on_progress(void *user, const ib_eval_progress *p) {
     }
     cli_progress(j->c, p->fraction, "clip %zu of %zu, %s: %zu windows, %.1f a second%s", p->number, p->files,
                  ib_basename(p->file), p->windows, spent > 0 ? (double)p->windows / spent : 0, left);
+}
+
+static bool ends_with(const char *name, const char *ending) {
+    const char *dot = strrchr(name, '.');
+    return dot && !strcmp(dot, ending);
+}
+
+/* Names of other kinds of files are a slip: "eval a.mp4 -o b.mp4" would cost b.mp4. */
+static int check_names(cli *c) {
+    const char *const *name;
+    for (size_t i = cli_list(c, "output", &name); i > 0; i--) {
+        const char *n = name[i - 1];
+        if (ib_is_video_name(n) || ib_is_picture_name(n) || ib_is_latent_name(n) ||
+            ends_with(n, ".safetensors")) {
+            return cli_usage(c,
+                             "-o %s: a report's name ends in .html, .json or .csv, or in anything that is no "
+                             "video, picture, latent file or adapter",
+                             n);
+        }
+    }
+    return CLI_DONE;
 }
 
 /* "8" or "4,8,16" */
@@ -50,11 +74,6 @@ static int parse_gaps(cli *c, ib_eval_options *o) {
     return cli_usage(c,
                      "--gap wants whole numbers from 2 to 1000, such as 8 or 4,8,16 (at most %d), got '%s'",
                      IB_EVAL_MAX_GAPS, text);
-}
-
-static bool ends_with(const char *name, const char *ending) {
-    const char *dot = strrchr(name, '.');
-    return dot && !strcmp(dot, ending);
 }
 
 /* The page shows film strips. */
@@ -90,7 +109,8 @@ static int parse(cli *c, ib_eval_options *o) {
     if (o->native && cli_is_set(c, "strips")) {
         return cli_usage(c, "--strips shows small frames; it does not go with --size native");
     }
-    return parse_gaps(c, o);
+    int status = check_names(c);
+    return status ? status : parse_gaps(c, o);
 }
 
 /* What the report's name asks for. */
@@ -129,18 +149,43 @@ typedef struct outputs {
     const char *strips; /* directory or NULL */
 } outputs;
 
-/* Whether film strips can be put there; makes nothing that stays. */
-static int try_strips(const char *directory, ib_error *err) {
-    bool there = ib_is_dir(directory);
+/* Whether a film strip can be put there; makes nothing that stays. */
+static int try_strip(const cli *c, const char *directory, const char *name, ib_error *err) {
     ib_pending p = {0};
-    char *path = ib_join(directory, "best.png");
-    int r = path ? ib_mkdirs(directory, err) : ib_fail(err, IB_E_MEMORY, "out of memory for film strips");
+    char *path = ib_join(directory, name);
+    int r = path ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for film strips");
+    if (!r && ib_is_file(path) && !cli_flag(c, "overwrite")) {
+        r = ib_fail(err, IB_E_ARGUMENT, "%s: there is a picture of that name; --overwrite replaces it", path);
+    }
     r = r ? r : ib_pending_begin(&p, path, err);
     ib_pending_abort(&p);
+    free(path);
+    return r;
+}
+
+static int try_strips(const cli *c, const char *directory, ib_error *err) {
+    static const char *const names[] = {"best.png", "median.png", "worst.png"};
+    bool there = ib_is_dir(directory);
+    int r = ib_mkdirs(directory, err);
+    for (size_t i = 0; !r && i < sizeof names / sizeof *names; i++) {
+        r = try_strip(c, directory, names[i], err);
+    }
     if (!there) {
         rmdir(directory); /* made again when there is something to put into it */
     }
-    free(path);
+    return r;
+}
+
+/* A report is none of the files that are read. */
+static int check_report(const cli *c, const char *name, ib_error *err) {
+    const char *const *adapter;
+    size_t adapters = cli_list(c, "adapter", &adapter);
+    int r = cli_space_check_output(c, name, err);
+    r = r ? r : ib_output_check(name, adapter, adapters, NULL, err);
+    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
+        const char *input = cli_arg(c, i);
+        r = ib_output_check(name, &input, 1, NULL, err);
+    }
     return r;
 }
 
@@ -150,9 +195,10 @@ static int try_outputs(cli *c, outputs *o, ib_error *err) {
     o->pending = calloc(o->n + 1, sizeof *o->pending);
     int r = o->pending ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu reports", o->n);
     for (size_t i = 0; i < o->n && !r; i++) {
-        r = ib_pending_begin(&o->pending[i], o->name[i], err);
+        r = check_report(c, o->name[i], err);
+        r = r ? r : ib_pending_begin(&o->pending[i], o->name[i], err);
     }
-    return r || !o->strips ? r : try_strips(o->strips, err);
+    return r || !o->strips ? r : try_strips(c, o->strips, err);
 }
 
 static void drop_outputs(outputs *o) {
@@ -269,7 +315,8 @@ static const cli_option options[] = {
     {.name = "strips",
      .kind = CLI_TEXT,
      .value = "DIR",
-     .help = "film strips of the best, the median and the worst window, as PNG"},
+     .help = "film strips of the best, the median and the worst window: best.png, median.png, worst.png"},
+    {.name = "overwrite", .kind = CLI_FLAG, .help = "film strips replace pictures of their names"},
     {.name = "space",
      .kind = CLI_TEXT,
      .value = "SPACE",

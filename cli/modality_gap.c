@@ -6,8 +6,10 @@
 
 #include <errno.h>
 
+#include "base/output.h"
 #include "cli/cli.h"
 #include "cli/space_options.h"
+#include "latent/latent_file.h"
 #include "render/modality_gap.h"
 
 enum { LONGEST_LIST = 16 << 20 };
@@ -67,6 +69,18 @@ static void print_result(cli *c, const char *output, const ib_modality_gap *g) {
     json_decref(j);
 }
 
+/* The gap is none of the files that it is measured on. */
+static int check_output(const cli *c, ib_error *err) {
+    const char *output = cli_text(c, "output"), *prompts = cli_text(c, "prompts");
+    int r = cli_space_check_output(c, output, err);
+    r = r ? r : ib_output_check(output, &prompts, 1, NULL, err);
+    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
+        const char *latents = cli_arg(c, i);
+        r = ib_output_check(output, &latents, 1, ib_is_latent_name, err);
+    }
+    return r;
+}
+
 static int measure(cli *c, const ib_space *space, const ib_paths *prompts, ib_error *err) {
     ib_paths latents = {0};
     ib_modality_gap g = {0};
@@ -97,7 +111,7 @@ static int run(cli *c) {
         status = cli_usage(c, "-o FILE, --space clip:PATH and --prompts FILE are needed");
     }
     if (!status &&
-        (read_lines(cli_text(c, "prompts"), &prompts, &err) ||
+        (check_output(c, &err) || read_lines(cli_text(c, "prompts"), &prompts, &err) ||
          ib_space_open_with(&space, cli_text(c, "space"), &how, &err) || measure(c, space, &prompts, &err))) {
         status = cli_fail(c, &err);
     }

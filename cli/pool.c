@@ -3,6 +3,8 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include "base/output.h"
 #include "cli/cli.h"
 #include "pool/survey.h"
 
@@ -77,11 +79,17 @@ static void print_json(const ib_survey *s, const char *dir) {
     json_decref(j);
 }
 
+static bool is_adapter_name(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && !strcmp(dot, IB_POOL_SUFFIX);
+}
+
 static int run(cli *c) {
     ib_survey s = {0};
     ib_error err = {0};
     const char *dir = cli_arg(c, 0), *output = cli_text(c, "output");
-    int r = ib_pool_survey(&s, dir, cli_int(c, "pool-stale"), &err);
+    int r = output ? ib_output_check(output, &dir, 1, is_adapter_name, &err) : IB_OK;
+    r = r ? r : ib_pool_survey(&s, dir, cli_int(c, "pool-stale"), &err);
     for (size_t i = 0; i < s.news.remarks && !cli_json(c); i++) {
         cli_warn(c, "left out %s", s.news.remark[i]);
     }

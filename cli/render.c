@@ -41,6 +41,7 @@ static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
     o->trust = cli_real(c, "trust");
     o->ease = cli_flag(c, "ease");
     o->loop = cli_flag(c, "loop");
+    o->overwrite = cli_flag(c, "overwrite");
     o->threads = cli_threads(c);
     o->stop = cli_stop(c);
     cli_size(c, "size", &o->width, &o->height);
@@ -75,13 +76,18 @@ static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
 
 static void print_result(cli *c, const ib_clip_options *o, const ib_clip_summary *s, double seconds) {
     if (!cli_json(c)) {
-        printf("%s: %lld frames of %d x %d, %.2f s at %g frames a second\n", o->output, (long long)s->frames,
+        printf("%s: %lld frames of %d x %d, %.2f s at %g frames a second", o->output, (long long)s->frames,
                s->width, s->height, s->seconds, o->fps);
+        if (s->taken_up) {
+            printf(", the first %lld of them from a run that was stopped", (long long)s->taken_up);
+        }
+        putchar('\n');
         return;
     }
     json_t *j = json_pack("{s:s, s:I, s:i, s:i, s:f, s:f, s:f}", "clip", o->output, "frames",
                           (json_int_t)s->frames, "width", s->width, "height", s->height, "fps", o->fps,
                           "seconds", s->seconds, "rendered_in_seconds", seconds);
+    json_object_set_new(j, "taken_up", json_integer(s->taken_up));
     if (j && o->adapter) {
         json_object_set_new(j, "adapter", json_string(o->adapter));
     }
@@ -198,6 +204,10 @@ static const cli_option options[] = {
      .max = 1000000,
      .initial = "1",
      .help = "look at every Nth of their frames only"},
+    {.name = "overwrite",
+     .kind = CLI_FLAG,
+     .help = "a sequence of pictures replaces those of the same names; without it they are left and the "
+             "sequence is refused"},
     {.name = "codec",
      .kind = CLI_TEXT,
      .value = "NAME",
@@ -220,6 +230,10 @@ const cli_command cli_render = {
         "passes through all of them. The keyframes are in the clip as they are; the frames between them come "
         "from the "
         "adapter, or, without one, from spherical interpolation. The clip has the keyframes' own size.\n\n"
+        "A clip of the same name is replaced once the new one is whole; a keyframe never is. Pictures that "
+        "were "
+        "stopped half-way are kept in a hidden folder, .NAME.resume, and the same command goes on from there."
+        "\n\n"
         "With --space clip:PATH the way leads through the space of a CLIP model, and keyframes may be "
         "prompts too. The result "
         "is the embeddings on the way, one row a frame, for a diffusion pipeline, or, with --preview-from, a "

@@ -80,6 +80,7 @@ static int translate(cli *c, const ib_clip_options *clip, ib_embeddings_options 
     o->gap_seconds = clip->gap_seconds;
     o->ease = clip->ease;
     o->loop = clip->loop;
+    o->overwrite = clip->overwrite;
     o->n_preview = cli_list(c, "preview-from", &o->preview_from);
     o->preview_every = (int)cli_int(c, "preview-every");
     o->width = clip->width;
@@ -124,6 +125,9 @@ int cli_render_embeddings(cli *c, const ib_clip_options *clip) {
     ib_space *space = NULL;
     ib_error err = {0};
     int status = translate(c, clip, &o);
+    if (!status && cli_space_check_output(c, o.output, &err)) {
+        status = cli_fail(c, &err);
+    }
     status = status ? status : open_space(c, clip, &space);
     o.space = space;
     if (!status && ib_render_embeddings(&o, &s, &err)) {

@@ -32,5 +32,7 @@
 
 /* 0, or the status of wrong usage. */
 int cli_space_options(cli *c, ib_space_options *o);
+/* IB_E_ARGUMENT if `output` is a file of the model or the tokenizer that the options name. */
+int cli_space_check_output(const cli *c, const char *output, ib_error *err);
 
 #endif

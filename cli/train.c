@@ -57,6 +57,7 @@ static int read_options(cli *c, ib_train_options *o) {
     const char *gap = cli_text(c, "gap");
     o->run = cli_text(c, "output");
     o->resume = cli_flag(c, "resume");
+    o->overwrite = cli_flag(c, "overwrite");
     o->preset = cli_text(c, "preset");
     o->init = cli_text(c, "init");
     o->optimiser = cli_text(c, "optimiser");
@@ -241,6 +242,11 @@ static const cli_option options[] = {
     {.name = "resume",
      .kind = CLI_FLAG,
      .help = "go on with the run in RUN; what is not given stays as it was, a larger budget extends the run"},
+    {.name = "overwrite",
+     .kind = CLI_FLAG,
+     .help =
+         "a new run replaces an adapter or a log that lies in RUN; without it they are left and the run is "
+         "refused"},
     {.name = "preset",
      .kind = CLI_TEXT,
      .value = "NAME",

@@ -10,25 +10,20 @@
 #include "eval/remarks.h"
 #include "latent/encode.h"
 
-static bool has_latent_name(const char *name) {
-    size_t n = strlen(name);
-    return n > 3 && !strcmp(name + n - 3, ".h5");
-}
-
 /* By its name, or by how every HDF5 file begins. */
 bool ib_eval_is_latents(const char *path) {
     static const char begins[8] = "\211HDF\r\n\032\n";
     char b[8] = "";
-    FILE *f = has_latent_name(path) ? NULL : fopen(path, "rb");
+    FILE *f = ib_is_latent_name(path) ? NULL : fopen(path, "rb");
     size_t n = f ? fread(b, 1, sizeof b, f) : 0;
     if (f) {
         fclose(f);
     }
-    return has_latent_name(path) || (n == sizeof b && !memcmp(b, begins, sizeof b));
+    return ib_is_latent_name(path) || (n == sizeof b && !memcmp(b, begins, sizeof b));
 }
 
 static bool accept_input(const char *name) {
-    return has_latent_name(name) || ib_is_video_name(name);
+    return ib_is_latent_name(name) || ib_is_video_name(name);
 }
 
 static int compare_paths(const void *a, const void *b) {

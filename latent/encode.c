@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/output.h"
 #include "video_io/cuts.h"
 
 void ib_encode_defaults(ib_encode_options *o) {
@@ -161,6 +162,16 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
     return ib_latent_writer_create(&j->writer, out_path, &info, err);
 }
 
+/* What may be replaced: nothing, an empty file, or what begins as a latent file of ours does, damaged or not. */
+static int check_output(const char *path, const char *out_path, const ib_encode_options *o, ib_error *err) {
+    int code = ib_output_check(out_path, &path, 1, NULL, err);
+    if (code || o->overwrite || !ib_is_file(out_path) || ib_latent_is_ours(out_path))
+        return code;
+    return ib_fail(err, IB_E_ARGUMENT,
+                   "%s: cannot be encoded to %s: that is a file of another kind; --overwrite replaces it",
+                   path, out_path);
+}
+
 int ib_encode_video(const char *path, const char *out_path, const ib_space *space, const ib_encode_options *o,
                     ib_encode_stats *stats, ib_error *err) {
     struct stat st;
@@ -175,6 +186,8 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
                        path);
     if (stat(path, &st))
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+    if ((code = check_output(path, out_path, o, err)))
+        return code;
     if (!o->force && (code = unchanged(path, out_path, &st, space, o, sha256, stats, err)))
         return code < 0 ? code : IB_OK;
     if ((code = begin(&j, path, out_path, &st, space, o, sha256, &estimate, stats, err)) ||

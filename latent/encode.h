@@ -18,6 +18,7 @@ typedef struct ib_encode_options {
     int every;              /* keep frames 0, every, 2*every ...; default 1 */
     int threads;            /* for decoding; 0: as many as cores */
     bool force;             /* encode also what is encoded and unchanged */
+    bool overwrite;         /* replace also a file that is no latent file of ours */
     const atomic_int *stop; /* non-zero: end with IB_E_INTERRUPTED and no file; may be NULL */
     /* Called after every frame, or batch of frames, from the calling thread; estimate 0: unknown. May be NULL. */
     void (*progress)(void *user, size_t frames, int64_t frames_estimate);
@@ -37,7 +38,9 @@ void ib_encode_defaults(ib_encode_options *o);
 
 /* Encodes the video `path` into the latent file `out_path`, which appears when it is whole. Several threads may do this at once
  * with one space. A file already there is left alone (stats->unchanged) if it was made from the same source with the same space,
- * size, fit and every: the same source is one of the same name, size and modification time, or else of the same name and SHA-256. */
+ * size, fit and every: the same source is one of the same name, size and modification time, or else of the same name and SHA-256.
+ * Other latent files of ours are replaced when the new one is whole. IB_E_ARGUMENT, and nothing is written, if out_path is the
+ * video itself, or a file that is not ours (without o->overwrite). */
 int ib_encode_video(const char *path, const char *out_path, const ib_space *space, const ib_encode_options *o,
                     ib_encode_stats *stats, ib_error *err);
 

@@ -1,6 +1,7 @@
 #include "latent/latent_file.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -214,6 +215,29 @@ static int open_locked(ib_latent_file *f, size_t file_bytes, ib_error *err) {
         (code = read_column(f, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, f->cuts, err)))
         return code;
     return check_columns(f, err);
+}
+
+bool ib_is_latent_name(const char *name) {
+    size_t n = strlen(name);
+    return n > 3 && !strcmp(name + n - 3, ".h5");
+}
+
+bool ib_latent_is_ours(const char *path) {
+    enum {
+        NEAR = 1 << 16
+    }; /* the format is the first attribute of the root group, which HDF5 puts in front */
+    bool ours = false;
+    char *head = malloc(NEAR);
+    FILE *f = head ? fopen(path, "rbe") : NULL;
+    if (f) {
+        size_t n = fread(head, 1, NEAR, f);
+        ours = n ? n > 8 && !memcmp(head, "\x89HDF\r\n\x1a\n", 8) &&
+                       memmem(head, n, IB_LATENT_FORMAT, sizeof IB_LATENT_FORMAT - 1)
+                 : !ferror(f);
+        fclose(f);
+    }
+    free(head);
+    return ours;
 }
 
 int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err) {

@@ -37,6 +37,12 @@ int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seco
 int ib_latent_writer_finish(ib_latent_writer **w, ib_error *err);
 void ib_latent_writer_abort(ib_latent_writer **w);
 
+/* True if a file begins as a latent file does, damaged or not: HDF5's signature and, near it, the format's name. Also for an
+ * empty file, which holds nothing. For deciding what may be replaced; opening checks everything. */
+bool ib_latent_is_ours(const char *path);
+/* True if a file's name ends as those of latent files do; for directories. */
+bool ib_is_latent_name(const char *name);
+
 typedef struct ib_latent_file ib_latent_file;
 /* Checks every attribute and extent before use; the whole latents are not read. IB_E_FORMAT names what is wrong. An open file
  * holds its description in memory (9 bytes a frame) and one descriptor. */

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include "adapter/average.h"
 #include "base/memory.h"
+#include "base/output.h"
+#include "latent/latent_file.h"
 #include "merge/private.h"
 
 void ib_merge_say(const ib_merge_job *j, const char *fmt, ...) {
@@ -119,17 +121,14 @@ static int open_one(ib_merge_job *j, const char *path, ib_error *err) {
 
 /* Reading is through the mapped file, so an output that is an input would even work, and cost the input. */
 static int check_output(const ib_merge_job *j, ib_error *err) {
-    struct stat st;
-    if (j->o->dry_run || stat(j->o->output, &st)) {
-        return IB_OK;
+    const ib_merge_options *o = j->o;
+    int r = IB_OK;
+    for (size_t i = 0; !r && !o->dry_run && i < j->sources; i++) {
+        r = ib_output_check(o->output, (const char *const *)&j->source[i].path, 1, NULL, err);
     }
-    for (size_t i = 0; i < j->sources; i++) {
-        if (j->source[i].device == st.st_dev && j->source[i].inode == st.st_ino) {
-            return ib_fail(err, IB_E_ARGUMENT, "the output %s is the input %s: choose another name",
-                           j->o->output, j->source[i].path);
-        }
-    }
-    return IB_OK;
+    return r || o->dry_run || !o->valid ? r
+                                        : ib_output_check(o->output, (const char *const *)o->valid->v,
+                                                          o->valid->n, ib_is_latent_name, err);
 }
 
 static int open_all(ib_merge_job *j, const ib_paths *inputs, ib_error *err) {

@@ -16,11 +16,6 @@ typedef struct tasting {
     size_t done, all;  /* clips scored, and to be scored at most */
 } tasting;
 
-static bool is_latents(const char *name) {
-    size_t n = strlen(name);
-    return n > 3 && !strcmp(name + n - 3, ".h5");
-}
-
 /* Mean over clips of the skill; every clip counts once, those without a window not at all. */
 static int skill_of(tasting *t, double *skill, ib_error *err) {
     const ib_merge_options *o = t->j->o;
@@ -81,7 +76,7 @@ static int load(tasting *t, ib_error *err) {
     }
     r = r ? r : ib_adapter_create(&t->model, &j->source[0].config, 1, err);
     for (size_t i = 0; !r && i < j->o->valid->n; i++) {
-        r = ib_paths_expand(&t->clips, j->o->valid->v[i], is_latents, err);
+        r = ib_paths_expand(&t->clips, j->o->valid->v[i], ib_is_latent_name, err);
     }
     t->all = 2 * j->ingredients * t->clips.n;
     return r;

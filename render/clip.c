@@ -1,9 +1,11 @@
 #include "render/clip.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "base/resume.h"
 #include "render/between.h"
 #include "render/keyframes.h"
 #include "video_io/reader.h"
@@ -29,6 +31,10 @@ typedef struct clip {
     int slots;
     int width, height; /* of the clip */
     int64_t done, total;
+    int64_t taken_up;   /* frames that an earlier call has made */
+    const char **input; /* [inputs] what the output may not replace */
+    size_t inputs;
+    ib_key resume; /* all that the frames depend on */
 } clip;
 
 void ib_clip_defaults(ib_clip_options *o) {
@@ -86,6 +92,24 @@ static int read_keyframes(clip *c, ib_error *err) {
     return 0;
 }
 
+/* Keyframes and adapter: what the output may not replace, and, with the options, what the frames depend on. */
+static int name_inputs(clip *c, ib_error *err) {
+    const ib_clip_options *o = c->o;
+    ib_key *k = &c->resume;
+    c->inputs = o->n_keyframes + 1;
+    if (!(c->input = calloc(c->inputs, sizeof *c->input)))
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", o->n_keyframes);
+    memcpy(c->input, o->keyframes, o->n_keyframes * sizeof *c->input);
+    c->input[o->n_keyframes] = o->adapter;
+    ib_key_add(k, "render " IB_VERSION " %d frames %.17g fps %.17g s size %dx%d\n", o->frames, o->fps,
+               o->gap_seconds, o->width, o->height);
+    ib_key_add(k, "ease %d loop %d mirror %d compare %d trust %.17g\n", o->ease, o->loop, o->mirror,
+               o->compare, o->trust);
+    for (size_t i = 0; i < c->inputs; i++)
+        ib_key_add_input(k, c->input[i]);
+    return k->failed ? ib_fail(err, IB_E_MEMORY, "out of memory for the names of keyframes") : 0;
+}
+
 static int open_clip(clip *c, ib_error *err) {
     const ib_clip_options *o = c->o;
     int w = c->key->width, h = c->key->height, r = 0;
@@ -105,8 +129,22 @@ static int open_clip(clip *c, ib_error *err) {
         if (!r && o->compare && !(r = ib_frame_alloc(&c->slot[i].left, w, h, err)))
             r = ib_frame_alloc(&c->slot[i].right, w, h, err);
     }
-    ib_writer_options how = {c->width, c->height, o->fps, c->key->matrix, o->codec, o->crf, o->threads};
-    return r ? r : ib_writer_open(&c->writer, o->output, &how, err);
+    ib_writer_options how = {.width = c->width,
+                             .height = c->height,
+                             .fps = o->fps,
+                             .matrix = c->key->matrix,
+                             .codec = o->codec,
+                             .crf = o->crf,
+                             .threads = o->threads,
+                             .frames = c->total,
+                             .overwrite = o->overwrite,
+                             .inputs = c->input,
+                             .n_inputs = c->inputs,
+                             .resume_key = c->resume.text};
+    r = r ? r : ib_writer_open(&c->writer, o->output, &how, err);
+    if (!r)
+        c->taken_up = ib_writer_done(c->writer);
+    return r;
 }
 
 /* left and right beside each other, with their names. */
@@ -154,6 +192,24 @@ static int make(clip *c, slot *s, int thread, const ib_frame *key, int step) {
     return r;
 }
 
+/* How many of the next n frames are there already. */
+static int skip(clip *c, int n) {
+    int64_t there = c->taken_up - c->done;
+    int k = there <= 0 ? 0 : there < n ? (int)there : n;
+    c->done += k;
+    return k;
+}
+
+static int stopped(const clip *c, ib_error *err) {
+    const char *kept = ib_writer_kept(c->writer);
+    char where[512] = "the clip was dropped";
+    if (kept)
+        snprintf(where, sizeof where, "they are kept in %.400s, and the same command goes on from there",
+                 kept);
+    return ib_fail(err, IB_E_INTERRUPTED, "%s: stopped after %lld of %lld frames; %s", c->o->output,
+                   (long long)c->done, (long long)c->total, where);
+}
+
 /* Frames [first, first + n) of a pair, made at once, written in order. */
 static int make_batch(clip *c, const ib_frame *key, int first, int n, ib_error *err) {
     int bad = 0;
@@ -180,11 +236,9 @@ static int make_pair(clip *c, size_t pair, ib_error *err) {
     const ib_frame *first = &c->key[pair], *last = &c->key[(pair + 1) % o->n_keyframes];
     double gap = o->gap_seconds > 0 ? o->gap_seconds : (o->frames - 1) / o->fps;
     int r = ib_betweener_pair(c->between, first, last, (float)gap, err);
-    for (int step = 0; !r && step < o->frames - 1; step += c->slots) {
+    for (int step = skip(c, o->frames - 1); !r && step < o->frames - 1; step += c->slots) {
         if (o->stop && atomic_load(o->stop))
-            return ib_fail(err, IB_E_INTERRUPTED,
-                           "%s: stopped after %lld of %lld frames; the clip was dropped", o->output,
-                           (long long)c->done, (long long)c->total);
+            return stopped(c, err);
         int left = o->frames - 1 - step;
         r = make_batch(c, first, step, left < c->slots ? left : c->slots, err);
     }
@@ -203,6 +257,8 @@ static void release(clip *c) {
     for (size_t i = 0; c->key && i < c->o->n_keyframes; i++)
         ib_frame_free(&c->key[i]);
     free(c->key);
+    free(c->input);
+    ib_key_free(&c->resume);
     ib_adapter_free(&c->adapter);
 }
 
@@ -212,6 +268,7 @@ int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error 
     *err = (ib_error){0};
     clip c = {.o = o};
     int r = check(o, err);
+    r = r ? r : name_inputs(&c, err);
     if (!r && o->adapter)
         r = ib_adapter_open(&c.adapter, o->adapter, err);
     if (c.adapter) {
@@ -225,12 +282,12 @@ int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error 
     size_t pairs = o->n_keyframes - 1 + o->loop;
     for (size_t p = 0; !r && p < pairs; p++)
         r = make_pair(&c, p, err);
-    if (!r && !o->loop)
+    if (!r && !o->loop && !skip(&c, 1))
         r = make_batch(&c, &c.key[o->n_keyframes - 1], 0, 1, err);
     if (!r)
         r = ib_writer_finish(&c.writer, err);
     if (!r && summary)
-        *summary = (ib_clip_summary){c.done, c.width, c.height, (double)c.done / o->fps};
+        *summary = (ib_clip_summary){c.done, c.taken_up, c.width, c.height, (double)c.done / o->fps};
     release(&c);
     return r;
 }

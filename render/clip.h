@@ -31,14 +31,18 @@ typedef struct ib_clip_options {
     bool compare;       /* slerp on the left, the adapter on the right, with their names on them */
     const char *codec;  /* NULL: by the file name */
     int crf;            /* -1: the codec's default */
+    bool overwrite;     /* a sequence replaces pictures of its names */
     int threads;        /* frames made at once; 0: as many as OpenMP would */
-    const atomic_int *stop; /* non-zero: the clip is dropped, IB_E_INTERRUPTED; may be NULL */
+    /* non-zero: IB_E_INTERRUPTED. A clip is dropped; of a sequence of pictures what is done is kept, and the same call goes on
+     * from there (base/resume.h). May be NULL */
+    const atomic_int *stop;
     void (*progress)(void *user, int64_t done, int64_t total); /* from the calling thread; may be NULL */
     void *user;
 } ib_clip_options;
 
 typedef struct ib_clip_summary {
     int64_t frames;
+    int64_t taken_up;  /* of them: made by an earlier, unfinished call */
     int width, height; /* of the clip: twice as wide (rounded up to even) when comparing */
     double seconds;    /* how long the clip plays */
 } ib_clip_summary;
@@ -46,7 +50,8 @@ typedef struct ib_clip_summary {
 void ib_clip_defaults(ib_clip_options *o);
 /* A chain of K keyframes gives (K - 1)(frames - 1) + 1 frames, a loop K (frames - 1); no keyframe is shown twice. Frames are
  * written as they are made: memory holds the keyframes and a few frames for each thread. Errors name what is wrong and leave no
- * file: IB_E_MISMATCH for keyframes of several sizes or an adapter of another space. summary may be NULL. */
+ * file under its final name: IB_E_MISMATCH for keyframes of several sizes or an adapter of another space, IB_E_ARGUMENT for an
+ * output that is an input or would replace pictures (writer.h). summary may be NULL. */
 int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error *err);
 
 #ifdef __cplusplus

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/output.h"
 #include "base/safetensors.h"
 #include "render/keyframes.h"
 #include "render/modality_gap.h"
@@ -238,10 +239,36 @@ static int write_file(embeddings *e, ib_error *err) {
     return r;
 }
 
+const char **ib_embeddings_inputs(const ib_embeddings_options *o, size_t *n) {
+    const char **list = calloc(o->n_keyframes + o->n_preview + 2, sizeof *list);
+    *n = 0;
+    for (size_t i = 0; list && i < o->n_keyframes; i++) {
+        list[(*n)++] = o->keyframes[i];
+    }
+    for (size_t i = 0; list && i < o->n_preview; i++) {
+        list[(*n)++] = o->preview_from[i];
+    }
+    if (list) {
+        list[(*n)++] = o->adapter;
+        list[(*n)++] = o->modality_gap;
+    }
+    return list;
+}
+
+static int check_output(const ib_embeddings_options *o, ib_error *err) {
+    size_t n;
+    const char **inputs = ib_embeddings_inputs(o, &n);
+    int r = inputs ? ib_output_check(o->output, inputs, n, NULL, err)
+                   : ib_fail(err, IB_E_MEMORY, "out of memory for the list of keyframes");
+    free(inputs);
+    return r;
+}
+
 int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary, ib_error *err) {
     embeddings e = {.o = o};
     ib_embeddings_summary s = {0};
     int r = check(o, err);
+    r = r ? r : check_output(o, err);
     r = r ? r : open_adapter(&e, err);
     r = r ? r : read_keys(&e, err);
     r = r ? r : make_rows(&e, err);

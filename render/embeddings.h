@@ -32,6 +32,7 @@ typedef struct ib_embeddings_options {
     int width, height;      /* of the preview; 0, 0: the first video's, at most 640 on the longer side */
     const char *codec;      /* of the preview; NULL: by the file name */
     int crf;                /* -1: the codec's default */
+    bool overwrite;         /* a preview as pictures replaces those of its names */
     int threads;            /* for decoding; 0: as many as cores */
     const atomic_int *stop; /* non-zero: nothing is written, IB_E_INTERRUPTED; may be NULL */
     void (*progress)(void *user, const char *stage,
@@ -54,7 +55,7 @@ void ib_embeddings_defaults(ib_embeddings_options *o);
 /* True if a file name means embeddings: it ends in .safetensors. */
 bool ib_embeddings_name(const char *output);
 /* Errors leave no file: IB_E_MISMATCH for an adapter, a latent or a modality gap of another space; IB_E_UNSUPPORTED, with what to do,
- * for a clip as output without a preview. Rows at keyframes are the keyframes' embeddings (of prompts with a modality gap: the
+ * for a clip as output without a preview; IB_E_ARGUMENT for an output that is an input. Rows at keyframes are the keyframes' embeddings (of prompts with a modality gap: the
  * corrected ones) bit for bit. The file is described in docs/files.md. summary may be NULL. */
 int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary, ib_error *err);
 

@@ -21,11 +21,6 @@ static double norm(const float *z, size_t n) {
     return sqrt(s);
 }
 
-static bool is_latent_name(const char *name) {
-    size_t n = strlen(name);
-    return n > 3 && !strcmp(name + n - 3, ".h5");
-}
-
 /* sum [D] += the mean of a file's frames, *norms += their mean norm. */
 static int add_file(ib_modality_gap *g, const char *path, double *sum, double *norms, ib_error *err) {
     ib_latent_file *f;
@@ -92,7 +87,7 @@ int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_
         r = ib_fail(err, IB_E_MEMORY, "out of memory for two means");
     }
     for (size_t i = 0; !r && i < latents->n; i++) {
-        r = ib_paths_expand(&files, latents->v[i], is_latent_name, err);
+        r = ib_paths_expand(&files, latents->v[i], ib_is_latent_name, err);
     }
     size_t steps = files.n + n_prompts;
     for (size_t i = 0; !r && i < steps; i++) {

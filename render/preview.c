@@ -38,6 +38,9 @@ typedef struct preview {
     size_t looked_at;
     int width, height;
     size_t video; /* at hand, for progress */
+    ib_writer *writer;
+    const char **input; /* [inputs] what the clip may not replace */
+    size_t inputs;
 } preview;
 
 static double length_of(const float *z, size_t n) {
@@ -207,14 +210,31 @@ static int fetch(preview *p, size_t video, ib_error *err) {
     return r;
 }
 
+/* Before the footage is looked at, which takes its time. */
+static int open_clip(preview *p, ib_error *err) {
+    const ib_embeddings_options *o = p->o;
+    if (!(p->input = ib_embeddings_inputs(o, &p->inputs))) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the list of keyframes");
+    }
+    ib_writer_options how = {.width = p->width,
+                             .height = p->height,
+                             .fps = o->fps,
+                             .matrix = IB_MATRIX_BT709,
+                             .codec = o->codec,
+                             .crf = o->crf,
+                             .threads = o->threads,
+                             .frames = (int64_t)p->n,
+                             .overwrite = o->overwrite,
+                             .inputs = p->input,
+                             .n_inputs = p->inputs};
+    return ib_writer_open(&p->writer, o->output, &how, err);
+}
+
 static int write_clip(preview *p, const double *pts, ib_error *err) {
     const ib_embeddings_options *o = p->o;
-    ib_writer_options how = {p->width, p->height, o->fps, IB_MATRIX_BT709, o->codec, o->crf, o->threads};
-    ib_writer *w = NULL;
     ib_frame shown = {0};
     int r = ib_frame_alloc(&shown, p->width, p->height, err),
         scale = p->height / 240 > 1 ? p->height / 240 : 1;
-    r = r ? r : ib_writer_open(&w, o->output, &how, err);
     for (size_t j = 0; !r && j < p->n; j++) {
         const nearest *b = &p->best[j];
         char text[128];
@@ -224,16 +244,15 @@ static int write_clip(preview *p, const double *pts, ib_error *err) {
         snprintf(text, sizeof text, "%.60s @ %.2f s", ib_basename(o->preview_from[b->video]),
                  b->picture->pts_seconds);
         ib_draw_text(&shown, 4 * scale, p->height - 13 * scale, scale, text);
-        r = ib_writer_write(w, &shown, err);
+        r = ib_writer_write(p->writer, &shown, err);
         tell(p, "writing", (double)(j + 1) / (double)p->n);
         if (!r && o->stop && atomic_load(o->stop)) {
             r = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
     }
     if (!r) {
-        r = ib_writer_finish(&w, err);
+        r = ib_writer_finish(&p->writer, err);
     }
-    ib_writer_abort(&w);
     ib_frame_free(&shown);
     return r;
 }
@@ -255,6 +274,7 @@ int ib_preview_write(const ib_embeddings_options *o, const ib_shape *shape, cons
     preview p = {.o = o, .shape = shape, .rows = rows, .n = n};
     int r = begin(&p, err);
     r = r ? r : choose_size(&p, err);
+    r = r ? r : open_clip(&p, err);
     for (; !r && p.video < o->n_preview; p.video++) {
         r = look_at(&p, o->preview_from[p.video], err);
     }
@@ -271,6 +291,8 @@ int ib_preview_write(const ib_embeddings_options *o, const ib_shape *shape, cons
     if (p.folder[0]) {
         rmdir(p.folder);
     }
+    ib_writer_abort(&p.writer);
+    free(p.input);
     free(p.picture);
     free(p.best);
     free(p.length);

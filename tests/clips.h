@@ -89,7 +89,13 @@ static inline double difference(const ib_frame *a, const ib_frame *b, int p) {
 /* A clip whose frame i is draw(2 i). */
 static inline int write_clip(const char *path, int width, int height, int frames, double fps,
                              const char *codec, int crf, ib_error *err) {
-    ib_writer_options o = {width, height, fps, IB_MATRIX_BT709, codec, crf, 2};
+    ib_writer_options o = {.width = width,
+                           .height = height,
+                           .fps = fps,
+                           .matrix = IB_MATRIX_BT709,
+                           .codec = codec,
+                           .crf = crf,
+                           .threads = 2};
     ib_writer *w;
     ib_frame f;
     int r = ib_writer_open(&w, path, &o, err);

@@ -69,7 +69,13 @@ static double luma_difference(const ib_frame *a, const ib_frame *b) {
 static void write_lossless(const char *path, int width, int height, ib_matrix matrix, int frames,
                            double shift) {
     ib_error err = {0};
-    ib_writer_options o = {width, height, 10, matrix, "ffv1", -1, 1};
+    ib_writer_options o = {.width = width,
+                           .height = height,
+                           .fps = 10,
+                           .matrix = matrix,
+                           .codec = "ffv1",
+                           .crf = -1,
+                           .threads = 1};
     ib_writer *w = NULL;
     ib_frame f;
     CHECK_OK(ib_frame_alloc(&f, width, height, &err), &err);

@@ -146,6 +146,8 @@ static void test_init(const char *adapter) {
     o = options_for(run, 6);
     o.init = parent;
     o.preset = "toaster";
+    CHECK_ERROR(ib_train(&o, NULL, &err), &err, IB_E_ARGUMENT, "would be replaced by the new run");
+    o.overwrite = true;
     CHECK_OK(ib_train(&o, NULL, &err), &err);
     o.run = parts;
     o.steps = 3;

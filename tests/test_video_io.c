@@ -204,7 +204,8 @@ static void test_colour_tags(void) {
                                        IB_MATRIX_UNSPECIFIED};
     for (size_t i = 0; i < 4; i++) {
         ib_error err = {0};
-        ib_writer_options o = {64, 48, 25, matrix[i], NULL, 10, 1};
+        ib_writer_options o = {
+            .width = 64, .height = 48, .fps = 25, .matrix = matrix[i], .crf = 10, .threads = 1};
         ib_writer *w = NULL;
         ib_frame f, still;
         ib_frame_alloc(&f, 64, 48, &err);
@@ -276,7 +277,8 @@ static void test_pictures(void) {
 static void test_writer_errors(void) {
     ib_error err = {0};
     ib_writer *w = NULL;
-    ib_writer_options o = {96, 64, 25, IB_MATRIX_BT709, NULL, -1, 1};
+    ib_writer_options o = {
+        .width = 96, .height = 64, .fps = 25, .matrix = IB_MATRIX_BT709, .crf = -1, .threads = 1};
     CHECK_ERROR(ib_writer_open(&w, in_scratch("x.doc"), &o, &err), &err, IB_E_ARGUMENT, ".mp4");
     CHECK_ERROR(ib_writer_open(&w, in_scratch("mp4"), &o, &err), &err, IB_E_ARGUMENT, ".mp4");
     CHECK_ERROR(ib_writer_open(&w, in_scratch("no/x.mp4"), &o, &err), &err, IB_E_IO, "no/x.mp4");

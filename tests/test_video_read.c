@@ -65,7 +65,13 @@ static void test_reader_options(void) {
 /* Cropping takes the middle, squashing everything. Left third 40, middle 120, right third 200. */
 static void test_fit(void) {
     ib_error err = {0};
-    ib_writer_options o = {192, 64, 25, IB_MATRIX_BT709, "ffv1", -1, 1};
+    ib_writer_options o = {.width = 192,
+                           .height = 64,
+                           .fps = 25,
+                           .matrix = IB_MATRIX_BT709,
+                           .codec = "ffv1",
+                           .crf = -1,
+                           .threads = 1};
     ib_writer *w = NULL;
     ib_frame f;
     ib_frame_alloc(&f, 192, 64, &err);

@@ -171,16 +171,11 @@ fail:
     return r;
 }
 
-static bool is_latent_name(const char *name) {
-    size_t n = strlen(name);
-    return n > 3 && !strcmp(name + n - 3, ".h5");
-}
-
 int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *err) {
     ib_paths all = {0};
     int r = IB_OK;
     for (size_t i = 0; !r && i < paths->n; i++) {
-        r = ib_paths_expand(&all, paths->v[i], is_latent_name, err);
+        r = ib_paths_expand(&all, paths->v[i], ib_is_latent_name, err);
     }
     for (size_t i = 0; !r && i < all.n; i++) {
         r = add_file(d, all.v[i], valid, err);

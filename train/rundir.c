@@ -8,6 +8,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/output.h"
+#include "latent/latent_file.h"
+#include "train/states.h"
 
 static const char header[] =
     "step,seconds,samples,rate,loss,grad_norm,train_skill,valid_skill,samples_per_second\n";
@@ -68,6 +71,38 @@ int ib_rundir_lock(ib_rundir *r, ib_error *err) {
     clear_leftovers(r->samples);
     clear_leftovers(r->states);
     return IB_OK;
+}
+
+static bool is_our_log(const char *path) {
+    char line[sizeof header] = "";
+    FILE *f = fopen(path, "re");
+    bool ours = f && (!fgets(line, sizeof line, f) || !strcmp(line, header));
+    if (f) {
+        fclose(f);
+    }
+    return ours;
+}
+
+int ib_rundir_check_new(const ib_rundir *r, ib_error *err) {
+    ib_paths states = {0};
+    const char *taken = ib_is_file(r->adapter)                                  ? r->adapter
+                        : ib_is_file(r->log) && !is_our_log(r->log)             ? r->log
+                        : !ib_states_list(&states, r->states, NULL) && states.n ? r->states
+                                                                                : NULL;
+    ib_paths_free(&states);
+    return taken ? ib_fail(err, IB_E_ARGUMENT,
+                           "%s: would be replaced by the new run; choose another directory, or --overwrite",
+                           taken)
+                 : IB_OK;
+}
+
+int ib_rundir_check_inputs(const ib_rundir *r, const char *const *inputs, size_t n, ib_error *err) {
+    const char *const written[] = {r->adapter, r->state, r->log};
+    int e = IB_OK;
+    for (size_t i = 0; !e && i < sizeof written / sizeof *written; i++) {
+        e = ib_output_check(written[i], inputs, n, ib_is_latent_name, err);
+    }
+    return e;
 }
 
 /* Copies the lines up to `step` beside and renames. */

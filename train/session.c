@@ -208,9 +208,21 @@ static ib_sample_order sample_order(const ib_session *s) {
     return (ib_sample_order){(rank << 40) + (uint64_t)st->pool.stream + samples, batch, batch};
 }
 
+/* What the user has is not replaced: inputs never, what lies in a new run's directory only if that is wanted. */
+static int check_directory(const ib_session *s, ib_error *err) {
+    const ib_train_options *o = s->o;
+    int r = o->resume || o->overwrite ? IB_OK : ib_rundir_check_new(&s->dir, err);
+    r = r ? r : ib_rundir_check_inputs(&s->dir, &o->init, 1, err);
+    r = r ? r : ib_rundir_check_inputs(&s->dir, (const char *const *)o->latents->v, o->latents->n, err);
+    return r || !o->valid
+               ? r
+               : ib_rundir_check_inputs(&s->dir, (const char *const *)o->valid->v, o->valid->n, err);
+}
+
 static int open_all(ib_session *s, ib_error *err) {
     int r = ib_rundir_name(&s->dir, s->o->run, err);
     r = r ? r : find_state(s, err);
+    r = r || s->rank ? r : check_directory(s, err);
     r = r ? r : ib_session_open_init(s, err);
     r = r ? r : open_data(s, err);
     r = r ? r : open_samples(s, err);

@@ -29,6 +29,8 @@ typedef struct ib_train_options {
     double valid_fraction; /* [0,1); < 0: 0.1, at least one video if there are three or more */
     const char *run;       /* directory; created */
     bool resume;
+    bool
+        overwrite; /* a new run replaces an adapter, a log or kept states that lie in its directory, not a run's state */
     const char *preset; /* "toaster", "default", "large": model, batch, memory */
     /* Adapter whose weights the run begins with; NULL: random ones by the seed. Of the data's space, or IB_E_MISMATCH. Its architecture is
      * the run's: a preset that is given must be of the same one, one that is not given is the preset of that architecture. */

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "video_io/av.h"
+#include "video_io/pictures.h"
 
 /* PNG bytes of a picture, in a packet that the caller frees. */
 static int encode_png(AVPacket **out, const uint8_t *rgb, int width, int height, const char *path,
@@ -53,32 +54,34 @@ done:
     return r;
 }
 
-int ib_write_png(const char *path, const uint8_t *rgb, int width, int height, ib_error *err) {
+int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int width, int height,
+                 ib_error *err) {
     ib_av_quiet();
     if (width < 1 || height < 1 || width > 65535 || height > 65535)
         return ib_fail(err, IB_E_ARGUMENT, "%s: a picture of %d x %d samples, each side must be 1 to 65535",
-                       path, width, height);
+                       name, width, height);
     AVPacket *png = NULL;
-    int r = encode_png(&png, rgb, width, height, path, err);
+    int r = encode_png(&png, rgb, width, height, name, err);
     if (r)
         return r;
-    ib_pending p = {0};
-    if ((r = ib_pending_begin(&p, path, err)))
-        goto done;
-    FILE *f = fopen(p.temp, "wb");
+    FILE *f = fopen(file, "wbe");
     bool good = f && fwrite(png->data, 1, (size_t)png->size, f) == (size_t)png->size;
     int why = errno;
     if (f && fclose(f)) {
         why = good ? errno : why;
         good = false;
     }
-    if (!good) {
-        r = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", path, strerror(why));
-        ib_pending_abort(&p);
-        goto done;
-    }
-    r = ib_pending_publish(&p, err);
-done:
+    if (!good)
+        r = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", name, strerror(why));
     av_packet_free(&png);
+    return r;
+}
+
+int ib_write_png(const char *path, const uint8_t *rgb, int width, int height, ib_error *err) {
+    ib_pending p = {0};
+    int r = ib_pending_begin(&p, path, err);
+    if (!r && !(r = ib_png_write(p.temp, path, rgb, width, height, err)))
+        r = ib_pending_publish(&p, err);
+    ib_pending_abort(&p);
     return r;
 }

@@ -1,10 +1,15 @@
 /* Clips and pictures out. The format follows the file name: .mp4 .m4v .mov .mkv (H.264), .webm (VP9), .gif (256 colours a
  * frame, endless), .apng (lossless, endless), NAME-%04d.png style PNG sequences (numbered from 1; "DIR/" stands for "DIR/%04d.png"
- * and makes DIR), and .png for a single picture. Files appear under their final name only when whole; a PNG sequence is written
- * frame by frame, each whole. */
+ * and makes DIR), and .png for a single picture. Everything appears under its final name only when it is whole, a sequence with
+ * all its pictures; until then a clip is `.NAME.PID.tmp` and a sequence lies in `.NAME.resume` (base/resume.h), beside it.
+ *
+ * What was there before: an output that is one of the inputs is refused. A clip or a single picture of the same name is replaced
+ * when the new one is whole. Pictures that have a sequence's names are refused unless `overwrite` is set. */
 #ifndef IB_VIDEO_IO_WRITER_H
 #define IB_VIDEO_IO_WRITER_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
@@ -20,20 +25,33 @@ typedef struct ib_writer_options {
         matrix; /* of all frames, whatever they say themselves: written into the stream's colour tags, with limited
                           range, and used to make RGB of them (GIF, PNG) */
     const char *codec; /* FFmpeg encoder name; NULL: by the file name. Not for PNG */
-    int crf;     /* the encoder's constant rate factor; -1: its sane default (18 for H.264). Not for PNG */
-    int threads; /* 0: as many as cores */
+    int crf;        /* the encoder's constant rate factor; -1: its sane default (18 for H.264). Not for PNG */
+    int threads;    /* 0: as many as cores */
+    int64_t frames; /* how many will come; 0: not known yet */
+    bool overwrite; /* replace pictures of a sequence's names */
+    /* [n_inputs] what may not be replaced, as ib_output_check takes it; the caller's until finish or abort */
+    const char *const *inputs;
+    size_t n_inputs;
+    /* Of a sequence: all that its pictures depend on, so that it can be gone on with; NULL: it cannot be. */
+    const char *resume_key;
 } ib_writer_options;
 
 typedef struct ib_writer ib_writer;
-/* IB_E_ARGUMENT: an ending that names no format, an option out of range, a codec that the container does not take or that this
- * FFmpeg does not have (IB_E_UNSUPPORTED if it was the default one). */
+/* IB_E_ARGUMENT: an ending that names no format, an option out of range, something in the way that is not to be replaced, several
+ * frames for one picture, a codec that the container does not take or that this FFmpeg does not have (IB_E_UNSUPPORTED if it was
+ * the default one). */
 int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *opt, ib_error *err);
-/* The next frame, at index/fps; must have the size given at open. */
+/* Frames that are there: those written, and the first ones of a sequence that an earlier run with the same key left. */
+int64_t ib_writer_done(const ib_writer *w);
+/* The folder that will keep the frames done so far if the writer is aborted now; NULL: they will be dropped. Valid until then. */
+const char *ib_writer_kept(const ib_writer *w);
+/* The next frame, number ib_writer_done, at number/fps; must have the size given at open. */
 int ib_writer_write(ib_writer *w, const ib_frame *frame, ib_error *err);
-/* Drains, closes, publishes under the final name. *w is NULL afterwards, whatever the result; on failure everything is dropped.
+/* Drains, closes, publishes under the final name. *w is NULL afterwards, whatever the result; on failure everything is dropped
+ * as by ib_writer_abort.
  * Without any frame: IB_E_EMPTY and no file. */
 int ib_writer_finish(ib_writer **w, ib_error *err);
-/* Drops everything that was written, also the pictures of a sequence. */
+/* Drops everything that was written, or leaves a sequence for another run (ib_writer_kept). What was there before stays. */
 void ib_writer_abort(ib_writer **w);
 
 /* One PNG, published whole. rgb: [H,W,3]. */
