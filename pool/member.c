@@ -147,6 +147,13 @@ static int read_open(ib_member *m, const ib_st *f, const char *path, ib_error *e
     return r;
 }
 
+bool ib_member_is_other(const char *path) {
+    ib_st *f = NULL;
+    bool other = !ib_st_open(&f, path, NULL) && !ib_st_metadata(f, format_key);
+    ib_st_close(&f);
+    return other;
+}
+
 int ib_member_read(ib_member *m, const char *path, size_t most_bytes, ib_error *err) {
     ib_st *f = NULL;
     *m = (ib_member){0};

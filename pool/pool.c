@@ -52,8 +52,14 @@ int ib_pool_check(const ib_pool *p, ib_error *err) {
 int ib_pool_writable(const ib_pool *p, ib_error *err) {
     ib_pending pending = {0};
     char *path = ib_join(p->dir, p->own);
-    int r = path ? ib_pending_begin(&pending, path, err)
-                 : ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", p->dir);
+    int r = path ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", p->dir);
+    if (!r && ib_member_is_other(path)) {
+        r = ib_fail(
+            err, IB_E_ARGUMENT,
+            "%s: is no worker's file and would be lost; choose another name for this worker (--pool-name)",
+            path);
+    }
+    r = r ? r : ib_pending_begin(&pending, path, err);
     ib_pending_abort(&pending);
     free(path);
     return r;

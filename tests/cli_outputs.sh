@@ -38,7 +38,7 @@ ln "$s/in/v.mp4" "$s/in/hard.mp4"
 ln -s v.mp4 "$s/in/soft.mp4"
 mkdir "$s/other"
 ln -s ../in/v.mp4 "$s/other/v.mp4"
-pristine in/*
+pristine 'in/*'
 before=$(names "$s/in")
 for place in in/v.mp4 in/hard.mp4 in/soft.mp4 other/v.mp4 in/../in/v.mp4; do
     run render "$s/in/v.mp4@0s" "$s/in/v.mp4@0.5s" -n 3 -o "$s/$place"
@@ -78,8 +78,11 @@ run modality-gap "$s/in" -s patch -p "$s/in/prompts.txt" -o "$s/in/l.h5"
 refused 1 'in/l.h5: is the input'
 mkdir "$s/pool"
 cp "$adapter" "$s/pool/worker.safetensors"
+pristine 'in/*' 'pool/*'
 run pool "$s/pool" -o "$s/pool/worker.safetensors"
 refused 1 'pool/worker.safetensors: is the input'
+run train "$s/l" -o "$s/pooled" --preset toaster --steps 1 --pool "$s/pool" --pool-name worker
+refused 1 'pool/worker.safetensors: is no worker.s file'
 kept "outputs that are inputs"
 check "nothing came beside them" [ "$(names "$s/in")" = "$before" ]
 
@@ -96,7 +99,7 @@ kept "a picture as the name of a clip"
 mkdir "$s/f"
 check "25 pictures are made" ffmpeg -nostdin -v error -i "$s/v/scene-01.mp4" "$s/f/%04d.png"
 cp "$s/f/0001.png" "$s/v0001.png"
-pristine f/*
+pristine 'f/*'
 before=$(names "$s/f")
 for place in f/ f/%04d.png; do
     run render "$s/f/0001.png" "$s/f/0025.png" -n 5 -o "$s/$place"
@@ -203,7 +206,7 @@ check "a clip of the same name is replaced" sh -c "! cmp -s '$s/old.mp4' '$s/v/s
 mkdir "$s/foreign"
 /usr/bin/python3 -c 'import h5py, sys; h5py.File(sys.argv[1], "w")["mine"] = [1, 2, 3]' "$s/foreign/scene-01.h5" 2>/dev/null ||
     echo "something of the user's" >"$s/foreign/scene-01.h5"
-pristine foreign/*
+pristine 'foreign/*'
 run encode "$s/v/scene-01.mp4" -o "$s/foreign" --size 64x48
 refused 1 'foreign/scene-01.h5: that is a file of another kind; --overwrite'
 run encode "$s/v/scene-01.mp4" -o "$s/foreign" --size 64x48 --force
