@@ -368,8 +368,14 @@ int ib_st_to_f32_part(const ib_st_tensor *t, size_t first, size_t n, float *out,
             memcpy(out + i, &u, 4);
         }
         return IB_OK;
+    case IB_F8_E4M3:
+        ib_f8_e4m3_to_f32(p, out, n);
+        return IB_OK;
+    case IB_F8_E5M2:
+        ib_f8_e5m2_to_f32(p, out, n);
+        return IB_OK;
     default:
-        return ib_fail(err, IB_E_UNSUPPORTED, "tensor '%.100s' is %s, expected F32, F16 or BF16", t->name,
+        return ib_fail(err, IB_E_UNSUPPORTED, "tensor '%.100s' is %s, expected F32, F16, BF16 or F8", t->name,
                        ib_dtype_name(t->dtype));
     }
 }
