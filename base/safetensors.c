@@ -157,14 +157,10 @@ static int read_header(ib_st *f, const char *path, ib_error *err) {
     if (n < 2 || p[8] != '{')
         return ib_fail(err, IB_E_FORMAT, "%s is not a safetensors file: its header does not begin with '{'",
                        path);
-    int code = ib_json_bound((const char *)p + 8, n, MAX_DEPTH, MAX_VALUES, path, ": its header", err);
+    int code =
+        ib_json_parse(&f->header, (const char *)p + 8, n, MAX_DEPTH, MAX_VALUES, path, ": its header", err);
     if (code)
         return code;
-    json_error_t je;
-    f->header = json_loadb((const char *)p + 8, n, JSON_REJECT_DUPLICATES, &je);
-    if (!f->header)
-        return ib_fail(err, IB_E_FORMAT, "%s: its header is not valid JSON: %.150s (byte %d)", path, je.text,
-                       je.position);
     f->metadata = json_object_get(f->header, "__metadata__");
     if ((code = read_metadata(f, path, err)))
         return code;
