@@ -3,13 +3,15 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "base/json.h"
+
 char *ib_parents_json(const ib_parent *parents, size_t n) {
     json_t *all = json_array();
     for (size_t i = 0; i < n; i++) {
         const ib_parent *p = &parents[i];
-        json_t *one = json_object(), *name = json_string(p->name);
+        json_t *one = json_object();
         json_object_set_new(one, "role", json_string(p->role));
-        json_object_set_new(one, "name", name ? name : json_string("(not UTF-8)"));
+        json_object_set_new(one, "name", ib_json_text(p->name));
         json_object_set_new(one, "sha256", json_string(p->sha256));
         if (!isnan(p->weight)) {
             json_object_set_new(one, "weight", json_real(p->weight));

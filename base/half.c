@@ -1,4 +1,5 @@
-/* Half precision. The portable loops and the F16C instructions give the same bits, NaN payloads included. */
+/* Half precision and 8-bit floats. The portable loops and the F16C instructions give the same bits, NaN
+ * payloads included. */
 #include "base/safetensors.h"
 
 #include <stdatomic.h>
@@ -102,4 +103,17 @@ void ib_f16_to_f32(const uint16_t *in, float *out, size_t n) {
     }
 #endif
     ib_f16_to_f32_portable(in, out, n);
+}
+
+void ib_f8_e4m3_to_f32(const uint8_t *in, float *out, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t sign = (uint32_t)(in[i] & 0x80) << 24, rest = in[i] & 0x7fu;
+        uint32_t small = bits_of((float)rest * 0x1p-9f), normal = (rest << 20) + (120u << 23);
+        out[i] = float_of(sign | (rest == 0x7f ? 0x7fc00000u : rest < 8 ? small : normal));
+    }
+}
+
+void ib_f8_e5m2_to_f32(const uint8_t *in, float *out, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = widen((uint16_t)(in[i] << 8));
 }

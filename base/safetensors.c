@@ -157,14 +157,10 @@ static int read_header(ib_st *f, const char *path, ib_error *err) {
     if (n < 2 || p[8] != '{')
         return ib_fail(err, IB_E_FORMAT, "%s is not a safetensors file: its header does not begin with '{'",
                        path);
-    int code = ib_json_bound((const char *)p + 8, n, MAX_DEPTH, MAX_VALUES, path, ": its header", err);
+    int code =
+        ib_json_parse(&f->header, (const char *)p + 8, n, MAX_DEPTH, MAX_VALUES, path, ": its header", err);
     if (code)
         return code;
-    json_error_t je;
-    f->header = json_loadb((const char *)p + 8, n, JSON_REJECT_DUPLICATES, &je);
-    if (!f->header)
-        return ib_fail(err, IB_E_FORMAT, "%s: its header is not valid JSON: %.150s (byte %d)", path, je.text,
-                       je.position);
     f->metadata = json_object_get(f->header, "__metadata__");
     if ((code = read_metadata(f, path, err)))
         return code;
@@ -368,8 +364,14 @@ int ib_st_to_f32_part(const ib_st_tensor *t, size_t first, size_t n, float *out,
             memcpy(out + i, &u, 4);
         }
         return IB_OK;
+    case IB_F8_E4M3:
+        ib_f8_e4m3_to_f32(p, out, n);
+        return IB_OK;
+    case IB_F8_E5M2:
+        ib_f8_e5m2_to_f32(p, out, n);
+        return IB_OK;
     default:
-        return ib_fail(err, IB_E_UNSUPPORTED, "tensor '%.100s' is %s, expected F32, F16 or BF16", t->name,
+        return ib_fail(err, IB_E_UNSUPPORTED, "tensor '%.100s' is %s, expected F32, F16, BF16 or F8", t->name,
                        ib_dtype_name(t->dtype));
     }
 }

@@ -67,11 +67,15 @@ int ib_st_to_f32_part(const ib_st_tensor *t, size_t first, size_t n, float *out,
 void ib_st_release(const ib_st *f, const void *data, size_t bytes);
 /* The whole file as it is mapped or copied, for checksums. */
 const void *ib_st_bytes(const ib_st *f, size_t *bytes);
-/* Widens F32, F16 (subnormals too) or BF16 to float. out: [t->elements]. IB_E_UNSUPPORTED for other dtypes. */
+/* Widens F32, F16 (subnormals too), BF16, F8_E4M3 or F8_E5M2 to float. out: [t->elements].
+ * IB_E_UNSUPPORTED for other dtypes. The numbers of an F8 tensor are often meant to be multiplied by a
+ * scale that stands elsewhere in the file: who computes with weights asks for the other types, as
+ * adapters, CLIP models and modality gaps do. */
 int ib_st_to_f32(const ib_st_tensor *t, float *out, ib_error *err);
 
-/* Writes a whole file through ib_pending, tensors in the given order (name, dtype, rank, shape and data are used). keys/values:
- * metadata pairs, UTF-8. Same input, same bytes. IB_E_ARGUMENT for a name or key that comes twice or is not UTF-8. */
+/* Writes a whole file through ib_pending, tensors in the given order (name, dtype, rank, shape and data
+ * are used). keys/values: metadata pairs, UTF-8; of values, bytes that are not are written as \xHH. Same
+ * input, same bytes. IB_E_ARGUMENT for a name or key that comes twice or is not UTF-8. */
 typedef struct ib_st_meta {
     const char *key, *value;
 } ib_st_meta;
@@ -96,6 +100,10 @@ void ib_f16_to_f32(const uint16_t *in, float *out, size_t n);
 /* The same bits without the processor's own conversion; what the two above fall back on. */
 void ib_f32_to_f16_portable(const float *in, uint16_t *out, size_t n);
 void ib_f16_to_f32_portable(const uint16_t *in, float *out, size_t n);
+/* The two types of the OCP 8-bit floating point specification. E4M3: bias 7, no infinities, NaN is 0x7f
+ * and 0xff. E5M2: the upper half of IEEE's half precision. */
+void ib_f8_e4m3_to_f32(const uint8_t *in, float *out, size_t n);
+void ib_f8_e5m2_to_f32(const uint8_t *in, float *out, size_t n);
 
 #ifdef __cplusplus
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 
 /* Writing begins on the disk after every so many bytes, so that the last fsync finds little left to do. */
@@ -53,7 +54,7 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
         goto memory;
     for (size_t i = 0; i < n_meta; i++)
         if (json_object_get(pairs, meta[i].key) ||
-            json_object_set_new(pairs, meta[i].key, json_string(meta[i].value))) {
+            json_object_set_new(pairs, meta[i].key, ib_json_text(meta[i].value))) {
             code =
                 ib_fail(err, IB_E_ARGUMENT, "cannot write %s: metadata '%.100s' comes twice or is not UTF-8",
                         path, meta[i].key);

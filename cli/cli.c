@@ -1,6 +1,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
+#include "base/text.h"
 #include "cli/private.h"
 
 size_t cli_arg_count(const cli *c) {
@@ -79,18 +81,56 @@ bool cli_json(const cli *c) {
     return cli_flag(c, "json");
 }
 
+bool cli_prints_text(const cli *c) {
+    return !cli_json(c) && !cli_quiet(c);
+}
+
 int cli_threads(const cli *c) {
     return c->threads;
+}
+
+const char *cli_shown(cli *c, const char *text) {
+    if (ib_text_is_plain(text)) {
+        return text;
+    }
+    char *shown = ib_text_shown(text, strlen(text));
+    pthread_mutex_lock(&c->bar.lock);
+    char **more = shown ? realloc(c->shown, (c->n_shown + 1) * sizeof *more) : NULL;
+    if (more) {
+        c->shown = more;
+        c->shown[c->n_shown++] = shown;
+    }
+    pthread_mutex_unlock(&c->bar.lock);
+    if (!more) {
+        free(shown);
+        return "(out of memory)";
+    }
+    return shown;
+}
+
+int cli_print_json(cli *c, json_t *j, size_t flags) {
+    char *text = ib_json_dump(j, flags);
+    ib_error err = {0};
+    json_decref(j);
+    if (!text) {
+        ib_fail(&err, IB_E_MEMORY, "out of memory for the result as JSON");
+        return cli_fail(c, &err);
+    }
+    puts(text);
+    free(text);
+    return CLI_DONE;
 }
 
 /* In one piece: of a line that is written in several, what runs many processes (mpirun) may pass on a part when it ends them. */
 static void say(cli *c, const char *lead, const char *fmt, va_list ap) {
     char *text = NULL;
     int length = vasprintf(&text, fmt, ap);
+    char *shown = length < 0 ? NULL : ib_text_shown(text, (size_t)length);
     pthread_mutex_lock(&c->bar.lock);
     cli_bar_clear(&c->bar);
-    fprintf(stderr, "%s%s\n", lead, length < 0 ? fmt : text);
+    fprintf(stderr, "%s%s\n", lead, shown ? shown : fmt);
     pthread_mutex_unlock(&c->bar.lock);
+    free(shown);
     if (length >= 0) {
         free(text);
     }

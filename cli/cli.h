@@ -3,6 +3,7 @@
 #ifndef IB_CLI_CLI_H
 #define IB_CLI_CLI_H
 
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,10 +61,20 @@ size_t cli_list(const cli *c, const char *name, const char *const **values);
 int cli_paths(const cli *c, ib_paths *arguments, const char *name, ib_paths *values, ib_error *err);
 bool cli_quiet(const cli *c);
 bool cli_json(const cli *c);
-int cli_threads(const cli *c); /* >= 1: --threads or the number of cores this process may use */
+bool cli_prints_text(const cli *c); /* neither --json nor --quiet: the result is wanted in words */
+int cli_threads(const cli *c);      /* >= 1: --threads or the number of cores this process may use */
 
 /* Set by SIGINT, SIGTERM, SIGHUP and SIGUSR1; a second signal ends the process at once. */
 const atomic_int *cli_stop(const cli *c);
+
+/* A name or text from outside as people are shown it on stdout: control characters, what turns the
+ * direction of writing and bytes that are not UTF-8 are escaped (ib_text_shown). The text itself where
+ * there are none; else it lives as long as the cli. From any thread. What is said by the functions below
+ * needs no such care: they escape the whole line, and a message is one line. */
+const char *cli_shown(cli *c, const char *text);
+/* The JSON of a command and a line feed on stdout; takes over j. Returns an exit status: CLI_FAILED, after
+ * saying so, if j is NULL or memory is out. */
+int cli_print_json(cli *c, json_t *j, size_t flags);
 
 /* A line on stderr unless --quiet. */
 __attribute__((format(printf, 2, 3))) void cli_status(cli *c, const char *fmt, ...);

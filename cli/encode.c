@@ -8,6 +8,7 @@
 #include <time.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "cli/result_names.h"
 #include "cli/space_options.h"
@@ -258,7 +259,7 @@ static int run_batch(cli *c, batch *b, int jobs, ib_error *err) {
     return started ? IB_OK : ib_fail(err, IB_E_MEMORY, "no thread could be started");
 }
 
-static void print_json(const batch *b, const char *space_id) {
+static int print_json(cli *c, const batch *b, const char *space_id) {
     json_t *list = json_array();
     for (size_t i = 0; i < b->n; i++) {
         const task *t = &b->task[i];
@@ -267,24 +268,22 @@ static void print_json(const batch *b, const char *space_id) {
                             : t->stats.unchanged                             ? "unchanged"
                                                                              : "encoded";
         json_t *o = json_object();
-        json_object_set_new(o, "input", json_string(t->input));
+        json_object_set_new(o, "input", ib_json_text(t->input));
         json_object_set_new(o, "state", json_string(state));
         if (t->state == ENDED && !t->code) {
-            json_object_set_new(o, "output", json_string(t->output));
+            json_object_set_new(o, "output", ib_json_text(t->output));
             json_object_set_new(o, "frames", json_integer((json_int_t)t->stats.frames));
             json_object_set_new(o, "cuts", json_integer((json_int_t)t->stats.cuts));
             json_object_set_new(o, "width", json_integer(t->stats.width));
             json_object_set_new(o, "height", json_integer(t->stats.height));
             json_object_set_new(o, "damaged", json_integer(t->stats.damaged));
         } else if (t->code) {
-            json_object_set_new(o, "error", json_string(t->err.text));
+            json_object_set_new(o, "error", ib_json_text(t->err.text));
         }
         json_array_append_new(list, o);
     }
-    json_t *root = json_pack("{s:s, s:o}", "space", space_id, "videos", list);
-    json_dumpf(root, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(root);
+    return cli_print_json(c, json_pack("{s:o, s:o}", "space", ib_json_text(space_id), "videos", list),
+                          JSON_INDENT(2));
 }
 
 static int summary(cli *c, const batch *b, size_t bad) {
@@ -299,9 +298,9 @@ static int summary(cli *c, const batch *b, size_t bad) {
         unchanged += !t->code && t->stats.unchanged;
         frames += t->code ? 0 : t->stats.frames;
     }
-    if (!cli_json(c)) {
+    if (cli_prints_text(c)) {
         printf("%zu encoded, %zu unchanged, %zu failed; %zu frames in %s\n", encoded, unchanged, bad, frames,
-               cli_text(c, "output"));
+               cli_shown(c, cli_text(c, "output")));
     }
     return atomic_load(b->stop) ? CLI_INTERRUPTED : bad ? CLI_FAILED : CLI_DONE;
 }
@@ -360,10 +359,9 @@ static int run(cli *c) {
         goto end;
     }
     cli_progress_end(c);
-    if (cli_json(c)) {
-        print_json(&b, ib_space_id(space));
-    }
+    int printed = cli_json(c) ? print_json(c, &b, ib_space_id(space)) : CLI_DONE;
     status = summary(c, &b, bad);
+    status = status ? status : printed;
 end:
     for (size_t i = 0; i < b.n; i++) {
         free(b.task[i].input);

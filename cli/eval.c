@@ -229,6 +229,9 @@ static int write_outputs(outputs *o, const ib_eval_report *r, ib_error *err) {
 }
 
 static int print_report(cli *c, const ib_eval_report *r, ib_error *err) {
+    if (cli_quiet(c) && !cli_json(c)) {
+        return IB_OK;
+    }
     char *text = cli_json(c) ? ib_eval_json(r) : ib_eval_text(r);
     if (!text) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the report");

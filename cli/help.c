@@ -10,6 +10,8 @@ const char cli_purpose[] = "Trains a small in-between model for image diffusion 
 
 const char cli_conduct[] = "Results go to standard output, everything else to standard error. A directory "
                            "may stand for the files in it. "
+                           "In names, characters that a terminal would obey and bytes that are not UTF-8 are "
+                           "shown as \\n, \\xHH or \\u{HHHH}. "
                            "Ctrl-C ends cleanly and keeps what is done; a second one ends at once.\n\n"
                            "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 

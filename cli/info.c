@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include "adapter/adapter.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/safetensors.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/info_clip.h"
 #include "clip/weights.h"
@@ -24,8 +26,7 @@ typedef struct request {
 } request;
 
 static void put_text(json_t *o, const char *name, const char *text) {
-    json_t *v = json_string(text);
-    json_object_set_new(o, name, v ? v : json_string("(not UTF-8)"));
+    json_object_set_new(o, name, ib_json_text(text));
 }
 
 static void put_int(json_t *o, const char *name, int64_t v) {
@@ -48,23 +49,28 @@ typedef struct values {
     size_t n, strange; /* strange: not finite */
 } values;
 
+static void look_at(values *v, double x) {
+    if (!isfinite(x)) {
+        v->strange++;
+        return;
+    }
+    v->least = x < v->least || !v->n ? x : v->least;
+    v->most = x > v->most || !v->n ? x : v->most;
+    v->squares += x * x;
+    v->n++;
+}
+
 static void look(values *v, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) {
-            v->strange++;
-            continue;
-        }
-        v->least = x[i] < v->least || !v->n ? x[i] : v->least;
-        v->most = x[i] > v->most || !v->n ? x[i] : v->most;
-        v->squares += (double)x[i] * x[i];
-        v->n++;
+        look_at(v, x[i]);
     }
 }
 
+/* Where no value was looked at, nothing is said of their size. */
 static void put_values(json_t *o, const values *v) {
-    put_real(o, "least value", v->least);
-    put_real(o, "largest value", v->most);
-    put_real(o, "root mean square", v->n ? sqrt(v->squares / (double)v->n) : 0);
+    put_real(o, "least value", v->n ? v->least : NAN);
+    put_real(o, "largest value", v->n ? v->most : NAN);
+    put_real(o, "root mean square", v->n ? sqrt(v->squares / (double)v->n) : NAN);
     put_int(o, "values that are not finite", (int64_t)v->strange);
 }
 
@@ -215,6 +221,11 @@ static int check_tensors(const ib_st *f, const request *r, json_t *o, ib_error *
         if (atomic_load(r->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
+        for (size_t k = 0; t->dtype == IB_F64 && k < t->elements; k++) {
+            double wide;
+            memcpy(&wide, (const char *)t->data + k * sizeof wide, sizeof wide);
+            look_at(&v, wide);
+        }
         if ((code = ib_alloc_floats(&x, t->elements, t->name, err))) {
             return code;
         }
@@ -343,7 +354,9 @@ static void print_text(json_t *o, int indent) {
     const char *key;
     json_t *v;
     json_object_foreach(o, key, v) {
-        printf("%*s%s: ", indent, "", key);
+        printf("%*s", indent, "");
+        ib_text_put(stdout, key, strlen(key));
+        fputs(": ", stdout);
         switch (json_typeof(v)) {
         case JSON_OBJECT:
             putchar('\n');
@@ -356,7 +369,8 @@ static void print_text(json_t *o, int indent) {
             printf("%.6g\n", json_real_value(v));
             break;
         case JSON_STRING:
-            printf("%s\n", json_string_value(v));
+            ib_text_put(stdout, json_string_value(v), json_string_length(v));
+            putchar('\n');
             break;
         default:
             printf("-\n");
@@ -388,17 +402,18 @@ static int run(cli *c) {
             int s = cli_fail(c, &err);
             status = s > status ? s : status;
             put_text(o, "error", err.text);
-        } else if (!cli_json(c)) {
+        } else if (cli_prints_text(c)) {
             print_text(o, 0);
             putchar('\n');
         }
         json_array_append_new(all, o);
     }
     if (cli_json(c)) {
-        json_dumpf(all, stdout, JSON_INDENT(2));
-        putchar('\n');
+        int s = cli_print_json(c, all, JSON_INDENT(2));
+        status = s > status ? s : status;
+    } else {
+        json_decref(all);
     }
-    json_decref(all);
     ib_paths_free(&l);
     return atomic_load(r.stop) ? CLI_INTERRUPTED : status;
 }

@@ -2,13 +2,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "base/json.h"
 #include "clip/clip.h"
 #include "clip/tower_names.h"
 #include "latent/space.h"
 
 static void put(json_t *o, const char *name, const char *text) {
-    json_t *v = json_string(text);
-    json_object_set_new(o, name, v ? v : json_string("(not UTF-8)"));
+    json_object_set_new(o, name, ib_json_text(text));
 }
 
 static void put_count(json_t *o, const char *name, size_t n) {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/text.h"
 #include "cli/private.h"
 #include "nn/gemm.h"
 
@@ -45,7 +46,9 @@ static int unknown_command(const char *word) {
         names[n++] = cli_commands[i]->name;
     }
     const char *near = cli_nearest(word, names, n);
-    fprintf(stderr, "inbetween: there is no %s '%s'", word[0] == '-' ? "option" : "command", word);
+    fprintf(stderr, "inbetween: there is no %s '", word[0] == '-' ? "option" : "command");
+    ib_text_put(stderr, word, strlen(word));
+    fputc('\'', stderr);
     if (near) {
         fprintf(stderr, "; did you mean '%s'?", near);
     }

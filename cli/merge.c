@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "cli/cli.h"
 #include "merge/merge.h"
 
@@ -98,15 +99,15 @@ static void put_real(json_t *o, const char *name, double v) {
     json_object_set_new(o, name, isfinite(v) ? json_real(v) : json_null());
 }
 
-static void print_json(const ib_merge_options *o, const ib_merge_result *r) {
+static int print_json(cli *c, const ib_merge_options *o, const ib_merge_result *r) {
     json_t *all = json_object(), *parts = json_array(), *pairs = json_array();
     json_object_set_new(all, "method", json_string(r->method->name));
-    json_object_set_new(all, "output", o->dry_run ? json_null() : json_string(o->output));
+    json_object_set_new(all, "output", o->dry_run ? json_null() : ib_json_text(o->output));
     json_object_set_new(all, "parameters", json_integer((json_int_t)r->parameters));
     for (size_t i = 0; i < r->parts; i++) {
         const ib_merge_part *p = &r->part[i];
-        json_t *one = json_object(), *path = json_string(p->path);
-        json_object_set_new(one, "file", path ? path : json_string("(not UTF-8)"));
+        json_t *one = json_object();
+        json_object_set_new(one, "file", ib_json_text(p->path));
         json_object_set_new(one, "role", json_string(p->role));
         json_object_set_new(one, "sha256", *p->sha256 ? json_string(p->sha256) : json_null());
         put_real(one, "weight", p->weight);
@@ -129,12 +130,10 @@ static void print_json(const ib_merge_options *o, const ib_merge_result *r) {
     json_object_set_new(all, "pairs", pairs);
     put_real(all, "skill", r->skill);
     put_real(all, "seconds", o->dry_run ? NAN : r->seconds);
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(all);
+    return cli_print_json(c, all, JSON_INDENT(2));
 }
 
-static void print_parts(const ib_merge_options *o, const ib_merge_result *r) {
+static void print_parts(cli *c, const ib_merge_options *o, const ib_merge_result *r) {
     for (size_t i = 0; i < r->parts; i++) {
         const ib_merge_part *p = &r->part[i];
         printf("  %zu  %-10s", i + 1, p->role);
@@ -150,7 +149,7 @@ static void print_parts(const ib_merge_options *o, const ib_merge_result *r) {
         if (p->step >= 0) {
             printf("  step %lld", (long long)p->step);
         }
-        printf("  %s\n", p->path);
+        printf("  %s\n", cli_shown(c, p->path));
     }
     if (r->pairs) {
         printf("\n   pair     distance    cosine  same sign   of %s\n",
@@ -163,19 +162,19 @@ static void print_parts(const ib_merge_options *o, const ib_merge_result *r) {
     }
 }
 
-static void print_text(const ib_merge_options *o, const ib_merge_result *r) {
+static void print_text(cli *c, const ib_merge_options *o, const ib_merge_result *r) {
     if (o->dry_run) {
         printf("%s of %zu, %zu parameters, nothing written\n", r->method->name, r->ingredients,
                r->parameters);
     } else {
-        printf("%s: %s of %zu, %zu parameters, %.1f MB in %.2f s", o->output, r->method->name, r->ingredients,
-               r->parameters, (double)r->bytes / 1e6, r->seconds);
+        printf("%s: %s of %zu, %zu parameters, %.1f MB in %.2f s", cli_shown(c, o->output), r->method->name,
+               r->ingredients, r->parameters, (double)r->bytes / 1e6, r->seconds);
         if (isfinite(r->skill)) {
             printf(", skill %.4f", r->skill);
         }
         putchar('\n');
     }
-    print_parts(o, r);
+    print_parts(c, o, r);
 }
 
 static int run(cli *c) {
@@ -200,9 +199,9 @@ static int run(cli *c) {
     if (r) {
         status = cli_fail(c, &err);
     } else if (cli_json(c)) {
-        print_json(&o, &result);
-    } else {
-        print_text(&o, &result);
+        status = print_json(c, &o, &result);
+    } else if (!cli_quiet(c)) {
+        print_text(c, &o, &result);
     }
     ib_merge_result_free(&result);
     ib_paths_free(&inputs);

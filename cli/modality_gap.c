@@ -6,7 +6,9 @@
 
 #include <errno.h>
 
+#include "base/json.h"
 #include "base/output.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/space_options.h"
 #include "latent/latent_file.h"
@@ -14,17 +16,22 @@
 
 enum { LONGEST_LIST = 16 << 20 };
 
-/* Lines of a text file, without blank ones. */
+/* Lines of a text file, without blank ones and without a byte order mark. */
 static int read_lines(const char *path, ib_paths *lines, ib_error *err) {
     FILE *f = fopen(path, "r");
     char *line = NULL;
     size_t room = 0, all = 0;
     ssize_t n;
     int r = IB_OK;
+    bool first = true;
     if (!f) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     }
     while (!r && (n = getline(&line, &room, f)) >= 0) {
+        size_t mark = first ? ib_text_bom(line, (size_t)n) : 0;
+        n -= (ssize_t)mark;
+        memmove(line, line + mark, (size_t)n + 1);
+        first = false;
         while (n > 0 && strchr(" \t\r\n", line[n - 1])) {
             line[--n] = 0;
         }
@@ -50,23 +57,23 @@ static void on_progress(void *user, double fraction) {
     cli_progress(user, fraction, "measuring");
 }
 
-static void print_result(cli *c, const char *output, const ib_modality_gap *g) {
-    if (!cli_json(c)) {
+static int print_result(cli *c, const char *output, const ib_modality_gap *g) {
+    if (cli_prints_text(c)) {
         printf("%s: %lld videos (%lld frames) and %lld prompts; mean norm %.4g of pictures and %.4g of "
                "prompts, cosine %.3f "
                "between the means, %.4g apart\n",
-               output, (long long)g->videos, (long long)g->frames, (long long)g->prompts, g->image_norm,
-               g->text_norm, ib_modality_gap_cosine(g), ib_modality_gap_length(g));
-        return;
+               cli_shown(c, output), (long long)g->videos, (long long)g->frames, (long long)g->prompts,
+               g->image_norm, g->text_norm, ib_modality_gap_cosine(g), ib_modality_gap_length(g));
     }
-    json_t *j =
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "modality_gap", output, "space",
-                  g->space_id, "videos", (json_int_t)g->videos, "frames", (json_int_t)g->frames, "prompts",
-                  (json_int_t)g->prompts, "image_norm", g->image_norm, "text_norm", g->text_norm, "cosine",
-                  ib_modality_gap_cosine(g), "length", ib_modality_gap_length(g));
-    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    putchar('\n');
-    json_decref(j);
+    if (!cli_json(c)) {
+        return CLI_DONE;
+    }
+    json_t *j = json_pack("{s:o, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "modality_gap",
+                          ib_json_text(output), "space", ib_json_text(g->space_id), "videos",
+                          (json_int_t)g->videos, "frames", (json_int_t)g->frames, "prompts",
+                          (json_int_t)g->prompts, "image_norm", g->image_norm, "text_norm", g->text_norm,
+                          "cosine", ib_modality_gap_cosine(g), "length", ib_modality_gap_length(g));
+    return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 }
 
 /* The gap is none of the files that it is measured on. */
@@ -81,7 +88,8 @@ static int check_output(const cli *c, ib_error *err) {
     return r;
 }
 
-static int measure(cli *c, const ib_space *space, const ib_paths *prompts, ib_error *err) {
+/* *status: that of printing. */
+static int measure(cli *c, const ib_space *space, const ib_paths *prompts, int *status, ib_error *err) {
     ib_paths latents = {0};
     ib_modality_gap g = {0};
     int r = IB_OK;
@@ -94,7 +102,7 @@ static int measure(cli *c, const ib_space *space, const ib_paths *prompts, ib_er
     r = r ? r : ib_modality_gap_save(&g, cli_text(c, "output"), err);
     cli_progress_end(c);
     if (!r) {
-        print_result(c, cli_text(c, "output"), &g);
+        *status = print_result(c, cli_text(c, "output"), &g);
     }
     ib_modality_gap_free(&g);
     ib_paths_free(&latents);
@@ -110,9 +118,9 @@ static int run(cli *c) {
     if (!status && (!cli_text(c, "output") || !cli_text(c, "space") || !cli_text(c, "prompts"))) {
         status = cli_usage(c, "-o FILE, --space clip:PATH and --prompts FILE are needed");
     }
-    if (!status &&
-        (check_output(c, &err) || read_lines(cli_text(c, "prompts"), &prompts, &err) ||
-         ib_space_open_with(&space, cli_text(c, "space"), &how, &err) || measure(c, space, &prompts, &err))) {
+    if (!status && (check_output(c, &err) || read_lines(cli_text(c, "prompts"), &prompts, &err) ||
+                    ib_space_open_with(&space, cli_text(c, "space"), &how, &err) ||
+                    measure(c, space, &prompts, &status, &err))) {
         status = cli_fail(c, &err);
     }
     ib_space_close(&space);

@@ -12,7 +12,8 @@ const cli_option cli_common[CLI_COMMON] = {
     {"threads", 0, CLI_INT, "N", 1, 1024, NULL, false,
      "threads to compute with; as many as cores if not given"},
     {"json", 0, CLI_FLAG, NULL, 0, 0, NULL, false, "print the result as JSON, where there is one"},
-    {"quiet", 'q', CLI_FLAG, NULL, 0, 0, NULL, false, "no status and no progress; errors and warnings only"},
+    {"quiet", 'q', CLI_FLAG, NULL, 0, 0, NULL, false,
+     "print nothing but errors and warnings, and the JSON if that was asked for"},
     {"help", 'h', CLI_FLAG, NULL, 0, 0, NULL, false, "explain this command"},
 };
 
@@ -262,6 +263,10 @@ void cli_release(cli *c) {
         free(c->values[i].list);
     }
     free(c->values);
+    for (size_t i = 0; i < c->n_shown; i++) {
+        free(c->shown[i]);
+    }
+    free(c->shown);
     free((void *)c->options);
     free(c->args);
     pthread_mutex_destroy(&c->bar.lock);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/output.h"
 #include "cli/cli.h"
 #include "pool/survey.h"
@@ -20,7 +21,7 @@ static void describe_age(double s, char text[32]) {
     }
 }
 
-static void print_table(const ib_survey *s) {
+static void print_table(cli *c, const ib_survey *s) {
     printf("%-24s %8s %6s %10s %8s %8s %9s %6s\n", "worker", "age", "round", "samples", "fresh", "skill",
            "distance", "share");
     for (size_t i = 0; i < s->news.members; i++) {
@@ -34,12 +35,12 @@ static void print_table(const ib_survey *s) {
         if (isfinite(r->distance)) {
             snprintf(distance, sizeof distance, "%.4f", r->distance);
         }
-        printf("%-24s %8s %6" PRId64 " %10" PRId64 " %8" PRId64 " %8s %9s %5.1f%%%s%s\n", m->name, age,
-               m->round, m->samples, m->fresh, skill, distance, 100 * r->share,
+        printf("%-24s %8s %6" PRId64 " %10" PRId64 " %8" PRId64 " %8s %9s %5.1f%%%s%s\n",
+               cli_shown(c, m->name), age, m->round, m->samples, m->fresh, skill, distance, 100 * r->share,
                r->late   ? "  too far behind"
                : *r->why ? "  "
                          : "",
-               r->why);
+               cli_shown(c, r->why));
     }
 }
 
@@ -47,15 +48,15 @@ static json_t *real_or_null(double v) {
     return isfinite(v) ? json_real(v) : json_null();
 }
 
-static void print_json(const ib_survey *s, const char *dir) {
+static int print_json(cli *c, const ib_survey *s, const char *dir) {
     json_t *j = json_object(), *members = json_array(), *remarks = json_array();
-    json_object_set_new(j, "pool", json_string(dir));
+    json_object_set_new(j, "pool", ib_json_text(dir));
     json_object_set_new(j, "round", json_integer(s->round));
     for (size_t i = 0; i < s->news.members; i++) {
         const ib_survey_row *r = &s->row[i];
         const ib_member *m = r->member;
         json_t *o = json_object();
-        json_object_set_new(o, "worker", json_string(m->name));
+        json_object_set_new(o, "worker", ib_json_text(m->name));
         json_object_set_new(o, "age_seconds", json_real(r->age_seconds));
         json_object_set_new(o, "publication", json_integer(m->serial));
         json_object_set_new(o, "round", json_integer(m->round));
@@ -66,17 +67,15 @@ static void print_json(const ib_survey *s, const char *dir) {
         json_object_set_new(o, "share", json_real(r->share));
         json_object_set_new(o, "bytes", json_integer((json_int_t)m->bytes));
         json_object_set_new(o, "left_out", json_boolean(r->late || r->verdict > IB_VOICE_SHORTENED));
-        json_object_set_new(o, "remark", json_string(r->late ? "too far behind" : r->why));
+        json_object_set_new(o, "remark", ib_json_text(r->late ? "too far behind" : r->why));
         json_array_append_new(members, o);
     }
     for (size_t i = 0; i < s->news.remarks; i++) {
-        json_array_append_new(remarks, json_string(s->news.remark[i]));
+        json_array_append_new(remarks, ib_json_text(s->news.remark[i]));
     }
     json_object_set_new(j, "members", members);
     json_object_set_new(j, "not_members", remarks);
-    json_dumpf(j, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(j);
+    return cli_print_json(c, j, JSON_INDENT(2));
 }
 
 static bool is_adapter_name(const char *name) {
@@ -88,15 +87,17 @@ static int run(cli *c) {
     ib_survey s = {0};
     ib_error err = {0};
     const char *dir = cli_arg(c, 0), *output = cli_text(c, "output");
-    int r = output ? ib_output_check(output, &dir, 1, is_adapter_name, &err) : IB_OK;
+    int status = CLI_DONE, r = output ? ib_output_check(output, &dir, 1, is_adapter_name, &err) : IB_OK;
     r = r ? r : ib_pool_survey(&s, dir, cli_int(c, "pool-stale"), &err);
     for (size_t i = 0; i < s.news.remarks && !cli_json(c); i++) {
-        cli_warn(c, "left out %s", s.news.remark[i]);
+        cli_warn(c, "left out: %s", s.news.remark[i]);
     }
     if (!r && cli_json(c)) {
-        print_json(&s, dir);
+        status = print_json(c, &s, dir);
     } else if (!r && s.news.members) {
-        print_table(&s);
+        if (!cli_quiet(c)) {
+            print_table(c, &s);
+        }
     } else if (!r) {
         cli_status(c, "nobody is in the pool %s", dir);
     }
@@ -104,7 +105,7 @@ static int run(cli *c) {
         r = ib_pool_survey_save(&s, output, &err);
     }
     ib_pool_survey_free(&s);
-    return r ? cli_fail(c, &err) : CLI_DONE;
+    return r ? cli_fail(c, &err) : status;
 }
 
 static const cli_option options[] = {{.name = "output",

@@ -38,6 +38,8 @@ struct cli {
     size_t n_args;
     int threads;
     cli_bar bar;
+    char **shown; /* [n_shown], owned: what cli_shown has given out; under the bar's lock */
+    size_t n_shown;
 };
 
 enum { CLI_COMMON = 4 }; /* --threads, --json, --quiet, --help */

@@ -1,8 +1,10 @@
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/private.h"
 
 static const double redraw_seconds = 0.1, line_seconds = 10;
@@ -35,24 +37,28 @@ static void draw(cli_bar *b, double fraction, const char *text) {
     bar[cells] = 0;
     int room = columns - cells - 9;
     if (cells) {
-        fprintf(stderr, "\r\033[K[%s] %3d%%  %.*s", bar, (int)(fraction * 100), room, text);
+        fprintf(stderr, "\r\033[K[%s] %3d%%  %.*s", bar, (int)(fraction * 100),
+                (int)ib_text_fit(text, (size_t)room), text);
     } else {
-        fprintf(stderr, "\r\033[K%3d%%  %.*s", (int)(fraction * 100), columns - 6, text);
+        fprintf(stderr, "\r\033[K%3d%%  %.*s", (int)(fraction * 100),
+                (int)ib_text_fit(text, (size_t)columns - 6), text);
     }
     fflush(stderr);
     b->drawn = true;
 }
 
 void cli_progress(cli *c, double fraction, const char *fmt, ...) {
-    char text[512];
+    char line[512];
     va_list ap;
     if (cli_quiet(c)) {
         return;
     }
     fraction = fraction > 1 ? 1 : fraction > 0 ? fraction : 0;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    char *shown = ib_text_shown(line, strlen(line));
+    const char *text = shown ? shown : fmt;
     cli_bar *b = &c->bar;
     pthread_mutex_lock(&b->lock);
     double now = ib_clock_seconds();
@@ -71,6 +77,7 @@ void cli_progress(cli *c, double fraction, const char *fmt, ...) {
         b->completed = fraction >= 1;
     }
     pthread_mutex_unlock(&b->lock);
+    free(shown);
 }
 
 void cli_progress_end(cli *c) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/json.h"
 #include "cli/adapter_options.h"
 #include "cli/cli.h"
 #include "cli/render_embeddings.h"
@@ -74,26 +75,28 @@ static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
     return 0;
 }
 
-static void print_result(cli *c, const ib_clip_options *o, const ib_clip_summary *s, double seconds) {
-    if (!cli_json(c)) {
-        printf("%s: %lld frames of %d x %d, %.2f s at %g frames a second", o->output, (long long)s->frames,
-               s->width, s->height, s->seconds, o->fps);
+static int print_result(cli *c, const ib_clip_options *o, const ib_clip_summary *s, double seconds) {
+    if (cli_prints_text(c)) {
+        printf("%s: %lld frames of %d x %d, %.2f s at %g frames a second", cli_shown(c, o->output),
+               (long long)s->frames, s->width, s->height, s->seconds, o->fps);
         if (s->taken_up) {
             printf(", the first %lld of them from a run that was stopped", (long long)s->taken_up);
         }
         putchar('\n');
-        return;
     }
-    json_t *j = json_pack("{s:s, s:I, s:i, s:i, s:f, s:f, s:f}", "clip", o->output, "frames",
+    if (!cli_json(c)) {
+        return CLI_DONE;
+    }
+    json_t *j = json_pack("{s:o, s:I, s:i, s:i, s:f, s:f, s:f}", "clip", ib_json_text(o->output), "frames",
                           (json_int_t)s->frames, "width", s->width, "height", s->height, "fps", o->fps,
                           "seconds", s->seconds, "rendered_in_seconds", seconds);
-    json_object_set_new(j, "taken_up", json_integer(s->taken_up));
-    if (j && o->adapter) {
-        json_object_set_new(j, "adapter", json_string(o->adapter));
+    if (j) {
+        json_object_set_new(j, "taken_up", json_integer(s->taken_up));
     }
-    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    putchar('\n');
-    json_decref(j);
+    if (j && o->adapter) {
+        json_object_set_new(j, "adapter", ib_json_text(o->adapter));
+    }
+    return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 }
 
 static int run(cli *c) {
@@ -118,7 +121,7 @@ static int run(cli *c) {
             status = cli_fail(c, &err);
         } else {
             cli_progress_end(c);
-            print_result(c, &o, &summary, ib_clock_seconds() - j.began);
+            status = print_result(c, &o, &summary, ib_clock_seconds() - j.began);
         }
     }
     free(keyframes);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/space_options.h"
 #include "render/embeddings.h"
 
@@ -37,35 +38,36 @@ static void on_progress(void *user, const char *stage, double fraction) {
     cli_progress(user, fraction, "%s", stage);
 }
 
-static void print_result(cli *c, const ib_embeddings_options *o, const ib_embeddings_summary *s) {
+static int print_result(cli *c, const ib_embeddings_options *o, const ib_embeddings_summary *s) {
     bool preview = o->n_preview > 0;
-    if (!cli_json(c)) {
+    if (cli_prints_text(c)) {
+        const char *output = cli_shown(c, o->output);
         if (preview) {
             printf("%s: %zu frames of %d x %d, the nearest of %zu frames of footage (%zu different ones); "
                    "cosine %.3f on "
                    "average, %.3f at least\n",
-                   o->output, s->rows, s->width, s->height, s->footage_frames, s->shown, s->mean_cosine,
+                   output, s->rows, s->width, s->height, s->footage_frames, s->shown, s->mean_cosine,
                    s->least_cosine);
         } else if (s->shape.tokens == 1) {
-            printf("%s: image_embeds [%zu, %zu]\n", o->output, s->rows, s->shape.width);
+            printf("%s: image_embeds [%zu, %zu]\n", output, s->rows, s->shape.width);
         } else {
-            printf("%s: hidden_states [%zu, %zu, %zu]\n", o->output, s->rows, s->shape.tokens,
-                   s->shape.width);
+            printf("%s: hidden_states [%zu, %zu, %zu]\n", output, s->rows, s->shape.tokens, s->shape.width);
         }
-        return;
     }
-    json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", preview ? "clip" : "embeddings", o->output,
-                          "frames", (json_int_t)s->rows, "tokens", (json_int_t)s->shape.tokens, "width",
-                          (json_int_t)s->shape.width, "prompts", (json_int_t)s->prompts, "fps", o->fps);
-    if (preview) {
+    if (!cli_json(c)) {
+        return CLI_DONE;
+    }
+    json_t *j =
+        json_pack("{s:o, s:I, s:I, s:I, s:I, s:f}", preview ? "clip" : "embeddings", ib_json_text(o->output),
+                  "frames", (json_int_t)s->rows, "tokens", (json_int_t)s->shape.tokens, "width",
+                  (json_int_t)s->shape.width, "prompts", (json_int_t)s->prompts, "fps", o->fps);
+    if (j && preview) {
         json_object_set_new(j, "footage_frames", json_integer((json_int_t)s->footage_frames));
         json_object_set_new(j, "shown", json_integer((json_int_t)s->shown));
         json_object_set_new(j, "mean_cosine", json_real(s->mean_cosine));
         json_object_set_new(j, "least_cosine", json_real(s->least_cosine));
     }
-    json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    putchar('\n');
-    json_decref(j);
+    return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 }
 
 static int translate(cli *c, const ib_clip_options *clip, ib_embeddings_options *o) {
@@ -140,7 +142,7 @@ int cli_render_embeddings(cli *c, const ib_clip_options *clip) {
                 c, "prompts and pictures lie apart in this space; --modality-gap FILE brings them together "
                    "(inbetween modality-gap)");
         }
-        print_result(c, &o, &s);
+        status = print_result(c, &o, &s);
     }
     ib_space_close(&space);
     return status;

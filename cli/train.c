@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "cli/cli.h"
 #include "train/train.h"
 
@@ -156,19 +157,22 @@ static json_t *real_or_null(double v) {
     return isfinite(v) ? json_real(v) : json_null();
 }
 
-static void print_result(cli *c, const ib_train_options *o, const ib_train_result *r, bool interrupted) {
-    if (!cli_json(c)) {
-        printf("%s: %lld steps, %lld samples, %.1f minutes, loss %.4f", o->run, (long long)r->step,
+static int print_result(cli *c, const ib_train_options *o, const ib_train_result *r, bool interrupted) {
+    if (cli_prints_text(c)) {
+        const char *run = cli_shown(c, o->run);
+        printf("%s: %lld steps, %lld samples, %.1f minutes, loss %.4f", run, (long long)r->step,
                (long long)r->samples, r->seconds / 60, r->loss);
         if (isfinite(r->valid_skill)) {
             printf(", skill %.4f on %zu other video%s", r->valid_skill, r->valid_videos,
                    r->valid_videos == 1 ? "" : "s");
         }
-        printf("\n%s/adapter.safetensors\n", o->run);
-        return;
+        printf("\n%s/adapter.safetensors\n", run);
+    }
+    if (!cli_json(c)) {
+        return CLI_DONE;
     }
     json_t *j = json_object();
-    json_object_set_new(j, "run", json_string(o->run));
+    json_object_set_new(j, "run", ib_json_text(o->run));
     json_object_set_new(j, "interrupted", json_boolean(interrupted));
     json_object_set_new(j, "steps", json_integer(r->step));
     json_object_set_new(j, "samples", json_integer(r->samples));
@@ -184,9 +188,7 @@ static void print_result(cli *c, const ib_train_options *o, const ib_train_resul
     json_object_set_new(j, "sent_bytes", json_integer(r->sent_bytes));
     json_object_set_new(j, "received_bytes", json_integer(r->taken_bytes));
     json_object_set_new(j, "valid_videos", json_integer((json_int_t)r->valid_videos));
-    json_dumpf(j, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(j);
+    return cli_print_json(c, j, JSON_INDENT(2));
 }
 
 static int run(cli *c) {
@@ -208,7 +210,7 @@ static int run(cli *c) {
         cli_progress_end(c);
     }
     if (!status && (!r || r == IB_E_INTERRUPTED) && !result.rank) {
-        print_result(c, &o, &result, r == IB_E_INTERRUPTED);
+        status = print_result(c, &o, &result, r == IB_E_INTERRUPTED);
     }
     if (r && result.rank) { /* rank 0 says it */
         status = r == IB_E_INTERRUPTED ? CLI_INTERRUPTED : CLI_FAILED;

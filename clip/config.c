@@ -25,10 +25,11 @@ bool ib_clip_act_of(const char *name, ib_clip_act *a) {
     return false;
 }
 
-/* A whole number in [1, most] if the key is there. */
+/* A whole number in [1, most] if the key is there. null is none: a number that is not finite is read as
+ * that. */
 static int get_count(const json_t *o, const char *key, int most, int *out, const char *path, ib_error *err) {
     const json_t *v = json_object_get(o, key);
-    if (!v || json_is_null(v))
+    if (!v)
         return IB_OK;
     if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > most)
         return ib_fail(err, IB_E_FORMAT, "%s: '%s' is not a whole number from 1 to %d", path, key, most);
@@ -167,7 +168,9 @@ static int hf_preprocess(ib_clip_preprocess *p, const json_t *root, const char *
     if (json_is_integer(size))
         code = get_count(root, "size", 16384, &p->edge, path, err);
     else if (json_is_object(size))
-        code = get_count(size, "shortest_edge", 16384, &p->edge, path, err);
+        code = json_is_null(json_object_get(size, "shortest_edge"))
+                   ? IB_OK
+                   : get_count(size, "shortest_edge", 16384, &p->edge, path, err);
     code = code ? code : get_colour(root, "image_mean", -100, p->mean, path, err);
     code = code ? code : get_colour(root, "image_std", 1e-6f, p->std, path, err);
     code = code ? code : get_filter(json_object_get(root, "resample"), &p->filter, path, err);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/json.h"
+#include "base/text.h"
 
 enum { MAX_DEPTH = 32, MAX_VALUES = 2000000 };
 
@@ -46,8 +47,10 @@ int ib_text_load(char **text, size_t *bytes, const char *path, size_t limit, ib_
         *text = NULL;
         goto end;
     }
-    (*text)[n] = 0;
-    *bytes = n;
+    size_t mark = ib_text_bom(*text, n);
+    *bytes = n - mark;
+    memmove(*text, *text + mark, *bytes);
+    (*text)[*bytes] = 0;
 end:
     close(fd);
     return code;
@@ -56,19 +59,13 @@ end:
 int ib_json_load(json_t **out, const char *path, size_t limit, ib_error *err) {
     char *text;
     size_t n;
-    json_error_t je;
     *out = NULL;
     int code = ib_text_load(&text, &n, path, limit, err);
     if (code)
         return code;
-    if (!(code = ib_json_bound(text, n, MAX_DEPTH, MAX_VALUES, path, "", err))) {
-        *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
-        if (!*out)
-            code =
-                ib_fail(err, IB_E_FORMAT, "%s is not valid JSON: %.150s (line %d)", path, je.text, je.line);
-        else if (!json_is_object(*out))
-            code = ib_fail(err, IB_E_FORMAT, "%s holds no JSON object", path);
-    }
+    code = ib_json_parse(out, text, n, MAX_DEPTH, MAX_VALUES, path, "", err);
+    if (!code && !json_is_object(*out))
+        code = ib_fail(err, IB_E_FORMAT, "%s holds no JSON object", path);
     if (code) {
         json_decref(*out);
         *out = NULL;

@@ -1,9 +1,9 @@
 /* What is compared: baselines, adapters, oracles, and their names. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "eval/private.h"
 
 static int name_method(ib_eval_report *r, size_t i, const char *name, ib_eval_kind kind, ib_error *err) {
@@ -26,27 +26,37 @@ static bool is_taken(const ib_eval_report *r, size_t i, const char *name) {
     return false;
 }
 
+/* The first n bytes of a text as valid UTF-8, whatever they are. */
+static int name_of(char *name, size_t room, const char *text, size_t n, ib_error *err) {
+    char *part = strndup(text, n), *utf8 = part ? ib_text_utf8(part) : NULL;
+    if (utf8) {
+        snprintf(name, room, "%.*s", (int)ib_text_fit(utf8, room - 1), utf8);
+    }
+    free(part);
+    free(utf8);
+    return utf8 ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
+}
+
 /* run/adapter.safetensors is called adapter; if something else is called that too, run/adapter; after that they are numbered. */
 static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error *err) {
     static const char ending[] = ".safetensors";
-    char name[512];
+    enum { MOST = 480, ROOM = 4 * MOST, NUMBER = 32 }; /* a byte becomes four at the most */
+    char name[ROOM + NUMBER];
     const char *base = ib_basename(file);
     size_t n = strlen(file), e = sizeof ending - 1;
     n = n > e && !strcmp(file + n - e, ending) ? n - e : n;
-    snprintf(name, sizeof name, "%.*s", (int)(n - (size_t)(base - file)), base);
-    if (is_taken(r, i, name)) {
-        snprintf(name, sizeof name, "%.*s", n < 480 ? (int)n : 480, file);
+    int rc = name_of(name, ROOM, base, n - (size_t)(base - file), err);
+    if (!rc && is_taken(r, i, name)) {
+        rc = name_of(name, ROOM, file, n < MOST ? n : ib_text_fit(file, MOST), err);
     }
-    json_t *text = json_string(name);
-    if (!text) { /* not UTF-8: no name for a report */
-        snprintf(name, sizeof name, "adapter");
+    if (rc) {
+        return rc;
     }
-    json_decref(text);
     for (size_t k = 2, end = strlen(name); is_taken(r, i, name); k++) {
         snprintf(name + end, sizeof name - end, " (%zu)", k);
     }
     r->method[i].file = strdup(file);
-    int rc = name_method(r, i, name, IB_METHOD_ADAPTER, err);
+    rc = name_method(r, i, name, IB_METHOD_ADAPTER, err);
     rc = rc || r->method[i].file ? rc : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
     return rc ? rc : ib_sha256_file(file, r->method[i].sha256, err);
 }

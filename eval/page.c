@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
+#include "base/text.h"
 #include "eval/page.h"
 #include "nn/gemm.h"
 #include "video_io/reader.h"
@@ -12,26 +14,14 @@
 /* ---- text ---- */
 
 void ib_page_text(FILE *f, const char *s) {
-    json_t *text = json_string(s); /* NULL: not UTF-8 */
-    for (; *s; s++) {
-        switch (*s) {
-        case '&':
-            fputs("&amp;", f);
-            break;
-        case '<':
-            fputs("&lt;", f);
-            break;
-        case '>':
-            fputs("&gt;", f);
-            break;
-        case '"':
-            fputs("&quot;", f);
-            break;
-        default:
-            fputc((unsigned char)*s < 32 || (!text && (unsigned char)*s > 126) ? '?' : *s, f);
+    for (size_t n; *s; s += n) {
+        n = strcspn(s, "&<>\"");
+        ib_text_put(f, s, n);
+        if (s[n]) {
+            fputs(s[n] == '&' ? "&amp;" : s[n] == '<' ? "&lt;" : s[n] == '>' ? "&gt;" : "&quot;", f);
+            n++;
         }
     }
-    json_decref(text);
 }
 
 void ib_page_number(FILE *f, double x, int decimals, bool sign) {
@@ -276,9 +266,10 @@ static void put_protocol(FILE *f, const ib_eval_report *r) {
         const ib_eval_clip *clip = &r->gap[0].clip[c];
         fprintf(f, "<tr class=\"plain\"><th scope=\"row\">");
         ib_page_text(f, clip->name);
-        fprintf(f, "</th><td>%zu</td><td>%.5g</td><td>%d × %d</td><td>%s</td><td><code>%s</code></td></tr>\n",
-                clip->frames, clip->fps, clip->width, clip->height,
-                clip->fit == IB_FIT_CROP ? "crop" : "squash", clip->source_sha256);
+        fprintf(f, "</th><td>%zu</td><td>%.5g</td><td>%d × %d</td><td>%s</td><td><code>", clip->frames,
+                clip->fps, clip->width, clip->height, clip->fit == IB_FIT_CROP ? "crop" : "squash");
+        ib_page_text(f, clip->source_sha256);
+        fprintf(f, "</code></td></tr>\n");
     }
     fprintf(f, "</tbody></table></div></details>\n");
 }
@@ -286,7 +277,7 @@ static void put_protocol(FILE *f, const ib_eval_report *r) {
 /* The report itself, for programs. "<" cannot stand in a script element. */
 static int put_json(FILE *f, const ib_eval_report *r) {
     json_t *tree = ib_eval_json_tree(r);
-    char *text = json_dumps(tree, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *text = ib_json_dump(tree, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(tree);
     fprintf(f, "<script type=\"application/json\" id=\"report\">");
     for (const char *s = text; s && *s; s++) {

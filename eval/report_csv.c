@@ -2,22 +2,22 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "eval/private.h"
 
-/* With quotes where a field needs them. */
+/* As people are shown it, in quotes where a field needs them. */
 static void put_text(FILE *f, const char *s) {
-    if (!strpbrk(s, ",\"\r\n")) {
-        fputs(s, f);
-        return;
-    }
-    fputc('"', f);
-    for (; *s; s++) {
-        if (*s == '"') {
-            fputc('"', f);
+    bool quoted = strpbrk(s, ",\"\r\n") != NULL;
+    fputs(quoted ? "\"" : "", f);
+    for (size_t n; *s; s += n) {
+        n = strcspn(s, "\"");
+        ib_text_put(f, s, n);
+        if (s[n]) { /* a quote: twice */
+            fputs("\"\"", f);
+            n++;
         }
-        fputc(*s, f);
     }
-    fputc('"', f);
+    fputs(quoted ? "\"" : "", f);
 }
 
 /* place: k, or 0 for all together. score: [methods] */

@@ -1,6 +1,7 @@
 /* The report as JSON (docs/measuring.md describes it). */
 #include <math.h>
 
+#include "base/json.h"
 #include "eval/private.h"
 #include "nn/gemm.h"
 #include "video_io/reader.h"
@@ -15,8 +16,7 @@ static json_t *count(size_t n) {
 }
 
 static json_t *words(const char *s) {
-    json_t *j = json_string(s);
-    return j ? j : json_string("(a text that is not UTF-8)");
+    return ib_json_text(s);
 }
 
 static bool is_there(const ib_eval_report *r, int figure) {
@@ -140,11 +140,11 @@ static json_t *json_inputs(const ib_eval_report *r) {
     json_t *all = json_array();
     for (size_t i = 0; i < r->clips; i++) {
         const ib_eval_clip *c = &r->gap[0].clip[i];
-        json_array_append_new(all, json_pack("{s:o,s:o,s:s,s:i,s:i,s:s,s:o,s:f}", "file",
-                                             words(r->files.v[c->input]), "source", words(c->name),
-                                             "source_sha256", c->source_sha256, "width", c->width, "height",
-                                             c->height, "fit", c->fit == IB_FIT_CROP ? "crop" : "squash",
-                                             "frames", count(c->frames), "fps", c->fps));
+        json_array_append_new(
+            all, json_pack("{s:o,s:o,s:o,s:i,s:i,s:s,s:o,s:o}", "file", words(r->files.v[c->input]), "source",
+                           words(c->name), "source_sha256", words(c->source_sha256), "width", c->width,
+                           "height", c->height, "fit", c->fit == IB_FIT_CROP ? "crop" : "squash", "frames",
+                           count(c->frames), "fps", number(c->fps)));
     }
     return all;
 }
@@ -213,7 +213,7 @@ json_t *ib_eval_json_tree(const ib_eval_report *r) {
 
 char *ib_eval_json(const ib_eval_report *r) {
     json_t *root = ib_eval_json_tree(r);
-    char *all = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    char *all = ib_json_dump(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(root);
     return all;
 }

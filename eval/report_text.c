@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "eval/private.h"
 
 enum { NAME_WIDTH = 34, METHOD_WIDTH = 12, WORST_SHOWN = 5 };
@@ -32,20 +33,36 @@ static void put_number(FILE *f, double x, int decimals, bool sign, int width) {
     }
 }
 
+static void put_text(FILE *f, const char *text) {
+    ib_text_put(f, text, strlen(text));
+}
+
 /* The end of a long name tells more than its beginning. */
 static void put_name(FILE *f, const char *name, int width) {
-    size_t n = strlen(name), most = (size_t)width;
+    char *shown = ib_text_shown(name, strlen(name));
+    const char *all = shown ? shown : "(out of memory)";
+    size_t n = strlen(all), most = (size_t)width;
     if (n > most) {
-        fprintf(f, "...%s", name + n - (most - 3));
+        const char *end = all + n - (most - 3);
+        while (((unsigned char)*end & 0xc0) == 0x80) { /* whole characters */
+            end++;
+        }
+        fprintf(f, "...%-*s", width - 3, end);
     } else {
-        fprintf(f, "%-*s", width, name);
+        fprintf(f, "%-*s", width, all);
     }
+    free(shown);
 }
 
 /* Adapters whose names are too long for a column are called by their number there. */
 static void column_name(const ib_eval_report *r, size_t m, char name[METHOD_WIDTH + 1]) {
-    if (strlen(r->method[m].name) <= METHOD_WIDTH) {
-        snprintf(name, METHOD_WIDTH + 1, "%s", r->method[m].name);
+    char *shown = ib_text_shown(r->method[m].name, strlen(r->method[m].name));
+    bool fits = shown && strlen(shown) <= METHOD_WIDTH;
+    if (fits) {
+        snprintf(name, METHOD_WIDTH + 1, "%s", shown);
+    }
+    free(shown);
+    if (fits) {
         return;
     }
     size_t number = 0;
@@ -204,9 +221,12 @@ static void notes(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
         const ib_eval_clip *c = &g->clip[i];
         for (size_t m = 0; m < r->methods && c->windows; m++) {
             if (c->flash[m] && r->method[m].kind == IB_METHOD_ADAPTER) {
-                fprintf(f,
-                        "keyframe flash: %s in %s: brightness or colour jumps by %.1f steps at keyframes\n",
-                        r->method[m].name, c->name, c->score[m].figure[IB_FIGURE_JUMP]);
+                fprintf(f, "keyframe flash: ");
+                put_text(f, r->method[m].name);
+                fprintf(f, " in ");
+                put_text(f, c->name);
+                fprintf(f, ": brightness or colour jumps by %.1f steps at keyframes\n",
+                        c->score[m].figure[IB_FIGURE_JUMP]);
             }
         }
     }
@@ -232,7 +252,9 @@ static void protocol(FILE *f, const ib_eval_report *r) {
     fprintf(
         f,
         "Means over a clip's frames first, then over clips, with 95 %% intervals by bootstrap over clips.\n");
-    fprintf(f, "Space %s, ", r->space_id);
+    fprintf(f, "Space ");
+    put_text(f, r->space_id);
+    fprintf(f, ", ");
     if (one_size && r->clips) {
         fprintf(f, "frames of %dx%d", c[0].width, c[0].height);
     } else {
@@ -250,7 +272,9 @@ static void protocol(FILE *f, const ib_eval_report *r) {
         if (r->method[m].file) {
             char name[METHOD_WIDTH + 1];
             column_name(r, m, name);
-            fprintf(f, "%s: %s, SHA-256 %.16s...\n", name, r->method[m].file, r->method[m].sha256);
+            fprintf(f, "%s: ", name);
+            put_text(f, r->method[m].file);
+            fprintf(f, ", SHA-256 %.16s...\n", r->method[m].sha256);
         }
     }
 }
@@ -272,10 +296,14 @@ static void text(FILE *f, const ib_eval_report *r) {
         }
     }
     for (size_t i = 0; i < r->failed.n; i++) {
-        fprintf(f, "%snot evaluated: %s\n", i ? "" : "\n", r->failed.v[i].why);
+        fprintf(f, "%snot evaluated: ", i ? "" : "\n");
+        put_text(f, r->failed.v[i].why);
+        fputc('\n', f);
     }
     for (size_t i = 0; i < r->damaged.n; i++) {
-        fprintf(f, "%sdamaged: %s\n", i || r->failed.n ? "" : "\n", r->damaged.v[i].why);
+        fprintf(f, "%sdamaged: ", i || r->failed.n ? "" : "\n");
+        put_text(f, r->damaged.v[i].why);
+        fputc('\n', f);
     }
 }
 

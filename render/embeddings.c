@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/output.h"
 #include "base/safetensors.h"
@@ -168,12 +169,11 @@ static char *describe_keys(const embeddings *e) {
     for (size_t i = 0; all && i < e->keys.n; i++) {
         ib_key_kind kind = ib_key_kind_of(e->o->keyframes[i]);
         const char *word = e->o->keyframes[i];
-        json_t *what = json_string(kind == IB_KEY_PROMPT ? ib_key_prompt(word) : ib_basename(word));
         json_t *key = json_object();
         json_object_set_new(key, "row", json_integer((json_int_t)(i * (size_t)(e->o->frames - 1))));
         json_object_set_new(key, "kind", json_string(ib_key_kind_name(kind)));
         json_object_set_new(key, kind == IB_KEY_PROMPT ? "prompt" : "file",
-                            what ? what : json_string("(not UTF-8)"));
+                            ib_json_text(kind == IB_KEY_PROMPT ? ib_key_prompt(word) : ib_basename(word)));
         if (kind == IB_KEY_PROMPT && e->o->modality_gap) {
             json_object_set_new(key, "modality_gap", json_true());
         }

@@ -153,6 +153,10 @@ static int read_mean(const ib_st *f, const char *path, const char *name, size_t 
     if (!t || t->rank != 1 || t->elements != width) {
         return ib_fail(err, IB_E_FORMAT, "%s: a tensor '%s' of %zu values was expected", path, name, width);
     }
+    if (t->dtype != IB_F32 && t->dtype != IB_F16 && t->dtype != IB_BF16) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "%s: the tensor '%s' is %s, expected F32, F16 or BF16", path,
+                       name, ib_dtype_name(t->dtype));
+    }
     int r = ib_st_to_f32(t, out, err);
     for (size_t i = 0; !r && i < width; i++) {
         if (!isfinite(out[i])) {

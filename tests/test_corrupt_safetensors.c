@@ -18,10 +18,12 @@ static void write_good(const char *path) {
         {.name = "scale", .dtype = IB_BF16, .rank = 0, .data = h},
         {.name = "ids", .dtype = IB_I64, .rank = 2, .shape = {2, 2}, .data = ids},
         {.name = "nothing", .dtype = IB_U8, .rank = 1, .shape = {0}, .data = ids},
+        {.name = "small", .dtype = IB_F8_E4M3, .rank = 1, .shape = {33}, .data = h},
+        {.name = "smaller", .dtype = IB_F8_E5M2, .rank = 1, .shape = {9}, .data = h},
     };
     ib_st_meta meta[] = {{"space_id", "patch:dct8+4:v1"}, {"note", "\"quoted\" \\ na\xc3\xafve\n"}};
     ib_error err = {0};
-    CHECK_OK(ib_st_write(path, t, 5, meta, 2, &err), &err);
+    CHECK_OK(ib_st_write(path, t, 7, meta, 2, &err), &err);
 }
 
 static void read_all(const char *path, size_t file_bytes, int *opened) {

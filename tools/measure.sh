@@ -60,10 +60,11 @@ judge() {
     rm -rf "$to"
     mkdir -p "$to/pictures"
     say "evaluation without minterpolate: time and memory"
-    peak "$inbetween" eval "$2" --adapter "$1" --gap 2,4,8,16,32 --threads "$threads" -o "$to/plain.json" --quiet >/dev/null
+    peak "$inbetween" eval "$2" --adapter "$1" --gap 2,4,8,16,32 --threads "$threads" -o "$to/plain.json" --quiet
     say "evaluation with it"
     peak "$inbetween" eval "$2" --adapter "$1" --gap 2,4,8,16,32 --threads "$threads" --minterpolate --quiet \
         -o "$to/report.txt" -o "$to/report.json" -o "$to/report.csv" -o "$to/report.html" --strips "$to/strips"
+    cat "$to/report.txt"
     tools/results.py "$to/report.json" >"$to/tables.md"
     tools/check_page.py "$to/report.html" "$to/report.json" "$to/screenshots" || echo "the page was not looked at"
     for name in light dark phone; do
@@ -182,10 +183,10 @@ merging() {
         a=$out/$kind-a/adapter.safetensors b=$out/$kind-b/adapter.safetensors
         adapters+=(--adapter "$a" --adapter "$b")
         say "$kind"
-        "$inbetween" merge "$a" "$b" --base "$base" --dry-run --quiet
+        "$inbetween" merge "$a" "$b" --base "$base" --dry-run
         while read -r name options; do
             # shellcheck disable=SC2086
-            "$inbetween" merge "$a" "$b" -o "$out/$kind-$name.safetensors" $options --quiet </dev/null >"$out/merge.log"
+            "$inbetween" merge "$a" "$b" -o "$out/$kind-$name.safetensors" $options --quiet </dev/null
             adapters+=(--adapter "$out/$kind-$name.safetensors")
         done <<END
 linear

@@ -266,7 +266,7 @@ static int unpack(pool_run *x, ib_session *s, ib_error *err) {
         *x->complaint = 0;
     }
     for (size_t i = 0; i < t->news.remarks; i++) {
-        ib_session_say(s, "pool: left out %s", t->news.remark[i]);
+        ib_session_say(s, "pool: left out: %s", t->news.remark[i]);
     }
     int r = average(x, s, err);
     ib_pool_news_free(&t->news);
@@ -414,7 +414,7 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     }
     x->face.taken_bytes += (int64_t)t->news.bytes;
     for (size_t i = 0; i < t->news.remarks; i++) {
-        ib_session_say(s, "pool: left out %s", t->news.remark[i]);
+        ib_session_say(s, "pool: left out: %s", t->news.remark[i]);
     }
     int64_t now = ib_pool_round(&t->news, -1);
     bool learned = false, late = now - st->pool.round > x->stale;
