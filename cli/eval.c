@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "cli/adapter_options.h"
 #include "cli/cli.h"
+#include "cli/picture_options.h"
 #include "cli/space_options.h"
 #include "eval/eval.h"
 
@@ -90,7 +91,8 @@ static int parse(cli *c, ib_eval_options *o) {
     if (o->native && cli_is_set(c, "strips")) {
         return cli_usage(c, "--strips shows small frames; it does not go with --size native");
     }
-    return parse_gaps(c, o);
+    int status = cli_keep_interlaced(c, &o->keep_interlaced);
+    return status ? status : parse_gaps(c, o);
 }
 
 /* What the report's name asks for. */
@@ -222,6 +224,12 @@ static int run(cli *c) {
     for (size_t i = 0; !r && i < report.damaged.n; i++) {
         cli_warn(c, "%s", report.damaged.v[i].why);
     }
+    for (size_t i = 0; !r && i < report.interlaced.n; i++) {
+        cli_status(c,
+                   o.keep_interlaced ? "%s: interlaced, and kept so"
+                                     : "%s: interlaced, deinterlaced (--deinterlace off keeps it)",
+                   report.interlaced.v[i].file);
+    }
     r = r ? r : print_report(c, &report, &err);
     r = r ? r : write_outputs(&out, &report, &err);
     status = r ? cli_fail(c, &err) : report.failed.n ? CLI_FAILED : CLI_DONE;
@@ -276,6 +284,7 @@ static const cli_option options[] = {
      .help = "the space of videos, latent files and adapters; without it that of the latent files, and patch "
              "for videos"},
     CLI_SPACE_OPTIONS,
+    CLI_DEINTERLACE,
     {0}};
 
 const cli_command cli_eval = {

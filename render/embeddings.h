@@ -32,6 +32,7 @@ typedef struct ib_embeddings_options {
     int width, height;      /* of the preview; 0, 0: the first video's, at most 640 on the longer side */
     const char *codec;      /* of the preview; NULL: by the file name */
     int crf;                /* -1: the codec's default */
+    bool keep_interlaced;   /* read interlaced video as it is; default false: deinterlaced */
     int threads;            /* for decoding; 0: as many as cores */
     const atomic_int *stop; /* non-zero: nothing is written, IB_E_INTERRUPTED; may be NULL */
     void (*progress)(void *user, const char *stage,
@@ -41,8 +42,9 @@ typedef struct ib_embeddings_options {
 
 typedef struct ib_embeddings_summary {
     size_t rows;
-    ib_shape shape; /* of a row */
-    size_t prompts; /* keyframes that are */
+    ib_shape shape;    /* of a row */
+    size_t prompts;    /* keyframes that are */
+    size_t interlaced; /* keyframes and videos of previews that are */
     /* previews only: */
     int width, height;
     size_t footage_frames, shown; /* frames that were looked at, and different ones that the preview shows */
