@@ -157,12 +157,13 @@ int ib_tonemap_run(ib_tonemap *t, const AVFrame *in, bool full, double peak, AVF
     if (!r &&
         ((r = av_buffersrc_add_frame(t->source, f)) < 0 || (r = av_buffersink_get_frame(t->sink, out)) < 0)) {
         char name[64];
+        const char *matrix = av_color_space_name(t->in->colorspace);
         ib_wide_name(in, name, sizeof name);
         avfilter_graph_free(&t->graph);
         r = ib_fail(err, r == AVERROR(ENOMEM) ? IB_E_MEMORY : IB_E_UNSUPPORTED,
                     "FFmpeg's filters zscale and tonemap cannot make SDR of a frame (%s, matrix %s, %s: %s)",
-                    name, av_color_space_name(f->colorspace) ? av_color_space_name(f->colorspace) : "unknown",
-                    av_get_pix_fmt_name(f->format), ib_av_error(r, &why));
+                    name, matrix ? matrix : "unknown", av_get_pix_fmt_name(t->in->format),
+                    ib_av_error(r, &why));
     }
     av_frame_free(&f);
     out->sample_aspect_ratio = in->sample_aspect_ratio;
