@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "cli/picture_options.h"
 #include "cli/result_names.h"
 #include "cli/space_options.h"
 #include "latent/encode.h"
@@ -178,7 +179,7 @@ static int check_outputs(const cli *c, const batch *b, ib_error *err) {
 
 /* ---- telling ---- */
 
-static void tell_task(cli *c, task *t) {
+static void tell_task(cli *c, task *t, bool kept) {
     const ib_encode_stats *s = &t->stats;
     t->told = true;
     if (t->code == IB_E_INTERRUPTED) {
@@ -190,6 +191,12 @@ static void tell_task(cli *c, task *t) {
     }
     if (s->damaged) {
         cli_warn(c, "%s: %d damaged parts left out; the first: %s", t->input, s->damaged, s->damage);
+    }
+    if (s->interlaced) {
+        cli_status(c,
+                   kept ? "%s: interlaced, and kept so"
+                        : "%s: interlaced, deinterlaced (--deinterlace off keeps it)",
+                   t->input);
     }
     if (s->unchanged) {
         cli_status(c, "%s: unchanged, %zu frames in %s", t->input, s->frames, t->output);
@@ -207,7 +214,7 @@ static void tell(cli *c, batch *b, double begun) {
         task *t = &b->task[i];
         if (t->state == ENDED && !t->told) {
             pthread_mutex_unlock(&b->lock);
-            tell_task(c, t);
+            tell_task(c, t, b->options.keep_interlaced);
             pthread_mutex_lock(&b->lock);
         }
         all += t->bytes;
@@ -276,6 +283,7 @@ static int print_json(cli *c, const batch *b, const char *space_id) {
             json_object_set_new(o, "cuts", json_integer((json_int_t)t->stats.cuts));
             json_object_set_new(o, "width", json_integer(t->stats.width));
             json_object_set_new(o, "height", json_integer(t->stats.height));
+            json_object_set_new(o, "interlaced", json_integer((json_int_t)t->stats.interlaced));
             json_object_set_new(o, "damaged", json_integer(t->stats.damaged));
         } else if (t->code) {
             json_object_set_new(o, "error", ib_json_text(t->err.text));
@@ -316,6 +324,10 @@ static int parse(cli *c, ib_encode_options *o) {
     o->fit = !strcmp(fit, "squash") ? IB_FIT_SQUASH : IB_FIT_CROP;
     if (o->width % 2 || o->height % 2) {
         return cli_usage(c, "--size needs even sides, not %dx%d", o->width, o->height);
+    }
+    int status = cli_keep_interlaced(c, &o->keep_interlaced);
+    if (status) {
+        return status;
     }
     if (!cli_text(c, "output")) {
         return cli_usage(c, "-o DIR is missing: where the latent files go");
@@ -400,6 +412,7 @@ static const cli_option options[] = {
      .initial = "1",
      .help = "keep every Nth frame"},
     CLI_SPACE_OPTIONS,
+    CLI_DEINTERLACE,
     {.name = "jobs",
      .letter = 'j',
      .kind = CLI_INT,

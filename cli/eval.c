@@ -8,6 +8,7 @@
 #include "base/output.h"
 #include "cli/adapter_options.h"
 #include "cli/cli.h"
+#include "cli/picture_options.h"
 #include "cli/space_options.h"
 #include "eval/eval.h"
 #include "latent/latent_file.h"
@@ -110,6 +111,7 @@ static int parse(cli *c, ib_eval_options *o) {
         return cli_usage(c, "--strips shows small frames; it does not go with --size native");
     }
     int status = check_names(c);
+    status = status ? status : cli_keep_interlaced(c, &o->keep_interlaced);
     return status ? status : parse_gaps(c, o);
 }
 
@@ -271,6 +273,12 @@ static int run(cli *c) {
     for (size_t i = 0; !r && i < report.damaged.n; i++) {
         cli_warn(c, "%s", report.damaged.v[i].why);
     }
+    for (size_t i = 0; !r && i < report.interlaced.n; i++) {
+        cli_status(c,
+                   o.keep_interlaced ? "%s: interlaced, and kept so"
+                                     : "%s: interlaced, deinterlaced (--deinterlace off keeps it)",
+                   report.interlaced.v[i].file);
+    }
     r = r ? r : print_report(c, &report, &err);
     r = r ? r : write_outputs(&out, &report, &err);
     status = r ? cli_fail(c, &err) : report.failed.n ? CLI_FAILED : CLI_DONE;
@@ -326,6 +334,7 @@ static const cli_option options[] = {
      .help = "the space of videos, latent files and adapters; without it that of the latent files, and patch "
              "for videos"},
     CLI_SPACE_OPTIONS,
+    CLI_DEINTERLACE,
     {0}};
 
 const cli_command cli_eval = {

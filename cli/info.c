@@ -302,10 +302,26 @@ static int media_info(const char *path, const request *r, json_t *o, ib_error *e
     const ib_video_info *v = ib_reader_info(reader);
     put_text(o, "kind", v->still ? "picture" : "video");
     put_size(o, "frame size", v->width, v->height);
+    if (v->aspect_width != v->aspect_height) {
+        char aspect[32];
+        snprintf(aspect, sizeof aspect, "%d:%d", v->aspect_width, v->aspect_height);
+        put_size(o, "stored size", v->stored_width, v->stored_height);
+        put_text(o, "sample aspect ratio", aspect);
+    }
     put_text(o, "codec", v->codec);
     put_text(o, "pixel format", v->pixel_format);
     if (v->rotation_degrees) {
         put_int(o, "rotation undone", v->rotation_degrees);
+    }
+    if (*v->wide) {
+        char range[64];
+        bool hdr = strncmp(v->wide, "SDR", 3) != 0;
+        snprintf(range, sizeof range, hdr ? "HDR (%s), read as SDR BT.709" : "SDR (%s), read as SDR BT.709",
+                 hdr ? v->wide : v->wide + 5);
+        put_text(o, "dynamic range", range);
+    }
+    if (v->interlaced) {
+        put_text(o, "interlaced", "yes, deinterlaced when it is read");
     }
     if (!v->still) {
         put_real(o, "frames per second", v->fps);
@@ -344,7 +360,8 @@ static int explain(const char *path, const request *r, json_t *o, ib_error *err)
     if (!stat(path, &st)) {
         put_int(o, "bytes", st.st_size);
     }
-    while (kinds[k].is && !kinds[k].is(path)) {
+    bool stream = !stat(path, &st) && !S_ISREG(st.st_mode); /* can be read once, by the last kind */
+    while (kinds[k].is && (stream || !kinds[k].is(path))) {
         k++;
     }
     return kinds[k].explain(path, r, o, err);

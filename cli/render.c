@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "cli/adapter_options.h"
 #include "cli/cli.h"
+#include "cli/picture_options.h"
 #include "cli/render_embeddings.h"
 #include "cli/space_options.h"
 #include "render/clip.h"
@@ -67,6 +68,10 @@ static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
     if (o->width % 2 || o->height % 2) {
         return cli_usage(c, "--size needs even sides, not %dx%d", o->width, o->height);
     }
+    int status = cli_keep_interlaced(c, &o->keep_interlaced);
+    if (status) {
+        return status;
+    }
     double steps = round((cli_is_set(c, "seconds") ? cli_real(c, "seconds") : 1) * o->fps);
     if (steps > 999999) {
         return cli_usage(c, "%.0f frames between two keyframes are more than 1000000", steps);
@@ -121,6 +126,7 @@ static int run(cli *c) {
             status = cli_fail(c, &err);
         } else {
             cli_progress_end(c);
+            cli_tell_interlaced(c, summary.interlaced, o.keep_interlaced);
             status = print_result(c, &o, &summary, ib_clock_seconds() - j.began);
         }
     }
@@ -191,6 +197,7 @@ static const cli_option options[] = {
              "between "
              "keyframes, for a diffusion pipeline"},
     CLI_SPACE_OPTIONS,
+    CLI_DEINTERLACE,
     {.name = "modality-gap",
      .kind = CLI_TEXT,
      .value = "FILE",

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/picture_options.h"
 #include "cli/space_options.h"
 #include "render/embeddings.h"
 
@@ -90,6 +91,7 @@ static int translate(cli *c, const ib_clip_options *clip, ib_embeddings_options 
     o->codec = clip->codec;
     o->crf = clip->crf;
     o->threads = clip->threads;
+    o->keep_interlaced = clip->keep_interlaced;
     o->stop = clip->stop;
     o->progress = on_progress;
     o->user = c;
@@ -142,6 +144,7 @@ int cli_render_embeddings(cli *c, const ib_clip_options *clip) {
                 c, "prompts and pictures lie apart in this space; --modality-gap FILE brings them together "
                    "(inbetween modality-gap)");
         }
+        cli_tell_interlaced(c, s.interlaced, o.keep_interlaced);
         status = print_result(c, &o, &s);
     }
     ib_space_close(&space);

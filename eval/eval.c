@@ -257,6 +257,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     e.judge.threads = o->threads > 0 ? o->threads : threads_before;
     omp_set_num_threads(e.judge.threads);
     e.judge.minterpolate = o->minterpolate;
+    e.judge.keep_interlaced = o->keep_interlaced;
     e.judge.stop = o->stop;
     r = ib_eval_list_inputs(&e, &files, &first, err);
     r = r ? r : open_space(&e, &files, any_video(&files), err);
@@ -304,6 +305,7 @@ void ib_eval_report_free(ib_eval_report *r) {
     }
     ib_remarks_free(&r->failed);
     ib_remarks_free(&r->damaged);
+    ib_remarks_free(&r->interlaced);
     free(r->method);
     ib_paths_free(&r->files);
     *r = (ib_eval_report){0};

@@ -178,11 +178,12 @@ typedef struct ib_eval_report {
     ib_paths files; /* that were evaluated; clips name them by index */
     size_t clips, gaps;
     ib_eval_gap gap[IB_EVAL_MAX_GAPS];
-    size_t shown_gap;        /* index of the gap whose windows strips show: 8 frames, or what is nearest */
-    ib_eval_strip strip[3];  /* best, median, worst */
-    size_t strips;           /* 3, or 0 if there are no pictures */
-    ib_eval_remarks failed;  /* inputs that could not be evaluated */
-    ib_eval_remarks damaged; /* videos of which damaged parts were left out */
+    size_t shown_gap;           /* index of the gap whose windows strips show: 8 frames, or what is nearest */
+    ib_eval_strip strip[3];     /* best, median, worst */
+    size_t strips;              /* 3, or 0 if there are no pictures */
+    ib_eval_remarks failed;     /* inputs that could not be evaluated */
+    ib_eval_remarks damaged;    /* videos of which damaged parts were left out */
+    ib_eval_remarks interlaced; /* videos that are; not in the reports */
 } ib_eval_report;
 
 /* ---- the evaluation ---- */
@@ -206,7 +207,8 @@ typedef struct ib_eval_options {
     int windows_per_clip;      /* per gap, evenly spread; 0: all (the default) */
     double trust; /* of adapters in what they learned, 0..1; default IB_ADAPTER_TRUST (ib_adapter_trust) */
     bool mirror;  /* adapters predict over the mirror, too (ib_adapter_mirror) */
-    bool minterpolate; /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
+    bool keep_interlaced; /* interlaced videos as they are; default false: deinterlaced */
+    bool minterpolate;    /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
     /* Film strips, unless the space has no decoder or frames are the videos' own size. Nothing is chosen by eye: windows of one gap are
      * ranked by the judged method's gain over slerp in dB (slerp's own PSNR if nothing else is judged). Best and worst are those of all
      * clips; the median is that of the clip whose median window is the median. Up to nine frames of a window are shown. */

@@ -14,7 +14,8 @@
 bool ib_eval_is_latents(const char *path) {
     static const char begins[8] = "\211HDF\r\n\032\n";
     char b[8] = "";
-    FILE *f = ib_is_latent_name(path) ? NULL : fopen(path, "rb");
+    FILE *f =
+        ib_is_latent_name(path) || !ib_is_file(path) ? NULL : fopen(path, "rb"); /* a pipe is read once */
     size_t n = f ? fread(b, 1, sizeof b, f) : 0;
     if (f) {
         fclose(f);
@@ -121,6 +122,7 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
     o.width = e->o->native ? o.width : e->o->width;
     o.height = e->o->native ? o.height : e->o->height;
     o.threads = e->judge.threads;
+    o.keep_interlaced = e->o->keep_interlaced;
     o.force = true;
     o.stop = e->o->stop;
     o.progress = on_encoded;
@@ -129,6 +131,9 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
     if (!r && stats.damaged && remark_bytes) {
         snprintf(remark, remark_bytes, "%s: %d damaged parts left out; the first: %s", path, stats.damaged,
                  stats.damage);
+    }
+    if (!r && stats.interlaced && remark_bytes) {
+        r = ib_remarks_add(&e->report->interlaced, path, "is interlaced", err);
     }
     r = r ? r : ib_latent_open(f, *temporary, err);
     if (r) {

@@ -13,7 +13,7 @@ typedef struct ib_judge {
     const ib_space *space; /* NULL: nothing can be encoded or decoded, latent files are what there is */
     ib_adapter **adapter;  /* [adapters] */
     size_t adapters;
-    bool minterpolate;
+    bool minterpolate, keep_interlaced;
     size_t oracles; /* the last so many of enum ib_oracle */
     int threads;
     const atomic_int *stop;

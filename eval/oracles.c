@@ -113,7 +113,11 @@ static int mark_frames(ib_scene *s, const ib_frame *frame, size_t n, size_t firs
 /* Without RGB: a space that wants it makes it of what is shifted and recoded, too. */
 static int read_frames(const ib_judge *j, const char *video, int width, int height, ib_frame *frame,
                        size_t *n, double *fps, ib_error *err) {
-    ib_reader_options o = {.width = width, .height = height, .auto_orient = true, .threads = j->threads};
+    ib_reader_options o = {.width = width,
+                           .height = height,
+                           .auto_orient = true,
+                           .threads = j->threads,
+                           .keep_interlaced = j->keep_interlaced};
     const ib_frame *in;
     ib_reader *reader;
     int more = 0, r = ib_reader_open(&reader, video, &o, err);

@@ -17,6 +17,26 @@ static int64_t mtime_ns(const struct stat *st) {
     return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
+/* Nothing to hash, or to compare with later. */
+static bool is_stream(const struct stat *st) {
+    return !S_ISREG(st->st_mode);
+}
+
+/* Whether this program makes the same pictures of the source as the one that made the file. 1, 0, or < 0. */
+static int same_pictures(const ib_latent_info *i, const char *path, const ib_encode_options *o,
+                         ib_error *err) {
+    if (i->picture_version == IB_PICTURE_VERSION && i->deinterlaced == !o->keep_interlaced)
+        return 1;
+    if (i->picture_version > IB_PICTURE_VERSION)
+        return 0;
+    ib_reader *r = NULL;
+    ib_reader_options ro = {.threads = o->threads, .keep_interlaced = o->keep_interlaced};
+    int code = ib_reader_open(&r, path, &ro, err);
+    bool plain = !code && ib_reader_info(r)->plain;
+    ib_reader_close(&r);
+    return code ? code : plain;
+}
+
 static bool same_settings(const ib_latent_info *i, const ib_space *space, const ib_encode_options *o) {
     bool as_asked = ib_space_resizes(space) || (i->frame_width == o->width && i->frame_height == o->height);
     bool turned = i->frame_width == o->height && i->frame_height == o->width;
@@ -41,7 +61,8 @@ static int unchanged(const char *path, const char *out_path, const struct stat *
         if (strcmp(sha256, i->source_sha256))
             goto end;
     }
-    result = 1;
+    if ((result = same_pictures(i, path, o, err)) <= 0)
+        goto end;
     stats->unchanged = true;
     stats->frames = i->frames;
     stats->width = i->frame_width;
@@ -137,9 +158,10 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
                             .fit = o->fit,
                             .every = o->every,
                             .threads = o->threads,
+                            .keep_interlaced = o->keep_interlaced,
                             .matrix = IB_MATRIX_UNSPECIFIED};
     int code = ib_reader_open(&j->reader, path, &ro, err);
-    if (code || (!*sha256 && (code = ib_sha256_file(path, sha256, err))))
+    if (code || (!*sha256 && !is_stream(st) && (code = ib_sha256_file(path, sha256, err))))
         return code;
     const ib_video_info *v = ib_reader_info(j->reader);
     ib_latent_info info = {.frame_width = v->width,
@@ -148,6 +170,8 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
                            .fps = v->fps / o->every,
                            .every = o->every,
                            .fit = (int)o->fit,
+                           .picture_version = IB_PICTURE_VERSION,
+                           .deinterlaced = !o->keep_interlaced,
                            .source_bytes = (int64_t)st->st_size,
                            .source_mtime_ns = mtime_ns(st)};
     snprintf(info.space_id, sizeof info.space_id, "%s", ib_space_id(space));
@@ -188,11 +212,12 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     if ((code = check_output(path, out_path, o, err)))
         return code;
-    if (!o->force && (code = unchanged(path, out_path, &st, space, o, sha256, stats, err)))
+    if (!o->force && !is_stream(&st) && (code = unchanged(path, out_path, &st, space, o, sha256, stats, err)))
         return code < 0 ? code : IB_OK;
     if ((code = begin(&j, path, out_path, &st, space, o, sha256, &estimate, stats, err)) ||
         (code = encode_frames(&j, space, o, estimate, stats, err)))
         goto end;
+    stats->interlaced = (size_t)ib_reader_interlaced(j.reader);
     stats->damaged = ib_reader_damaged(j.reader, &what);
     snprintf(stats->damage, sizeof stats->damage, "%s", what ? what : "");
     code = ib_latent_writer_finish(&j.writer, err);

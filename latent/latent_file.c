@@ -27,6 +27,18 @@ static int get_int(hid_t root, const char *path, const char *name, int min, int 
     return code;
 }
 
+/* Files made before there were such attributes have none. */
+static int read_pictures(hid_t root, const char *path, ib_latent_info *i, ib_error *err) {
+    int deinterlace = 0, code = IB_OK;
+    i->picture_version = 1;
+    if (H5Aexists(root, "picture_version") != 0)
+        code = get_int(root, path, "picture_version", 1, INT32_MAX, &i->picture_version, err);
+    if (!code && H5Aexists(root, "deinterlace") != 0)
+        code = get_int(root, path, "deinterlace", 0, 1, &deinterlace, err);
+    i->deinterlaced = deinterlace;
+    return code;
+}
+
 static int get_layout(hid_t root, const char *path, ib_layout *out, ib_error *err) {
     char text[32];
     int code = ib_hdf5_get_text(root, path, "layout", text, sizeof text, err);
@@ -67,6 +79,7 @@ static int read_info(hid_t root, const char *path, ib_latent_info *i, ib_error *
         (code = get_int(root, path, "frame_height", 1, 16384, &i->frame_height, err)) ||
         (code = get_int(root, path, "matrix", 0, 255, &i->matrix, err)) ||
         (code = get_int(root, path, "fit", 0, 255, &i->fit, err)) ||
+        (code = read_pictures(root, path, i, err)) ||
         (code = get_int(root, path, "every", 1, INT32_MAX, &i->every, err)) ||
         (code = ib_hdf5_get_real(root, path, "fps", &i->fps, err)) ||
         (code = ib_hdf5_get_text(root, path, "source", i->source, sizeof i->source, err)) ||

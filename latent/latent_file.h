@@ -12,6 +12,10 @@
 extern "C" {
 #endif
 
+/* How source files become frames. 1: samples as they are stored. 2: square, upright by EXIF in PNG, WebP and TIFF too, HDR and
+ * BT.2020 as SDR BT.709, interlaced frames deinterlaced unless that was not wanted. */
+enum { IB_PICTURE_VERSION = 2 };
+
 typedef struct ib_latent_info {
     char space_id[256];
     ib_shape shape;
@@ -22,7 +26,10 @@ typedef struct ib_latent_info {
     int every;                     /* >= 1 */
     int fit;                       /* ib_fit with which they were made */
     char source[512];              /* base name of the source video */
-    char source_sha256[65];
+    char source_sha256[65];        /* empty: the source was a stream */
+    int picture_version; /* IB_PICTURE_VERSION of the program that made it; 1 where the file does not say; 0 when writing: not
+                            said */
+    bool deinterlaced; /* interlaced frames, if there were any, were deinterlaced; false before version 2 */
     int64_t source_bytes, source_mtime_ns; /* of the source file when it was encoded; 0: unknown */
 } ib_latent_info;
 

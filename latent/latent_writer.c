@@ -37,6 +37,8 @@ static int put_info(hid_t root, const ib_latent_info *i) {
            ib_hdf5_put_int(root, "frame_width", i->frame_width) ||
            ib_hdf5_put_int(root, "frame_height", i->frame_height) ||
            ib_hdf5_put_int(root, "matrix", i->matrix) || ib_hdf5_put_int(root, "fit", i->fit) ||
+           (i->picture_version && (ib_hdf5_put_int(root, "picture_version", i->picture_version) ||
+                                   ib_hdf5_put_int(root, "deinterlace", i->deinterlaced))) ||
            ib_hdf5_put_int(root, "every", i->every) || ib_hdf5_put_real(root, "fps", i->fps) ||
            ib_hdf5_put_text(root, "source", i->source) ||
            ib_hdf5_put_text(root, "source_sha256", i->source_sha256) ||

@@ -32,6 +32,7 @@ typedef struct clip {
     int width, height; /* of the clip */
     int64_t done, total;
     int64_t taken_up;   /* frames that an earlier call has made */
+    size_t interlaced;  /* keyframes */
     const char **input; /* [inputs] what the output may not replace */
     size_t inputs;
     ib_key resume; /* all that the frames depend on */
@@ -62,16 +63,33 @@ static int check(const ib_clip_options *o, ib_error *err) {
     return 0;
 }
 
-/* The first keyframe's colour matrix is the clip's; an unspecified one counts as BT.601 beside others. */
+/* Decodes it once. The first keyframe's colour matrix is the clip's; an unspecified one counts as BT.601 beside others. */
+static int read_keyframe(clip *c, size_t i, ib_error *err) {
+    const ib_clip_options *o = c->o;
+    ib_reader_options how = {.width = o->width, .height = o->height};
+    ib_still *s = NULL;
+    int r = ib_key_exists(o->keyframes[i], err);
+    if (r || (r = ib_still_open(&s, o->keyframes[i], o->threads, o->keep_interlaced, err)))
+        return r;
+    ib_matrix own = ib_still_info(s)->matrix, *all = &c->key->matrix;
+    if (i && own != *all) {
+        *all = *all == IB_MATRIX_UNSPECIFIED ? IB_MATRIX_BT601 : *all;
+        how.matrix = *all;
+    }
+    c->interlaced += ib_still_info(s)->interlaced;
+    r = ib_still_convert(s, &c->key[i], &how, err);
+    ib_still_close(&s);
+    return r;
+}
+
 static int read_keyframes(clip *c, ib_error *err) {
     const ib_clip_options *o = c->o;
-    ib_reader_options how = {.width = o->width, .height = o->height, .threads = o->threads};
     if (!(c->key = calloc(o->n_keyframes, sizeof *c->key)))
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", o->n_keyframes);
     for (size_t i = 0; i < o->n_keyframes; i++) {
         ib_frame *k = &c->key[i];
-        int r = ib_key_exists(o->keyframes[i], err);
-        if (r || (r = ib_read_still(k, o->keyframes[i], &how, err)))
+        int r = read_keyframe(c, i, err);
+        if (r)
             return r;
         if (k->width != c->key->width || k->height != c->key->height)
             return ib_fail(
@@ -79,15 +97,6 @@ static int read_keyframes(clip *c, ib_error *err) {
                 "%s is %d x %d and %s is %d x %d: keyframes must be of one size, or one must be asked for "
                 "(--size)",
                 o->keyframes[0], c->key->width, c->key->height, o->keyframes[i], k->width, k->height);
-        if (k->matrix == c->key->matrix)
-            continue;
-        if (c->key->matrix == IB_MATRIX_UNSPECIFIED)
-            c->key->matrix = IB_MATRIX_BT601;
-        ib_frame_free(k);
-        ib_reader_options converted = how;
-        converted.matrix = c->key->matrix;
-        if ((r = ib_read_still(k, o->keyframes[i], &converted, err)))
-            return r;
     }
     return 0;
 }
@@ -103,8 +112,8 @@ static int name_inputs(clip *c, ib_error *err) {
     c->input[o->n_keyframes] = o->adapter;
     ib_key_add(k, "render " IB_VERSION " %d frames %.17g fps %.17g s size %dx%d\n", o->frames, o->fps,
                o->gap_seconds, o->width, o->height);
-    ib_key_add(k, "ease %d loop %d mirror %d compare %d trust %.17g\n", o->ease, o->loop, o->mirror,
-               o->compare, o->trust);
+    ib_key_add(k, "ease %d loop %d mirror %d compare %d trust %.17g interlaced %d\n", o->ease, o->loop,
+               o->mirror, o->compare, o->trust, o->keep_interlaced);
     for (size_t i = 0; i < c->inputs; i++)
         ib_key_add_input(k, c->input[i]);
     return k->failed ? ib_fail(err, IB_E_MEMORY, "out of memory for the names of keyframes") : 0;
@@ -287,7 +296,12 @@ int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error 
     if (!r)
         r = ib_writer_finish(&c.writer, err);
     if (!r && summary)
-        *summary = (ib_clip_summary){c.done, c.taken_up, c.width, c.height, (double)c.done / o->fps};
+        *summary = (ib_clip_summary){.frames = c.done,
+                                     .taken_up = c.taken_up,
+                                     .width = c.width,
+                                     .height = c.height,
+                                     .seconds = (double)c.done / o->fps,
+                                     .interlaced = c.interlaced};
     release(&c);
     return r;
 }

@@ -23,16 +23,17 @@ typedef struct ib_clip_options {
         height; /* keyframes are scaled and cropped to it; 0, 0: their own size, which must then be one */
     int frames; /* from one keyframe to the next, both counted, 2..1000000; default 25 */
     double fps; /* > 0, <= 1000; default 24 */
-    double gap_seconds; /* what the model is told of the time between keyframes; 0: (frames - 1) / fps */
-    bool ease;          /* leave and reach keyframes slowly: t becomes 3t^2 - 2t^3 */
-    bool loop;          /* back to the first keyframe, which is not shown again at the end */
-    double trust;       /* in what the adapter learned, 0..1; default IB_ADAPTER_TRUST (ib_adapter_trust) */
-    bool mirror;        /* a little better in twice the time (ib_adapter_mirror) */
-    bool compare;       /* slerp on the left, the adapter on the right, with their names on them */
-    const char *codec;  /* NULL: by the file name */
-    int crf;            /* -1: the codec's default */
-    bool overwrite;     /* a sequence replaces pictures of its names */
-    int threads;        /* frames made at once; 0: as many as OpenMP would */
+    double gap_seconds;   /* what the model is told of the time between keyframes; 0: (frames - 1) / fps */
+    bool ease;            /* leave and reach keyframes slowly: t becomes 3t^2 - 2t^3 */
+    bool loop;            /* back to the first keyframe, which is not shown again at the end */
+    double trust;         /* in what the adapter learned, 0..1; default IB_ADAPTER_TRUST (ib_adapter_trust) */
+    bool mirror;          /* a little better in twice the time (ib_adapter_mirror) */
+    bool compare;         /* slerp on the left, the adapter on the right, with their names on them */
+    const char *codec;    /* NULL: by the file name */
+    int crf;              /* -1: the codec's default */
+    bool keep_interlaced; /* keyframes of interlaced video as they are; default false: deinterlaced */
+    bool overwrite;       /* a sequence replaces pictures of its names */
+    int threads;          /* frames made at once; 0: as many as OpenMP would */
     /* non-zero: IB_E_INTERRUPTED. A clip is dropped; of a sequence of pictures what is done is kept, and the same call goes on
      * from there (base/resume.h). May be NULL */
     const atomic_int *stop;
@@ -45,6 +46,7 @@ typedef struct ib_clip_summary {
     int64_t taken_up;  /* of them: made by an earlier, unfinished call */
     int width, height; /* of the clip: twice as wide (rounded up to even) when comparing */
     double seconds;    /* how long the clip plays */
+    size_t interlaced; /* keyframes that are of interlaced video */
 } ib_clip_summary;
 
 void ib_clip_defaults(ib_clip_options *o);

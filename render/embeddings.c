@@ -117,7 +117,8 @@ static int close_gap(embeddings *e, ib_error *err) {
 
 static int read_keys(embeddings *e, ib_error *err) {
     const ib_embeddings_options *o = e->o;
-    int r = ib_keyframes_read(&e->keys, o->space, o->keyframes, o->n_keyframes, o->threads, err);
+    ib_key_reading how = {o->threads, o->keep_interlaced};
+    int r = ib_keyframes_read(&e->keys, o->space, o->keyframes, o->n_keyframes, &how, err);
     if (!r && e->adapter) {
         r = ib_adapter_check_space(e->adapter, e->keys.space_id, "the keyframes", err);
     }
@@ -281,6 +282,7 @@ int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *
     s.rows = e.rows;
     s.shape = e.keys.shape;
     s.prompts = e.prompts;
+    s.interlaced += e.keys.interlaced;
     if (!r && summary) {
         *summary = s;
     }

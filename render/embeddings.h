@@ -33,6 +33,7 @@ typedef struct ib_embeddings_options {
     const char *codec;      /* of the preview; NULL: by the file name */
     int crf;                /* -1: the codec's default */
     bool overwrite;         /* a preview as pictures replaces those of its names */
+    bool keep_interlaced;   /* read interlaced video as it is; default false: deinterlaced */
     int threads;            /* for decoding; 0: as many as cores */
     const atomic_int *stop; /* non-zero: nothing is written, IB_E_INTERRUPTED; may be NULL */
     void (*progress)(void *user, const char *stage,
@@ -42,8 +43,9 @@ typedef struct ib_embeddings_options {
 
 typedef struct ib_embeddings_summary {
     size_t rows;
-    ib_shape shape; /* of a row */
-    size_t prompts; /* keyframes that are */
+    ib_shape shape;    /* of a row */
+    size_t prompts;    /* keyframes that are */
+    size_t interlaced; /* keyframes and videos of previews that are */
     /* previews only: */
     int width, height;
     size_t footage_frames, shown; /* frames that were looked at, and different ones that the preview shows */

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "latent/latent_file.h"
 #include "video_io/reader.h"
@@ -40,11 +40,12 @@ const char *ib_key_prompt(const char *spec) {
 
 int ib_key_exists(const char *spec, ib_error *err) {
     const char *at = strrchr(spec, '@');
-    if (ib_key_kind_of(spec) == IB_KEY_PROMPT || ib_is_file(spec) || ib_is_dir(spec)) {
+    struct stat st; /* whatever kind of file it is: pipes can be read, too */
+    if (ib_key_kind_of(spec) == IB_KEY_PROMPT || !stat(spec, &st)) {
         return IB_OK;
     }
     char *path = at ? strndup(spec, (size_t)(at - spec)) : NULL;
-    bool there = path && (ib_is_file(path) || ib_is_dir(path));
+    bool there = path && !stat(path, &st);
     free(path);
     return there ? IB_OK
                  : ib_fail(err, IB_E_IO,
@@ -57,13 +58,19 @@ static int read_prompt(const ib_space *s, const char *spec, float *z, ib_error *
     return r ? ib_error_prefix(err, r, "'%.100s'", spec) : IB_OK;
 }
 
-static int read_picture(const ib_space *s, const char *spec, int threads, float *z, ib_error *err) {
-    ib_reader_options how = {.threads = threads, .rgb = true};
+static int read_picture(ib_keyframes *k, const ib_space *s, const char *spec, const ib_key_reading *how,
+                        float *z, ib_error *err) {
+    ib_reader_options rgb = {.rgb = true};
+    ib_still *still = NULL;
     ib_frame frame;
-    int r = ib_read_still(&frame, spec, &how, err);
+    int r = ib_still_open(&still, spec, how->threads, how->keep_interlaced, err);
+    r = r ? r : ib_still_convert(still, &frame, &rgb, err);
     if (r) {
+        ib_still_close(&still);
         return r;
     }
+    k->interlaced += ib_still_info(still)->interlaced;
+    ib_still_close(&still);
     r = ib_space_encode(s, &frame, z, err);
     ib_frame_free(&frame);
     return r ? ib_error_prefix(err, r, "%s", spec) : IB_OK;
@@ -152,8 +159,8 @@ static int find_shape(ib_keyframes *k, const ib_space *space, const char *first,
     return r;
 }
 
-int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const *specs, size_t n, int threads,
-                      ib_error *err) {
+int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const *specs, size_t n,
+                      const ib_key_reading *how, ib_error *err) {
     size_t all, values;
     int r = IB_OK;
     *k = (ib_keyframes){.n = n};
@@ -175,7 +182,7 @@ int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const 
         float *z = k->z + i * values;
         ib_key_kind kind = ib_key_kind_of(specs[i]);
         r = kind == IB_KEY_PROMPT    ? read_prompt(space, specs[i], z, err)
-            : kind == IB_KEY_PICTURE ? read_picture(space, specs[i], threads, z, err)
+            : kind == IB_KEY_PICTURE ? read_picture(k, space, specs[i], how, z, err)
                                      : read_latent(k, specs[i], z, err);
     }
     if (r) {

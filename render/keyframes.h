@@ -14,19 +14,26 @@ ib_key_kind ib_key_kind_of(const char *spec);
 const char *ib_key_kind_name(ib_key_kind k); /* "prompt" "picture" "latent" */
 /* The prompt of a "text:PROMPT". */
 const char *ib_key_prompt(const char *spec);
-/* IB_E_IO, saying how prompts are written, if the word is meant as a file and there is none. */
+/* IB_E_IO, saying how prompts are written, if the word is meant as a file and there is none. A pipe or device is one. */
 int ib_key_exists(const char *spec, ib_error *err);
 
 typedef struct ib_keyframes {
     size_t n;
     ib_shape shape; /* of all */
     char space_id[256];
-    float *z; /* [n,T,D], owned */
+    float *z;          /* [n,T,D], owned */
+    size_t interlaced; /* keyframes that are of interlaced video */
 } ib_keyframes;
 
+/* Of pictures and videos. */
+typedef struct ib_key_reading {
+    int threads;
+    bool keep_interlaced;
+} ib_key_reading;
+
 /* space: NULL if all keyframes are latents. IB_E_MISMATCH if one of them is of another space or shape. */
-int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const *specs, size_t n, int threads,
-                      ib_error *err);
+int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const *specs, size_t n,
+                      const ib_key_reading *how, ib_error *err);
 void ib_keyframes_free(ib_keyframes *k);
 
 #endif

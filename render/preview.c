@@ -35,7 +35,7 @@ typedef struct preview {
     ib_frame *picture; /* [pictures] of the frames that are shown */
     size_t pictures;
     char folder[256];
-    size_t looked_at;
+    size_t looked_at, interlaced; /* frames; videos */
     int width, height;
     size_t video; /* at hand, for progress */
     ib_writer *writer;
@@ -130,11 +130,13 @@ static int look_at(preview *p, const char *video, ib_error *err) {
     ib_encode_defaults(&o);
     o.every = every_of(p->o);
     o.threads = p->o->threads;
+    o.keep_interlaced = p->o->keep_interlaced;
     o.force = true;
     o.stop = p->o->stop;
     o.progress = on_encoded;
     o.user = p;
     int r = ib_encode_video(video, path, p->o->space, &o, &stats, err);
+    p->interlaced += !r && stats.interlaced;
     r = r ? r : ib_latent_open(&f, path, err);
     r = r ? r : compare(p, f, err);
     ib_latent_close(&f);
@@ -170,6 +172,7 @@ static int fetch(preview *p, size_t video, ib_error *err) {
                              .height = p->height,
                              .every = every_of(p->o),
                              .threads = p->o->threads,
+                             .keep_interlaced = p->o->keep_interlaced,
                              .matrix = IB_MATRIX_BT709};
     ib_reader *reader = NULL;
     const ib_frame *frame;
@@ -262,6 +265,7 @@ static void sum_up(const preview *p, ib_embeddings_summary *s) {
     s->height = p->height;
     s->footage_frames = p->looked_at;
     s->shown = p->pictures;
+    s->interlaced = p->interlaced;
     s->least_cosine = 1;
     for (size_t j = 0; j < p->n; j++) {
         s->least_cosine = fmin(s->least_cosine, p->best[j].cosine);

@@ -199,6 +199,19 @@ static void test_round_trips(void) {
     CHECK_INT(files_in(scratch), (int)(sizeof clips / sizeof *clips)); /* no temporary file is left */
 }
 
+/* BT.2020's RGB as BT.709's, both of a display's gamma of 2.4: what reading wide gamut makes of it. */
+static void to_bt709(uint8_t *rgb) {
+    static const double m[3][3] = {
+        {1.660491, -0.587641, -0.072850}, {-0.124550, 1.132900, -0.008349}, {-0.018151, -0.100579, 1.118730}};
+    double in[3];
+    for (int k = 0; k < 3; k++)
+        in[k] = pow(rgb[k] / 255.0, 2.4);
+    for (int k = 0; k < 3; k++) {
+        double x = m[k][0] * in[0] + m[k][1] * in[1] + m[k][2] * in[2];
+        rgb[k] = (uint8_t)lrint(255 * pow(fmin(fmax(x, 0), 1), 1 / 2.4));
+    }
+}
+
 static void test_colour_tags(void) {
     static const ib_matrix matrix[] = {IB_MATRIX_BT709, IB_MATRIX_BT601, IB_MATRIX_BT2020,
                                        IB_MATRIX_UNSPECIFIED};
@@ -214,8 +227,10 @@ static void test_colour_tags(void) {
         CHECK_OK(ib_writer_write(w, &f, &err), &err);
         CHECK_OK(ib_writer_finish(&w, &err), &err);
         CHECK_OK(ib_read_still(&still, in_scratch("tags.mp4"), NULL, &err), &err);
-        CHECK_INT(still.matrix, matrix[i]);
-        CHECK_NEAR(still.plane[0][100], 90, 1);
+        bool wide = matrix[i] == IB_MATRIX_BT2020; /* is not kept */
+        CHECK_INT(still.matrix, wide ? IB_MATRIX_BT709 : matrix[i]);
+        if (!wide)
+            CHECK_NEAR(still.plane[0][100], 90, 1);
         ib_frame_free(&still);
         /* converted on request: same colour, other numbers */
         ib_reader_options ask = {.matrix = IB_MATRIX_BT601};
@@ -225,6 +240,8 @@ static void test_colour_tags(void) {
         f.matrix = matrix[i];
         CHECK_OK(ib_frame_to_rgb(&f, a, &err), &err);
         CHECK_OK(ib_frame_to_rgb(&still, b, &err), &err);
+        if (wide)
+            to_bt709(a + 3 * 700);
         for (int k = 0; k < 3; k++)
             CHECK_NEAR(b[3 * 700 + k], a[3 * 700 + k], 4);
         ib_frame_free(&still);

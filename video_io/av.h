@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <libavutil/frame.h>
 #include <libavutil/pixfmt.h>
+#include "video_io/orientation.h"
 #include "video_io/reader.h"
+#include "video_io/tonemap.h"
 
 /* FFmpeg's own log is silenced once per process: what matters becomes an ib_error. Every entry point calls this. */
 void ib_av_quiet(void);
@@ -52,26 +54,34 @@ typedef struct ib_turn {
     bool transpose, mirror, flip; /* mirror: left-right; flip: top-bottom */
 } ib_turn;
 ib_turn ib_turn_of_matrix(const int32_t m[9]);
-int ib_turn_degrees(ib_turn t); /* clockwise; the rotation part of it */
+ib_turn ib_turn_of_orientation(int exif); /* 1..8; anything else is upright */
+int ib_turn_degrees(ib_turn t);           /* clockwise; the rotation part of it */
 /* dst: of the upright size, allocated. */
 void ib_turn_planes(ib_turn t, const uint8_t *const src[4], const int stride[4], int src_width,
                     int src_height, ib_frame *dst);
 /* Likewise packed RGB into dst->rgb. */
 void ib_turn_rgb(ib_turn t, const uint8_t *src, ptrdiff_t stride, ib_frame *dst);
 
+/* How many square samples are as wide as `width` samples of this aspect ratio. */
+int ib_square_width(int width, AVRational aspect);
+
 /* Any decoded AVFrame to an ib_frame of a given size. Zero-initialise. */
 typedef struct ib_converter {
+    double peak; /* of PQ sources, cd/m2; 0: the usual one */
+    ib_tonemap tonemap;
+    AVFrame *sdr; /* of HDR and wide-gamut sources */
     ib_scaler main, unalpha, to_rgb;
     AVFrame *view;  /* cropped reference */
     AVFrame *rgba;  /* palette and alpha sources, laid over black */
     ib_frame small; /* scaled, not yet turned; with RGB where that is wanted */
 } ib_converter;
-/* out: allocated at the wanted upright size; out->matrix says which matrix the samples shall get: the source's own keeps them as
- * they are, and whether it has RGB, that this is wanted too. pts and index are not touched. */
+/* in: of a sane sample aspect ratio, as ib_decoder_next gives it. out: allocated at the wanted upright size; out->matrix says which
+ * matrix the samples shall get: the source's own keeps them as they are, and whether it has RGB, that this is wanted too. pts and
+ * index are not touched. */
 int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
                      ib_error *err);
 void ib_converter_free(ib_converter *c);
-/* The matrix that a frame's samples were made with; BT.709 for RGB. */
+/* The matrix that a frame's samples were made with; BT.709 for RGB, and for HDR and wide gamut, which become that. */
 ib_matrix ib_av_frame_matrix(const AVFrame *in);
 
 #endif

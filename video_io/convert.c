@@ -3,7 +3,11 @@
 #include <libavutil/pixdesc.h>
 
 ib_matrix ib_av_frame_matrix(const AVFrame *in) {
-    return ib_av_is_rgb(in->format) ? IB_MATRIX_BT709 : ib_av_matrix(in->colorspace);
+    return ib_av_is_rgb(in->format) || ib_is_wide(in) ? IB_MATRIX_BT709 : ib_av_matrix(in->colorspace);
+}
+
+int ib_square_width(int width, AVRational aspect) {
+    return (int)(((int64_t)width * aspect.num * 2 + aspect.den) / ((int64_t)aspect.den * 2));
 }
 
 static bool full_range(const AVFrame *in, const AVPixFmtDescriptor *d, bool yuvj) {
@@ -45,14 +49,15 @@ static int flatten(ib_converter *c, const AVFrame *in, const ib_image_spec *spec
     return r;
 }
 
-/* The centred part of in that has the shape w : h, on whole chroma samples. */
+/* The centred part of in that has the shape w : h in square samples, on whole chroma samples. */
 static void crop_to_shape(AVFrame *view, const AVPixFmtDescriptor *d, int w, int h) {
     int sw = view->width, sh = view->height;
-    int64_t cw = sw, ch = sh;
-    if ((int64_t)sw * h > (int64_t)sh * w)
-        cw = ((int64_t)sh * w + h / 2) / h;
+    AVRational aspect = view->sample_aspect_ratio;
+    int64_t cw = sw, ch = sh, across = (int64_t)w * aspect.den, down = (int64_t)h * aspect.num;
+    if (sw * down > sh * across)
+        cw = (sh * across + down / 2) / down;
     else
-        ch = ((int64_t)sw * h + w / 2) / w;
+        ch = (sw * down + across / 2) / across;
     int ax = 1 << d->log2_chroma_w, ay = 1 << d->log2_chroma_h;
     int left = (int)(sw - cw) / 2 / ax * ax, top = (int)(sh - ch) / 2 / ay * ay;
     if (cw < ax || ch < ay)
@@ -94,12 +99,20 @@ static int scale_rgb(ib_converter *c, const ib_image_spec *from, ib_frame *dst, 
                              (uint8_t *[4]){dst->rgb}, (int[4]){(int)dst->rgb_stride}, err);
 }
 
-int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
-                     ib_error *err) {
+/* An HDR or wide-gamut frame as c->sdr. */
+static int to_sdr(ib_converter *c, const AVFrame *in, ib_error *err) {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in->format);
-    if (!d || (d->flags & AV_PIX_FMT_FLAG_HWACCEL))
-        return ib_fail(err, IB_E_UNSUPPORTED, "frames of pixel format %s cannot be read",
-                       d ? d->name : "unknown");
+    bool yuvj = false;
+    ib_av_plain_format(in->format, &yuvj);
+    if (!c->sdr && !(c->sdr = av_frame_alloc()))
+        return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    av_frame_unref(c->sdr);
+    return ib_tonemap_run(&c->tonemap, in, full_range(in, d, yuvj), c->peak, c->sdr, err);
+}
+
+static int convert(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
+                   ib_error *err) {
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in->format);
     bool yuvj = false;
     ib_image_spec from = {.width = in->width, .height = in->height};
     from.format = ib_av_plain_format(in->format, &yuvj);
@@ -126,7 +139,7 @@ int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fi
     if (av_frame_ref(c->view, whole) < 0)
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
     int w = turn.transpose ? out->height : out->width, h = turn.transpose ? out->width : out->height;
-    if (fit == IB_FIT_CROP && (w != in->width || h != in->height))
+    if (fit == IB_FIT_CROP && (w != ib_square_width(in->width, in->sample_aspect_ratio) || h != in->height))
         crop_to_shape(c->view, d, w, h);
     from.width = c->view->width;
     from.height = c->view->height;
@@ -151,7 +164,21 @@ int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fi
     return r;
 }
 
+int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
+                     ib_error *err) {
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in->format);
+    if (!d || (d->flags & AV_PIX_FMT_FLAG_HWACCEL))
+        return ib_fail(err, IB_E_UNSUPPORTED, "frames of pixel format %s cannot be read",
+                       d ? d->name : "unknown");
+    if (!ib_is_wide(in))
+        return convert(c, in, turn, fit, out, err);
+    int r = to_sdr(c, in, err);
+    return r < 0 ? r : convert(c, c->sdr, turn, fit, out, err);
+}
+
 void ib_converter_free(ib_converter *c) {
+    ib_tonemap_free(&c->tonemap);
+    av_frame_free(&c->sdr);
     ib_scaler_free(&c->main);
     ib_scaler_free(&c->unalpha);
     ib_scaler_free(&c->to_rgb);

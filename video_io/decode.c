@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <libavutil/avstring.h>
 #include <libavutil/display.h>
+#include <libavutil/mastering_display_metadata.h>
 #include <libavutil/pixdesc.h>
+#include "video_io/versions.h"
 
 enum { MAX_SIDE = 16384, MAX_ERRORS_IN_A_ROW = 256 };
 #define MAX_PIXELS "268435456"
@@ -110,7 +112,17 @@ static double frames_per_second(const ib_decoder *d) {
     return d->still ? 1 : fps > 1000 || fps < 1e-3 ? 25 : fps;
 }
 
-int ib_decoder_open(ib_decoder **out, const char *path, int threads, ib_error *err) {
+/* Pictures that lie in a container of videos. */
+static bool is_picture_brand(const AVFormatContext *f) {
+    static const char *const brands[] = {"avif", "mif1", "heic", "heix"};
+    const AVDictionaryEntry *e = av_dict_get(f->metadata, "major_brand", NULL, 0);
+    for (size_t i = 0; e && i < sizeof brands / sizeof *brands; i++)
+        if (!strcmp(e->value, brands[i]))
+            return true;
+    return false;
+}
+
+int ib_decoder_open(ib_decoder **out, const char *path, int threads, bool keep_interlaced, ib_error *err) {
     ib_av_quiet();
     *out = NULL;
     int r = check_file(path, err);
@@ -123,11 +135,12 @@ int ib_decoder_open(ib_decoder **out, const char *path, int threads, ib_error *e
     av_dict_set(&options, "protocol_whitelist", "file", 0);
     av_dict_set(&options, "pattern_type", "none", 0);
     if (!d || !url || !(d->path = strdup(path)) || !(d->packet = av_packet_alloc()) ||
-        !(d->format = avformat_alloc_context())) {
+        !(d->waiting = av_frame_alloc()) || !(d->format = avformat_alloc_context())) {
         r = ib_fail(err, IB_E_MEMORY, "%s: out of memory", path);
         goto fail;
     }
     atomic_init(&d->stop, false);
+    d->keep_interlaced = keep_interlaced;
     d->format->interrupt_callback = (AVIOInterruptCB){interrupted, d};
     ib_av_text t;
     if ((r = avformat_open_input(&d->format, url, NULL, &options)) < 0) {
@@ -150,7 +163,8 @@ int ib_decoder_open(ib_decoder **out, const char *path, int threads, ib_error *e
     for (unsigned i = 0; i < d->format->nb_streams; i++)
         if (d->format->streams[i] != d->stream)
             d->format->streams[i]->discard = AVDISCARD_ALL;
-    d->still = !strcmp(kind, "image2") || (strlen(kind) > 5 && !strcmp(kind + strlen(kind) - 5, "_pipe"));
+    d->still = !strcmp(kind, "image2") || (strlen(kind) > 5 && !strcmp(kind + strlen(kind) - 5, "_pipe")) ||
+               (d->stream->nb_frames <= 1 && is_picture_brand(d->format));
     const AVCodecParameters *par = d->stream->codecpar;
     if (par->width > MAX_SIDE || par->height > MAX_SIDE) {
         r = ib_fail(err, IB_E_UNSUPPORTED, "%s: %d x %d samples, at most %d on a side can be read", path,
@@ -176,6 +190,8 @@ void ib_decoder_close(ib_decoder **pd) {
     *pd = NULL;
     if (!d)
         return;
+    ib_deinterlacer_free(&d->deinterlacer);
+    av_frame_free(&d->waiting);
     avcodec_free_context(&d->codec);
     avformat_close_input(&d->format);
     av_packet_free(&d->packet);
@@ -206,6 +222,7 @@ static int end_of_packets(ib_decoder *d, ib_error *err) {
 /* Gives the decoder one more packet of our stream, or the end. */
 static int feed(ib_decoder *d, ib_error *err) {
     ib_av_text t;
+    d->refusals = 0;
     for (;;) {
         int r = av_read_frame(d->format, d->packet);
         if (atomic_load(&d->stop))
@@ -226,7 +243,8 @@ static int feed(ib_decoder *d, ib_error *err) {
             av_packet_unref(d->packet);
             continue;
         }
-        d->packets++;
+        if (!d->packets++ && d->still)
+            d->tags = ib_picture_tags_of(d->packet->data, d->packet->size > 0 ? (size_t)d->packet->size : 0);
         if (d->packet->flags & AV_PKT_FLAG_CORRUPT) {
             note_damage(d, "%s: packet %lld is damaged", d->path, (long long)d->packets - 1);
             av_packet_unref(d->packet);
@@ -258,7 +276,8 @@ static double time_of(ib_decoder *d, const AVFrame *f) {
     return isfinite(s) && s > d->last_seconds ? s : after_last;
 }
 
-int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
+/* The next good frame as the codec gives it. */
+static int next_decoded(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
     ib_av_text t;
     for (;;) {
         if (atomic_load(&d->stop))
@@ -278,7 +297,7 @@ int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *ind
         if (r < 0) {
             note_damage(d, "%s: a frame near packet %lld cannot be decoded (%s)", d->path,
                         (long long)d->packets, ib_av_error(r, &t));
-            if (d->draining && ++d->errors_in_a_row > MAX_ERRORS_IN_A_ROW)
+            if (++d->refusals > MAX_ERRORS_IN_A_ROW) /* it does not even ask for packets */
                 return 0;
             continue;
         }
@@ -297,11 +316,126 @@ int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *ind
         }
         *seconds = d->last_seconds = time_of(d, frame);
         *index = d->next_index++;
+        d->interlaced += ib_is_interlaced(frame);
         return 1;
     }
 }
 
+static int deinterlace(ib_decoder *d, AVFrame *frame, double seconds, int64_t index, ib_error *err) {
+    int r = d->deinterlacer ? 0 : ib_deinterlacer_create(&d->deinterlacer, frame, err);
+    if (!r)
+        r = ib_deinterlacer_push(d->deinterlacer, frame, seconds, index, err);
+    return r < 0 ? ib_error_prefix(err, r, "%s", d->path) : 0;
+}
+
+/* Streams without interlaced frames never meet the filter. Where size or format changes, it gives what it has and is made anew. */
+static int next_progressive(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
+    enum { LEAST_SIDE = 4 }; /* that the filter takes */
+    for (;;) {
+        int r = d->deinterlacer ? ib_deinterlacer_pull(d->deinterlacer, frame, seconds, index, err) : 0;
+        if (r)
+            return r < 0 ? ib_error_prefix(err, r, "%s", d->path) : r;
+        if (d->deinterlacer && ib_deinterlacer_ended(d->deinterlacer))
+            ib_deinterlacer_free(&d->deinterlacer);
+        if (d->waiting->buf[0]) {
+            av_frame_move_ref(frame, d->waiting);
+            *seconds = d->waiting_seconds;
+            *index = d->waiting_index;
+            r = 1;
+        } else if ((r = next_decoded(d, frame, seconds, index, err)) < 0) {
+            return r;
+        }
+        if (!r) {
+            if (!d->deinterlacer)
+                return 0;
+            r = ib_deinterlacer_push(d->deinterlacer, NULL, 0, 0, err);
+        } else if (d->deinterlacer && !ib_deinterlacer_takes(d->deinterlacer, frame)) {
+            av_frame_move_ref(d->waiting, frame);
+            d->waiting_seconds = *seconds;
+            d->waiting_index = *index;
+            r = ib_deinterlacer_push(d->deinterlacer, NULL, 0, 0, err);
+        } else if (d->deinterlacer || (ib_is_interlaced(frame) && !d->keep_interlaced &&
+                                       frame->width >= LEAST_SIDE && frame->height >= LEAST_SIDE)) {
+            r = deinterlace(d, frame, *seconds, *index, err);
+        } else {
+            return 1;
+        }
+        if (r < 0)
+            return r;
+    }
+}
+
+/* Containers may say it once for all frames. */
+static double peak_of(const ib_decoder *d, const AVFrame *frame) {
+    double peak = ib_frame_peak(frame);
+    AVFrame *all = peak > 0 ? NULL : av_frame_alloc();
+    static const struct {
+        enum AVPacketSideDataType stream;
+        enum AVFrameSideDataType frame;
+        size_t bytes;
+    } kinds[] = {
+        {AV_PKT_DATA_CONTENT_LIGHT_LEVEL, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL, sizeof(AVContentLightMetadata)},
+        {AV_PKT_DATA_MASTERING_DISPLAY_METADATA, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA,
+         sizeof(AVMasteringDisplayMetadata)}};
+    for (size_t i = 0; all && i < sizeof kinds / sizeof *kinds; i++) {
+        size_t bytes = 0;
+        const uint8_t *data = av_stream_get_side_data(d->stream, kinds[i].stream, &bytes);
+        AVFrameSideData *s = data && bytes >= kinds[i].bytes
+                                 ? av_frame_new_side_data(all, kinds[i].frame, kinds[i].bytes)
+                                 : NULL;
+        if (s)
+            memcpy(s->data, data, kinds[i].bytes);
+    }
+    peak = all ? ib_frame_peak(all) : peak;
+    av_frame_free(&all);
+    return peak;
+}
+
+/* Of a sample, width to height. Ratios within 1 % come from rounded sizes and densities, not from oblong samples. */
+static AVRational aspect_of(const ib_decoder *d, AVFrame *frame) {
+    AVRational a = av_guess_sample_aspect_ratio(d->format, d->stream, frame), square = {1, 1};
+    /* a density is one over a width; FFmpeg takes that of PNG and JPEG for a ratio of widths, as its own encoders write it */
+    if (d->tags.density)
+        a = av_inv_q(a);
+    if (a.num <= 0 || a.den <= 0)
+        return square;
+    av_reduce(&a.num, &a.den, a.num, a.den, 65535);
+    double ratio = a.num > 0 && a.den > 0 ? av_q2d(a) : 0;
+    if (ratio < 0.125 || ratio > 8 || fabs(ratio - 1) < 0.01)
+        return square;
+    int w = ib_square_width(frame->width, a);
+    return w >= 1 && w <= MAX_SIDE ? a : square;
+}
+
+int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
+    bool first = !d->have_first;
+    int r = next_progressive(d, frame, seconds, index, err);
+    if (r > 0) {
+        frame->sample_aspect_ratio = aspect_of(d, frame);
+        if (first)
+            d->peak = peak_of(d, frame);
+    }
+    return r;
+}
+
+int ib_decoder_no_frame(const ib_decoder *d, ib_error *err) {
+    if (d->tags.animated)
+        return ib_fail(
+            err, IB_E_UNSUPPORTED,
+            "%s: is an animated WebP, which this FFmpeg (%s) cannot read; convert it to .gif, .apng or "
+            ".webm",
+            d->path, ib_ffmpeg_version());
+    return ib_fail(err, IB_E_FORMAT, "%s: no frame of its %s video can be decoded", d->path,
+                   avcodec_get_name(d->codec->codec_id));
+}
+
+bool ib_decoder_can_seek(const ib_decoder *d) {
+    return d->format->pb && (d->format->pb->seekable & AVIO_SEEKABLE_NORMAL);
+}
+
 int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err) {
+    if (d->interlaced && !d->keep_interlaced)
+        seconds = fmax(0, seconds - 2 * d->frame_seconds); /* a frame's neighbours count too */
     int64_t base = d->first_pts == AV_NOPTS_VALUE ? 0 : d->first_pts;
     int64_t target = base + (int64_t)floor(seconds / av_q2d(d->stream->time_base));
     int r = av_seek_frame(d->format, d->stream->index, target, AVSEEK_FLAG_BACKWARD);
@@ -309,6 +443,8 @@ int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err) {
     if (r < 0)
         return ib_fail(err, ib_av_code(r), "%s: cannot be searched (%s)", d->path, ib_av_error(r, &t));
     avcodec_flush_buffers(d->codec);
+    ib_deinterlacer_free(&d->deinterlacer);
+    av_frame_unref(d->waiting);
     d->draining = false;
     d->last_seconds = -1;
     return 0;
@@ -324,15 +460,26 @@ ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame) {
         m = NULL;
     int32_t matrix[9];
     if (!m)
-        return (ib_turn){0};
+        return ib_turn_of_orientation(d->tags.orientation);
     memcpy(matrix, m, sizeof matrix);
     return ib_turn_of_matrix(matrix);
 }
 
 void ib_decoder_describe(const ib_decoder *d, const AVFrame *first, ib_video_info *info) {
     ib_turn turn = ib_decoder_turn(d, first);
-    info->source_width = turn.transpose ? first->height : first->width;
-    info->source_height = turn.transpose ? first->width : first->height;
+    int width = ib_square_width(first->width, first->sample_aspect_ratio);
+    info->source_width = turn.transpose ? first->height : width;
+    info->source_height = turn.transpose ? width : first->height;
+    info->stored_width = first->width;
+    info->stored_height = first->height;
+    info->aspect_width = first->sample_aspect_ratio.num;
+    info->aspect_height = first->sample_aspect_ratio.den;
+    info->interlaced = d->interlaced > 0;
+    if (ib_is_wide(first))
+        ib_wide_name(first, info->wide, sizeof info->wide);
+    enum AVFieldOrder order = d->stream->codecpar->field_order;
+    info->plain = info->aspect_width == info->aspect_height && !*info->wide && !info->interlaced &&
+                  (order == AV_FIELD_UNKNOWN || order == AV_FIELD_PROGRESSIVE) && d->tags.orientation < 2;
     info->rotation_degrees = ib_turn_degrees(turn);
     info->still = d->still;
     info->fps = frames_per_second(d);

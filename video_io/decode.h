@@ -6,6 +6,7 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include "video_io/av.h"
+#include "video_io/deinterlace.h"
 
 typedef struct ib_decoder {
     char *path; /* owned */
@@ -17,19 +18,32 @@ typedef struct ib_decoder {
     bool draining;
     bool still;
     bool have_first;
+    bool keep_interlaced;
     int errors_in_a_row;
+    int refusals;                  /* of the codec since it was given something */
+    ib_picture_tags tags;          /* of still pictures, from the first packet */
+    double peak;                   /* of PQ, cd/m2, as the first frame or the stream says; 0: neither does */
+    int64_t interlaced;            /* frames that were marked so */
+    ib_deinterlacer *deinterlacer; /* from the first of them on */
+    AVFrame *waiting;              /* decoded; the deinterlacer has to end first */
+    double waiting_seconds;
+    int64_t waiting_index;
     int64_t packets, first_pts, next_index;
     double frame_seconds, last_seconds;
     int damaged;      /* packets and frames dropped so far */
     char damage[256]; /* about the first */
 } ib_decoder;
 
-int ib_decoder_open(ib_decoder **out, const char *path, int threads, ib_error *err);
-/* 1: *frame is the next good one (referenced; the caller unrefs), seconds since the first, its number; 0: end; < 0: error. */
+int ib_decoder_open(ib_decoder **out, const char *path, int threads, bool keep_interlaced, ib_error *err);
+/* 1: *frame is the next good one (referenced; the caller unrefs), seconds since the first, its number; 0: end; < 0: error. Its
+ * sample aspect ratio is what it is to be shown with, 1:1 where that is unknown or incredible. */
 int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err);
 /* Goes on from the last key frame at or before `seconds`; only after a first frame was decoded. Numbers are then estimates. */
 int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err);
 void ib_decoder_close(ib_decoder **d);
+/* After ib_decoder_next gave none: why. */
+int ib_decoder_no_frame(const ib_decoder *d, ib_error *err);
+bool ib_decoder_can_seek(const ib_decoder *d);
 /* How the stream or this frame wants to be turned. */
 ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame);
 /* Everything but width, height and matrix of the frames handed out. */

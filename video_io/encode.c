@@ -10,6 +10,9 @@
 #include "video_io/av.h"
 #include "video_io/palette.h"
 
+/* Its delays are whole hundredths of a second, and browsers play a delay of one as ten. */
+enum { GIF_MOST_FPS = 50 };
+
 const ib_container *ib_container_of(const char *path) {
     static const ib_container list[] = {
         {".mp4", "mp4", "libx264"},      {".m4v", "mp4", "libx264"},      {".mov", "mov", "libx264"},
@@ -218,6 +221,12 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
         return ib_fail(err, o->codec ? IB_E_ARGUMENT : IB_E_UNSUPPORTED,
                        "%s: this FFmpeg has no video encoder called %s; --codec names another one", name,
                        wanted);
+    if (!strcmp(container->muxer, "gif") && o->fps > GIF_MOST_FPS)
+        return ib_fail(
+            err, IB_E_ARGUMENT,
+            "%s: a GIF cannot play %g frames a second: its delays are whole hundredths of a second, and "
+            "browsers make 10 of 1; use %d frames a second (--fps) or less, or .apng or .webm",
+            name, o->fps, GIF_MOST_FPS);
     ib_encoder *e = calloc(1, sizeof *e);
     char *url = av_asprintf("file:%s", file);
     if (!e || !url || !(e->name = strdup(name)) || !(e->packet = av_packet_alloc()) ||

@@ -27,6 +27,7 @@ struct ib_reader {
     bool stop;
     int status;
     ib_error error;
+    int64_t interlaced;
     int damaged;
     char damage[256];
 };
@@ -57,7 +58,8 @@ static int deliver(ib_reader *r, double seconds, int64_t index, ib_error *err) {
     return 0;
 }
 
-static void share_damage(ib_reader *r) {
+static void share_counts(ib_reader *r) {
+    r->interlaced = r->decoder->interlaced;
     if (r->damaged == r->decoder->damaged)
         return;
     if (!r->damaged)
@@ -80,7 +82,7 @@ static void *produce(void *user) {
         av_frame_unref(r->frame);
         result = ib_decoder_next(r->decoder, r->frame, &seconds, &index, &err);
         pthread_mutex_lock(&r->lock);
-        share_damage(r);
+        share_counts(r);
         pthread_mutex_unlock(&r->lock);
     }
     pthread_mutex_lock(&r->lock);
@@ -150,7 +152,7 @@ int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *o
     if (r->opt.every < 1)
         r->opt.every = 1;
     if (!result)
-        result = ib_decoder_open(&r->decoder, path, r->opt.threads, err);
+        result = ib_decoder_open(&r->decoder, path, r->opt.threads, r->opt.keep_interlaced, err);
     if (result < 0)
         goto fail;
     double seconds;
@@ -161,14 +163,14 @@ int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *o
     }
     result = ib_decoder_next(r->decoder, r->frame, &seconds, &index, err);
     if (result == 0)
-        result = ib_fail(err, IB_E_FORMAT, "%s: no frame of its %s video can be decoded", path,
-                         avcodec_get_name(r->decoder->codec->codec_id));
+        result = ib_decoder_no_frame(r->decoder, err);
     if (result < 0)
         goto fail;
     ib_decoder_describe(r->decoder, r->frame, &r->info);
     ib_reader_choose_size(&r->opt, &r->info);
     r->info.matrix = r->opt.matrix != IB_MATRIX_UNSPECIFIED ? r->opt.matrix : ib_av_frame_matrix(r->frame);
-    share_damage(r);
+    r->converter.peak = r->decoder->peak;
+    share_counts(r);
     if ((result = start(r, err)) < 0)
         goto fail;
     *out = r;
@@ -211,6 +213,14 @@ int ib_reader_damaged(const ib_reader *reader, const char **what) {
     int n = r->damaged;
     if (what)
         *what = r->damage; /* written once, before the count rises */
+    pthread_mutex_unlock(&r->lock);
+    return n;
+}
+
+int64_t ib_reader_interlaced(const ib_reader *reader) {
+    ib_reader *r = (ib_reader *)reader; /* only for its lock */
+    pthread_mutex_lock(&r->lock);
+    int64_t n = r->interlaced;
     pthread_mutex_unlock(&r->lock);
     return n;
 }

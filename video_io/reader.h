@@ -26,16 +26,22 @@ typedef struct ib_reader_options {
     ib_matrix
         matrix; /* IB_MATRIX_UNSPECIFIED: keep the source's (RGB sources become BT.709); else convert to it */
     bool rgb;   /* fill ib_frame.rgb as well */
+    bool keep_interlaced; /* default false: frames marked as interlaced are deinterlaced */
 } ib_reader_options;
 
 typedef struct ib_video_info {
     int width, height;               /* of the frames handed out */
-    int source_width, source_height; /* upright, in samples after sample aspect ratio was NOT applied */
+    int source_width, source_height; /* of the source, upright, in square samples */
+    int stored_width, stored_height; /* of the source, before samples were made square and turned */
+    int aspect_width, aspect_height; /* shape of a stored sample; 1, 1: square */
     double fps;                      /* average, > 0; 1 for a still picture */
     double duration_seconds;         /* by the container; 0 if unknown */
     int64_t frames_estimate;         /* by the container; 0 if unknown */
     int rotation_degrees; /* clockwise, by which samples were turned to stand upright: 0, 90, 180, 270 */
     bool still;           /* a picture file: one frame */
+    bool interlaced;      /* the first frames are marked so; deinterlaced unless keep_interlaced */
+    char wide[32]; /* "PQ, BT.2020", "HLG, BT.2020" or "SDR, BT.2020": what was made SDR BT.709; else empty */
+    bool plain;    /* square samples, progressive, SDR, and no orientation that FFmpeg overlooks */
     ib_matrix matrix;
     char codec[32], pixel_format[32];
 } ib_video_info;
@@ -46,9 +52,11 @@ typedef struct ib_reader ib_reader;
  * NULL: defaults. Errors name the path: IB_E_IO missing, a directory or unreadable; IB_E_FORMAT empty, not media (text art and
  * playlists that name other files are not), or no decodable video; IB_E_UNSUPPORTED more than 16384 samples on a side, or a codec
  * that this FFmpeg has not.
- * What becomes of other samples: full range is brought to limited; RGB and palettes become BT.709; alpha is laid over black; more
- * than 8 bits and 4:2:2 or 4:4:4 chroma are brought down; 8-bit limited 4:2:0 at its own size is copied bit by bit. Grey that does
- * not say its range is full, as everywhere in FFmpeg. Frames whose size changes on the way are fitted to the first one's. */
+ * What becomes of other samples (docs/formats.md): they become square, the height stays; HDR (PQ, HLG) and BT.2020 become SDR
+ * BT.709; interlaced frames are deinterlaced, which changes neither their number nor times; full range is brought to limited; RGB
+ * and palettes become BT.709; alpha is laid over black; more than 8 bits and 4:2:2 or 4:4:4 chroma are brought down; 8-bit limited
+ * 4:2:0 at its own size is copied bit by bit. Grey that does not say its range is full, as everywhere in FFmpeg. Frames whose size
+ * changes on the way are fitted to the first one's. */
 int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *opt, ib_error *err);
 const ib_video_info *ib_reader_info(const ib_reader *r);
 /* 1: *frame is the next one, borrowed until the next call; 0: end; < 0: error. Times rise strictly: one that is missing or does not
@@ -57,11 +65,23 @@ const ib_video_info *ib_reader_info(const ib_reader *r);
 int ib_reader_next(ib_reader *r, const ib_frame **frame, ib_error *err);
 /* Packets or frames that were dropped as damaged so far, and a sentence about the first (empty if none). */
 int ib_reader_damaged(const ib_reader *r, const char **what);
+/* Frames marked as interlaced so far. */
+int64_t ib_reader_interlaced(const ib_reader *r);
 void ib_reader_close(ib_reader **r);
 
-/* One frame of PATH or PATH@TIME, TIME = seconds with optional "s" ("clip.mp4@1.5s"): the frame that is on screen at
- * that time; without @ the first frame. A file whose own name ends in @... wins. out: allocated, the caller frees; its index is
- * an estimate for times beyond 5 s. IB_E_ARGUMENT for a time past the end, or what is no time. */
+/* One frame, decoded once and converted as often as need be: PATH or PATH@TIME, TIME = seconds with optional "s" ("clip.mp4@1.5s"):
+ * the frame that is on screen at that time; without @ the first frame. A file whose own name ends in @... wins. What is no regular
+ * file (a pipe, /dev/stdin) is read from its beginning, once. threads, keep_interlaced: as in ib_reader_options. IB_E_ARGUMENT for
+ * a time past the end, or what is no time. */
+typedef struct ib_still ib_still;
+int ib_still_open(ib_still **out, const char *spec, int threads, bool keep_interlaced, ib_error *err);
+/* As of a reader without options. */
+const ib_video_info *ib_still_info(const ib_still *s);
+/* out: allocated, the caller frees; its index is an estimate for times beyond 5 s. Of the options every, threads and
+ * keep_interlaced mean nothing here. */
+int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, ib_error *err);
+void ib_still_close(ib_still **s);
+/* All of them. */
 int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt, ib_error *err);
 
 /* True if the name's extension is one of the usual video (or, second function, picture) extensions; for directories. */

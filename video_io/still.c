@@ -26,8 +26,8 @@ bool ib_is_video_name(const char *name) {
 }
 
 bool ib_is_picture_name(const char *name) {
-    static const char *const list[] = {"png", "jpg",  "jpeg", "webp", "bmp",
-                                       "tif", "tiff", "ppm",  "pgm",  "tga"};
+    static const char *const list[] = {"png", "jpg", "jpeg", "webp", "bmp",  "tif", "tiff", "ppm",
+                                       "pgm", "tga", "avif", "heic", "heif", "jp2", "j2k",  "jxl"};
     return has_extension(name, list, sizeof list / sizeof *list);
 }
 
@@ -72,84 +72,138 @@ static int advance(ib_decoder *d, double seconds, AVFrame *keep, AVFrame *next, 
     return r;
 }
 
-/* keep: the frame at `seconds` (or the first, below 0). Searching by key frame is tried only where it saves much; where it lands
- * too late the file is decoded from its beginning. */
-static int find_frame(ib_decoder **d, const char *path, int threads, double seconds, AVFrame *keep,
-                      AVFrame *next, double *when, int64_t *index, ib_error *err) {
+struct ib_still {
+    ib_decoder *decoder;
+    ib_converter converter;
+    AVFrame *frame;
+    ib_video_info info;
+    double seconds; /* of the frame */
+    int64_t index;
+    int threads;
+    bool keep_interlaced;
+};
+
+/* s->frame: the frame at `seconds` (or the first, below 0). Searching by key frame is tried only where it saves much; where it
+ * lands too late the file is decoded from its beginning. */
+static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *next, ib_error *err) {
     enum { WORTH_SECONDS = 5 };
-    int r = ib_decoder_next(*d, keep, when, index, err);
+    int r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err);
     if (r == 0)
-        return ib_fail(err, IB_E_FORMAT, "%s: no frame of its video can be decoded", path);
+        return ib_decoder_no_frame(s->decoder, err);
     if (r < 0 || seconds < 0)
         return r;
-    double frame_seconds = (*d)->frame_seconds;
-    if (seconds > WORTH_SECONDS) {
-        AVFrame *first = av_frame_clone(keep);
+    double frame_seconds = s->decoder->frame_seconds;
+    if (seconds > WORTH_SECONDS && ib_decoder_can_seek(s->decoder)) {
         double found = -1;
         ib_error ignored = {0};
-        if (first && !ib_decoder_seek(*d, seconds, &ignored) &&
-            advance(*d, seconds, keep, next, &found, index, &ignored) > 0 && found >= 0) {
-            *when = found;
-            *index = llround(found / frame_seconds);
-            av_frame_free(&first);
+        if (!ib_decoder_seek(s->decoder, seconds, &ignored) &&
+            advance(s->decoder, seconds, s->frame, next, &found, &s->index, &ignored) > 0 && found >= 0) {
+            s->seconds = found;
+            s->index = llround(found / frame_seconds);
             return 1;
         }
-        av_frame_free(&first);
-        av_frame_unref(keep);
-        ib_decoder_close(d);
-        if ((r = ib_decoder_open(d, path, threads, err)) < 0 ||
-            (r = ib_decoder_next(*d, keep, when, index, err)) < 0)
+        av_frame_unref(s->frame);
+        ib_decoder_close(&s->decoder);
+        if ((r = ib_decoder_open(&s->decoder, path, s->threads, s->keep_interlaced, err)) < 0 ||
+            (r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err)) < 0)
             return r;
     }
-    r = advance(*d, seconds, keep, next, when, index, err);
-    if (r == 0 && seconds > *when + frame_seconds + 1e-6)
+    r = advance(s->decoder, seconds, s->frame, next, &s->seconds, &s->index, err);
+    if (r == 0 && seconds > s->seconds + frame_seconds + 1e-6)
         return ib_fail(err, IB_E_ARGUMENT, "%s: has no frame at %g s, its last begins at %g s", path, seconds,
-                       *when);
+                       s->seconds);
     return r < 0 ? r : 1;
+}
+
+int ib_still_open(ib_still **out, const char *spec, int threads, bool keep_interlaced, ib_error *err) {
+    ib_error own = {0};
+    err = err ? err : &own;
+    ib_still *s = calloc(1, sizeof *s);
+    AVFrame *next = av_frame_alloc();
+    char *path = NULL;
+    double seconds;
+    int r = 0;
+    *out = NULL;
+    if (!s || !next || !(s->frame = av_frame_alloc())) {
+        r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", spec);
+        goto done;
+    }
+    s->threads = threads;
+    s->keep_interlaced = keep_interlaced;
+    if ((r = split_spec(spec, &path, &seconds, err)) < 0 ||
+        (r = ib_decoder_open(&s->decoder, path, threads, keep_interlaced, err)) < 0)
+        goto done;
+    if (s->decoder->still && seconds > 0) {
+        r = ib_fail(err, IB_E_ARGUMENT, "%s: is a still picture, it has no frame at %g s", path, seconds);
+        goto done;
+    }
+    if ((r = find_frame(s, path, seconds, next, err)) < 0)
+        goto done;
+    ib_reader_options none = {0};
+    ib_decoder_describe(s->decoder, s->frame, &s->info);
+    ib_reader_choose_size(&none, &s->info);
+    s->info.matrix = ib_av_frame_matrix(s->frame);
+    s->converter.peak = s->decoder->peak;
+    *out = s;
+    s = NULL;
+done:
+    ib_still_close(&s);
+    av_frame_free(&next);
+    free(path);
+    return r < 0 ? r : 0;
+}
+
+const ib_video_info *ib_still_info(const ib_still *s) {
+    return &s->info;
+}
+
+int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, ib_error *err) {
+    ib_reader_options o = opt ? *opt : (ib_reader_options){0};
+    ib_error own = {0};
+    err = err ? err : &own;
+    ib_video_info info = s->info;
+    *out = (ib_frame){0};
+    int r = ib_reader_check(&o, err);
+    if (r < 0)
+        return r;
+    ib_reader_choose_size(&o, &info);
+    r = o.rgb ? ib_frame_alloc_rgb(out, info.width, info.height, err)
+              : ib_frame_alloc(out, info.width, info.height, err);
+    if (r < 0)
+        return r;
+    out->matrix = o.matrix && o.matrix != IB_MATRIX_UNSPECIFIED ? o.matrix : info.matrix;
+    out->pts_seconds = s->seconds;
+    out->index = s->index;
+    r = ib_converter_run(&s->converter, s->frame, ib_decoder_turn(s->decoder, s->frame), o.fit, out, err);
+    if (r < 0) {
+        ib_error_prefix(err, r, "%s", s->decoder->path);
+        ib_frame_free(out);
+    }
+    return r < 0 ? r : 0;
+}
+
+void ib_still_close(ib_still **ps) {
+    ib_still *s = *ps;
+    *ps = NULL;
+    if (!s)
+        return;
+    ib_converter_free(&s->converter);
+    ib_decoder_close(&s->decoder);
+    av_frame_free(&s->frame);
+    free(s);
 }
 
 int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt, ib_error *err) {
     ib_reader_options o = opt ? *opt : (ib_reader_options){0};
     ib_error own = {0};
     err = err ? err : &own;
-    ib_decoder *d = NULL;
-    ib_converter c = {0};
-    AVFrame *keep = av_frame_alloc(), *next = av_frame_alloc();
-    char *path = NULL;
-    double seconds, when = 0;
-    int64_t index = 0;
+    ib_still *s = NULL;
     *out = (ib_frame){0};
     int r = ib_reader_check(&o, err);
-    if (!keep || !next)
-        r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", spec);
-    if (r < 0 || (r = split_spec(spec, &path, &seconds, err)) < 0 ||
-        (r = ib_decoder_open(&d, path, o.threads, err)) < 0)
-        goto done;
-    if (d->still && seconds > 0) {
-        r = ib_fail(err, IB_E_ARGUMENT, "%s: is a still picture, it has no frame at %g s", path, seconds);
-        goto done;
-    }
-    if ((r = find_frame(&d, path, o.threads, seconds, keep, next, &when, &index, err)) < 0)
-        goto done;
-    ib_video_info info = {0};
-    ib_decoder_describe(d, keep, &info);
-    ib_reader_choose_size(&o, &info);
-    r = o.rgb ? ib_frame_alloc_rgb(out, info.width, info.height, err)
-              : ib_frame_alloc(out, info.width, info.height, err);
-    if (r < 0)
-        goto done;
-    out->matrix = o.matrix && o.matrix != IB_MATRIX_UNSPECIFIED ? o.matrix : ib_av_frame_matrix(keep);
-    out->pts_seconds = when;
-    out->index = index;
-    if ((r = ib_converter_run(&c, keep, ib_decoder_turn(d, keep), o.fit, out, err)) < 0)
-        ib_error_prefix(err, r, "%s", path);
-done:
-    if (r < 0)
-        ib_frame_free(out);
-    ib_converter_free(&c);
-    ib_decoder_close(&d);
-    av_frame_free(&keep);
-    av_frame_free(&next);
-    free(path);
-    return r < 0 ? r : 0;
+    if (!r)
+        r = ib_still_open(&s, spec, o.threads, o.keep_interlaced, err);
+    if (!r)
+        r = ib_still_convert(s, out, &o, err);
+    ib_still_close(&s);
+    return r;
 }

@@ -11,6 +11,27 @@ ib_turn ib_turn_of_matrix(const int32_t m[9]) {
     return (ib_turn){.mirror = a < 0, .flip = d < 0};
 }
 
+ib_turn ib_turn_of_orientation(int exif) {
+    switch (exif) {
+    case 2:
+        return (ib_turn){.mirror = true};
+    case 3:
+        return (ib_turn){.mirror = true, .flip = true};
+    case 4:
+        return (ib_turn){.flip = true};
+    case 5:
+        return (ib_turn){.transpose = true};
+    case 6:
+        return (ib_turn){.transpose = true, .mirror = true};
+    case 7:
+        return (ib_turn){.transpose = true, .mirror = true, .flip = true};
+    case 8:
+        return (ib_turn){.transpose = true, .flip = true};
+    default:
+        return (ib_turn){0};
+    }
+}
+
 int ib_turn_degrees(ib_turn t) {
     if (t.transpose)
         return t.flip && !t.mirror ? 270 : 90;

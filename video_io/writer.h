@@ -20,7 +20,7 @@ typedef struct ib_writer_options {
     int width,
         height; /* of the frames, 1..16384. Odd sizes are kept where the encoder can (VP9, GIF, PNG, FFV1); H.264 and HEVC
                           cannot say them in 4:2:0: there the last column or row is repeated once, and the clip is even */
-    double fps; /* > 0, <= 1000 */
+    double fps; /* > 0, <= 1000, of GIF <= 50 */
     ib_matrix
         matrix; /* of all frames, whatever they say themselves: written into the stream's colour tags, with limited
                           range, and used to make RGB of them (GIF, PNG) */
