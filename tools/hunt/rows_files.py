@@ -57,7 +57,7 @@ def sequence_into_folder(b):
             b.kept(beside, what="%s, %s: " % (how.name, more[0] if more else "folder with such names"), more=hidden)
             b.restore(before, "f")
     for out in (f + "/", f, f + "/%04d.png"):
-        b.refused("render", first, last, "-n", 5, "-o", out, says=["--overwrite"])
+        b.refused("render", first, last, "-n", 5, "-o", out, says=["--overwrite"] if out != f else [])
         b.kept(before, "f", "-o %s: " % out[len(b.dir) + 1 :])
         b.restore(before, "f")
     other = folder_of_pictures(b, "g", 3)
@@ -460,6 +460,30 @@ def two_writers(b):
         % (" and ".join(r.how() for r in results), whole, len(b.tree("d"))),
     )
     return "one whole clip, one whole sequence"
+
+
+@row(64, "two containers, both with process number 1, write one output")
+def same_pid(b):
+    a, other = b.two()
+    contained = 'exec unshare -rpf --mount-proc "$@"'
+    if b.do("--version", shell=contained).status != 0:
+        raise Skip("no containers can be made here")
+    for i in range(4):
+        words = ("render", a, other, "-n", 100, "-o", b.path("o.mp4"))
+        both = [b.start(*words, shell=contained) for _ in range(2)]
+        results = [b.finish(p, words) for p in both]
+        n = len(b.frames(b.path("o.mp4"))) if os.path.exists(b.path("o.mp4")) and b.probe(b.path("o.mp4")) else 0
+        ends = " and ".join(r.how() for r in results)
+        b.want(n == 100, "%s, and the clip has %d frames of 100" % (ends, n))
+        b.want(all(r.status == 0 for r in results), "%s: %s" % (ends, "; ".join(r.said for r in results if r.status)))
+        words = ("encode", b.shared.videos(), "-o", b.path("l%d" % i), "--size", "64x48")
+        both = [b.start(*words, shell=contained) for _ in range(2)]
+        results = [b.finish(p, words) for p in both]
+        b.want(all(r.status == 0 for r in results), "encode: " + "; ".join(r.said for r in results if r.status))
+        b.good("info", "--check", b.path("l%d" % i))
+    left = [n for n in b.tree() if n.endswith(".tmp")]
+    b.want(not left, "left behind %s" % left)
+    return "all whole"
 
 
 @row(53, "clip over a clip: stopped, killed, and with a wrong option")

@@ -409,7 +409,7 @@ def waiting_pipe(b):
         time.sleep(0.5)
         if p.poll() is None:
             p.send_signal(signal.SIGINT)
-        b.finish(p, words, timeout=3)
+        b.finish(p, words, timeout=5)
     return "ends the wait"
 
 
