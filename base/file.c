@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,10 +37,10 @@ static void remove_leftovers(const char *path) {
     int n = snprintf(prefix, sizeof prefix, ".%.200s.", ib_basename(path));
     struct dirent *e;
     while (d && (e = readdir(d))) {
-        const char *digits = e->d_name + n;
+        const char *rest = e->d_name + n;
         struct stat st;
-        if (strncmp(e->d_name, prefix, (size_t)n) || !*digits ||
-            strcmp(digits + strspn(digits, "0123456789"), ".tmp"))
+        if (strncmp(e->d_name, prefix, (size_t)n) || !*rest ||
+            strcmp(rest + strspn(rest, "0123456789abcdef"), ".tmp"))
             continue;
         if (!fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) &&
             time(NULL) - st.st_mtime > OLD_SECONDS)
@@ -50,31 +51,51 @@ static void remove_leftovers(const char *path) {
     free(dir);
 }
 
+/* A name that nobody else has: processes of two machines, or of two containers, may share their numbers. */
+static int make_temp(ib_pending *p, const char *path) {
+    const char *name = ib_basename(path);
+    for (int tries = 0; tries < 100; tries++) {
+        uint64_t random = 0;
+        if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+            random = (uint64_t)getpid() << 32 ^ (uint64_t)clock() ^ (uint64_t)time(NULL) << 8;
+        /* a long name is cut: the temporary one must fit into 255 bytes too */
+        if (asprintf(&p->temp, "%.*s.%.200s.%012llx.tmp", (int)(name - path), path, name,
+                     (unsigned long long)(random & 0xffffffffffffu)) < 0) {
+            p->temp = NULL;
+            errno = ENOMEM;
+            return -1;
+        }
+        int fd = open(p->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+        free(p->temp);
+        p->temp = NULL;
+    }
+    return -1;
+}
+
 int ib_pending_begin(ib_pending *p, const char *path, ib_error *err) {
     struct stat st;
-    const char *name = ib_basename(path);
     p->final = p->temp = NULL;
-    if (!*name)
+    if (!*ib_basename(path))
         return ib_fail(err, IB_E_ARGUMENT, "expected the name of a file to write, got '%s'", path);
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+    bool there = stat(path, &st) == 0;
+    if (there && !S_ISREG(st.st_mode))
         return ib_fail(err, IB_E_IO, "cannot write %s: it is %s, not a regular file", path,
                        S_ISDIR(st.st_mode) ? "a directory" : "a special file");
-    p->final = strdup(path);
-    /* a long name is cut: the temporary one must fit into 255 bytes too */
-    if (!p->final ||
-        asprintf(&p->temp, "%.*s.%.200s.%ld.tmp", (int)(name - path), path, name, (long)getpid()) < 0) {
-        p->temp = NULL;
-        pending_free(p);
+    if (there && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS))
+        return ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+    if (!(p->final = strdup(path)))
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
-    }
     remove_leftovers(path);
-    unlink(p->temp);
-    int fd = open(p->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int fd = make_temp(p, path);
     if (fd < 0) {
         int e = errno;
         pending_free(p);
-        return ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(e));
+        return ib_fail(err, e == ENOMEM ? IB_E_MEMORY : IB_E_IO, "cannot write %s: %s", path, strerror(e));
     }
+    if (there)
+        fchmod(fd, st.st_mode & 0777);
     close(fd);
     return IB_OK;
 }

@@ -11,15 +11,16 @@
 extern "C" {
 #endif
 
-/* A file under construction. The content is written to `temp` (same directory, name ".NAME.PID.tmp") and takes
- * its final name only in ib_pending_publish, after fsync of file and directory. */
+/* A file under construction. The content is written to `temp` (same directory, name ".NAME.RANDOM.tmp") and takes
+ * its final name only in ib_pending_publish, after fsync of file and directory. A file that it replaces gives it its permissions. */
 typedef struct ib_pending {
     char *final; /* owned */
     char *temp;  /* owned; write here, with any library */
 } ib_pending;
 
 /* Chooses the temporary name and checks that the directory exists and can be written (creates nothing else than
- * an empty temp file; temp files of the same name that a killed run left more than an hour ago are removed). */
+ * an empty temp file; temp files of the same name that a killed run left more than an hour ago are removed). IB_E_IO too if
+ * there is a file of that name which may not be written, though renaming could replace it. */
 int ib_pending_begin(ib_pending *p, const char *path, ib_error *err);
 /* fsync, rename, fsync of the directory; frees the names. On failure the temp file is removed. */
 int ib_pending_publish(ib_pending *p, ib_error *err);

@@ -46,6 +46,9 @@ typedef struct ib_st_tensor {
     size_t bytes;
 } ib_st_tensor;
 
+/* What a result may replace without asking: IB_E_ARGUMENT if there is a file of that name which does not begin as safetensors do. */
+int ib_st_check_replace(const char *path, ib_error *err);
+
 typedef struct ib_st ib_st;
 /* Maps the file and checks the whole header; tensor values are not looked at. Any other dtype than the above is
  * IB_E_UNSUPPORTED, whatever else is wrong IB_E_FORMAT. */

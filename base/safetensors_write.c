@@ -128,6 +128,21 @@ static int copy_tensors(ib_st_writer *w, const ib_st_tensor *tensors, size_t n) 
     return 0;
 }
 
+int ib_st_check_replace(const char *path, ib_error *err) {
+    uint8_t head[9] = {0};
+    FILE *f = ib_is_file(path) ? fopen(path, "rbe") : NULL;
+    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    if (f)
+        fclose(f);
+    bool nothing = !n, ours = n == sizeof head && head[8] == '{' && !(head[4] | head[5] | head[6] | head[7]);
+    return nothing || ours
+               ? IB_OK
+               : ib_fail(err, IB_E_ARGUMENT,
+                         "%s: is a file of another kind, and is not replaced by safetensors; choose "
+                         "another name",
+                         path);
+}
+
 int ib_st_writer_begin(ib_st_writer **out, const char *path, const ib_st_tensor *tensors, size_t n,
                        const ib_st_meta *meta, size_t n_meta, ib_error *err) {
     char *text = NULL;

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,7 +118,18 @@ static void right_kernels(char **argv) {
     }
 }
 
+/* A file that is opened must not get the number of a stream that is closed: what is printed would go into it. Such a stream is
+ * opened the wrong way round, so that using it fails as before. */
+static void hold_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) {
+            return;
+        }
+    }
+}
+
 int main(int argc, char **argv) {
+    hold_streams();
     right_kernels(argv);
     int status = dispatch(argc, argv);
     /* a result that did not arrive is a failure: "> /dev/full" */

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/output.h"
+#include "base/safetensors.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/space_options.h"
@@ -85,7 +86,7 @@ static int check_output(const cli *c, ib_error *err) {
         const char *latents = cli_arg(c, i);
         r = ib_output_check(output, &latents, 1, ib_is_latent_name, err);
     }
-    return r;
+    return r ? r : ib_st_check_replace(output, err);
 }
 
 /* *status: that of printing. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/output.h"
+#include "base/safetensors.h"
 #include "cli/cli.h"
 #include "pool/survey.h"
 
@@ -88,6 +89,7 @@ static int run(cli *c) {
     ib_error err = {0};
     const char *dir = cli_arg(c, 0), *output = cli_text(c, "output");
     int status = CLI_DONE, r = output ? ib_output_check(output, &dir, 1, is_adapter_name, &err) : IB_OK;
+    r = r || !output ? r : ib_st_check_replace(output, &err);
     r = r ? r : ib_pool_survey(&s, dir, cli_int(c, "pool-stale"), &err);
     for (size_t i = 0; i < s.news.remarks && !cli_json(c); i++) {
         cli_warn(c, "left out: %s", s.news.remark[i]);

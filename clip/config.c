@@ -165,12 +165,14 @@ static int get_filter(const json_t *v, ib_clip_filter *f, const char *path, ib_e
 static int hf_preprocess(ib_clip_preprocess *p, const json_t *root, const char *path, ib_error *err) {
     const json_t *size = json_object_get(root, "size");
     int code = IB_OK;
-    if (json_is_integer(size))
+    if (json_is_number(size))
         code = get_count(root, "size", 16384, &p->edge, path, err);
     else if (json_is_object(size))
         code = json_is_null(json_object_get(size, "shortest_edge"))
                    ? IB_OK
                    : get_count(size, "shortest_edge", 16384, &p->edge, path, err);
+    else if (size && !json_is_null(size))
+        code = ib_fail(err, IB_E_FORMAT, "%s: 'size' is neither a number nor an object", path);
     code = code ? code : get_colour(root, "image_mean", -100, p->mean, path, err);
     code = code ? code : get_colour(root, "image_std", 1e-6f, p->std, path, err);
     code = code ? code : get_filter(json_object_get(root, "resample"), &p->filter, path, err);

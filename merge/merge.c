@@ -126,6 +126,7 @@ static int check_output(const ib_merge_job *j, ib_error *err) {
     for (size_t i = 0; !r && !o->dry_run && i < j->sources; i++) {
         r = ib_output_check(o->output, (const char *const *)&j->source[i].path, 1, NULL, err);
     }
+    r = r || o->dry_run ? r : ib_st_check_replace(o->output, err);
     return r || o->dry_run || !o->valid ? r
                                         : ib_output_check(o->output, (const char *const *)o->valid->v,
                                                           o->valid->n, ib_is_latent_name, err);

@@ -262,7 +262,7 @@ static int check_output(const ib_embeddings_options *o, ib_error *err) {
     int r = inputs ? ib_output_check(o->output, inputs, n, NULL, err)
                    : ib_fail(err, IB_E_MEMORY, "out of memory for the list of keyframes");
     free(inputs);
-    return r;
+    return r || !ib_embeddings_name(o->output) ? r : ib_st_check_replace(o->output, err);
 }
 
 int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary, ib_error *err) {

@@ -220,10 +220,9 @@ run encode "$s/v/scene-01.mp4" -o "$s/foreign" --size 64x48
 expect 0
 check "a damaged one of ours is made anew" cmp -s "$s/foreign/scene-01.h5" "$s/l/scene-01.h5"
 
-for name in adapter.safetensors log.csv states/step-0000000007.h5; do
-    mkdir -p "$s/r-$$/states"
+for name in adapter.safetensors log.csv samples/step-000002.png states/step-0000000007.h5; do
+    mkdir -p "$s/r-$$/$(dirname "$name")"
     echo "the user's" >"$s/r-$$/$name"
-    rmdir "$s/r-$$/states" 2>/dev/null
     pristine "r-$$/$name"
     run train "$s/l" -o "$s/r-$$" --preset toaster --steps 1
     refused 1 "${name%/*}" 'overwrite'
@@ -248,6 +247,47 @@ leaves "median.png " "$s/strips"
 run eval "$s/l" --gap 8 --windows-per-clip 1 --strips "$s/strips" --overwrite
 expect 0
 leaves "best.png median.png worst.png " "$s/strips"
+
+# ---- what is replaced keeps its permissions; a file that may not be written is not replaced; closed streams spoil nothing
+
+run render "$a" "$b" -n 3 -o "$s/mode.mp4"
+chmod 600 "$s/mode.mp4"
+run render "$a" "$b" -n 4 -o "$s/mode.mp4"
+expect 0
+check "a private clip stays private" [ "$(stat -c %a "$s/mode.mp4")" = 600 ]
+if [ "$(id -u)" != 0 ]; then
+    chmod 400 "$s/mode.mp4"
+    run render "$a" "$b" -n 4 -o "$s/mode.mp4"
+    refused 1 'mode.mp4: Permission denied'
+else
+    skip_part "root may write every file"
+fi
+for closed in '>&-' '2>&-' '<&- >&- 2>&-'; do
+    bash -c "exec $closed; \"$INBETWEEN\" render \"$a\" \"$b\" -n 9 -o \"$s/closed.mp4\""
+    run render "$a" "$b" -n 9 -o "$s/open.mp4"
+    check "the clip is the same with $closed" cmp "$s/closed.mp4" "$s/open.mp4"
+    rm -f "$s/closed.mp4"
+done
+
+# ---- results over files of another kind
+
+cp "$a" "$s/mine.png"
+cp "$s/run/state.h5" "$s/mine.h5"
+pristine mine.png mine.h5
+run merge "$adapter" "$adapter" -o "$s/mine.png"
+refused 1 'mine.png: is a file of another kind'
+run merge "$adapter" "$adapter" -o "$s/mine.h5"
+refused 1 'mine.h5: is a file of another kind'
+run pool "$s/pool" -o "$s/mine.png"
+refused 1 'mine.png: is a file of another kind'
+run eval "$s/l" --gap 8 -o "$s/mine.png"
+refused 2 'mine.png'
+run eval "$s/l" --gap 8 -o "$s/mine.h5"
+refused 2 'mine.h5'
+kept "results over files of another kind"
+run train "$s/l" -o "$s/l" --preset toaster --steps 1
+refused 1 'holds the latent files'
+leaves "scene-01.h5 scene-02.h5 " "$s/l"
 
 # ---- a full disk: what was there stays, nothing half-written is left under a name of the user's
 

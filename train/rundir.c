@@ -83,12 +83,30 @@ static bool is_our_log(const char *path) {
     return ours;
 }
 
+static bool is_strip(const char *name) {
+    return !strncmp(name, "step-", 5) && strstr(name, ".png");
+}
+
+/* Pictures of the names that samples have. */
+static bool has_strips(const char *samples) {
+    ib_paths l = {0};
+    bool some = ib_is_dir(samples) && !ib_paths_expand(&l, samples, is_strip, NULL) && l.n;
+    ib_paths_free(&l);
+    return some;
+}
+
 int ib_rundir_check_new(const ib_rundir *r, ib_error *err) {
     ib_paths states = {0};
-    const char *taken = ib_is_file(r->adapter)                                  ? r->adapter
-                        : ib_is_file(r->log) && !is_our_log(r->log)             ? r->log
-                        : !ib_states_list(&states, r->states, NULL) && states.n ? r->states
-                                                                                : NULL;
+    const char *taken = NULL;
+    if (ib_is_file(r->adapter)) {
+        taken = r->adapter;
+    } else if (ib_is_file(r->log) && !is_our_log(r->log)) {
+        taken = r->log;
+    } else if (!ib_is_file(r->log) && has_strips(r->samples)) {
+        taken = r->samples;
+    } else if (!ib_states_list(&states, r->states, NULL) && states.n) {
+        taken = r->states;
+    }
     ib_paths_free(&states);
     return taken ? ib_fail(err, IB_E_ARGUMENT,
                            "%s: would be replaced by the new run; choose another directory, or --overwrite",

@@ -22,7 +22,7 @@ int ib_rundir_name(ib_rundir *r, const char *path, ib_error *err);
 /* Makes the directory, takes its lock (IB_E_IO with a sentence if another process trains there) and clears away what a killed
  * process left half-written. */
 int ib_rundir_lock(ib_rundir *r, ib_error *err);
-/* For a run that begins: IB_E_ARGUMENT if the directory holds an adapter, a log or kept states of other making, which the run
+/* For a run that begins: IB_E_ARGUMENT if the directory holds an adapter, a log, samples or kept states of other making, which the run
  * would replace. A log of ours alone, of a run that was killed before it saved, is none. */
 int ib_rundir_check_new(const ib_rundir *r, ib_error *err);
 /* IB_E_ARGUMENT if a file that the run writes is one of the inputs (ib_output_check; of folders their latent files). */

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/clock.h"
 #include "base/memory.h"
 #include "nn/gemm.h"
@@ -208,10 +209,27 @@ static ib_sample_order sample_order(const ib_session *s) {
     return (ib_sample_order){(rank << 40) + (uint64_t)st->pool.stream + samples, batch, batch};
 }
 
+/* A run among its latent files would make them unreadable: its state is an HDF5 file too. */
+static int check_apart(const ib_session *s, const ib_paths *latents, ib_error *err) {
+    struct stat run, st;
+    if (stat(s->dir.path, &run)) {
+        return IB_OK;
+    }
+    for (size_t i = 0; i < latents->n; i++) {
+        if (!stat(latents->v[i], &st) && st.st_dev == run.st_dev && st.st_ino == run.st_ino) {
+            return ib_fail(err, IB_E_ARGUMENT,
+                           "%s: holds the latent files; choose another directory for the run", s->dir.path);
+        }
+    }
+    return IB_OK;
+}
+
 /* What the user has is not replaced: inputs never, what lies in a new run's directory only if that is wanted. */
 static int check_directory(const ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
     int r = o->resume || o->overwrite ? IB_OK : ib_rundir_check_new(&s->dir, err);
+    r = r || o->resume ? r : check_apart(s, o->latents, err);
+    r = r || o->resume || !o->valid ? r : check_apart(s, o->valid, err);
     r = r ? r : ib_rundir_check_inputs(&s->dir, &o->init, 1, err);
     r = r ? r : ib_rundir_check_inputs(&s->dir, (const char *const *)o->latents->v, o->latents->n, err);
     return r || !o->valid

@@ -1,7 +1,7 @@
 /* Clips and pictures out. The format follows the file name: .mp4 .m4v .mov .mkv (H.264), .webm (VP9), .gif (256 colours a
  * frame, endless), .apng (lossless, endless), NAME-%04d.png style PNG sequences (numbered from 1; "DIR/" stands for "DIR/%04d.png"
  * and makes DIR), and .png for a single picture. Everything appears under its final name only when it is whole, a sequence with
- * all its pictures; until then a clip is `.NAME.PID.tmp` and a sequence lies in `.NAME.resume` (base/resume.h), beside it.
+ * all its pictures; until then a clip is `.NAME.RANDOM.tmp` and a sequence lies in `.NAME.resume` (base/resume.h), beside it.
  *
  * What was there before: an output that is one of the inputs is refused. A clip or a single picture of the same name is replaced
  * when the new one is whole. Pictures that have a sequence's names are refused unless `overwrite` is set. */
