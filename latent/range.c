@@ -1,4 +1,5 @@
-/* The patch space's slerp (range1 in geometry.h): a cross-fade where pictures are unlike, and never far out of its sources' range. */
+/* The patch space's slerp (range1 in geometry.h): a cross-fade where pictures are unlike, and never far out
+ * of its sources' range. */
 #include <stdbool.h>
 #include "latent/geometry.h"
 #include "latent/patch.h"
@@ -7,7 +8,7 @@
 
 enum { TOGETHER = 64 }; /* tokens summed up in float */
 
-/* What a sample may be outside its sources' range: 6 steps of 8 bits. This and the next two: docs/measuring.md. */
+/* What a sample may be outside its sources' range: 6 steps of 8 bits (docs/measuring.md, also the next). */
 static const float tolerance[3] = {6.0f / 219, 6.0f / 224, 6.0f / 224};
 /* Pictures whose unlikeness is below the one are joined by slerp, above the other by lerp. */
 static const double like = 0.10, unlike = 0.18;
@@ -59,7 +60,7 @@ IB_ALWAYS_INLINE bool is_far(const float d[IB_PATCH_D]) {
     return far;
 }
 
-/* How much of d may be added to the cross-fade of the blocks a and b before a sample is out of range: in [0,1]. */
+/* How much of d may be added to the cross-fade of blocks a and b before a sample is out of range: [0,1]. */
 IB_ALWAYS_INLINE float share(const float a[IB_PATCH_D], const float b[IB_PATCH_D], const float d[IB_PATCH_D],
                              float t) {
     float part = 1;

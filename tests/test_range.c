@@ -1,4 +1,5 @@
-/* Slerp of pictures that have little in common: the patch space's stays among its sources' samples, other spaces' is slerp. */
+/* Slerp of pictures that have little in common: the patch space's stays among its sources' samples, that of
+ * other spaces is slerp. */
 #include "tests/check.h"
 #include "tests/moving.h"
 
@@ -48,8 +49,8 @@ static void scatter(picture *p, size_t token, ib_rng *r, const double low[3], co
     }
 }
 
-/* How far the blocks of z are out of the range of a's and b's, the most of all, in steps of 8 bits. own: each sample out of the range of
- * its own two, else out of that of its plane in both blocks. */
+/* How far the blocks of z are out of the range of a's and b's, the most of all, in steps of 8 bits.
+ * own: each sample out of the range of its own two, else out of that of its plane in both blocks. */
 static double excess(const picture *a, const picture *b, const float *z, bool own) {
     double most = -1e9;
     float x[D];
@@ -93,7 +94,8 @@ static const double colours[][3] = {
 };
 enum { COLOURS = sizeof colours / sizeof *colours };
 
-/* Whole pictures of one colour, and single tokens of one within pictures that are alike otherwise: there slerp is not left as a whole. */
+/* Whole pictures of one colour, and single tokens of one within pictures that are alike otherwise:
+ * there slerp is not left as a whole. */
 static void test_constant(void) {
     static picture a, b;
     static const double grey[3] = {235, 128, 128};
@@ -120,8 +122,8 @@ static void test_constant(void) {
     CHECK(single[0] > tolerance - 0.5); /* no more is taken than has to be */
 }
 
-/* Two pictures of noise: in whole they are unlike, and then each sample is between its own two. Single tokens of noise stay within
- * their blocks' range. */
+/* Two pictures of noise: in whole they are unlike, and then each sample is between its own two. Single
+ * tokens of noise stay within their blocks' range. */
 static void test_random(void) {
     static const double full[2][3] = {{0, 0, 0}, {255, 255, 255}},
                         dark[2][3] = {{16, 124, 124}, {24, 132, 132}},
