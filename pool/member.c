@@ -148,9 +148,15 @@ static int read_open(ib_member *m, const ib_st *f, const char *path, ib_error *e
 }
 
 bool ib_member_is_other(const char *path) {
-    ib_st *f = NULL;
-    bool other = !ib_st_open(&f, path, NULL) && !ib_st_metadata(f, format_key);
-    ib_st_close(&f);
+    enum { NEAR = 1 << 16 }; /* the metadata stand at the head */
+    char *head = malloc(NEAR);
+    FILE *f = head && ib_is_file(path) ? fopen(path, "rbe") : NULL;
+    size_t n = f ? fread(head, 1, NEAR, f) : 0;
+    bool other = n && !memmem(head, n, format_key, sizeof format_key - 1);
+    if (f) {
+        fclose(f);
+    }
+    free(head);
     return other;
 }
 

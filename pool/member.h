@@ -38,7 +38,7 @@ bool ib_member_name_fits(const char *name);
  * bytes: of the file; may be NULL. */
 int ib_member_write(const ib_member *m, const ib_adapter *a, bool half, const char *dir, size_t *bytes,
                     ib_error *err);
-/* True for a whole safetensors file that says of itself to be no member's: an adapter of the user's. */
+/* True for a file that does not begin as a member's does, damaged or not: something of the user's. */
 bool ib_member_is_other(const char *path);
 /* Reads all of a file from a copy and checks it: IB_E_FORMAT if it is damaged or no member's, IB_E_UNSUPPORTED if it is of another format or has
  * more than most_bytes, IB_E_NONFINITE if a weight is not finite. *m is to be freed after success and is empty after a failure. */

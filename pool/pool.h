@@ -22,8 +22,7 @@ int ib_pool_open(ib_pool **out, const char *dir, const char *name, ib_error *err
 /* IB_E_IO if the folder is not there or is no folder: it is not made, for an empty one in the place of one that is not mounted would look
  * like a pool without others. */
 int ib_pool_check(const ib_pool *p, ib_error *err);
-/* IB_E_IO if the worker's file could not be written, IB_E_ARGUMENT if a whole safetensors file that is no worker's lies under its
- * name. Leaves nothing behind. */
+/* IB_E_IO if the worker's file could not be written, IB_E_ARGUMENT if a file that is no worker's lies under its name. Leaves nothing behind. */
 int ib_pool_writable(const ib_pool *p, ib_error *err);
 void ib_pool_close(ib_pool **p);
 const char *ib_pool_dir(const ib_pool *p);

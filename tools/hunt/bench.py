@@ -182,7 +182,7 @@ class Bench:
 
     def sentence(self, r, says=(), status=(1, 2)):
         if self.want(r.status in status, "%s, wanted a refusal: %s" % (r.how(), r.words)):
-            self.want("inbetween: " in r.err, "no sentence on stderr: %s" % r.words)
+            self.want(re.search(r"^inbetween( [a-z-]+)?: ", r.err, re.M), "no sentence on stderr: %s" % r.words)
             for word in says:
                 self.want(re.search(word, r.err, re.I | re.S), "the sentence does not say '%s': %s" % (word, r.said))
 

@@ -39,7 +39,7 @@ def sample_aspect(b):
             continue
         for out, more in (("o.mp4", ()), ("o-%02d.png", ()), ("s.mp4", ("--size", "320x180"))):
             if not b.want(
-                b.good("render", v + "@0s", v + "@0.1s", "-n", 3, "-o", b.path(out), *more).status == 0,
+                b.good("render", v + "@0s", v + "@0.1s", "-n", 3, "-o", b.path(out), "--overwrite", *more).status == 0,
                 "%s is not rendered" % name,
             ):
                 continue
@@ -119,7 +119,7 @@ def hdr(b):
             v
         )
         for out in ("o.mp4", "o-%02d.png"):
-            r = b.good("render", v + "@0s", v + "@0.4s", "-n", 3, "-o", b.path(out))
+            r = b.good("render", v + "@0s", v + "@0.4s", "-n", 3, "-o", b.path(out), "--overwrite")
             if r.status:
                 continue
             made = b.path(out.replace("%02d", "01"))
@@ -138,7 +138,7 @@ def hdr(b):
                 )
         b.want(re.search(called, b.do("info", v).out), "info does not say that it is %s" % name.upper())
         sdr = b.video("sdr.mp4")
-        r = b.do("render", v + "@0s", sdr + "@0s", "-n", 3, "-o", b.path("mix-%02d.png"))
+        r = b.do("render", v + "@0s", sdr + "@0s", "-n", 3, "-o", b.path("mix-%02d.png"), "--overwrite")
         if r.status == 0:
             w = b.frames(b.path("mix-01.png"))[0][20:28, 54:62].mean()
             b.want(w > 152, "%s mixed with SDR without conversion: white is %.0f" % (name, w))
@@ -252,6 +252,10 @@ def tags(b):
             matrix,
             "-color_range",
             span,
+            "-color_primaries",
+            "bt709",  # the matrix alone differs; BT.2020's own primaries are for row 7
+            "-color_trc",
+            "bt709",
             "-qp",
             1,
             b.path("k%d.mp4" % n),

@@ -148,7 +148,7 @@ def closed(b):
     for how in ("true", "exec 2>&-", "exec >&-", "exec <&- >&- 2>&-"):
         for name, words in (
             ("o.mp4", ("render", a, other, "-n", 9)),
-            ("o-%d.png", ("render", a, other, "-n", 3)),
+            ("o-%d.png", ("render", a, other, "-n", 3, "--overwrite")),
             ("o.gif", ("render", a, other, "-n", 3)),
             ("m.safetensors", ("merge", adapter, adapter)),
             ("r.csv", ("eval", latents, "--gap", 4)),
