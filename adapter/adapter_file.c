@@ -9,8 +9,9 @@
 #include "adapter/adapter_file.h"
 #include "adapter/private.h"
 #include "base/memory.h"
+#include "latent/geometry.h"
 
-static const char format_version[] = "1";
+static const char format_version[] = "1", geometry_key[] = "inbetween.geometry";
 
 /* The integer fields of the config and the keys that they are stored under. */
 typedef struct int_key {
@@ -31,6 +32,7 @@ void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m) {
     size_t n = 0;
     m->pair[n++] = (ib_st_meta){"inbetween.format", format_version};
     m->pair[n++] = (ib_st_meta){"inbetween.space", c->space_id};
+    m->pair[n++] = (ib_st_meta){geometry_key, ib_geometry_id(ib_geometry_of(c->space_id))};
     m->pair[n++] = (ib_st_meta){"inbetween.layout", ib_layout_name(c->layout)};
     m->pair[n++] = (ib_st_meta){"inbetween.motion", c->motion ? "yes" : "no"};
     for (size_t i = 0; i < INT_KEYS; i++) {
@@ -141,6 +143,13 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
                        sizeof c->space_id - 1);
     }
     snprintf(c->space_id, sizeof c->space_id, "%s", v);
+    /* files from before geometries had names do not tell */
+    const char *ours = ib_geometry_id(ib_geometry_of(c->space_id));
+    if ((v = ib_st_metadata(f, geometry_key)) && strcmp(v, ours) != 0) {
+        return ib_fail(err, IB_E_UNSUPPORTED,
+                       "%s is of the geometry '%.40s', this version joins latents of the space '%s' by '%s'",
+                       path, v, c->space_id, ours);
+    }
     if ((rc = metadata(f, path, "inbetween.layout", &v, err))) {
         return rc;
     }

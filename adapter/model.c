@@ -67,6 +67,7 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
         return ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
     }
     w->shape = *shape;
+    w->geometry = ib_geometry_of(c->space_id);
     w->batch = batch;
     w->training = training;
     w->rows = grid ? (size_t)shape->rows : 1;
@@ -339,7 +340,7 @@ static void mix_backward(const float *restrict mixing, const parts *p, float bow
 static void assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *z) {
     size_t tokens = w->shape.tokens, width = w->shape.width, at = sample * tokens * width;
     float bow = 4.0f * in->t * (1.0f - in->t);
-    ib_slerp(in->z0, in->z1, in->t, tokens, width, w->slerp + at);
+    ib_slerp_in(w->geometry, in->z0, in->z1, in->t, tokens, width, w->slerp + at);
     if (w->motion) {
         ib_motion *m = &w->motion[sample];
         ib_motion_fields(m, w->motion_out + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->rows,

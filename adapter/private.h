@@ -9,6 +9,7 @@
 #include "adapter/overlap.h"
 #include "adapter/project.h"
 #include "adapter/refine.h"
+#include "latent/geometry.h"
 #include "latent/patch.h"
 
 enum {
@@ -138,6 +139,7 @@ void ib_motion_fields_backward(const ib_motion *m, size_t rows, size_t cols, flo
 
 struct ib_adapter_work {
     ib_shape shape;
+    const ib_geometry *geometry;
     int batch;
     bool training;
     size_t rows, cols; /* 1 x T where the layout is not a grid */

@@ -211,6 +211,7 @@ static int open_space(ib_evaluation *e, const ib_paths *files, bool videos, ib_e
     e->judge.space = e->space;
     e->report->decodes = ib_judge_decodes(&e->judge);
     snprintf(e->report->space_id, sizeof e->report->space_id, "%s", r ? id : ib_space_id(e->space));
+    e->judge.geometry = ib_geometry_of(e->report->space_id);
     if ((o->minterpolate || o->native) && !e->report->decodes) {
         return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures, which %s needs",
                        e->report->space_id, o->native ? "the videos' own size" : "minterpolate");

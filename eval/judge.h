@@ -10,8 +10,9 @@
 
 /* The methods, in this order: baselines, minterpolate if asked for, adapters, oracles. */
 typedef struct ib_judge {
-    const ib_space *space; /* NULL: nothing can be encoded or decoded, latent files are what there is */
-    ib_adapter **adapter;  /* [adapters] */
+    const ib_space *space;       /* NULL: nothing can be encoded or decoded, latent files are what there is */
+    const ib_geometry *geometry; /* of the latents */
+    ib_adapter **adapter;        /* [adapters] */
     size_t adapters;
     bool minterpolate;
     size_t oracles; /* the last so many of enum ib_oracle */

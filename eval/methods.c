@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "eval/eval.h"
-#include "latent/geometry.h"
 
 static void hold_first(const ib_keys *k, float t, float *z) {
     (void)t;
@@ -19,7 +18,7 @@ static void lerp(const ib_keys *k, float t, float *z) {
 }
 
 static void slerp(const ib_keys *k, float t, float *z) {
-    ib_slerp(k->z[1], k->z[2], t, k->tokens, k->width, z);
+    ib_slerp_in(k->geometry, k->z[1], k->z[2], t, k->tokens, k->width, z);
 }
 
 /* Catmull and Rom's spline: the cubic of Hermite's form whose slope at a keyframe is that from the one before to the one after it, by

@@ -103,6 +103,7 @@ static int load_keys(native *n, size_t first, int gap, ib_error *err) {
     }
     for (int i = 0; i < n->threads; i++) {
         ib_scene *s = &n->scene[i];
+        keys.geometry = n->judge->geometry;
         keys.tokens = s->shape.tokens;
         keys.width = s->shape.width;
         s->keys = keys;

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "eval/private.h"
+#include "latent/geometry.h"
 #include "nn/gemm.h"
 #include "video_io/reader.h"
 #include "video_io/versions.h"
@@ -173,6 +174,7 @@ static json_t *json_protocol(const ib_eval_report *r) {
     json_object_set_new(p, "ffmpeg", words(ib_ffmpeg_version()));
     json_object_set_new(p, "blas", words(ib_gemm_library()));
     json_object_set_new(p, "space", words(r->space_id));
+    json_object_set_new(p, "geometry", json_string(ib_geometry_id(ib_geometry_of(r->space_id))));
     json_object_set_new(p, "width", r->width ? json_integer(r->width) : json_null());
     json_object_set_new(p, "height", r->height ? json_integer(r->height) : json_null());
     json_object_set_new(p, "windows", json_string("end to end within shots"));

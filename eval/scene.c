@@ -73,6 +73,7 @@ int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int wid
             s->path[i].before = s->outer + (4 + 2 * i) * s->n;
             s->path[i].last = s->path[i].before + s->n;
         }
+        s->keys.geometry = j->geometry;
         s->keys.tokens = s->shape.tokens;
         s->keys.width = s->shape.width;
         r = open_works(s, width, height, err);

@@ -50,6 +50,7 @@ float ib_score_seconds(const double *pts, int gap, double fps) {
 
 static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, int gap, worker *w,
                         ib_score_sums *sums, ib_error *err) {
+    const ib_geometry *geometry = ib_geometry_of(ib_latent_info_of(f)->space_id);
     const ib_shape *s = &ib_latent_info_of(f)->shape;
     const double *pts = ib_latent_pts(f) + first;
     size_t n = s->tokens * s->width;
@@ -60,7 +61,7 @@ static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, in
     for (int k = 1; k < gap && !rc; k++) {
         const float *truth = z0 + (size_t)k * n;
         float t = ib_score_place(pts, gap, k);
-        ib_slerp(z0, z1, t, s->tokens, s->width, w->z);
+        ib_slerp_in(geometry, z0, z1, t, s->tokens, s->width, w->z);
         double slerp = ib_squared_error(w->z, truth, n);
         sums->err_slerp += slerp;
         ib_lerp(z0, z1, t, n, w->z);

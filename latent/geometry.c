@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "latent/space_kind.h"
 #include "latent/versions.h"
 
 /* Sums run in double over fixed lanes: vectorised, and the same order on every machine. */
@@ -89,6 +90,17 @@ IB_VERSIONS void ib_slerp(const float *z0, const float *z1, float t, size_t toke
     }
     for (size_t i = 0; i < tokens; i++)
         slerp_token(z0 + i * width, z1 + i * width, t, width, out + i * width);
+}
+
+const ib_geometry ib_geometry_plain = {"slerp", ib_slerp};
+
+const char *ib_geometry_id(const ib_geometry *g) {
+    return g->id;
+}
+
+void ib_slerp_in(const ib_geometry *g, const float *z0, const float *z1, float t, size_t tokens, size_t width,
+                 float *out) {
+    g->slerp(z0, z1, t, tokens, width, out);
 }
 
 IB_VERSIONS void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out) {

@@ -20,6 +20,26 @@ void ib_slerp(const float *z0, /* [T,D] */
               float t,         /* in [0,1] */
               size_t tokens, size_t width, float *out /* [T,D] */);
 
+/* How the latents of a space are joined. */
+typedef struct ib_geometry ib_geometry;
+/* Never NULL, never released. */
+const ib_geometry *ib_geometry_of(const char *space_id);
+/* Names what ib_slerp_in does, in files and reports: "slerp", or "slerp:range1" for patch. */
+const char *ib_geometry_id(const ib_geometry *g);
+/* What slerp means for pictures of that space, for whoever joins, predicts, judges or shows them; z0 and z1 are
+ * the whole latents. For "slerp" ib_slerp's bits. A token of the patch space is a block of samples: slerp turns
+ * its direction, which for a dark block may be nearly all chroma, and gives it the length of a bright one.
+ * Therefore "slerp:range1" is
+ *   z = lerp + a l (slerp - lerp) ,
+ * l for the pair: 1 up to an unlikeness |z0 - z1|^2 / (|z0|^2 + |z1|^2) of 0.10, 0 from 0.18, a smooth step
+ * between; a for the token: as much, in [0,1], as keeps every sample within 6 steps of 8 bits of the range of
+ * both sources' blocks, least to most in its plane (Y, U, V). The bits are ib_slerp's where both are 1, ib_lerp's
+ * where l is 0. Continuous in z0, z1 and t; ends, symmetry and aliasing as with ib_slerp. */
+void ib_slerp_in(const ib_geometry *g, const float *z0, /* [T,D] */
+                 const float *z1,                       /* [T,D] */
+                 float t,                               /* in [0,1] */
+                 size_t tokens, size_t width, float *out /* [T,D] */);
+
 /* out = (1-t) z0 + t z1, exact at both ends. */
 void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out);
 

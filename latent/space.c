@@ -14,6 +14,13 @@ const char *ib_layout_name(ib_layout l) {
     return (unsigned)l < 3 ? names[l] : "?";
 }
 
+const ib_geometry *ib_geometry_of(const char *space_id) {
+    for (int i = 0; i < N_KINDS; i++)
+        if (kinds[i]->joined && !strcmp(kinds[i]->joined, space_id))
+            return kinds[i]->geometry;
+    return &ib_geometry_plain;
+}
+
 int ib_space_open(ib_space **out, const char *spec, ib_error *err) {
     return ib_space_open_with(out, spec, NULL, err);
 }

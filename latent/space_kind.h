@@ -2,12 +2,23 @@
 #ifndef IB_LATENT_SPACE_KIND_H
 #define IB_LATENT_SPACE_KIND_H
 
+#include "latent/geometry.h"
 #include "latent/space.h"
+
+/* How latents of a space are joined. A change of what slerp gives is a new id. */
+struct ib_geometry {
+    const char *id;
+    void (*slerp)(const float *z0, const float *z1, float t, size_t tokens, size_t width, float *out);
+};
+extern const ib_geometry ib_geometry_plain, ib_geometry_patch;
 
 typedef struct ib_space_kind {
     const char *name;  /* what comes before the colon of a spec */
     const char *usage; /* how an error shows it: "clip:PATH" */
     bool resizes;      /* frames come at their own size, with RGB */
+    /* The geometry of latents of the space id `joined`; all others have plain slerp. NULL: so have all. */
+    const char *joined;
+    const ib_geometry *geometry;
     /* argument: what comes after the colon, NULL if there is none. Fills s->id, s->remark, s->input and s->state; on failure
      * holds nothing. */
     int (*open)(ib_space *s, const char *argument, const ib_space_options *o, ib_error *err);

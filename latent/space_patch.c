@@ -61,6 +61,8 @@ static int patch_decode(const ib_space *s, const float *z, ib_frame *frame, ib_e
 const ib_space_kind ib_space_patch = {
     .name = "patch",
     .usage = "patch",
+    .joined = "patch:" PATCH_ARGUMENT,
+    .geometry = &ib_geometry_patch,
     .open = patch_open,
     .shape = patch_shape,
     .encode = patch_encode,

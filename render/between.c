@@ -11,6 +11,7 @@ typedef struct worker {
 
 struct ib_betweener {
     ib_space *space;
+    const ib_geometry *geometry;
     ib_shape shape; /* of full-size keyframes */
     float *z0, *z1; /* [T,D] of the pair; NULL without slerp */
     const ib_adapter *adapter;
@@ -22,6 +23,7 @@ struct ib_betweener {
 
 static int open_slerp(ib_betweener *b, int width, int height, ib_error *err) {
     size_t n;
+    b->geometry = ib_geometry_of(ib_space_id(b->space));
     int r = ib_space_shape(b->space, width, height, &b->shape, err);
     if (r)
         return r;
@@ -101,7 +103,7 @@ int ib_betweener_pair(ib_betweener *b, const ib_frame *first, const ib_frame *la
 
 int ib_betweener_slerp(ib_betweener *b, int thread, float t, ib_frame *out, ib_error *err) {
     float *z = b->worker[thread].z;
-    ib_slerp(b->z0, b->z1, t, b->shape.tokens, b->shape.width, z);
+    ib_slerp_in(b->geometry, b->z0, b->z1, t, b->shape.tokens, b->shape.width, z);
     return ib_space_decode(b->space, z, out, err);
 }
 

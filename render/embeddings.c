@@ -130,7 +130,8 @@ static int make_rows(embeddings *e, ib_error *err) {
     const ib_shape *s = &e->keys.shape;
     size_t values = s->tokens * s->width, all;
     double gap = o->gap_seconds > 0 ? o->gap_seconds : (o->frames - 1) / o->fps;
-    e->path = (ib_path_options){o->frames, o->ease, o->loop, (float)gap, o->stop};
+    e->path =
+        (ib_path_options){o->frames, o->ease, o->loop, (float)gap, o->stop, ib_geometry_of(e->keys.space_id)};
     e->rows = ib_path_rows(&e->path, e->keys.n);
     if (ib_size_mul(e->rows, values, &all)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu rows", e->rows);

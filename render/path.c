@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "latent/geometry.h"
-
 /* Requests that go through the model together: of one token many, of hundreds few. */
 enum { SINGLES = 64, SEQUENCES = 4 };
 
@@ -12,13 +10,14 @@ size_t ib_path_rows(const ib_path_options *o, size_t n) {
 }
 
 /* [n] requests; z: [n,T,D] */
-static int between(const ib_adapter *a, ib_adapter_work *w, const ib_shape *s, const ib_between *in, int n,
-                   float *z, ib_error *err) {
+static int between(const ib_adapter *a, ib_adapter_work *w, const ib_geometry *g, const ib_shape *s,
+                   const ib_between *in, int n, float *z, ib_error *err) {
     if (a) {
         return ib_adapter_predict(a, w, in, n, z, err);
     }
     for (int i = 0; i < n; i++) {
-        ib_slerp(in[i].z0, in[i].z1, in[i].t, s->tokens, s->width, z + (size_t)i * s->tokens * s->width);
+        ib_slerp_in(g, in[i].z0, in[i].z1, in[i].t, s->tokens, s->width,
+                    z + (size_t)i * s->tokens * s->width);
     }
     return IB_OK;
 }
@@ -40,7 +39,7 @@ static int make_pair(const ib_adapter *a, ib_adapter_work *w, int most, const ib
         if (o->stop && atomic_load(o->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
-        r = between(a, w, s, in, n, rows + (size_t)first * s->tokens * s->width, err);
+        r = between(a, w, o->geometry, s, in, n, rows + (size_t)first * s->tokens * s->width, err);
     }
     return r;
 }

@@ -4,12 +4,14 @@
 
 #include "adapter/adapter.h"
 #include "base/stop.h"
+#include "latent/geometry.h"
 
 typedef struct ib_path_options {
     int frames;        /* from one keyframe to the next, both counted, >= 2 */
     bool ease, loop;   /* as in render/clip.h */
     float gap_seconds; /* what the model is told of the time between keyframes, > 0 */
     const atomic_int *stop;
+    const ib_geometry *geometry; /* of the keys */
 } ib_path_options;
 
 /* Rows of a path of n keyframes: (n - 1)(frames - 1) + 1, of a loop n (frames - 1). */

@@ -138,7 +138,7 @@ refused 1 "$s/v/scene-01.mp4"
 head -c 5000 "$a" >"$s/short.safetensors"
 run merge "$a" "$s/short.safetensors" -o "$o"
 refused 1 "$s/short.safetensors"
-LC_ALL=C sed 's/patch:/hatch:/g' "$a" >"$s/other.safetensors"
+LC_ALL=C sed 's/patch:/hatch:/g; s/"slerp:range1"/"slerp"       /' "$a" >"$s/other.safetensors"
 run merge "$a" "$s/other.safetensors" -o "$o"
 refused 1 "$s/other.safetensors" 'hatch' 'patch'
 run train "$s/l/scene-01.h5" -o "$s/wide" --steps 1 --valid-part 0 --preset default --threads 2

@@ -63,7 +63,7 @@ static inline double figure_of(const ib_eval_report *r, size_t gap, size_t clip,
 
 typedef void (*frame_maker)(const float *a, const float *b, int k, int gap, float *z);
 
-/* Windows of `gap` frames end to end between random latents, filled by `make`. */
+/* Windows of `gap` frames end to end between latents that are alike, but for every twelfth token, which is random, filled by `make`. */
 static inline void write_path(const char *path, const char *video, int gap, int windows, frame_maker make) {
     ib_latent_info info = {.fps = 25, .every = 1, .matrix = IB_MATRIX_BT601, .space_id = MOVING_SPACE};
     ib_latent_writer *w = NULL;
@@ -72,7 +72,8 @@ static inline void write_path(const char *path, const char *video, int gap, int 
     float *key = ib_calloc((size_t)(windows + 1) * VALUES, sizeof *key), *z = ib_calloc(VALUES, sizeof *z);
     ib_rng_seed(&rng, 5);
     for (int i = 0; i < (windows + 1) * VALUES; i++) {
-        key[i] = 0.3f * ib_rng_normal(&rng);
+        float other = 0.3f * ib_rng_normal(&rng);
+        key[i] = i < VALUES || i / IB_PATCH_D % TOKENS % 12 == 0 ? other : key[i - VALUES];
     }
     info.shape = (ib_shape){IB_LAYOUT_GRID, ROWS, COLS, TOKENS, IB_PATCH_D};
     info.frame_width = 8 * COLS;
@@ -95,7 +96,7 @@ static inline void on_line(const float *a, const float *b, int k, int gap, float
 }
 
 static inline void on_circle(const float *a, const float *b, int k, int gap, float *z) {
-    ib_slerp(a, b, (float)k / (float)gap, TOKENS, IB_PATCH_D, z);
+    ib_slerp_in(ib_geometry_of(MOVING_SPACE), a, b, (float)k / (float)gap, TOKENS, IB_PATCH_D, z);
 }
 
 static inline void on_hold(const float *a, const float *b, int k, int gap, float *z) {

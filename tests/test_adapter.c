@@ -187,7 +187,7 @@ static void test_loss(bool motion) {
     ib_adapter_trust(a, 1); /* as it learns */
     CHECK_OK(ib_model_one(a, w, &ordered, z, &err), &err);
     CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, NULL, &l, &err), &err);
-    ib_slerp(s.z0, s.z1, 0.4f, TOKENS, 96, slerp);
+    ib_slerp_in(ib_geometry_of(space), s.z0, s.z1, 0.4f, TOKENS, 96, slerp);
     for (size_t i = 0; i < N; i++) {
         model += ((double)z[i] - target[i]) * ((double)z[i] - target[i]);
         straight += ((double)slerp[i] - target[i]) * ((double)slerp[i] - target[i]);
@@ -304,7 +304,7 @@ static void test_construction(ib_layout layout, bool motion) {
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, false, &err), &err);
     in.t = 0.4f;
     CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
-    ib_slerp(s.z0, s.z1, 0.4f, ROWS * COLS, 96, y);
+    ib_slerp_in(ib_geometry_of(space), s.z0, s.z1, 0.4f, ROWS * COLS, 96, y);
     if (!motion) {
         CHECK_INT(memcmp(z, y, N * 4), 0);
     } else { /* block matching alone beats slerp on a plain pan */

@@ -77,7 +77,8 @@ static void test_path(void) {
     for (size_t i = 0; i < 3 * D; i++) {
         keys[i] = ib_rng_normal(&r);
     }
-    ib_path_options o = {.frames = 5, .gap_seconds = 0.5f};
+    const ib_geometry *slerp = ib_geometry_of("vectors:test");
+    ib_path_options o = {.frames = 5, .gap_seconds = 0.5f, .geometry = slerp};
     CHECK_INT(ib_path_rows(&o, 3), 9);
     CHECK_OK(ib_path_make(NULL, &o, &shape, keys, 3, rows, t, &err), &err);
     for (size_t k = 0; k < 3; k++) {
@@ -93,7 +94,7 @@ static void test_path(void) {
     CHECK_NEAR(t[9], 0.25f * 0.25f * (3 - 0.5f), 1e-7);
     ib_slerp(keys + 2 * D, keys, t[9], 1, D, want);
     CHECK_INT(memcmp(rows + 9 * D, want, sizeof want), 0);
-    o = (ib_path_options){.frames = 2, .gap_seconds = 1};
+    o = (ib_path_options){.frames = 2, .gap_seconds = 1, .geometry = slerp};
     CHECK_INT(ib_path_rows(&o, 2), 2);
     CHECK_OK(ib_path_make(NULL, &o, &shape, keys, 2, rows, t, &err), &err);
     CHECK_INT(memcmp(rows, keys, 2 * D * sizeof *rows), 0);
@@ -164,7 +165,8 @@ static void test_file(void) {
         memcpy(keys + 2 * D, z + 8 * D, sizeof prompt);
         /* what lies between them is the path that the model gives */
         ib_adapter *a = NULL;
-        ib_path_options p = {.frames = FRAMES, .gap_seconds = 0.5f};
+        ib_path_options p = {
+            .frames = FRAMES, .gap_seconds = 0.5f, .geometry = ib_geometry_of(ib_space_id(space))};
         ib_shape shape = {IB_LAYOUT_SINGLE, 1, 1, 1, D};
         if (with) {
             CHECK_OK(ib_adapter_open(&a, adapter, &err), &err);

@@ -149,7 +149,7 @@ static void expect_slerp(const ib_frame *a, const ib_frame *b, float t, ib_frame
     CHECK_OK(ib_alloc_floats(&z1, shape.tokens * shape.width, "z1", &err), &err);
     CHECK_OK(ib_space_encode(s, a, z0, &err), &err);
     CHECK_OK(ib_space_encode(s, b, z1, &err), &err);
-    ib_slerp(z0, z1, t, shape.tokens, shape.width, z0);
+    ib_slerp_in(ib_geometry_of(ib_space_id(s)), z0, z1, t, shape.tokens, shape.width, z0);
     CHECK_OK(ib_frame_alloc(out, a->width, a->height, &err), &err);
     CHECK_OK(ib_space_decode(s, z0, out, &err), &err);
     ib_free(z0);

@@ -78,6 +78,7 @@ static float place(const double *pts, size_t gap, size_t k) {
 /* Three rows of one window. */
 static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *err) {
     const ib_latent_info *info = ib_latent_info_of(file);
+    const ib_geometry *geometry = ib_geometry_of(info->space_id);
     size_t gap = s->cols - 1, n = s->values;
     float *z0 = s->z, *z1 = s->z + gap * n, *out = s->z + s->cols * n;
     const double *pts = ib_latent_pts(file) + first;
@@ -87,7 +88,7 @@ static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *e
         r = show(s, info, s->z + k * n, err);
     }
     for (size_t k = 0; !r && k <= gap; k++) {
-        ib_slerp(z0, z1, place(pts, gap, k), info->shape.tokens, info->shape.width, out);
+        ib_slerp_in(geometry, z0, z1, place(pts, gap, k), info->shape.tokens, info->shape.width, out);
         r = show(s, info, out, err);
     }
     for (size_t k = 0; !r && k <= gap; k++) {
@@ -101,6 +102,7 @@ static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *e
 /* The one of a few windows in which slerp is furthest from the frame in the middle; SIZE_MAX if there is none. */
 static int worst_window(strip *s, ib_latent_file *file, size_t *first, ib_error *err) {
     const ib_latent_info *info = ib_latent_info_of(file);
+    const ib_geometry *geometry = ib_geometry_of(info->space_id);
     size_t gap = s->cols - 1, n = s->values, *firsts = calloc(info->frames, sizeof *firsts);
     double worst = -1;
     int r = IB_OK;
@@ -115,8 +117,8 @@ static int worst_window(strip *s, ib_latent_file *file, size_t *first, ib_error 
         r = r ? r : ib_latent_read(file, firsts[i] + gap / 2, 1, truth, err);
         r = r ? r : ib_latent_read(file, firsts[i] + gap, 1, z1, err);
         if (!r) {
-            ib_slerp(z0, z1, place(ib_latent_pts(file) + firsts[i], gap, gap / 2), info->shape.tokens,
-                     info->shape.width, out);
+            ib_slerp_in(geometry, z0, z1, place(ib_latent_pts(file) + firsts[i], gap, gap / 2),
+                        info->shape.tokens, info->shape.width, out);
             double error = ib_squared_error(out, truth, n);
             *first = error > worst ? firsts[i] : *first;
             worst = fmax(worst, error);
