@@ -174,7 +174,7 @@ case $status in 0) rm -f "$s/o.mp4" ;; *) refused 1 "$s/one/scene-01.mp4" ;; esa
 run render "$s/v/scene-01.mp4" "$s/small/scene-01.mp4" -o "$s/o.mp4" --frames 4
 refused 1 '128 *x *96' '64 *x *64'
 absent "$s/o.mp4"
-LC_ALL=C sed 's/patch:/hatch:/g' "$adapter" >"$s/other.safetensors"
+LC_ALL=C sed 's/patch:/hatch:/g; s/"slerp:range1"/"slerp"       /' "$adapter" >"$s/other.safetensors"
 run eval "$s/l" -o "$s/o.txt" --adapter "$s/other.safetensors"
 refused 1 'hatch' 'patch'
 run render "$s/v/scene-01.mp4" "$s/v/scene-02.mp4" -o "$s/o.mp4" --adapter "$s/other.safetensors" --frames 4
