@@ -68,14 +68,15 @@ static int help(const char *name) {
 
 static int run(const cli_command *m, int argc, char **argv) {
     cli c = {0};
+    ib_error err = {0};
     cli_bar_begin(&c.bar);
     int status = cli_parse(&c, m, argc, argv);
     if (status == 0 && cli_flag(&c, "help")) {
         cli_help_command(stdout, m);
     } else if (status == 0) {
         cli_interrupt_begin();
-        cli_threads_begin(c.threads);
-        status = m->run(&c);
+        c.threads = cli_threads_begin(c.threads);
+        status = ib_gemm_reserve(c.threads, &err) ? cli_fail(&c, &err) : m->run(&c);
         cli_progress_end(&c);
     }
     cli_release(&c);
