@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,6 +118,8 @@ static void right_kernels(char **argv) {
 
 int main(int argc, char **argv) {
     right_kernels(argv);
+    /* a file that outgrows its limit (ulimit -f) is then an error of writing, and is cleaned up after */
+    signal(SIGXFSZ, SIG_IGN);
     int status = dispatch(argc, argv);
     /* a result that did not arrive is a failure: "> /dev/full" */
     if ((fflush(stdout) || ferror(stdout)) && status == CLI_DONE) {
