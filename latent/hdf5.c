@@ -84,21 +84,28 @@ static bool uses_locks(void) {
     return !set || (strcmp(set, "FALSE") && strcmp(set, "0"));
 }
 
+int ib_hdf5_check_lock(const char *path, ib_error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool locked = fd >= 0 && uses_locks() && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return locked ? ib_fail(err, IB_E_IO,
+                            "cannot open %s: it is locked: another program has it open for writing", path)
+                  : IB_OK;
+}
+
 int ib_hdf5_check(const char *path, ib_error *err) {
     static const uint8_t magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     uint8_t b[48] = {0};
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
+    int code = ib_hdf5_check_lock(path, err), fd;
+    if (code)
+        return code;
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         close(fd);
         return ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
-    }
-    if (uses_locks() && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK) {
-        close(fd);
-        return ib_fail(err, IB_E_IO, "cannot open %s: it is locked: another program has it open for writing",
-                       path);
     }
     ssize_t n = pread(fd, b, sizeof b, 0);
     int e = errno;

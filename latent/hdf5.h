@@ -27,8 +27,11 @@ int ib_hdf5_fail(ib_error *err, int code, const char *what, const char *path);
 hid_t ib_hdf5_creation(void);
 hid_t ib_hdf5_access(void);
 /* IB_E_FORMAT unless the file begins with a superblock of the checksummed kind (version 2 or 3) and is not shorter than the
- * superblock says; damaged files of older kinds have crashed HDF5. IB_E_IO if another program has it locked. Does not call HDF5. */
+ * superblock says; damaged files of older kinds have crashed HDF5. Checks the lock too. Does not call HDF5. */
 int ib_hdf5_check(const char *path, ib_error *err);
+/* IB_E_IO if another program has the file open for writing, as HDF5 locks it then, and as far as its HDF5_USE_FILE_LOCKING wants that known. A
+ * file that is not there passes. Does not call HDF5. */
+int ib_hdf5_check_lock(const char *path, ib_error *err);
 
 /* IEEE 754 binary16, little-endian; close with H5Tclose. */
 hid_t ib_hdf5_half(void);

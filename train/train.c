@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "eval/score.h"
 #include "train/exchange.h"
 #include "train/review.h"
 #include "train/session.h"
@@ -140,7 +141,7 @@ static int log_line(ib_session *s, double seconds, ib_error *err) {
                      .rate = s->rate,
                      .loss = st->loss,
                      .grad_norm = s->grad_norm,
-                     .train_skill = st->err_slerp > 0 ? 1 - st->err_model / st->err_slerp : 0,
+                     .train_skill = ib_skill(st->err_model, st->err_slerp, 1),
                      .valid_skill = s->logged_skill,
                      .samples_per_second = span > 0 ? (double)(st->samples - s->logged_samples) / span : NAN};
     s->logged_samples = st->samples;
