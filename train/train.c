@@ -139,7 +139,7 @@ static int log_line(ib_session *s, double seconds, ib_error *err) {
                      .samples = st->samples,
                      .seconds = seconds,
                      .rate = s->rate,
-                     .loss = st->loss,
+                     .loss = st->updates ? st->loss : NAN,
                      .grad_norm = s->grad_norm,
                      .train_skill = ib_skill(st->err_model, st->err_slerp, 1),
                      .valid_skill = s->logged_skill,
@@ -242,7 +242,7 @@ static void fill(ib_train_result *result, const ib_session *s) {
                                 .ranks = s->ranks,
                                 .skipped = s->skipped,
                                 .seconds = ib_session_seconds(s),
-                                .loss = st->loss,
+                                .loss = st->updates ? st->loss : NAN,
                                 .valid_skill = s->valid_skill,
                                 .parameters = st->params};
     result->samples_per_second = (double)((st->step - s->first_step) * st->plan.batch * s->ranks) / here;
