@@ -61,7 +61,7 @@ void *blas_memory_alloc(int) __attribute__((weak));
 void blas_memory_free(void *) __attribute__((weak));
 
 int ib_gemm_reserve(int threads, ib_error *err) {
-    enum { MOST = 128 };
+    enum { MOST = 128, STACK = 16 << 20 };
     void *held[MOST], *p;
     struct rlimit limit;
     size_t n = threads < 1          ? 1
@@ -71,7 +71,7 @@ int ib_gemm_reserve(int threads, ib_error *err) {
     if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) {
         return IB_OK;
     }
-    bytes = (n + more) * IB_GEMM_BUFFER_BYTES + IB_GEMM_BUFFER_BYTES / 8;
+    bytes = (n + more) * IB_GEMM_BUFFER_BYTES + n * STACK;
     p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
         return ib_fail(
@@ -89,7 +89,11 @@ int ib_gemm_reserve(int threads, ib_error *err) {
             blas_memory_free(held[i]);
         }
     }
-    return IB_OK;
+    /* OpenMP ends the process where it cannot start a thread: better now than over a half-written file */
+    int started = 0;
+#pragma omp parallel num_threads((int)n) reduction(+ : started)
+    started++;
+    return started > 0 ? IB_OK : ib_fail(err, IB_E_MEMORY, "no thread could be started");
 }
 
 const char *ib_gemm_library(void) {
