@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Limits of the machine and of those who set it up: nothing hangs, and what cannot be done is said in one sentence. Whatever runs here is
-# killed after a while: a hang is a failure.
+# Limits of the machine and of those who set it up: nothing hangs, and what cannot be done is said in one sentence.
+# Whatever runs here is killed after a while: a hang is a failure.
 set -u
 . tests/cli.bash
 : "${IB_CLIP_WEIGHTS:?names the tool, as ctest sets it}"
