@@ -112,8 +112,12 @@ typedef struct ib_dropout {
     const uint64_t *seed; /* [n] */
 } ib_dropout;
 
+/* Mean squared error per value of a latent below which an error is as good as none: about a third of an 8-bit step, RMS. Slerp's own
+ * below it is nothing to compare with: there is no skill then (eval/score.h). */
+#define IB_ERROR_FLOOR 2e-6
+
 /* Forward and backward of n samples (training work only). The loss of a sample is
- *   r = |z - target|^2 / (|slerp - target|^2 + floor),
+ *   r = |z - target|^2 / (|slerp - target|^2 + IB_ERROR_FLOOR T D),
  * squares summed over [T,D], or log(1 + 10 r) / log(11) with a motion head: 0 is perfect, 1 is slerp, see docs/model.md. The
  * gradient times `scale` is added up inside the work until ib_adapter_collect. Threads use their own work. */
 typedef struct ib_sample_loss {

@@ -12,8 +12,6 @@
 
 /* Added to a token's RMS distance before dividing by it: a quarter of an 8-bit step. */
 static const float distance_floor = 1e-3f;
-/* Mean squared error (latent units) below which an error is as good as none: about a third of an 8-bit step, RMS. */
-static const double error_floor = 2e-6;
 /* What is added to the part of slerp's error that is left before its logarithm is taken: the loss with a motion head (docs/model.md). */
 static const double left_floor = 0.1;
 
@@ -506,7 +504,7 @@ static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const floa
     float *dz = w->z + at, *dc = w->dcorrection + at, bow = 4.0f * in->t * (1.0f - in->t);
     loss->err_model = squared_error(dz, target, n);
     loss->err_slerp = squared_error(w->slerp + at, target, n);
-    double unit = loss->err_slerp + error_floor * (double)n, slope;
+    double unit = loss->err_slerp + IB_ERROR_FLOOR * (double)n, slope;
     loss->loss = loss_of(w->motion, loss->err_model / unit, &slope);
     error_gradient(dz, target, (float)(2.0 * slope * (double)scale / unit), n);
     memset(dc, 0, n * sizeof *dc);

@@ -62,7 +62,11 @@ int cli_paths(const cli *c, ib_paths *arguments, const char *name, ib_paths *val
 bool cli_quiet(const cli *c);
 bool cli_json(const cli *c);
 bool cli_prints_text(const cli *c); /* neither --json nor --quiet: the result is wanted in words */
-int cli_threads(const cli *c);      /* >= 1: --threads or the number of cores this process may use */
+/* >= 1: --threads or the number of cores this process may use, and no more than OpenMP gives it (OMP_THREAD_LIMIT) */
+int cli_threads(const cli *c);
+/* Gives OpenMP this number of threads for the calling thread, or as many as its limit allows; returns how many. A thread that
+ * the command itself starts begins with OpenMP's own default and calls this first. */
+int cli_threads_begin(int threads);
 
 /* Set by SIGINT, SIGTERM, SIGHUP and SIGUSR1; a second signal ends the process at once. */
 const atomic_int *cli_stop(const cli *c);

@@ -62,6 +62,7 @@ static void on_progress(void *user, size_t frames, int64_t estimate) {
 
 static void *work(void *arg) {
     batch *b = arg;
+    cli_threads_begin(b->options.threads);
     pthread_mutex_lock(&b->lock);
     while (b->next < b->n && !atomic_load(b->stop)) {
         task *t = &b->task[b->next++];

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,14 +73,15 @@ static int help(const char *name) {
 
 static int run(const cli_command *m, int argc, char **argv) {
     cli c = {0};
+    ib_error err = {0};
     cli_bar_begin(&c.bar);
     int status = cli_parse(&c, m, argc, argv);
     if (status == 0 && cli_flag(&c, "help")) {
         cli_help_command(stdout, m);
     } else if (status == 0) {
         cli_interrupt_begin();
-        cli_threads_begin(c.threads);
-        status = m->run(&c);
+        c.threads = cli_threads_begin(c.threads);
+        status = ib_gemm_reserve(c.threads, &err) ? cli_fail(&c, &err) : m->run(&c);
         cli_progress_end(&c);
     }
     cli_release(&c);
@@ -131,6 +133,8 @@ static void hold_streams(void) {
 int main(int argc, char **argv) {
     hold_streams();
     right_kernels(argv);
+    /* a file that outgrows its limit (ulimit -f) is then an error of writing, and is cleaned up after */
+    signal(SIGXFSZ, SIG_IGN);
     int status = dispatch(argc, argv);
     /* a result that did not arrive is a failure: "> /dev/full" */
     if ((fflush(stdout) || ferror(stdout)) && status == CLI_DONE) {

@@ -85,6 +85,5 @@ void cli_interrupt_begin(void);
 
 /* threads.c */
 int cli_cores(void);
-void cli_threads_begin(int threads);
 
 #endif

@@ -30,8 +30,11 @@ int cli_cores(void) {
 
 /* OpenBLAS in its OpenMP build takes its number of threads from here too, and computes with one inside our own
  * parallel regions. Nesting stays off, so that there are never more threads than asked for. */
-void cli_threads_begin(int threads) {
+int cli_threads_begin(int threads) {
+    int limit = omp_get_thread_limit();
+    threads = limit < threads ? limit : threads;
     omp_set_dynamic(0);
     omp_set_max_active_levels(1);
     omp_set_num_threads(threads);
+    return threads;
 }

@@ -160,8 +160,11 @@ static json_t *real_or_null(double v) {
 static int print_result(cli *c, const ib_train_options *o, const ib_train_result *r, bool interrupted) {
     if (cli_prints_text(c)) {
         const char *run = cli_shown(c, o->run);
-        printf("%s: %lld steps, %lld samples, %.1f minutes, loss %.4f", run, (long long)r->step,
-               (long long)r->samples, r->seconds / 60, r->loss);
+        printf("%s: %lld steps, %lld samples, %.1f minutes", run, (long long)r->step, (long long)r->samples,
+               r->seconds / 60);
+        if (isfinite(r->loss)) {
+            printf(", loss %.4f", r->loss);
+        }
         if (isfinite(r->valid_skill)) {
             printf(", skill %.4f on %zu other video%s", r->valid_skill, r->valid_videos,
                    r->valid_videos == 1 ? "" : "s");
@@ -210,6 +213,9 @@ static int run(cli *c) {
         cli_progress_end(c);
     }
     if (!status && (!r || r == IB_E_INTERRUPTED) && !result.rank) {
+        if (!result.step) {
+            cli_warn(c, "no step was made in %.2g minutes: the adapter is untrained", result.seconds / 60);
+        }
         status = print_result(c, &o, &result, r == IB_E_INTERRUPTED);
     }
     if (r && result.rank) { /* rank 0 says it */

@@ -1,6 +1,7 @@
 #include "eval/figures.h"
 
 #include <math.h>
+#include "eval/score.h"
 
 const ib_eval_figure_info ib_eval_figures[IB_FIGURES] = {
     [IB_FIGURE_SKILL] = {"skill", "skill", "", "Part of slerp's squared error in latents that is gone.", 3, 1,
@@ -85,13 +86,16 @@ static double mean_of(const ib_mark_sums *s, int mark) {
 }
 
 static double skill_of(const ib_mark_sums *s) {
-    double slerp = s->sum[IB_MARK_SLERP];
-    return !s->n[IB_MARK_ERROR] ? NAN : slerp > 0 ? 1 - s->sum[IB_MARK_ERROR] / slerp : 0;
+    if (!s->n[IB_MARK_ERROR]) {
+        return NAN;
+    }
+    return ib_skill(s->sum[IB_MARK_ERROR], s->sum[IB_MARK_SLERP], (double)s->n[IB_MARK_SLERP]);
 }
 
 double ib_gain_of(const ib_mark_sums *method, const ib_mark_sums *slerp) {
     double gain = mean_of(method, IB_MARK_PSNR) - mean_of(slerp, IB_MARK_PSNR);
-    return isnan(gain) ? skill_of(method) : gain;
+    gain = isnan(gain) ? skill_of(method) : gain;
+    return isnan(gain) ? 0 : gain;
 }
 
 void ib_figures_of(const ib_mark_sums *sums, size_t methods, ib_eval_score *score) {

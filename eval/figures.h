@@ -6,7 +6,7 @@
 
 /* What is measured of one method at one target. NaN: does not apply. */
 enum {
-    IB_MARK_ERROR, /* squared error in latents */
+    IB_MARK_ERROR, /* squared error in latents, mean over values */
     IB_MARK_SLERP, /* slerp's at the same target */
     IB_MARK_COSINE,
     IB_MARK_ANGLE,
@@ -40,7 +40,7 @@ void ib_marks_add(ib_mark_sums *s, const ib_marks *m);
 void ib_marks_merge(ib_mark_sums *s, const ib_mark_sums *more);
 /* All figures of all methods. sums, score: [methods] */
 void ib_figures_of(const ib_mark_sums *sums, size_t methods, ib_eval_score *score);
-/* PSNR of luma less slerp's over the targets of one window or clip; skill where there are no pictures. */
+/* PSNR of luma less slerp's over the targets of one window or clip; skill where there are no pictures, and 0 where there is none. */
 double ib_gain_of(const ib_mark_sums *method, const ib_mark_sums *slerp);
 
 #endif

@@ -131,7 +131,12 @@ static void methods(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
 
 static void put_difference(FILE *f, const ib_eval_interval *i, ib_eval_verdict v, int decimals,
                            const char *of) {
-    fprintf(f, "%s by %s, %+.*f", ib_eval_verdict_word(v), of, decimals, i->mean);
+    fprintf(f, "%s by %s, ", ib_eval_verdict_word(v), of);
+    if (!isfinite(i->mean)) {
+        fputc('-', f);
+        return;
+    }
+    fprintf(f, "%+.*f", decimals, i->mean);
     if (isfinite(i->low)) {
         fprintf(f, " [%+.*f %+.*f]", decimals, i->low, decimals, i->high);
     }

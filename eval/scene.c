@@ -162,7 +162,7 @@ void ib_scene_mark(ib_scene *s, const float *z, const ib_frame *picture, const i
                    ib_marks *m) {
     ib_closeness c;
     ib_closeness_of(z, s->truth, s->shape.tokens, s->shape.width, &c);
-    m->v[IB_MARK_ERROR] = c.error;
+    m->v[IB_MARK_ERROR] = c.error / (double)s->n;
     m->v[IB_MARK_COSINE] = c.cosine;
     m->v[IB_MARK_ANGLE] = c.angle_degrees;
     m->v[IB_MARK_NORM] = c.norm_error;

@@ -1,5 +1,6 @@
 #include "eval/score.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -74,6 +75,7 @@ static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, in
             sums->err_model += slerp;
         }
         sums->targets++;
+        sums->values += n;
     }
     sums->windows = 1;
     return rc;
@@ -145,6 +147,7 @@ int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_wi
         out->err_lerp += part[i].err_lerp;
         out->targets += part[i].targets;
         out->windows += part[i].windows;
+        out->values += part[i].values;
     }
 done:
     ib_free(firsts);
@@ -152,6 +155,10 @@ done:
     return rc;
 }
 
+double ib_skill(double err_model, double err_slerp, double values) {
+    return values > 0 && err_slerp >= IB_ERROR_FLOOR * values ? 1 - err_model / err_slerp : NAN;
+}
+
 double ib_score_skill(const ib_score_sums *s) {
-    return s->err_slerp > 0 ? 1.0 - s->err_model / s->err_slerp : 0.0;
+    return ib_skill(s->err_model, s->err_slerp, (double)s->values);
 }

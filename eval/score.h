@@ -13,7 +13,7 @@ extern "C" {
 /* Sums over targets (every frame strictly between the keyframes of every window). */
 typedef struct ib_score_sums {
     double err_model, err_slerp, err_lerp; /* sum of squared differences over [T,D] */
-    size_t windows, targets;
+    size_t windows, targets, values;       /* values: of all targets, T D each */
 } ib_score_sums;
 
 /* First frames of the windows [first, first + gap] of a file that hold no cut (cuts[first+1 .. first+gap] are all 0): end to end
@@ -30,7 +30,10 @@ float ib_score_seconds(const double *pts, int gap, double fps);
 int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads,
                      ib_score_sums *out, ib_error *err);
 
-/* 1 - err_model / err_slerp; 0 if slerp's error is 0. */
+/* 1 - err_model / err_slerp, of squared errors over `values` values of latents (1 if they are means per value); NaN where slerp's is below
+ * IB_ERROR_FLOOR a value: nothing moves there. All skills are this one. */
+double ib_skill(double err_model, double err_slerp, double values);
+/* The same of sums. */
 double ib_score_skill(const ib_score_sums *s);
 
 #ifdef __cplusplus

@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,36 +19,44 @@ static void begin(void) {
     H5dont_atexit();
 }
 
+/* Of the first call that failed since this thread took the lock. What is closed afterwards empties HDF5's own stack. */
+static _Thread_local char reason[256];
+
+/* The walk goes from the outermost call inwards: the last entry is the cause. Of a failed system call HDF5 gives name, descriptor, time
+ * and addresses too: then the system's words alone. */
+static herr_t keep_entry(unsigned n, const H5E_error2_t *e, void *ignored) {
+    static const char system_says[] = "error message = '";
+    const char *text = e->desc ? e->desc : "", *said = strstr(text, system_says);
+    (void)n, (void)ignored;
+    said = said ? said + sizeof system_says - 1 : text;
+    snprintf(reason, sizeof reason, "%.*s", (int)(said == text ? strlen(text) : strcspn(said, "'")), said);
+    return 0;
+}
+
+/* HDF5 calls it in place of printing, at the end of each call that fails. */
+static herr_t keep(hid_t stack, void *ignored) {
+    if (!*reason)
+        H5Ewalk2(stack, H5E_WALK_DOWNWARD, keep_entry, ignored);
+    return 0;
+}
+
 void ib_hdf5_lock(void) {
     static pthread_once_t begun = PTHREAD_ONCE_INIT;
     pthread_once(&begun, begin);
     pthread_mutex_lock(&lock);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* kept per thread */
+    *reason = 0;
+    H5Eset_auto2(H5E_DEFAULT, keep, NULL); /* kept per thread */
 }
 
 void ib_hdf5_unlock(void) {
     pthread_mutex_unlock(&lock);
 }
 
-/* The walk goes from the outermost call inwards: the last entry is the cause. */
-static herr_t keep_text(unsigned n, const H5E_error2_t *e, void *text) {
-    (void)n;
-    snprintf(text, 512, "%.511s", e->desc ? e->desc : "");
-    return 0;
-}
-
 int ib_hdf5_fail(ib_error *err, int code, const char *what, const char *path) {
-    static const char system_says[] = "error message = '";
-    char text[512] = "", *reason = text;
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_text, text);
-    /* of a failed system call HDF5 gives name, descriptor, time and addresses too */
-    char *said = strstr(text, system_says);
-    if (said) {
-        reason = said + sizeof system_says - 1;
-        reason[strcspn(reason, "'")] = 0;
-    }
+    code = ib_fail(err, code, "%s %s: %s", what, path, *reason ? reason : "HDF5 gives no reason");
+    *reason = 0;
     H5Eclear2(H5E_DEFAULT);
-    return ib_fail(err, code, "%s %s: %s", what, path, *reason ? reason : "HDF5 gives no reason");
+    return code;
 }
 
 hid_t ib_hdf5_creation(void) {
@@ -68,12 +78,30 @@ hid_t ib_hdf5_access(void) {
     return p;
 }
 
+/* HDF5's own switch, for file systems that cannot lock. */
+static bool uses_locks(void) {
+    const char *set = getenv("HDF5_USE_FILE_LOCKING");
+    return !set || (strcmp(set, "FALSE") && strcmp(set, "0"));
+}
+
+int ib_hdf5_check_lock(const char *path, ib_error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool locked = fd >= 0 && uses_locks() && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return locked ? ib_fail(err, IB_E_IO,
+                            "cannot open %s: it is locked: another program has it open for writing", path)
+                  : IB_OK;
+}
+
 int ib_hdf5_check(const char *path, ib_error *err) {
     static const uint8_t magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     uint8_t b[48] = {0};
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
+    int code = ib_hdf5_check_lock(path, err), fd;
+    if (code)
+        return code;
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         close(fd);

@@ -13,12 +13,13 @@
 extern "C" {
 #endif
 
-/* Takes the process-wide lock (not recursive) and silences HDF5's printing for this thread. */
+/* Takes the process-wide lock (not recursive) and keeps HDF5 from printing in this thread: the reason of the first call that fails is
+ * kept instead. */
 void ib_hdf5_lock(void);
 void ib_hdf5_unlock(void);
 
-/* ib_fail with "WHAT PATH: REASON", the reason from HDF5's error stack (its innermost entry; the system's own words if it has them).
- * To be called right after the call that failed: the next one, even of H5Sclose, empties the stack. */
+/* ib_fail with "WHAT PATH: REASON", the reason that the first failed call since the lock was taken (or since this function was last called)
+ * gave: the innermost entry of HDF5's error stack; the system's own words if it has them. */
 int ib_hdf5_fail(ib_error *err, int code, const char *what, const char *path);
 
 /* File creation and access properties of everything we write: format of HDF5 1.10 with checksummed metadata, no time stamps, all
@@ -26,8 +27,11 @@ int ib_hdf5_fail(ib_error *err, int code, const char *what, const char *path);
 hid_t ib_hdf5_creation(void);
 hid_t ib_hdf5_access(void);
 /* IB_E_FORMAT unless the file begins with a superblock of the checksummed kind (version 2 or 3) and is not shorter than the
- * superblock says; damaged files of older kinds have crashed HDF5. Does not call HDF5. */
+ * superblock says; damaged files of older kinds have crashed HDF5. Checks the lock too. Does not call HDF5. */
 int ib_hdf5_check(const char *path, ib_error *err);
+/* IB_E_IO if another program has the file open for writing, as HDF5 locks it then, and as far as its HDF5_USE_FILE_LOCKING wants that known. A
+ * file that is not there passes. Does not call HDF5. */
+int ib_hdf5_check_lock(const char *path, ib_error *err);
 
 /* IEEE 754 binary16, little-endian; close with H5Tclose. */
 hid_t ib_hdf5_half(void);

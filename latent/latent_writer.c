@@ -20,7 +20,7 @@ struct ib_latent_writer {
     size_t frames, room, extent;
 };
 
-/* Right after the call of HDF5 that failed. */
+/* Lock held since before the call of HDF5 that failed. */
 static int failed(const ib_latent_writer *w, ib_error *err) {
     return ib_hdf5_fail(err, IB_E_IO, "cannot write", w->pending.final);
 }
@@ -213,19 +213,17 @@ static int write_column(ib_latent_writer *w, const char *name, hid_t stored, hid
     return code;
 }
 
-/* Closes what is open; 0 if all of it went well. Takes the lock. */
-static int close_all(ib_latent_writer *w) {
-    int r = 0;
+/* Closes what is open. Takes the lock. */
+static int close_all(ib_latent_writer *w, ib_error *err) {
     ib_hdf5_lock();
-    if (w->latents >= 0 && H5Dclose(w->latents) < 0)
-        r = -1;
+    bool bad = w->latents >= 0 && H5Dclose(w->latents) < 0;
     if (w->half >= 0)
         H5Tclose(w->half);
-    if (w->file >= 0 && H5Fclose(w->file) < 0)
-        r = -1;
+    bad |= w->file >= 0 && H5Fclose(w->file) < 0;
     w->latents = w->half = w->file = -1;
+    int code = bad ? failed(w, err) : IB_OK;
     ib_hdf5_unlock();
-    return r;
+    return code;
 }
 
 int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
@@ -247,8 +245,8 @@ int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
     if (!code && H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0)
         code = failed(w, err);
     ib_hdf5_unlock();
-    if (close_all(w) && !code)
-        code = ib_fail(err, IB_E_IO, "cannot write %s: closing failed", w->pending.final);
+    if (!code)
+        code = close_all(w, err);
     if (!code)
         code = ib_pending_publish(&w->pending, err);
 end:
@@ -260,7 +258,8 @@ void ib_latent_writer_abort(ib_latent_writer **out) {
     ib_latent_writer *w = *out;
     if (!w)
         return;
-    close_all(w);
+    ib_error ignored;
+    close_all(w, &ignored);
     ib_pending_abort(&w->pending);
     ib_free(w->frame);
     free(w->pts);

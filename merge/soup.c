@@ -16,11 +16,11 @@ typedef struct tasting {
     size_t done, all;  /* clips scored, and to be scored at most */
 } tasting;
 
-/* Mean over clips of the skill; every clip counts once, those without a window not at all. */
+/* Mean over clips of the skill; every clip counts once, those without a window or where nothing moves not at all. */
 static int skill_of(tasting *t, double *skill, ib_error *err) {
     const ib_merge_options *o = t->j->o;
     double sum = 0;
-    size_t counted = 0;
+    size_t counted = 0, windows = 0;
     ib_adapter_refresh(t->model);
     for (size_t i = 0; i < t->clips.n; i++) {
         ib_latent_file *f;
@@ -35,11 +35,16 @@ static int skill_of(tasting *t, double *skill, ib_error *err) {
         if (r) {
             return r;
         }
-        if (sums.windows) {
-            sum += ib_score_skill(&sums);
+        double one = ib_score_skill(&sums);
+        windows += sums.windows;
+        if (!isnan(one)) {
+            sum += one;
             counted++;
         }
         ib_merge_report(t->j, (double)++t->done / (double)t->all, 0);
+    }
+    if (!counted && windows) {
+        return ib_fail(err, IB_E_EMPTY, "nothing moves in the validation files: there is no skill to go by");
     }
     if (!counted) {
         return ib_fail(err, IB_E_EMPTY, "no validation file holds a shot of %d frames",

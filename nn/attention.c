@@ -1,8 +1,8 @@
 #include "nn/attention.h"
 
-#include <cblas.h>
 #include <math.h>
 
+#include "nn/blas.h"
 #include "nn/layers.h"
 #include "nn/simd.h"
 
@@ -10,11 +10,9 @@ size_t ib_attention_scratch(size_t tokens) {
     return 2 * tokens * tokens;
 }
 
-/* Row-major with strides: c = alpha op(a) op(b), op(a): [m,k], op(b): [k,n]. */
 static void product(CBLAS_TRANSPOSE ta, const float *a, size_t lda, CBLAS_TRANSPOSE tb, const float *b,
                     size_t ldb, float alpha, float *c, size_t ldc, size_t m, size_t n, size_t k) {
-    cblas_sgemm(CblasRowMajor, ta, tb, (blasint)m, (blasint)n, (blasint)k, alpha, a, (blasint)lda, b,
-                (blasint)ldb, 0.0f, c, (blasint)ldc);
+    ib_sgemm(ta, a, lda, tb, b, ldb, alpha, 0.0f, c, ldc, m, n, k);
 }
 
 /* Row by row: p = softmax(p). */

@@ -1,9 +1,11 @@
 #include "nn/gemm.h"
 
-#include <cblas.h>
 #include <omp.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
+#include "nn/blas.h"
 #include "nn/product.h"
 
 enum { TALL = 256 };
@@ -12,16 +14,14 @@ void ib_gemm(const float *a, const float *b, float beta, float *c, size_t m, siz
     if ((beta == 0.0f || beta == 1.0f) && ib_product(a, k, 1, b, beta != 0.0f, c, m, n, k)) {
         return;
     }
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
-                (blasint)k, b, (blasint)n, beta, c, (blasint)n);
+    ib_sgemm(CblasNoTrans, a, k, CblasNoTrans, b, n, 1.0f, beta, c, n, m, n, k);
 }
 
 void ib_gemm_bt(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
     if (beta == 0.0f && ib_product_turned(a, b, c, m, n, k)) {
         return;
     }
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
-                (blasint)k, b, (blasint)k, beta, c, (blasint)n);
+    ib_sgemm(CblasNoTrans, a, k, CblasTrans, b, k, 1.0f, beta, c, n, m, n, k);
 }
 
 void ib_gemm_at(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
@@ -29,20 +29,17 @@ void ib_gemm_at(const float *a, const float *b, float beta, float *c, size_t m, 
     if (m <= TALL && (beta == 0.0f || beta == 1.0f) && ib_product(a, 1, m, b, beta != 0.0f, c, m, n, k)) {
         return;
     }
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
-                (blasint)m, b, (blasint)n, beta, c, (blasint)n);
+    ib_sgemm(CblasTrans, a, m, CblasNoTrans, b, n, 1.0f, beta, c, n, m, n, k);
 }
 
 void ib_gemm_part(float alpha, const float *a, size_t a_stride, const float *b, size_t b_stride, float beta,
                   float *c, size_t c_stride, size_t m, size_t n, size_t k) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, alpha, a,
-                (blasint)a_stride, b, (blasint)b_stride, beta, c, (blasint)c_stride);
+    ib_sgemm(CblasNoTrans, a, a_stride, CblasNoTrans, b, b_stride, alpha, beta, c, c_stride, m, n, k);
 }
 
 void ib_gemm_bt_part(float alpha, const float *a, size_t a_stride, const float *b, size_t b_stride,
                      float beta, float *c, size_t c_stride, size_t m, size_t n, size_t k) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)m, (blasint)n, (blasint)k, alpha, a,
-                (blasint)a_stride, b, (blasint)b_stride, beta, c, (blasint)c_stride);
+    ib_sgemm(CblasNoTrans, a, a_stride, CblasTrans, b, b_stride, alpha, beta, c, c_stride, m, n, k);
 }
 
 void ib_gemm_one_thread(void) {
@@ -57,6 +54,46 @@ int ib_gemm_pin(void) {
 
 void ib_gemm_unpin(int before) {
     omp_set_num_threads(before);
+}
+
+/* OpenBLAS's own, exported and not in its header. */
+void *blas_memory_alloc(int) __attribute__((weak));
+void blas_memory_free(void *) __attribute__((weak));
+
+int ib_gemm_reserve(int threads, ib_error *err) {
+    enum { MOST = 128, STACK = 16 << 20 };
+    void *held[MOST], *p;
+    struct rlimit limit;
+    size_t n = threads < 1          ? 1
+               : threads > MOST / 2 ? MOST / 2
+                                    : (size_t)threads,
+           have = (size_t)openblas_get_num_threads(), more = n > have ? n - have : 0, bytes;
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) {
+        return IB_OK;
+    }
+    bytes = (n + more) * IB_GEMM_BUFFER_BYTES + n * STACK;
+    p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        return ib_fail(
+            err, IB_E_MEMORY,
+            "the address space is limited to %llu KiB (ulimit -v), and computing with %zu thread%s "
+            "takes %zu KiB more than the program has now",
+            (unsigned long long)limit.rlim_cur / 1024, n, n == 1 ? "" : "s", bytes / 1024);
+    }
+    munmap(p, bytes);
+    if (blas_memory_alloc && blas_memory_free) {
+        for (size_t i = 0; i < n + more; i++) {
+            held[i] = blas_memory_alloc(0);
+        }
+        for (size_t i = 0; i < n + more; i++) {
+            blas_memory_free(held[i]);
+        }
+    }
+    /* OpenMP ends the process where it cannot start a thread: better now than over a half-written file */
+    int started = 0;
+#pragma omp parallel num_threads((int)n) reduction(+ : started)
+    started++;
+    return started > 0 ? IB_OK : ib_fail(err, IB_E_MEMORY, "no thread could be started");
 }
 
 const char *ib_gemm_library(void) {

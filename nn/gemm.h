@@ -5,6 +5,7 @@
 #define IB_NN_GEMM_H
 
 #include <stddef.h>
+#include "base/error.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,6 +41,12 @@ void ib_gemm_one_thread(void);
  * OpenMP's number of threads, so parallel regions without num_threads have one thread meanwhile, too. */
 int ib_gemm_pin(void);
 void ib_gemm_unpin(int before);
+/* OpenBLAS computes in buffers of this size, one per thread and one more per product under way, which it maps when it
+ * first needs them and keeps. Where the address space is limited and none is to be had, it tries for ever. */
+#define IB_GEMM_BUFFER_BYTES ((size_t)128 << 20)
+/* Has it map, now, all that `threads` threads will need, and OpenMP start them. IB_E_MEMORY where the limit of the
+ * address space (RLIMIT_AS) does not allow them; without a limit nothing is done. Outside parallel regions, before the first product. */
+int ib_gemm_reserve(int threads, ib_error *err);
 /* OpenBLAS's own description of itself: version, build, the processor that its kernels were chosen for. */
 const char *ib_gemm_library(void);
 /* OpenBLAS chooses its kernels while it is loaded. One that is older than the processor may not know it and take those of 2004, with a fifth of the

@@ -23,7 +23,7 @@ static void test_planted(void) {
     write_path(in_scratch("circle.h5"), "circle", 8, 3, on_circle);
     CHECK_OK(eval_one(in_scratch("circle.h5"), NULL, &r, &err), &err);
     CHECK(figure_of(&r, 0, 0, "slerp", IB_FIGURE_PSNR) > 55);
-    CHECK(figure_of(&r, 0, 0, "lerp", IB_FIGURE_SKILL) < -1000);
+    CHECK(isnan(figure_of(&r, 0, 0, "lerp", IB_FIGURE_SKILL))); /* slerp's error is as good as none */
     CHECK(figure_of(&r, 0, 0, "lerp", IB_FIGURE_PSNR) < 45);
     ib_eval_report_free(&r);
 
@@ -44,7 +44,7 @@ static void test_still_and_black(void) {
     q.o.gap[0] = 7;
     CHECK_OK(answer(&q, &r, &err), &err);
     for (size_t m = 0; m < r.methods - 2; m++) { /* but for the oracles of noise */
-        CHECK_NEAR(r.gap[0].mean[m].figure[IB_FIGURE_SKILL], 0, 0);
+        CHECK(isnan(r.gap[0].mean[m].figure[IB_FIGURE_SKILL]));
         CHECK_NEAR(r.gap[0].mean[m].figure[IB_FIGURE_PSNR], 100, 0);
     }
     ib_eval_report_free(&r);

@@ -40,8 +40,9 @@ int ib_review_skill(const ib_adapter *a, ib_dataset *d, int gap, int threads, do
         if (r || (r = ib_score_latents(a, f, gap, windows, threads, &sums, err))) {
             return r;
         }
-        if (sums.windows) {
-            sum += ib_score_skill(&sums);
+        double one = ib_score_skill(&sums);
+        if (!isnan(one)) {
+            sum += one;
             counted++;
         }
     }

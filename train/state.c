@@ -367,8 +367,8 @@ static int read_open(ib_state *s, hid_t file, const char *path, int64_t bytes, i
 int ib_state_load(ib_state *s, const char *path, ib_error *err) {
     struct stat st;
     *s = (ib_state){0};
-    int r = ib_seal_check(path, err);
-    if (r || (r = ib_hdf5_check(path, err))) {
+    int r = ib_hdf5_check_lock(path, err);
+    if (r || (r = ib_seal_check(path, err)) || (r = ib_hdf5_check(path, err))) {
         return r;
     }
     if (stat(path, &st)) {

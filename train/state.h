@@ -55,7 +55,7 @@ typedef struct ib_state {
     int64_t others_samples;        /* that the other ranks of a cluster have learned from */
     double seconds;                /* of training so far, all sessions together */
     double loss;                   /* smoothed */
-    double err_model, err_slerp;   /* smoothed sums for the skill on training samples */
+    double err_model, err_slerp;   /* smoothed means per value, for the skill on training samples */
     size_t params;                 /* P */
     float *weights, *ema;          /* [P], owned */
     int moments;                   /* of the optimiser */

@@ -207,6 +207,7 @@ static int learn_share(ib_team *t, member *m, const ib_sample *const *samples, s
 int ib_team_learn(ib_team *t, const ib_sample *const *samples, size_t n, ib_batch_result *result,
                   ib_error *err) {
     size_t threads = (size_t)t->threads;
+    double values = 0;
     *result = (ib_batch_result){.gradient = t->parts[0]};
 #pragma omp parallel for schedule(static, 1) num_threads(t->threads)
     for (size_t i = 0; i < threads; i++) {
@@ -226,7 +227,11 @@ int ib_team_learn(ib_team *t, const ib_sample *const *samples, size_t n, ib_batc
         result->loss += t->loss[i].loss / (double)n;
         result->err_model += t->loss[i].err_model;
         result->err_slerp += t->loss[i].err_slerp;
+        const ib_shape *s = &t->shape[shape_of(t, samples[i])];
+        values += (double)(s->tokens * s->width);
     }
+    result->err_model /= values;
+    result->err_slerp /= values;
     result->norm = ib_gradient_sum(t->parts, threads, t->parts[0], t->params, t->threads);
     return IB_OK;
 }

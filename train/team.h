@@ -14,7 +14,7 @@ extern "C" {
 /* Sums over a batch. */
 typedef struct ib_batch_result {
     double loss;                 /* mean over samples */
-    double err_model, err_slerp; /* sums of squares */
+    double err_model, err_slerp; /* mean squares per value of a latent */
     double norm;                 /* of the gradient; not finite if any of it is not */
     const float *gradient;       /* [P], of the mean loss; the team's, until the next batch */
 } ib_batch_result;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "eval/score.h"
 #include "train/exchange.h"
 #include "train/review.h"
 #include "train/session.h"
@@ -138,9 +139,9 @@ static int log_line(ib_session *s, double seconds, ib_error *err) {
                      .samples = st->samples,
                      .seconds = seconds,
                      .rate = s->rate,
-                     .loss = st->loss,
+                     .loss = st->updates ? st->loss : NAN,
                      .grad_norm = s->grad_norm,
-                     .train_skill = st->err_slerp > 0 ? 1 - st->err_model / st->err_slerp : 0,
+                     .train_skill = ib_skill(st->err_model, st->err_slerp, 1),
                      .valid_skill = s->logged_skill,
                      .samples_per_second = span > 0 ? (double)(st->samples - s->logged_samples) / span : NAN};
     s->logged_samples = st->samples;
@@ -241,7 +242,7 @@ static void fill(ib_train_result *result, const ib_session *s) {
                                 .ranks = s->ranks,
                                 .skipped = s->skipped,
                                 .seconds = ib_session_seconds(s),
-                                .loss = st->loss,
+                                .loss = st->updates ? st->loss : NAN,
                                 .valid_skill = s->valid_skill,
                                 .parameters = st->params};
     result->samples_per_second = (double)((st->step - s->first_step) * st->plan.batch * s->ranks) / here;

@@ -82,7 +82,7 @@ typedef struct ib_train_options {
 typedef struct ib_train_result {
     int64_t step, samples, skipped; /* skipped: steps of this session without a finite gradient */
     double seconds;                 /* of training, all sessions together */
-    double loss;                    /* smoothed */
+    double loss;                    /* smoothed; NaN before the first step */
     double valid_skill;             /* last one; NaN if there is none */
     double samples_per_second;      /* of this session, validation and saving included */
     size_t parameters, train_videos, valid_videos;
