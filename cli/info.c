@@ -168,13 +168,19 @@ static int state_info(const char *path, const request *r, json_t *o, ib_error *e
     return IB_OK;
 }
 
-static bool is_hdf5(const char *path) {
-    unsigned char b[8] = {0};
-    FILE *f = fopen(path, "rb");
-    size_t n = f ? fread(b, 1, sizeof b, f) : 0;
+/* The first bytes of a file; none of a pipe, whose bytes can be read only once. */
+static size_t read_head(const char *path, unsigned char *b, size_t bytes) {
+    FILE *f = ib_is_file(path) ? fopen(path, "rbe") : NULL;
+    size_t n = f ? fread(b, 1, bytes, f) : 0;
     if (f) {
         fclose(f);
     }
+    return n;
+}
+
+static bool is_hdf5(const char *path) {
+    unsigned char b[8] = {0};
+    size_t n = read_head(path, b, sizeof b);
     return n == sizeof b && !memcmp(b, "\x89HDF\r\n\x1a\n", 8);
 }
 
@@ -188,11 +194,7 @@ static int hdf5_info(const char *path, const request *r, json_t *o, ib_error *er
 static bool is_safetensors(const char *path) {
     unsigned char b[9] = {0};
     const char *dot = strrchr(ib_basename(path), '.');
-    FILE *f = fopen(path, "rb");
-    size_t n = f ? fread(b, 1, sizeof b, f) : 0;
-    if (f) {
-        fclose(f);
-    }
+    size_t n = read_head(path, b, sizeof b);
     return (dot && !strcmp(dot, ".safetensors")) ||
            (n == sizeof b && b[8] == '{' && !b[4] && !b[5] && !b[6] && !b[7]);
 }
@@ -295,7 +297,7 @@ static int media_info(const char *path, const request *r, json_t *o, ib_error *e
     const ib_frame *frame;
     const char *what = NULL;
     int64_t frames = 0;
-    int code = ib_reader_open(&reader, path, NULL, err);
+    int code = ib_reader_open(&reader, path, &(ib_reader_options){.stop = r->stop}, err);
     if (code) {
         return code;
     }

@@ -243,7 +243,7 @@ int ib_judge_native(const ib_judge *j, const char *video, const ib_latent_file *
                     int *width, int *height, ib_error *err) {
     native n = {.judge = j, .video = video, .f = f};
     ib_reader *reader = NULL;
-    ib_reader_options o = {.threads = j->threads, .keep_interlaced = j->keep_interlaced};
+    ib_reader_options o = {.threads = j->threads, .keep_interlaced = j->keep_interlaced, .stop = j->stop};
     size_t *at = calloc(gaps, sizeof *at);
     int r = at ? ib_reader_open(&reader, video, &o, err)
                : ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", video);

@@ -30,7 +30,7 @@ static int same_pictures(const ib_latent_info *i, const char *path, const ib_enc
     if (i->picture_version > IB_PICTURE_VERSION)
         return 0;
     ib_reader *r = NULL;
-    ib_reader_options ro = {.threads = o->threads, .keep_interlaced = o->keep_interlaced};
+    ib_reader_options ro = {.threads = o->threads, .keep_interlaced = o->keep_interlaced, .stop = o->stop};
     int code = ib_reader_open(&r, path, &ro, err);
     bool plain = !code && ib_reader_info(r)->plain;
     ib_reader_close(&r);
@@ -159,6 +159,7 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
                             .every = o->every,
                             .threads = o->threads,
                             .keep_interlaced = o->keep_interlaced,
+                            .stop = o->stop,
                             .matrix = IB_MATRIX_UNSPECIFIED};
     int code = ib_reader_open(&j->reader, path, &ro, err);
     if (code || (!*sha256 && !is_stream(st) && (code = ib_sha256_file(path, sha256, err))))

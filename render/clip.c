@@ -66,10 +66,14 @@ static int check(const ib_clip_options *o, ib_error *err) {
 /* Decodes it once. The first keyframe's colour matrix is the clip's; an unspecified one counts as BT.601 beside others. */
 static int read_keyframe(clip *c, size_t i, ib_error *err) {
     const ib_clip_options *o = c->o;
-    ib_reader_options how = {.width = o->width, .height = o->height};
+    ib_reader_options how = {.width = o->width,
+                             .height = o->height,
+                             .threads = o->threads,
+                             .keep_interlaced = o->keep_interlaced,
+                             .stop = o->stop};
     ib_still *s = NULL;
     int r = ib_key_exists(o->keyframes[i], err);
-    if (r || (r = ib_still_open(&s, o->keyframes[i], o->threads, o->keep_interlaced, err)))
+    if (r || (r = ib_still_open(&s, o->keyframes[i], &how, err)))
         return r;
     ib_matrix own = ib_still_info(s)->matrix, *all = &c->key->matrix;
     if (i && own != *all) {

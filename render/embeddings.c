@@ -117,7 +117,7 @@ static int close_gap(embeddings *e, ib_error *err) {
 
 static int read_keys(embeddings *e, ib_error *err) {
     const ib_embeddings_options *o = e->o;
-    ib_key_reading how = {o->threads, o->keep_interlaced};
+    ib_key_reading how = {o->threads, o->keep_interlaced, o->stop};
     int r = ib_keyframes_read(&e->keys, o->space, o->keyframes, o->n_keyframes, &how, err);
     if (!r && e->adapter) {
         r = ib_adapter_check_space(e->adapter, e->keys.space_id, "the keyframes", err);

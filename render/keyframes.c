@@ -60,10 +60,11 @@ static int read_prompt(const ib_space *s, const char *spec, float *z, ib_error *
 
 static int read_picture(ib_keyframes *k, const ib_space *s, const char *spec, const ib_key_reading *how,
                         float *z, ib_error *err) {
-    ib_reader_options rgb = {.rgb = true};
+    ib_reader_options rgb = {
+        .rgb = true, .threads = how->threads, .keep_interlaced = how->keep_interlaced, .stop = how->stop};
     ib_still *still = NULL;
     ib_frame frame;
-    int r = ib_still_open(&still, spec, how->threads, how->keep_interlaced, err);
+    int r = ib_still_open(&still, spec, &rgb, err);
     r = r ? r : ib_still_convert(still, &frame, &rgb, err);
     if (r) {
         ib_still_close(&still);

@@ -29,6 +29,7 @@ typedef struct ib_keyframes {
 typedef struct ib_key_reading {
     int threads;
     bool keep_interlaced;
+    const atomic_int *stop; /* may be NULL */
 } ib_key_reading;
 
 /* space: NULL if all keyframes are latents. IB_E_MISMATCH if one of them is of another space or shape. */

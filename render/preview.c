@@ -173,6 +173,7 @@ static int fetch(preview *p, size_t video, ib_error *err) {
                              .every = every_of(p->o),
                              .threads = p->o->threads,
                              .keep_interlaced = p->o->keep_interlaced,
+                             .stop = p->o->stop,
                              .matrix = IB_MATRIX_BT709};
     ib_reader *reader = NULL;
     const ib_frame *frame;

@@ -123,14 +123,14 @@ for arguments in "4 train $s/l -o $s/q/run --preset toaster --steps 2" \
     "100 encode $s/v/scene-01.mp4 -o $s/q/l --size 128x96" \
     "4 render $first $last -o $s/q/o.mp4 -n 60 --crf 1" \
     "4 render $first $last -o $s/q/o.gif -n 9" \
-    "4 render $first $last -o $s/q/o.png -n 2" \
+    "4 render $first $last -o $s/q/%d.png -n 2" \
     "4 merge $adapter $adapter -o $s/q/m.safetensors" \
     "4 eval $s/l -o $s/q/r.html -o $s/q/r.json"; do
     # shellcheck disable=SC2086
     limited f $arguments
     refused 1 'File too large'
     check "no temporary file is left: $words" no_temporary "$s/q"
-    rm -rf "$s/q"/*
+    rm -rf "$s/q"/* "$s/q"/.*.resume
 done
 limited f 1 --man
 expect 1 'File too large'
@@ -205,23 +205,21 @@ else
     skip_part "python3-h5py is not here: no locked file"
 fi
 
-# --- a named pipe that nobody writes to: the second Ctrl-C ends it
+# --- a named pipe that nobody writes to, or no longer: Ctrl-C ends the wait
 
 mkfifo "$s/pipe"
-set -m
-"$INBETWEEN" encode "$s/pipe" -o "$s/lp" >"$s/out" 2>"$s/err" </dev/null &
-pid=$!
-set +m
-sleep 1
-kill -INT $pid
-sleep 0.3
-kill -INT $pid 2>/dev/null
-(sleep 20 && kill -KILL $pid 2>/dev/null) &
-watch=$!
-words="encode (a pipe without a writer, sent SIGINT twice)" status=0
-wait $pid || status=$?
-kill $watch 2>/dev/null
-expect 130
+for arguments in "encode $s/pipe -o $s/lp" "info $s/pipe" "eval $s/pipe --gap 4" "render $s/pipe $s/v/scene-01.mp4 -n 3 -o $s/p.mp4"; do
+    for writer in none stalled; do
+        feeder=
+        [ $writer = none ] || { { head -c 5000 "$s/v/scene-01.mp4" && exec sleep 30; } >"$s/pipe" & feeder=$!; }
+        # shellcheck disable=SC2086
+        interrupted INT 'sleep 0.7' $arguments
+        expect 130
+        [ -z "$feeder" ] || { kill $feeder && wait $feeder 2>/dev/null; }
+    done
+done
+untouched "$s/lp"
+absent "$s/p.mp4"
 
 # --- a reader that goes away
 

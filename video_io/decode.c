@@ -13,8 +13,13 @@
 enum { MAX_SIDE = 16384, MAX_ERRORS_IN_A_ROW = 256 };
 #define MAX_PIXELS "268435456"
 
+static bool is_stopped(void *user) {
+    const ib_decoder *d = user;
+    return atomic_load(&d->stop) || (d->stopped && atomic_load(d->stopped));
+}
+
 static int interrupted(void *user) {
-    return atomic_load(&((ib_decoder *)user)->stop);
+    return is_stopped(user);
 }
 
 __attribute__((format(printf, 2, 3))) static void note_damage(ib_decoder *d, const char *fmt, ...) {
@@ -122,7 +127,20 @@ static bool is_picture_brand(const AVFormatContext *f) {
     return false;
 }
 
-int ib_decoder_open(ib_decoder **out, const char *path, int threads, bool keep_interlaced, ib_error *err) {
+static int open_input(ib_decoder *d, const char *url, AVDictionary **options, ib_error *err) {
+    ib_av_text t;
+    int r = ib_is_stream(d->path) ? ib_stream_open(&d->stream_in, d->path, is_stopped, d, err) : 0;
+    if (r < 0)
+        return r;
+    if (d->stream_in.pb)
+        d->format->pb = d->stream_in.pb;
+    if ((r = avformat_open_input(&d->format, url, NULL, options)) < 0)
+        return ib_fail(err, ib_av_code(r), "%s: not a video or picture that FFmpeg can read (%s)", d->path,
+                       ib_av_error(r, &t));
+    return 0;
+}
+
+int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options *o, ib_error *err) {
     ib_av_quiet();
     *out = NULL;
     int r = check_file(path, err);
@@ -140,14 +158,11 @@ int ib_decoder_open(ib_decoder **out, const char *path, int threads, bool keep_i
         goto fail;
     }
     atomic_init(&d->stop, false);
-    d->keep_interlaced = keep_interlaced;
+    d->keep_interlaced = o->keep_interlaced;
+    d->stopped = o->stop;
     d->format->interrupt_callback = (AVIOInterruptCB){interrupted, d};
-    ib_av_text t;
-    if ((r = avformat_open_input(&d->format, url, NULL, &options)) < 0) {
-        r = ib_fail(err, ib_av_code(r), "%s: not a video or picture that FFmpeg can read (%s)", path,
-                    ib_av_error(r, &t));
+    if ((r = open_input(d, url, &options, err)))
         goto fail;
-    }
     const char *kind = d->format->iformat->name;
     if (refused_format(kind)) {
         r = ib_fail(err, IB_E_FORMAT, "%s: not a video or picture (FFmpeg takes it for \"%s\")", path, kind);
@@ -171,7 +186,7 @@ int ib_decoder_open(ib_decoder **out, const char *path, int threads, bool keep_i
                     par->width, par->height, MAX_SIDE);
         goto fail;
     }
-    if ((r = open_codec(d, threads, err)))
+    if ((r = open_codec(d, o->threads, err)))
         goto fail;
     d->frame_seconds = 1 / frames_per_second(d);
     av_dict_free(&options);
@@ -179,6 +194,8 @@ int ib_decoder_open(ib_decoder **out, const char *path, int threads, bool keep_i
     *out = d;
     return 0;
 fail:
+    if (d && is_stopped(d)) /* whatever went wrong then */
+        r = ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", path);
     av_dict_free(&options);
     av_free(url);
     ib_decoder_close(&d);
@@ -194,6 +211,7 @@ void ib_decoder_close(ib_decoder **pd) {
     av_frame_free(&d->waiting);
     avcodec_free_context(&d->codec);
     avformat_close_input(&d->format);
+    ib_stream_close(&d->stream_in);
     av_packet_free(&d->packet);
     free(d->path);
     free(d);
@@ -225,7 +243,7 @@ static int feed(ib_decoder *d, ib_error *err) {
     d->refusals = 0;
     for (;;) {
         int r = av_read_frame(d->format, d->packet);
-        if (atomic_load(&d->stop))
+        if (is_stopped(d))
             return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", d->path);
         if (r == AVERROR(ENOMEM))
             return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a packet", d->path);
@@ -280,7 +298,7 @@ static double time_of(ib_decoder *d, const AVFrame *f) {
 static int next_decoded(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
     ib_av_text t;
     for (;;) {
-        if (atomic_load(&d->stop))
+        if (is_stopped(d))
             return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", d->path);
         int r = avcodec_receive_frame(d->codec, frame);
         if (r == AVERROR_EOF)

@@ -6,6 +6,7 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include "video_io/av.h"
+#include "video_io/stream.h"
 #include "video_io/deinterlace.h"
 
 typedef struct ib_decoder {
@@ -14,7 +15,9 @@ typedef struct ib_decoder {
     AVCodecContext *codec;
     AVStream *stream; /* of format */
     AVPacket *packet;
-    atomic_bool stop; /* another thread wants blocking reads to end */
+    ib_stream stream_in;       /* of what is no regular file */
+    atomic_bool stop;          /* another thread wants blocking reads to end */
+    const atomic_int *stopped; /* so does the caller; may be NULL */
     bool draining;
     bool still;
     bool have_first;
@@ -34,7 +37,8 @@ typedef struct ib_decoder {
     char damage[256]; /* about the first */
 } ib_decoder;
 
-int ib_decoder_open(ib_decoder **out, const char *path, int threads, bool keep_interlaced, ib_error *err);
+/* o: its threads, keep_interlaced and stop. */
+int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options *o, ib_error *err);
 /* 1: *frame is the next good one (referenced; the caller unrefs), seconds since the first, its number; 0: end; < 0: error. Its
  * sample aspect ratio is what it is to be shown with, 1:1 where that is unknown or incredible. */
 int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err);

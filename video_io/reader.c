@@ -152,7 +152,7 @@ int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *o
     if (r->opt.every < 1)
         r->opt.every = 1;
     if (!result)
-        result = ib_decoder_open(&r->decoder, path, r->opt.threads, r->opt.keep_interlaced, err);
+        result = ib_decoder_open(&r->decoder, path, &r->opt, err);
     if (result < 0)
         goto fail;
     double seconds;

@@ -4,6 +4,7 @@
 #define IB_VIDEO_IO_READER_H
 
 #include <stdbool.h>
+#include "base/stop.h"
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
@@ -26,7 +27,8 @@ typedef struct ib_reader_options {
     ib_matrix
         matrix; /* IB_MATRIX_UNSPECIFIED: keep the source's (RGB sources become BT.709); else convert to it */
     bool rgb;   /* fill ib_frame.rgb as well */
-    bool keep_interlaced; /* default false: frames marked as interlaced are deinterlaced */
+    bool keep_interlaced;   /* default false: frames marked as interlaced are deinterlaced */
+    const atomic_int *stop; /* non-zero: opening and reading end with IB_E_INTERRUPTED; may be NULL */
 } ib_reader_options;
 
 typedef struct ib_video_info {
@@ -71,14 +73,14 @@ void ib_reader_close(ib_reader **r);
 
 /* One frame, decoded once and converted as often as need be: PATH or PATH@TIME, TIME = seconds with optional "s" ("clip.mp4@1.5s"):
  * the frame that is on screen at that time; without @ the first frame. A file whose own name ends in @... wins. What is no regular
- * file (a pipe, /dev/stdin) is read from its beginning, once. threads, keep_interlaced: as in ib_reader_options. IB_E_ARGUMENT for
- * a time past the end, or what is no time. */
+ * file (a pipe, /dev/stdin) is read from its beginning, once. opt: its threads, keep_interlaced and stop; NULL: defaults.
+ * IB_E_ARGUMENT for a time past the end, or what is no time. */
 typedef struct ib_still ib_still;
-int ib_still_open(ib_still **out, const char *spec, int threads, bool keep_interlaced, ib_error *err);
+int ib_still_open(ib_still **out, const char *spec, const ib_reader_options *opt, ib_error *err);
 /* As of a reader without options. */
 const ib_video_info *ib_still_info(const ib_still *s);
-/* out: allocated, the caller frees; its index is an estimate for times beyond 5 s. Of the options every, threads and
- * keep_interlaced mean nothing here. */
+/* out: allocated, the caller frees; its index is an estimate for times beyond 5 s. Of the options every, threads,
+ * keep_interlaced and stop mean nothing here. */
 int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, ib_error *err);
 void ib_still_close(ib_still **s);
 /* All of them. */

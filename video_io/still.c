@@ -79,8 +79,7 @@ struct ib_still {
     ib_video_info info;
     double seconds; /* of the frame */
     int64_t index;
-    int threads;
-    bool keep_interlaced;
+    ib_reader_options how; /* threads, keep_interlaced, stop */
 };
 
 /* s->frame: the frame at `seconds` (or the first, below 0). Searching by key frame is tried only where it saves much; where it
@@ -104,7 +103,7 @@ static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *ne
         }
         av_frame_unref(s->frame);
         ib_decoder_close(&s->decoder);
-        if ((r = ib_decoder_open(&s->decoder, path, s->threads, s->keep_interlaced, err)) < 0 ||
+        if ((r = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0 ||
             (r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err)) < 0)
             return r;
     }
@@ -115,7 +114,7 @@ static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *ne
     return r < 0 ? r : 1;
 }
 
-int ib_still_open(ib_still **out, const char *spec, int threads, bool keep_interlaced, ib_error *err) {
+int ib_still_open(ib_still **out, const char *spec, const ib_reader_options *opt, ib_error *err) {
     ib_error own = {0};
     err = err ? err : &own;
     ib_still *s = calloc(1, sizeof *s);
@@ -128,10 +127,9 @@ int ib_still_open(ib_still **out, const char *spec, int threads, bool keep_inter
         r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", spec);
         goto done;
     }
-    s->threads = threads;
-    s->keep_interlaced = keep_interlaced;
+    s->how = opt ? *opt : (ib_reader_options){0};
     if ((r = split_spec(spec, &path, &seconds, err)) < 0 ||
-        (r = ib_decoder_open(&s->decoder, path, threads, keep_interlaced, err)) < 0)
+        (r = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0)
         goto done;
     if (s->decoder->still && seconds > 0) {
         r = ib_fail(err, IB_E_ARGUMENT, "%s: is a still picture, it has no frame at %g s", path, seconds);
@@ -201,7 +199,7 @@ int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt,
     *out = (ib_frame){0};
     int r = ib_reader_check(&o, err);
     if (!r)
-        r = ib_still_open(&s, spec, o.threads, o.keep_interlaced, err);
+        r = ib_still_open(&s, spec, &o, err);
     if (!r)
         r = ib_still_convert(s, out, &o, err);
     ib_still_close(&s);
