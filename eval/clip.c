@@ -140,7 +140,7 @@ static int judge_oracles(ib_evaluation *e, const char *path, const ib_store *sto
     }
     if (!rc && ib_judge_decodes(j)) {
         rc = ib_judge_oracles(j, store, marks, err);
-    } else if (!rc && j->space && !ib_eval_is_latents(path)) {
+    } else if (!rc && j->space && !ib_eval_is_latents(path) && !ib_eval_is_stream(path)) {
         rc = ib_judge_oracles_of_video(j, path, e->o->width, e->o->height, store, marks, err);
     }
     if (!rc) {

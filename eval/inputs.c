@@ -23,6 +23,11 @@ bool ib_eval_is_latents(const char *path) {
     return ib_is_latent_name(path) || (n == sizeof b && !memcmp(b, begins, sizeof b));
 }
 
+bool ib_eval_is_stream(const char *path) {
+    struct stat st;
+    return !stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 static bool accept_input(const char *name) {
     return ib_is_latent_name(name) || ib_is_video_name(name);
 }
@@ -107,6 +112,10 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
                              "%s: latent files hold small frames; the videos' own size needs the videos",
                              path)
                    : ib_latent_open(f, path, err);
+    }
+    if (e->o->native && ib_eval_is_stream(path)) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "%s: is a stream, which can be read once; the videos' own size needs it twice", path);
     }
     int r = e->folder[0] ? IB_OK : make_folder(e, err);
     if (r) {

@@ -48,6 +48,8 @@ int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err);
 /* Every input file once, in order of names. What cannot be listed is a failure; first: the first one. */
 int ib_eval_list_inputs(ib_evaluation *e, ib_paths *files, ib_error *first, ib_error *err);
 bool ib_eval_is_latents(const char *path);
+/* A pipe, say: it can be read once. */
+bool ib_eval_is_stream(const char *path);
 /* An input as a latent file; a video is encoded into a temporary one, which *temporary (owned by the caller, else NULL) names.
  * remark: room for a sentence about damage, empty if there is none; may be NULL. */
 int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, char **temporary, char *remark,

@@ -206,6 +206,8 @@ run info <(cat "$s/a.png")
 check "info reads a stream" said '^kind: picture$'
 run eval <(cat "$s/601.mkv") --gap 4
 expect 0
+run eval <(cat "$s/601.mkv") --gap 4 --size native
+refused 1 'is a stream'
 
 # ---- which latent files are kept ----
 cat >"$s/older.py" <<'PY'

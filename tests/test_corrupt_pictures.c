@@ -59,7 +59,7 @@ static void damage_tags(const uint8_t *good, size_t size, ib_rng *rng) {
         memcpy(exact, b, n);
         ib_picture_tags t = ib_picture_tags_of(exact, n);
         if (t.orientation < 0 || t.orientation > 8)
-            CHECK(!"an orientation of 0 to 8");
+            CHECK_INT(t.orientation, 0);
         free(exact);
     }
     free(b);

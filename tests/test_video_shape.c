@@ -49,7 +49,7 @@ static void check_quadrants(const char *what, const ib_frame *f, int orientation
                     printf("%s, orientation %d: quadrant %d %d is %d %d %d, wanted %d %d %d within 8\n", what,
                            orientation, y, x, rgb[3 * at], rgb[3 * at + 1], rgb[3 * at + 2],
                            colours[bottom][right][0], colours[bottom][right][1], colours[bottom][right][2]);
-                    CHECK(!"upright");
+                    CHECK(false);
                     return;
                 }
         }

@@ -106,6 +106,8 @@ static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *ne
         if ((r = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0 ||
             (r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err)) < 0)
             return r;
+        if (r == 0)
+            return ib_decoder_no_frame(s->decoder, err);
     }
     r = advance(s->decoder, seconds, s->frame, next, &s->seconds, &s->index, err);
     if (r == 0 && seconds > s->seconds + frame_seconds + 1e-6)
