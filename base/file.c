@@ -239,10 +239,24 @@ int ib_paths_expand(ib_paths *l, const char *path, bool (*accept)(const char *na
     return IB_OK;
 }
 
+static void finish_sha256(struct sha256_ctx *ctx, char hex[65]) {
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_digest(ctx, sizeof digest, digest);
+    for (int i = 0; i < SHA256_DIGEST_SIZE; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+void ib_sha256_bytes(const void *bytes, size_t n, char hex[65]) {
+    struct sha256_ctx ctx;
+    sha256_init(&ctx);
+    sha256_update(&ctx, n, bytes);
+    finish_sha256(&ctx, hex);
+}
+
 int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
     enum { CHUNK = 1 << 18 };
     struct sha256_ctx ctx;
-    uint8_t digest[SHA256_DIGEST_SIZE], *buf = NULL;
+    uint8_t *buf = NULL;
     int code = IB_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
@@ -264,9 +278,7 @@ int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
             break;
         sha256_update(&ctx, (size_t)n, buf);
     }
-    sha256_digest(&ctx, sizeof digest, digest);
-    for (int i = 0; i < 32; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    finish_sha256(&ctx, hex);
 end:
     free(buf);
     close(fd);

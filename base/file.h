@@ -48,8 +48,9 @@ void ib_paths_free(ib_paths *l);
  * such path, IB_E_EMPTY if a directory holds nothing acceptable. */
 int ib_paths_expand(ib_paths *l, const char *path, bool (*accept)(const char *name), ib_error *err);
 
-/* Lower-case hex SHA-256 of a file's bytes. hex: 65 bytes. */
+/* Lower-case hex SHA-256 of a file's bytes, or of bytes in memory. hex: 65 bytes. */
 int ib_sha256_file(const char *path, char hex[65], ib_error *err);
+void ib_sha256_bytes(const void *bytes, size_t n, char hex[65]);
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <nettle/sha2.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,16 +58,6 @@ void ib_key_add_input(ib_key *k, const char *input) {
 void ib_key_free(ib_key *k) {
     free(k->text);
     *k = (ib_key){0};
-}
-
-static void hash(const char *text, char hex[65]) {
-    struct sha256_ctx c;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_init(&c);
-    sha256_update(&c, strlen(text), (const uint8_t *)text);
-    sha256_digest(&c, sizeof digest, digest);
-    for (int i = 0; i < SHA256_DIGEST_SIZE; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 }
 
 /* ---- the folder ---- */
@@ -199,7 +188,7 @@ static void count_parts(ib_resume *r, const char *ending) {
 int ib_resume_begin(ib_resume *r, const char *output, const char *key, const char *ending, ib_error *err) {
     *r = (ib_resume){.lock = -1};
     if (key)
-        hash(key, r->key);
+        ib_sha256_bytes(key, strlen(key), r->key);
     int code = make_folder(r, output, err);
     if (!code && (code = each(r, find_foreign, err)) > 0)
         code =
