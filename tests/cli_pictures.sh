@@ -168,23 +168,23 @@ check "the others of the folder are taken" said "^$count encoded, 0 unchanged, 1
 # ---- streams are read once ----
 make "$s/a.png" -f lavfi -i testsrc2=s=128x96 -frames:v 1
 make "$s/601.mkv" -f lavfi -i testsrc2=s=128x96:r=25:d=0.2 -vf scale=out_color_matrix=bt601 -colorspace smpte170m -c:v ffv1 -pix_fmt yuv420p
-run render "$s/a.png" "$s/sdr.png" -n 3 -o "$s/file-%d.png"
-run render <(cat "$s/a.png") "$s/sdr.png" -n 3 -o "$s/pipe-%d.png"
+run render "$s/a.png" "$s/sdr.png" -n 3 --overwrite -o "$s/file-%d.png"
+run render <(cat "$s/a.png") "$s/sdr.png" -n 3 --overwrite -o "$s/pipe-%d.png"
 expect 0
 for i in 1 2 3; do check "frame $i of a stream is that of the file" cmp "$s/file-$i.png" "$s/pipe-$i.png"; done
 words="render /dev/stdin"
-"$INBETWEEN" render "$s/sdr.png" /dev/stdin -n 3 -o "$s/stdin-%d.png" <"$s/a.png" >"$s/out" 2>"$s/err"
+"$INBETWEEN" render "$s/sdr.png" /dev/stdin -n 3 --overwrite -o "$s/stdin-%d.png" <"$s/a.png" >"$s/out" 2>"$s/err"
 status=$?
 expect 0
-cat "$s/a.png" | "$INBETWEEN" render "$s/sdr.png" /dev/stdin -n 3 -o "$s/stdin-%d.png" >"$s/out" 2>"$s/err"
+cat "$s/a.png" | "$INBETWEEN" render "$s/sdr.png" /dev/stdin -n 3 --overwrite -o "$s/stdin-%d.png" >"$s/out" 2>"$s/err"
 status=$?
 expect 0
-run render "$s/sdr.png" "$s/a.png" -n 3 -o "$s/file-%d.png"
+run render "$s/sdr.png" "$s/a.png" -n 3 --overwrite -o "$s/file-%d.png"
 check "/dev/stdin is that of the file" cmp "$s/file-3.png" "$s/stdin-3.png"
 # of unlike matrices: the second is converted, and still read once
-run render "$s/601.mkv" "$s/a.png" -n 3 -o "$s/file-%d.png"
+run render "$s/601.mkv" "$s/a.png" -n 3 --overwrite -o "$s/file-%d.png"
 expect 0
-run render <(cat "$s/601.mkv") <(cat "$s/a.png") -n 3 -o "$s/pipe-%d.png"
+run render <(cat "$s/601.mkv") <(cat "$s/a.png") -n 3 --overwrite -o "$s/pipe-%d.png"
 expect 0
 for i in 1 2 3; do check "frame $i of unlike streams" cmp "$s/file-$i.png" "$s/pipe-$i.png"; done
 run render <(cat "$s/601.mkv")@0.1s "$s/a.png" -n 3 -o "$s/late-%d.png"

@@ -368,7 +368,7 @@ static void test_refusals(void) {
     o.output = in_scratch("bad.mp4");
     atomic_int stop = 1;
     o.stop = &stop;
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_INTERRUPTED, "dropped");
+    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_INTERRUPTED, "stopped");
     CHECK_INT(files_there(), before);
     int64_t seen[2] = {0};
     atomic_store(&stop, 0);

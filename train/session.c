@@ -212,7 +212,7 @@ static ib_sample_order sample_order(const ib_session *s) {
 /* A run among its latent files would make them unreadable: its state is an HDF5 file too. */
 static int check_apart(const ib_session *s, const ib_paths *latents, ib_error *err) {
     struct stat run, st;
-    if (stat(s->dir.path, &run)) {
+    if (stat(s->dir.path, &run) || !S_ISDIR(run.st_mode)) {
         return IB_OK;
     }
     for (size_t i = 0; i < latents->n; i++) {
