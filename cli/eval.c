@@ -151,6 +151,19 @@ typedef struct outputs {
     const char *strips; /* directory or NULL */
 } outputs;
 
+/* What is written is none of the files that are read. */
+static int check_output(const cli *c, const char *name, ib_error *err) {
+    const char *const *adapter;
+    size_t adapters = cli_list(c, "adapter", &adapter);
+    int r = cli_space_check_output(c, name, err);
+    r = r ? r : ib_output_check(name, adapter, adapters, NULL, err);
+    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
+        const char *input = cli_arg(c, i);
+        r = ib_output_check(name, &input, 1, NULL, err);
+    }
+    return r;
+}
+
 /* Whether a film strip can be put there; makes nothing that stays. */
 static int try_strip(const cli *c, const char *directory, const char *name, ib_error *err) {
     ib_pending p = {0};
@@ -159,6 +172,7 @@ static int try_strip(const cli *c, const char *directory, const char *name, ib_e
     if (!r && ib_is_file(path) && !cli_flag(c, "overwrite")) {
         r = ib_fail(err, IB_E_ARGUMENT, "%s: there is a picture of that name; --overwrite replaces it", path);
     }
+    r = r ? r : check_output(c, path, err);
     r = r ? r : ib_pending_begin(&p, path, err);
     ib_pending_abort(&p);
     free(path);
@@ -178,26 +192,13 @@ static int try_strips(const cli *c, const char *directory, ib_error *err) {
     return r;
 }
 
-/* A report is none of the files that are read. */
-static int check_report(const cli *c, const char *name, ib_error *err) {
-    const char *const *adapter;
-    size_t adapters = cli_list(c, "adapter", &adapter);
-    int r = cli_space_check_output(c, name, err);
-    r = r ? r : ib_output_check(name, adapter, adapters, NULL, err);
-    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
-        const char *input = cli_arg(c, i);
-        r = ib_output_check(name, &input, 1, NULL, err);
-    }
-    return r;
-}
-
 static int try_outputs(cli *c, outputs *o, ib_error *err) {
     o->n = cli_list(c, "output", &o->name);
     o->strips = cli_text(c, "strips");
     o->pending = calloc(o->n + 1, sizeof *o->pending);
     int r = o->pending ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu reports", o->n);
     for (size_t i = 0; i < o->n && !r; i++) {
-        r = check_report(c, o->name[i], err);
+        r = check_output(c, o->name[i], err);
         r = r ? r : ib_pending_begin(&o->pending[i], o->name[i], err);
     }
     return r || !o->strips ? r : try_strips(c, o->strips, err);

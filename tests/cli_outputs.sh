@@ -247,6 +247,11 @@ leaves "median.png " "$s/strips"
 run eval "$s/l" --gap 8 --windows-per-clip 1 --strips "$s/strips" --overwrite
 expect 0
 leaves "best.png median.png worst.png " "$s/strips"
+cp "$s/l/scene-01.h5" "$s/strips/best.png"
+pristine strips/best.png
+run eval "$s/l" "$s/strips/best.png" --gap 8 --windows-per-clip 1 --strips "$s/strips" --overwrite
+refused 1 'strips/best.png: is the input'
+kept "an input named as a film strip"
 
 # ---- what is replaced keeps its permissions; a file that may not be written is not replaced; closed streams spoil nothing
 
