@@ -10,6 +10,12 @@ rows = []
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
+def hear_signals():
+    """Ctrl-C and HUP as in a terminal: in the background, and under nohup, a process would be born deaf to them."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Skip(Exception):
     """This row cannot be played here; the text says why."""
 
@@ -145,6 +151,7 @@ class Bench:
             env=environment,
             cwd=cwd or self.dir,
             start_new_session=True,
+            preexec_fn=hear_signals,
         )
 
     def finish(self, process, words, timeout=20, give=None):
