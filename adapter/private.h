@@ -3,12 +3,12 @@
 #define IB_ADAPTER_PRIVATE_H
 
 #include "adapter/adapter.h"
-#include "adapter/blend.h"
-#include "adapter/flow.h"
-#include "adapter/match.h"
-#include "adapter/overlap.h"
-#include "adapter/project.h"
-#include "adapter/refine.h"
+#include "motion/blend.h"
+#include "motion/flow.h"
+#include "motion/match.h"
+#include "motion/overlap.h"
+#include "motion/project.h"
+#include "motion/refine.h"
 #include "latent/geometry.h"
 #include "latent/patch.h"
 

@@ -8,29 +8,8 @@
 #include "cli/private.h"
 #include "nn/gemm.h"
 
-const cli_command *const cli_commands[] = {
-#ifdef IB_HAVE_ENCODE
-    &cli_encode,
-#endif
-#ifdef IB_HAVE_TRAIN
-    &cli_train,
-#endif
-#ifdef IB_HAVE_POOL
-    &cli_pool,
-#endif
-#ifdef IB_HAVE_RENDER
-    &cli_render, &cli_modality_gap,
-#endif
-#ifdef IB_HAVE_EVAL
-    &cli_eval,
-#endif
-#ifdef IB_HAVE_MERGE
-    &cli_merge,
-#endif
-#ifdef IB_HAVE_INFO
-    &cli_info,
-#endif
-    NULL};
+const cli_command *const cli_commands[] = {&cli_encode, &cli_train, &cli_pool, &cli_render, &cli_modality_gap,
+                                           &cli_eval,   &cli_merge, &cli_info, NULL};
 
 const cli_command *cli_command_find(const char *name) {
     for (size_t i = 0; cli_commands[i]; i++) {

@@ -6,7 +6,7 @@ set(IB_PUBLIC_HEADERS
     base/error.h base/file.h base/memory.h base/rng.h base/safetensors.h base/stop.h
     video_io/frame.h video_io/reader.h video_io/writer.h video_io/cuts.h
     latent/space.h latent/geometry.h latent/patch.h latent/latent_file.h
-    adapter/adapter.h adapter/average.h render/clip.h render/embeddings.h render/modality_gap.h eval/eval.h eval/score.h train/train.h merge/merge.h)
+    adapter/adapter.h weights/average.h render/clip.h render/embeddings.h render/modality_gap.h eval/eval.h eval/score.h train/train.h merge/merge.h)
 
 set(ib_dependencies PkgConfig::JANSSON PkgConfig::NETTLE PkgConfig::AV PkgConfig::HDF5 ib_blas ib_unistring OpenMP::OpenMP_C
                     Threads::Threads ib_mpi m)

@@ -1,18 +1,21 @@
 # tests/test_NAME.c is one test program and may link every room; tests/cli_NAME.sh is a transcript of the program; bench_NAME.c a
 # benchmark, which is built and not run; fuzz_NAME.c a libFuzzer target. All run in the project's root.
 
+# What tests, benchmarks and fuzzers may use: every room, and what the rooms are made of.
+set(ib_all ib_flags ${IB_ROOMS} ib_blas PkgConfig::JANSSON PkgConfig::HDF5 PkgConfig::AV OpenMP::OpenMP_C Threads::Threads m)
+
 if(INBETWEEN_TESTS)
     add_executable(ib_scenes tools/scenes.c tools/texture.c)
-    target_link_libraries(ib_scenes PRIVATE ib_video_io ib_base OpenMP::OpenMP_C m)
+    target_link_libraries(ib_scenes PRIVATE ib_flags ib_video_io ib_base OpenMP::OpenMP_C m)
 
     add_executable(ib_clip_weights tools/clip_weights.c)
-    target_link_libraries(ib_clip_weights PRIVATE ib_base m)
+    target_link_libraries(ib_clip_weights PRIVATE ib_flags ib_base m)
 
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/test_*.c)
     foreach(source ${sources})
         get_filename_component(name ${source} NAME_WE)
         add_executable(${name} ${source})
-        target_link_libraries(${name} PRIVATE ${IB_ROOMS})
+        target_link_libraries(${name} PRIVATE ${ib_all})
         add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
         list(APPEND ib_tests ${name})
     endforeach()
@@ -21,7 +24,7 @@ if(INBETWEEN_TESTS)
     foreach(source ${sources})
         get_filename_component(name ${source} NAME_WE)
         add_executable(${name} ${source})
-        target_link_libraries(${name} PRIVATE ${IB_ROOMS})
+        target_link_libraries(${name} PRIVATE ${ib_all})
     endforeach()
 
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cli_*.sh)
@@ -42,7 +45,7 @@ if(INBETWEEN_FUZZERS)
     foreach(source ${sources})
         get_filename_component(name ${source} NAME_WE)
         add_executable(${name} ${source})
-        target_link_libraries(${name} PRIVATE ${IB_ROOMS})
+        target_link_libraries(${name} PRIVATE ${ib_all})
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
         file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
         add_test(NAME ${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR}

@@ -1,7 +1,7 @@
 /* Methods that are one sum of all sources with fixed coefficients. */
 #include <math.h>
 #include <string.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "merge/private.h"
 
 static int plan_linear(ib_merge_job *j, ib_error *err) {

@@ -1,6 +1,6 @@
 /* How far ingredients are apart, and whether they pull the same way. */
 #include <math.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/memory.h"
 #include "merge/private.h"
 

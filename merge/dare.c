@@ -3,7 +3,7 @@
  * two that are equal are dropped alike. */
 #include <math.h>
 #include <string.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/memory.h"
 #include "merge/private.h"
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "merge/private.h"
 #include "train/states.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/memory.h"
 #include "base/output.h"
 #include "latent/latent_file.h"

@@ -1,7 +1,7 @@
 /* Several adapters into one. Files are read and written tensor by tensor and block by block, so memory does not depend on their size.
  *
  * A model is a point in the space of its parameters; task vectors are differences to a common base. All sums are those of
- * adapter/average.h: the result does not depend on the order of ingredients that play the same part, nor on threads or machine, to the bit.
+ * weights/average.h: the result does not depend on the order of ingredients that play the same part, nor on threads or machine, to the bit.
  * docs/merging.md explains the methods. */
 #ifndef IB_MERGE_MERGE_H
 #define IB_MERGE_MERGE_H

@@ -1,6 +1,6 @@
 /* Spherical interpolation of two models, tensor by tensor: as latent/geometry.h does it for tokens, in blocks. */
 #include <math.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/memory.h"
 #include "merge/private.h"
 

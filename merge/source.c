@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "adapter/adapter_file.h"
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "train/state.h"

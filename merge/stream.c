@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "adapter/average.h"
-#include "adapter/parents.h"
+#include "weights/average.h"
+#include "weights/parents.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "merge/private.h"

@@ -2,7 +2,7 @@
  * tensors with small weights alone. */
 #include <math.h>
 #include <string.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/memory.h"
 #include "merge/private.h"
 

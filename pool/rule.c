@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/memory.h"
 
 static const double most_share = 4, far = 3, clip = 2, most_way = 4, turn = -0.25, pair_far = 3;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/memory.h"
 
 static int by_name(const void *a, const void *b) {

@@ -1,5 +1,5 @@
 /* Averages of parameter arrays: beside sums in long double, in every order, and against those who send rubbish. */
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/rng.h"
 #include "tests/check.h"
 

@@ -1,6 +1,6 @@
 /* Merging: what goes in and what is said of it: metadata, comparison, states of runs, models chosen by validation, what is refused. */
 #include <unistd.h>
-#include "adapter/parents.h"
+#include "weights/parents.h"
 #include "tests/merges.h"
 #include "train/state.h"
 

@@ -1,6 +1,6 @@
 /* Pools: the rule by which several models become one, the files that workers publish, and what lies in the folder besides. */
 #include <sys/stat.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/rng.h"
 #include "base/seal.h"
 #include "pool/survey.h"

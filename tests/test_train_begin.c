@@ -1,7 +1,7 @@
 /* What runs begin with and what they keep: another adapter's weights, and states of earlier steps. */
 #include <unistd.h>
 #include "adapter/adapter.h"
-#include "adapter/parents.h"
+#include "weights/parents.h"
 #include "tests/moving.h"
 #include "train/states.h"
 #include "train/train.h"

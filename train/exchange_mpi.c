@@ -48,7 +48,7 @@ int ib_exchange_mpi_enter(ib_session *s, ib_error *err) {
 #include <mpi.h>
 #include <stdio.h>
 #include <unistd.h>
-#include "adapter/average.h"
+#include "weights/average.h"
 #include "base/memory.h"
 #include "train/outer.h"
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "adapter/parents.h"
+#include "weights/parents.h"
 #include "train/session.h"
 #include "train/states.h"
 

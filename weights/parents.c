@@ -1,4 +1,4 @@
-#include "adapter/parents.h"
+#include "weights/parents.h"
 
 #include <jansson.h>
 #include <math.h>

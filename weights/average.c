@@ -1,4 +1,4 @@
-#include "adapter/average.h"
+#include "weights/average.h"
 
 #include <math.h>
 #include <stdint.h>

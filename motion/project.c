@@ -1,9 +1,9 @@
-#include "adapter/project.h"
+#include "motion/project.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "adapter/match.h"
+#include "motion/match.h"
 #include "nn/layers.h"
 #include "nn/simd.h"
 

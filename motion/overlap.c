@@ -1,10 +1,10 @@
-#include "adapter/overlap.h"
+#include "motion/overlap.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "adapter/match.h"
-#include "adapter/padded.h"
+#include "motion/match.h"
+#include "motion/padded.h"
 #include "nn/simd.h"
 #include "nn/warp.h"
 

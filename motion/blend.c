@@ -1,9 +1,9 @@
-#include "adapter/blend.h"
+#include "motion/blend.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "adapter/match.h"
+#include "motion/match.h"
 #include "nn/layers.h"
 #include "nn/simd.h"
 #include "nn/warp.h"

@@ -1,4 +1,4 @@
-#include "adapter/padded.h"
+#include "motion/padded.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "adapter/match.h"
+#include "motion/match.h"
 
 #include <math.h>
 #include <stdbool.h>

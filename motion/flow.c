@@ -1,10 +1,10 @@
-#include "adapter/flow.h"
+#include "motion/flow.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "adapter/padded.h"
+#include "motion/padded.h"
 #include "nn/simd.h"
 #include "nn/warp.h"
 
