@@ -5,8 +5,8 @@
  *
  * V0, V1 (px of luma over the whole gap) and mask live on cells and are enlarged bilinearly; chroma planes, of half the size, are moved by
  * half the flow. */
-#ifndef IB_ADAPTER_BLEND_H
-#define IB_ADAPTER_BLEND_H
+#ifndef IB_MOTION_BLEND_H
+#define IB_MOTION_BLEND_H
 
 #include <stdbool.h>
 #include <stddef.h>

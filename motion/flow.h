@@ -4,8 +4,8 @@
  * pyramid, patches of 8x8 px every 3 px start from the coarser level's flow, take a neighbour's motion where it fits better, and go down the squared
  * difference of their pixels less their means, so that a change of light alone moves nothing. Where patches overlap, each pixel takes their mean, weighted by how
  * well each fits it. Without DIS's variational refinement, which brought hardly anything (docs/model.md). Nothing is learnt here and nothing is propagated back. */
-#ifndef IB_ADAPTER_FLOW_H
-#define IB_ADAPTER_FLOW_H
+#ifndef IB_MOTION_FLOW_H
+#define IB_MOTION_FLOW_H
 
 #include <stddef.h>
 

@@ -6,8 +6,8 @@
  * 2007, IEEE TCE 53(2); as a volume of costs: Park, Ko, Lee and Kim 2020, arXiv:2007.12622). The soft minimum over the candidates is the
  * prior flow under that window. It has no parameters to learn and nothing is propagated back through it; the trained trunk sees it as input
  * and corrects it. Exchanging the keyframes and t with 1-t negates the flow. */
-#ifndef IB_ADAPTER_MATCH_H
-#define IB_ADAPTER_MATCH_H
+#ifndef IB_MOTION_MATCH_H
+#define IB_MOTION_MATCH_H
 
 #include <stddef.h>
 

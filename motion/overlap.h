@@ -3,8 +3,8 @@
  * Where a motion is uncertain, the mean of what several motions bring is better than what their mean brings: overlapped block motion
  * compensation (Orchard and Sullivan 1994, IEEE TIP 3(5)), here with patches of the in-between and several motions for each. Nothing is
  * learnt here and nothing is propagated back. docs/model.md has what the constants were chosen by. */
-#ifndef IB_ADAPTER_OVERLAP_H
-#define IB_ADAPTER_OVERLAP_H
+#ifndef IB_MOTION_OVERLAP_H
+#define IB_MOTION_OVERLAP_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* Pictures with a margin, and patches of 8 x 8 px of them wherever they lie. Not installed. */
-#ifndef IB_ADAPTER_PADDED_H
-#define IB_ADAPTER_PADDED_H
+#ifndef IB_MOTION_PADDED_H
+#define IB_MOTION_PADDED_H
 
 #include <math.h>
 #include <stddef.h>

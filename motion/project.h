@@ -1,6 +1,6 @@
 /* A flow seen from a keyframe's pixels, seen from the in-between instead. */
-#ifndef IB_ADAPTER_PROJECT_H
-#define IB_ADAPTER_PROJECT_H
+#ifndef IB_MOTION_PROJECT_H
+#define IB_MOTION_PROJECT_H
 
 #include <stddef.h>
 

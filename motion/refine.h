@@ -1,6 +1,6 @@
 /* One step of sub-cell motion refinement on keyframes already carried to the in-between. */
-#ifndef IB_ADAPTER_REFINE_H
-#define IB_ADAPTER_REFINE_H
+#ifndef IB_MOTION_REFINE_H
+#define IB_MOTION_REFINE_H
 
 #include <stddef.h>
 

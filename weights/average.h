@@ -5,8 +5,8 @@
  * up over the elements in their order, so arrays may be handed over in blocks, and by several threads: the elementwise
  * functions then give the same bits; the sums of a comparison depend on where the blocks begin and on nothing else.
  * Finite values are the caller's business (ib_params_finite): what is not finite makes its own element of the result not finite. */
-#ifndef IB_ADAPTER_AVERAGE_H
-#define IB_ADAPTER_AVERAGE_H
+#ifndef IB_WEIGHTS_AVERAGE_H
+#define IB_WEIGHTS_AVERAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Where a model comes from, as adapter files say it: the metadata key IB_PARENTS_KEY, a JSON array of objects in one line. Not installed. */
-#ifndef IB_ADAPTER_PARENTS_H
-#define IB_ADAPTER_PARENTS_H
+#ifndef IB_WEIGHTS_PARENTS_H
+#define IB_WEIGHTS_PARENTS_H
 
 #include <stddef.h>
 
