@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "base/error.h"
 #include "base/safetensors.h"
 #include "latent/space.h"
@@ -30,8 +31,8 @@ typedef struct ib_adapter_config {
 } ib_adapter_config;
 
 /* The named sizes: "toaster", "default", "large". IB_E_ARGUMENT with the list for another name. */
-int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, int width,
-                      ib_adapter_config *out, ib_error *err);
+IB_API int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, int width,
+                             ib_adapter_config *out, ib_error *err);
 
 typedef struct ib_param {
     char name[64];
@@ -43,42 +44,42 @@ typedef struct ib_param {
 } ib_param;
 
 typedef struct ib_adapter ib_adapter;
-int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_t seed, ib_error *err);
-void ib_adapter_free(ib_adapter **a);
-const ib_adapter_config *ib_adapter_config_of(const ib_adapter *a);
-size_t ib_adapter_param_count(const ib_adapter *a); /* P, floats */
-float *ib_adapter_params(ib_adapter *a);            /* [P], 64-byte aligned */
-size_t ib_adapter_tensor_count(const ib_adapter *a);
-const ib_param *ib_adapter_tensor(const ib_adapter *a, size_t i);
+IB_API int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_t seed, ib_error *err);
+IB_API void ib_adapter_free(ib_adapter **a);
+IB_API const ib_adapter_config *ib_adapter_config_of(const ib_adapter *a);
+IB_API size_t ib_adapter_param_count(const ib_adapter *a); /* P, floats */
+IB_API float *ib_adapter_params(ib_adapter *a);            /* [P], 64-byte aligned */
+IB_API size_t ib_adapter_tensor_count(const ib_adapter *a);
+IB_API const ib_param *ib_adapter_tensor(const ib_adapter *a, size_t i);
 
 /* Multiply-adds of one sample's forward pass through trunk and heads, 3x3 convolutions counted in the direct form; a training step takes
  * about three times as many. */
-double ib_adapter_forward_macs(const ib_adapter *a, const ib_shape *shape);
+IB_API double ib_adapter_forward_macs(const ib_adapter *a, const ib_shape *shape);
 
 /* Files. meta: extra pairs (training summary, parents ...), may be NULL. Open checks every tensor's name and shape
  * against the architecture in the metadata, and that all values are finite. */
-int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *meta, size_t n_meta,
-                    ib_error *err);
-int ib_adapter_open(ib_adapter **out, const char *path, ib_error *err);
+IB_API int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *meta, size_t n_meta,
+                           ib_error *err);
+IB_API int ib_adapter_open(ib_adapter **out, const char *path, ib_error *err);
 /* The same with the tensors as `dtype`, IB_F32 or IB_F16 (IB_E_NONFINITE if a weight is beyond 65504 then). */
-int ib_adapter_save_as(const ib_adapter *a, const char *path, ib_dtype dtype, const ib_st_meta *meta,
-                       size_t n_meta, ib_error *err);
+IB_API int ib_adapter_save_as(const ib_adapter *a, const char *path, ib_dtype dtype, const ib_st_meta *meta,
+                              size_t n_meta, ib_error *err);
 /* The same from a file that is open already; `path` is for sentences. The adapter keeps nothing of f. */
-int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error *err);
+IB_API int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error *err);
 /* IB_E_MISMATCH, naming both, unless the adapter's space id is `space_id`. `what` names the other side in the sentence. */
-int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
+IB_API int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
 
 /* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an untrained model would; between them
  * the heads' answers are mixed. Videos from elsewhere than those learned from gain by some reserve, and those very like them lose
  * (docs/model.md; as weights are mixed in WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). At first IB_ADAPTER_TRUST; clamped to
  * [0,1]. Otherwise like ib_adapter_mirror. */
 #define IB_ADAPTER_TRUST 0.6
-void ib_adapter_trust(ib_adapter *a, float trust);
+IB_API void ib_adapter_trust(ib_adapter *a, float trust);
 
 /* Whether what is predicted and rendered is the mean of what the model says of the keyframes and of their mirror images, in twice the
  * time; at first not. It is a way of using an adapter and not saved; without a motion head it changes nothing. Not to be called while
  * another thread predicts. */
-void ib_adapter_mirror(ib_adapter *a, bool on);
+IB_API void ib_adapter_mirror(ib_adapter *a, bool on);
 
 /* One request: keyframes and the place between them. */
 typedef struct ib_between {
@@ -89,21 +90,21 @@ typedef struct ib_between {
 
 /* Call after writing to ib_adapter_params: recomputes what is derived from them (transformed convolution weights). Not to be
  * called while another thread predicts or learns. ib_adapter_create and ib_adapter_open have done it. */
-void ib_adapter_refresh(ib_adapter *a);
+IB_API void ib_adapter_refresh(ib_adapter *a);
 /* The same by several threads. */
-void ib_adapter_refresh_by(ib_adapter *a, int threads);
+IB_API void ib_adapter_refresh_by(ib_adapter *a, int threads);
 
 /* Scratch memory for one thread, for one shape; `batch` is the most samples that one call may bring (1 is best for grids, whose
  * samples are large; 64 or more for the single layout, whose samples are one token). */
 typedef struct ib_adapter_work ib_adapter_work;
 /* Made for training it serves predictions too, but with fewer overlapping patches, which is a little worse. */
-int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape, int batch,
-                           bool training, ib_error *err);
-void ib_adapter_work_free(ib_adapter_work **w);
+IB_API int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape,
+                                  int batch, bool training, ib_error *err);
+IB_API void ib_adapter_work_free(ib_adapter_work **w);
 
 /* z: [n,T,D], the model's in-betweens. t = 0 and t = 1 give the keyframes' own bits. */
-int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */ int n,
-                       float *z, ib_error *err);
+IB_API int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */ int n,
+                              float *z, ib_error *err);
 
 /* What the trunk has to do without in a step (Srivastava et al. 2014, JMLR 15): each of its channels is left out of a sample with the chance `rate`, in
  * [0,1), as the sample's seed decides, and the others grow by 1 / (1 - rate). */
@@ -124,22 +125,22 @@ typedef struct ib_sample_loss {
     double loss;
     double err_model, err_slerp; /* sums of squares over [T,D], for skill */
 } ib_sample_loss;
-int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */
-                     const float *const *target,                                    /* [n], each [T,D] */
-                     int n, float scale, const ib_dropout *drop,                    /* NULL: nothing */
-                     ib_sample_loss *loss,                                          /* [n] */
-                     ib_error *err);
+IB_API int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */
+                            const float *const *target,                 /* [n], each [T,D] */
+                            int n, float scale, const ib_dropout *drop, /* NULL: nothing */
+                            ib_sample_loss *loss,                       /* [n] */
+                            ib_error *err);
 /* Adds the work's gathered gradient to grads [P] and clears it in the work. Always from the same works in the same order:
  * the sum is then the same to the bit. */
-void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *grads);
+IB_API void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *grads);
 
 /* Rendering larger than predicted: motion found on keyframes scaled to `grid`, carried up to full-size keyframes.
  * full0, full1: frames of one size; out: allocated, same size. The work must have been made for the grid that
  * ib_adapter_render_grid names. Without a motion head: IB_E_UNSUPPORTED. t = 0 and 1 copy the keyframes' samples. */
-int ib_adapter_render_grid(const ib_adapter *a, int width, int height, ib_shape *grid, int *grid_width,
-                           int *grid_height);
-int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0, const ib_frame *full1,
-                      float t, float gap_seconds, ib_frame *out, ib_error *err);
+IB_API int ib_adapter_render_grid(const ib_adapter *a, int width, int height, ib_shape *grid, int *grid_width,
+                                  int *grid_height);
+IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0,
+                             const ib_frame *full1, float t, float gap_seconds, ib_frame *out, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,8 @@
 #ifndef IB_BASE_ERROR_H
 #define IB_BASE_ERROR_H
 
+#include "base/api.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -31,14 +33,16 @@ typedef struct ib_error {
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-int ib_fail(ib_error *err, int code, const char *fmt, ...);
+IB_API int
+ib_fail(ib_error *err, int code, const char *fmt, ...);
 
 /* Puts "prefix: " before the sentence of an error already set; for callers that know the file's name when
  * the callee did not. Returns the code that is passed, the callee's; err may be NULL. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-int ib_error_prefix(ib_error *err, int code, const char *fmt, ...);
+IB_API int
+ib_error_prefix(ib_error *err, int code, const char *fmt, ...);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 #define IB_BASE_RNG_H
 
 #include <stdint.h>
+#include "base/api.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,18 +14,18 @@ typedef struct ib_rng {
     uint64_t s[4];
 } ib_rng;
 
-void ib_rng_seed(ib_rng *r, uint64_t seed);
+IB_API void ib_rng_seed(ib_rng *r, uint64_t seed);
 /* A stream that depends on (seed, stream) only; for per-sample randomness independent of threads. */
-void ib_rng_seed2(ib_rng *r, uint64_t seed, uint64_t stream);
-uint64_t ib_rng_u64(ib_rng *r);
+IB_API void ib_rng_seed2(ib_rng *r, uint64_t seed, uint64_t stream);
+IB_API uint64_t ib_rng_u64(ib_rng *r);
 /* Uniform in [0,1), 24 bits. */
-float ib_rng_float(ib_rng *r);
+IB_API float ib_rng_float(ib_rng *r);
 /* Uniform in [0,1), 53 bits. */
-double ib_rng_double(ib_rng *r);
+IB_API double ib_rng_double(ib_rng *r);
 /* Uniform integer in [0,n), n >= 1, unbiased. */
-uint64_t ib_rng_below(ib_rng *r, uint64_t n);
+IB_API uint64_t ib_rng_below(ib_rng *r, uint64_t n);
 /* Standard normal (Box-Muller, one value per two draws, stateless). */
-float ib_rng_normal(ib_rng *r);
+IB_API float ib_rng_normal(ib_rng *r);
 
 #ifdef __cplusplus
 }

@@ -1,12 +1,15 @@
 # What is installed: the program, libinbetween (static and shared) from all rooms but cli, the rooms' public headers, pkg-config
 # files, the man page and the shells' completions.
 
-# The faces of the rooms, the only headers that keep their promises from one version to the next.
+# The faces of the rooms, the only headers that keep their promises from one version to the next. What they mark with IB_API is
+# what the shared library shows.
 set(IB_PUBLIC_HEADERS
-    base/error.h base/file.h base/memory.h base/rng.h base/safetensors.h base/stop.h
+    base/api.h base/error.h base/file.h base/memory.h base/rng.h base/safetensors.h base/stop.h
     video_io/frame.h video_io/reader.h video_io/writer.h video_io/cuts.h
-    latent/space.h latent/geometry.h latent/patch.h latent/latent_file.h
+    latent/space.h latent/geometry.h latent/patch.h latent/latent_file.h latent/encode.h
     adapter/adapter.h weights/average.h render/clip.h render/embeddings.h render/modality_gap.h eval/eval.h eval/score.h train/train.h merge/merge.h)
+
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${IB_PUBLIC_HEADERS})
 
 set(ib_dependencies PkgConfig::JANSSON PkgConfig::NETTLE PkgConfig::AV PkgConfig::HDF5 ib_blas ib_unistring OpenMP::OpenMP_C
                     Threads::Threads ib_mpi m)
@@ -15,11 +18,29 @@ set_target_properties(inbetween_static PROPERTIES OUTPUT_NAME inbetween)
 install(TARGETS inbetween inbetween_static)
 if(INBETWEEN_SHARED)
     add_library(inbetween_shared SHARED ${IB_OBJECTS})
-    set(ib_symbols ${PROJECT_SOURCE_DIR}/cmake/symbols.map)
     set_target_properties(inbetween_shared PROPERTIES
-        OUTPUT_NAME inbetween VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${ib_symbols})
+        OUTPUT_NAME inbetween VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
     target_link_libraries(inbetween_shared PRIVATE ib_flags ${ib_dependencies})
-    target_link_options(inbetween_shared PRIVATE -Wl,--version-script=${ib_symbols})
+    # Hidden visibility does not reach what compilers add: resolvers of functions in several versions, names of critical sections.
+    include(CheckLinkerFlag)
+    set(ib_exports ${PROJECT_BINARY_DIR}/exports.map)
+    file(WRITE ${PROJECT_BINARY_DIR}/try.map "{ global: *; };\n")
+    check_linker_flag(C -Wl,--version-script=${PROJECT_BINARY_DIR}/try.map IB_LINKER_TAKES_EXPORTS)
+    if(IB_LINKER_TAKES_EXPORTS)
+        set(names "")
+        foreach(header ${IB_PUBLIC_HEADERS})
+            file(READ ${header} text)
+            string(REPLACE "[" "(" text "${text}")
+            string(REGEX MATCHALL "IB_API [^();]*ib_[a-z0-9_]+\\(" marked "${text}")
+            foreach(start ${marked})
+                string(REGEX MATCH "(ib_[a-z0-9_]+).$" ignored "${start}")
+                string(APPEND names "${CMAKE_MATCH_1}; ")
+            endforeach()
+        endforeach()
+        file(CONFIGURE OUTPUT ${ib_exports} CONTENT "{ global: ${names}local: *; };\n")
+        target_link_options(inbetween_shared PRIVATE -Wl,--version-script=${ib_exports})
+        set_target_properties(inbetween_shared PROPERTIES LINK_DEPENDS ${ib_exports})
+    endif()
     install(TARGETS inbetween_shared)
 endif()
 

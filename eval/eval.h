@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/api.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/stop.h"
@@ -63,7 +64,7 @@ typedef struct ib_eval_figure_info {
     int better;  /* 1: higher, -1: lower, 0: nearer to the truth's own */
     bool pixels; /* needs a decoder */
 } ib_eval_figure_info;
-extern const ib_eval_figure_info ib_eval_figures[IB_FIGURES];
+IB_API extern const ib_eval_figure_info ib_eval_figures[IB_FIGURES];
 
 typedef struct ib_eval_score {
     double figure[IB_FIGURES];
@@ -97,7 +98,7 @@ typedef struct ib_eval_clip {
 } ib_eval_clip;
 
 /* Whether a score shows a jump at keyframes: beyond two 8-bit steps, and beyond twice what it is elsewhere. */
-bool ib_eval_flashes(const ib_eval_score *s);
+IB_API bool ib_eval_flashes(const ib_eval_score *s);
 
 /* A mean over clips and where it lies with 95 % confidence (percentiles of IB_EVAL_RESAMPLES bootstrap resamples of the clips); low and
  * high are NaN if there is but one clip. */
@@ -106,7 +107,7 @@ typedef struct ib_eval_interval {
 } ib_eval_interval;
 
 typedef enum ib_eval_verdict { IB_VERDICT_UNDECIDED, IB_VERDICT_BETTER, IB_VERDICT_WORSE } ib_eval_verdict;
-const char *ib_eval_verdict_word(ib_eval_verdict v); /* "undecided" "better" "worse" */
+IB_API const char *ib_eval_verdict_word(ib_eval_verdict v); /* "undecided" "better" "worse" */
 
 /* Whether a method does better than another one on the same clips: differences of figures, clip by clip. */
 typedef struct ib_eval_pair {
@@ -219,25 +220,25 @@ typedef struct ib_eval_options {
     void *user;
 } ib_eval_options;
 
-void ib_eval_defaults(ib_eval_options *o);
+IB_API void ib_eval_defaults(ib_eval_options *o);
 
 /* An input that is damaged, missing or no media is listed in report->failed and the rest is evaluated. Errors, with an empty report:
  * the first failure's own if every input failed; IB_E_EMPTY if no clip has a window at any gap; IB_E_MISMATCH if an input or an
  * adapter is of another space than the rest; IB_E_UNSUPPORTED if the space cannot do what is asked for; whatever opening an adapter
  * gives. A video is decoded once, as `inbetween encode` does, into a temporary latent file in $TMPDIR or /tmp, so that a video
  * and its latent file have the same figures; at its own size it is decoded a second time, for all gaps together. */
-int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err);
-void ib_eval_report_free(ib_eval_report *r);
+IB_API int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err);
+IB_API void ib_eval_report_free(ib_eval_report *r);
 
 /* The report as a table for people, as CSV (a row per gap, clip, place and method), as JSON, or as a web page that needs nothing else.
  * No time stamps: the same inputs give the same bytes. Malloc'ed; NULL when memory is out. */
-char *ib_eval_text(const ib_eval_report *r);
-char *ib_eval_csv(const ib_eval_report *r);
-char *ib_eval_json(const ib_eval_report *r);
-char *ib_eval_page(const ib_eval_report *r);
+IB_API char *ib_eval_text(const ib_eval_report *r);
+IB_API char *ib_eval_csv(const ib_eval_report *r);
+IB_API char *ib_eval_json(const ib_eval_report *r);
+IB_API char *ib_eval_page(const ib_eval_report *r);
 
 /* best.png, median.png and worst.png in a directory, which is made if need be. Nothing without strips. */
-int ib_eval_write_strips(const ib_eval_report *r, const char *directory, ib_error *err);
+IB_API int ib_eval_write_strips(const ib_eval_report *r, const char *directory, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 #ifndef IB_EVAL_SCORE_H
 #define IB_EVAL_SCORE_H
 
+#include "base/api.h"
 #include "adapter/adapter.h"
 #include "latent/latent_file.h"
 
@@ -19,22 +20,22 @@ typedef struct ib_score_sums {
 /* First frames of the windows [first, first + gap] of a file that hold no cut (cuts[first+1 .. first+gap] are all 0): end to end
  * (each begins where the last ended, restarting after a cut); if there are more than max_windows > 0, that many, evenly spread.
  * Returns their number; firsts: room for N entries. */
-size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts);
+IB_API size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts);
 
 /* The place of frame k, 0 < k < gap, of a window whose times are pts [gap + 1]; by its number if the times do not tell. In (0,1). */
-float ib_score_place(const double *pts, int gap, int k);
+IB_API float ib_score_place(const double *pts, int gap, int k);
 /* From first to last frame of the window, > 0; by the frame rate if the times do not tell. */
-float ib_score_seconds(const double *pts, int gap, double fps);
+IB_API float ib_score_seconds(const double *pts, int gap, double fps);
 
 /* a NULL: the model is slerp. threads: workers over windows (results do not depend on it). */
-int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads,
-                     ib_score_sums *out, ib_error *err);
+IB_API int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads,
+                            ib_score_sums *out, ib_error *err);
 
 /* 1 - err_model / err_slerp, of squared errors over `values` values of latents (1 if they are means per value); NaN where slerp's is below
  * IB_ERROR_FLOOR a value: nothing moves there. All skills are this one. */
-double ib_skill(double err_model, double err_slerp, double values);
+IB_API double ib_skill(double err_model, double err_slerp, double values);
 /* The same of sums. */
-double ib_score_skill(const ib_score_sums *s);
+IB_API double ib_score_skill(const ib_score_sums *s);
 
 #ifdef __cplusplus
 }

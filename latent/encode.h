@@ -2,8 +2,9 @@
 #ifndef IB_LATENT_ENCODE_H
 #define IB_LATENT_ENCODE_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
+#include "base/api.h"
+#include "base/stop.h"
 #include "latent/latent_file.h"
 #include "video_io/reader.h"
 
@@ -36,7 +37,7 @@ typedef struct ib_encode_stats {
     size_t interlaced; /* frames of the source that are; 0 if unchanged */
 } ib_encode_stats;
 
-void ib_encode_defaults(ib_encode_options *o);
+IB_API void ib_encode_defaults(ib_encode_options *o);
 
 /* Encodes the video `path` into the latent file `out_path`, which appears when it is whole. Several threads may do this at once
  * with one space. A file already there is left alone (stats->unchanged) if it was made from the same source with the same space,
@@ -45,8 +46,8 @@ void ib_encode_defaults(ib_encode_options *o);
  * this source. A source that is no regular file (a pipe) is read once: its file has no SHA-256 and is never taken for unchanged.
  * Other latent files of ours are replaced when the new one is whole. IB_E_ARGUMENT, and nothing is written, if out_path is the
  * video itself, or a file that is not ours (without o->overwrite). */
-int ib_encode_video(const char *path, const char *out_path, const ib_space *space, const ib_encode_options *o,
-                    ib_encode_stats *stats, ib_error *err);
+IB_API int ib_encode_video(const char *path, const char *out_path, const ib_space *space,
+                           const ib_encode_options *o, ib_encode_stats *stats, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 #define IB_LATENT_GEOMETRY_H
 
 #include <stddef.h>
+#include "base/api.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,17 +16,17 @@ extern "C" {
  * linearly; if one token is zero (norm below 1e-20), linearly too; antipodal tokens (pi - w below 1e-4), whose great
  * circle is undefined, turn through the coordinate axis on which u is smallest in magnitude (the first such), made
  * orthogonal to u: finite and of the interpolated norm. Tokens of width 1 are interpolated linearly. Inputs must be finite. out may alias z0 or z1. */
-void ib_slerp(const float *z0, /* [T,D] */
-              const float *z1, /* [T,D] */
-              float t,         /* in [0,1] */
-              size_t tokens, size_t width, float *out /* [T,D] */);
+IB_API void ib_slerp(const float *z0, /* [T,D] */
+                     const float *z1, /* [T,D] */
+                     float t,         /* in [0,1] */
+                     size_t tokens, size_t width, float *out /* [T,D] */);
 
 /* How the latents of a space are joined. */
 typedef struct ib_geometry ib_geometry;
 /* Never NULL, never released. */
-const ib_geometry *ib_geometry_of(const char *space_id);
+IB_API const ib_geometry *ib_geometry_of(const char *space_id);
 /* Names what ib_slerp_in does, in files and reports: "slerp", or "slerp:range1" for patch. */
-const char *ib_geometry_id(const ib_geometry *g);
+IB_API const char *ib_geometry_id(const ib_geometry *g);
 /* What slerp means for pictures of that space, for whoever joins, predicts, judges or shows them; z0 and z1 are
  * the whole latents. For "slerp" ib_slerp's bits. A token of the patch space is a block of samples: slerp turns
  * its direction, which for a dark block may be nearly all chroma, and gives it the length of a bright one.
@@ -35,16 +36,16 @@ const char *ib_geometry_id(const ib_geometry *g);
  * between; a for the token: as much, in [0,1], as keeps every sample within 6 steps of 8 bits of the range of
  * both sources' blocks, least to most in its plane (Y, U, V). The bits are ib_slerp's where both are 1, ib_lerp's
  * where l is 0. Continuous in z0, z1 and t; ends, symmetry and aliasing as with ib_slerp. */
-void ib_slerp_in(const ib_geometry *g, const float *z0, /* [T,D] */
-                 const float *z1,                       /* [T,D] */
-                 float t,                               /* in [0,1] */
-                 size_t tokens, size_t width, float *out /* [T,D] */);
+IB_API void ib_slerp_in(const ib_geometry *g, const float *z0, /* [T,D] */
+                        const float *z1,                       /* [T,D] */
+                        float t,                               /* in [0,1] */
+                        size_t tokens, size_t width, float *out /* [T,D] */);
 
 /* out = (1-t) z0 + t z1, exact at both ends. */
-void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out);
+IB_API void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out);
 
 /* Angle between two tokens in radians, [0, pi]; 0 if either is zero. u, v: [D]. */
-double ib_angle(const float *u, const float *v, size_t width);
+IB_API double ib_angle(const float *u, const float *v, size_t width);
 
 #ifdef __cplusplus
 }

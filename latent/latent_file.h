@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "latent/space.h"
 
 #ifdef __cplusplus
@@ -34,36 +35,37 @@ typedef struct ib_latent_info {
 } ib_latent_info;
 
 typedef struct ib_latent_writer ib_latent_writer;
-int ib_latent_writer_create(ib_latent_writer **out, const char *path, const ib_latent_info *info,
-                            ib_error *err);
+IB_API int ib_latent_writer_create(ib_latent_writer **out, const char *path, const ib_latent_info *info,
+                                   ib_error *err);
 /* Appends one frame, stored as IEEE half. z: [T,D]; IB_E_NONFINITE if not finite or beyond half's range; IB_E_ARGUMENT if
  * the time lies before the last frame's. The first frame begins
  * a shot whatever `cut` says. After an error only abort is of use. */
-int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seconds, bool cut, ib_error *err);
+IB_API int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seconds, bool cut,
+                                   ib_error *err);
 /* Publishes the file; *w becomes NULL whatever the result. No frame at all: IB_E_EMPTY and no file. */
-int ib_latent_writer_finish(ib_latent_writer **w, ib_error *err);
-void ib_latent_writer_abort(ib_latent_writer **w);
+IB_API int ib_latent_writer_finish(ib_latent_writer **w, ib_error *err);
+IB_API void ib_latent_writer_abort(ib_latent_writer **w);
 
 /* True if a file begins as a latent file does, damaged or not: HDF5's signature and, near it, the format's name. Also for an
  * empty file, which holds nothing. For deciding what may be replaced; opening checks everything. */
-bool ib_latent_is_ours(const char *path);
+IB_API bool ib_latent_is_ours(const char *path);
 /* True if a file's name ends as those of latent files do; for directories. */
-bool ib_is_latent_name(const char *name);
+IB_API bool ib_is_latent_name(const char *name);
 
 typedef struct ib_latent_file ib_latent_file;
 /* Checks every attribute and extent before use; the whole latents are not read. IB_E_FORMAT names what is wrong. An open file
  * holds its description in memory (9 bytes a frame) and one descriptor. */
-int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err);
-void ib_latent_close(ib_latent_file **f);
-const ib_latent_info *ib_latent_info_of(const ib_latent_file *f);
-const char *ib_latent_path(const ib_latent_file *f);
-const double *ib_latent_pts(const ib_latent_file *f);   /* [N] seconds */
-const uint8_t *ib_latent_cuts(const ib_latent_file *f); /* [N], 1 where a new shot begins; [0] is 1 */
+IB_API int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err);
+IB_API void ib_latent_close(ib_latent_file **f);
+IB_API const ib_latent_info *ib_latent_info_of(const ib_latent_file *f);
+IB_API const char *ib_latent_path(const ib_latent_file *f);
+IB_API const double *ib_latent_pts(const ib_latent_file *f);   /* [N] seconds */
+IB_API const uint8_t *ib_latent_cuts(const ib_latent_file *f); /* [N], 1 where a new shot begins; [0] is 1 */
 /* Reads `count` frames from `first`. z: [count,T,D]. IB_E_NONFINITE names file and frame if a value is not finite; IB_E_FORMAT if
  * a frame does not match its checksum. */
-int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err);
+IB_API int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err);
 /* The same as stored. h: [count,T,D] IEEE half bits; values are not checked. */
-int ib_latent_read_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err);
+IB_API int ib_latent_read_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,7 @@
 #define IB_LATENT_PATCH_H
 
 #include <stddef.h>
+#include "base/api.h"
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
@@ -18,15 +19,15 @@ extern "C" {
 enum { IB_PATCH_LUMA = 8, IB_PATCH_CHROMA = 4, IB_PATCH_D = 96 };
 
 /* Elements of the three planes together, laid out Y, U, V without padding: 96 * rows * cols. */
-size_t ib_patch_pixels(int rows, int cols);
+IB_API size_t ib_patch_pixels(int rows, int cols);
 /* planes: [96 rows cols] as above; z: [rows*cols, 96] */
-void ib_patch_forward(const float *planes, int rows, int cols, float *z);
-void ib_patch_inverse(const float *z, int rows, int cols, float *planes);
+IB_API void ib_patch_forward(const float *planes, int rows, int cols, float *z);
+IB_API void ib_patch_inverse(const float *z, int rows, int cols, float *planes);
 /* The latents of the picture mirrored left to right, exactly. out may not be z. */
-void ib_patch_mirror(const float *z, int rows, int cols, float *out);
+IB_API void ib_patch_mirror(const float *z, int rows, int cols, float *out);
 /* 8-bit frame <-> float planes; the frame may be smaller than the grid by less than a block (edge repeated, cropped). */
-void ib_patch_from_frame(const ib_frame *frame, int rows, int cols, float *planes);
-void ib_patch_to_frame(const float *planes, int rows, int cols, ib_frame *frame);
+IB_API void ib_patch_from_frame(const ib_frame *frame, int rows, int cols, float *planes);
+IB_API void ib_patch_to_frame(const float *planes, int rows, int cols, ib_frame *frame);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/stop.h"
@@ -40,8 +41,8 @@ typedef struct ib_merge_option {
     X("raw", FLAG, 0, 1, 0, "ema: the states' own weights, not the running means that they hold")            \
     X("gap", WHOLE, 2, 1000, 8, "soup: frames from one keyframe to the next in validation")                  \
     X("max-windows", WHOLE, 1, 1000000, 8, "soup: at most so many windows of each validation file")
-extern const ib_merge_option ib_merge_option_table[];          /* ends with a NULL name */
-const ib_merge_option *ib_merge_option_find(const char *name); /* NULL if there is none */
+IB_API extern const ib_merge_option ib_merge_option_table[];          /* ends with a NULL name */
+IB_API const ib_merge_option *ib_merge_option_find(const char *name); /* NULL if there is none */
 
 typedef struct ib_merge_method {
     const char *name;
@@ -55,9 +56,9 @@ typedef struct ib_merge_method {
     const struct ib_merge_kernel *kernel;      /* how; inside merge/ */
 } ib_merge_method;
 /* linear, slerp, add-difference, task-arithmetic, ties, dare, soup, ema; ends with a NULL name. */
-extern const ib_merge_method ib_merge_methods[];
+IB_API extern const ib_merge_method ib_merge_methods[];
 /* NULL and IB_E_ARGUMENT with the list for an unknown name. */
-const ib_merge_method *ib_merge_method_find(const char *name, ib_error *err);
+IB_API const ib_merge_method *ib_merge_method_find(const char *name, ib_error *err);
 
 typedef struct ib_merge_progress {
     double fraction;         /* of the bytes to be read, or of the clips to be validated on */
@@ -82,10 +83,10 @@ typedef struct ib_merge_options {
     void (*message)(void *user, const char *sentence);        /* what is done with odd input; may be NULL */
     void *user;
 } ib_merge_options;
-void ib_merge_defaults(ib_merge_options *o);
+IB_API void ib_merge_defaults(ib_merge_options *o);
 /* Sets a value by its option's name. IB_E_ARGUMENT: no such option, or outside its range. */
-int ib_merge_set(ib_merge_options *o, const char *name, double value, ib_error *err);
-double ib_merge_get(const ib_merge_options *o, const char *name);
+IB_API int ib_merge_set(ib_merge_options *o, const char *name, double value, ib_error *err);
+IB_API double ib_merge_get(const ib_merge_options *o, const char *name);
 
 /* One ingredient or the base. */
 typedef struct ib_merge_part {
@@ -124,8 +125,8 @@ typedef struct ib_merge_result {
  * many, missing or not of F32, F16 or BF16, values that are not finite, in an input or (IB_E_NONFINITE) in the result; the output being an
  * input; a soup or ema of the same model twice; states of different runs. Nothing is left of the output then. The result is filled as far
  * as things went; freed by ib_merge_result_free. */
-int ib_merge(const ib_merge_options *o, ib_merge_result *result, ib_error *err);
-void ib_merge_result_free(ib_merge_result *r);
+IB_API int ib_merge(const ib_merge_options *o, ib_merge_result *result, ib_error *err);
+IB_API void ib_merge_result_free(ib_merge_result *r);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "base/error.h"
 #include "base/stop.h"
 
@@ -49,12 +50,12 @@ typedef struct ib_clip_summary {
     size_t interlaced; /* keyframes that are of interlaced video */
 } ib_clip_summary;
 
-void ib_clip_defaults(ib_clip_options *o);
+IB_API void ib_clip_defaults(ib_clip_options *o);
 /* A chain of K keyframes gives (K - 1)(frames - 1) + 1 frames, a loop K (frames - 1); no keyframe is shown twice. Frames are
  * written as they are made: memory holds the keyframes and a few frames for each thread. Errors name what is wrong and leave no
  * file under its final name: IB_E_MISMATCH for keyframes of several sizes or an adapter of another space, IB_E_ARGUMENT for an
  * output that is an input or would replace pictures (writer.h). summary may be NULL. */
-int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error *err);
+IB_API int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "base/error.h"
 #include "base/stop.h"
 #include "latent/space.h"
@@ -53,13 +54,14 @@ typedef struct ib_embeddings_summary {
 } ib_embeddings_summary;
 
 /* Frames 25, 24 a second, every frame of footage. */
-void ib_embeddings_defaults(ib_embeddings_options *o);
+IB_API void ib_embeddings_defaults(ib_embeddings_options *o);
 /* True if a file name means embeddings: it ends in .safetensors. */
-bool ib_embeddings_name(const char *output);
+IB_API bool ib_embeddings_name(const char *output);
 /* Errors leave no file: IB_E_MISMATCH for an adapter, a latent or a modality gap of another space; IB_E_UNSUPPORTED, with what to do,
  * for a clip as output without a preview; IB_E_ARGUMENT for an output that is an input. Rows at keyframes are the keyframes' embeddings (of prompts with a modality gap: the
  * corrected ones) bit for bit. The file is described in docs/files.md. summary may be NULL. */
-int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary, ib_error *err);
+IB_API int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary,
+                                ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "base/file.h"
 #include "base/stop.h"
 #include "latent/space.h"
@@ -26,22 +27,22 @@ typedef struct ib_modality_gap {
 
 /* latents: files of the space, or directories of them; prompts: at least one. IB_E_MISMATCH for files of another space,
  * IB_E_UNSUPPORTED for a space that does not read text. progress: may be NULL. */
-int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_paths *latents,
-                            const char *const *prompts, size_t n_prompts, const atomic_int *stop,
-                            void (*progress)(void *user, double fraction), void *user, ib_error *err);
-void ib_modality_gap_free(ib_modality_gap *g);
+IB_API int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_paths *latents,
+                                   const char *const *prompts, size_t n_prompts, const atomic_int *stop,
+                                   void (*progress)(void *user, double fraction), void *user, ib_error *err);
+IB_API void ib_modality_gap_free(ib_modality_gap *g);
 
 /* A safetensors file: image_mean and text_mean [D], metadata (docs/files.md). */
-int ib_modality_gap_save(const ib_modality_gap *g, const char *path, ib_error *err);
+IB_API int ib_modality_gap_save(const ib_modality_gap *g, const char *path, ib_error *err);
 /* IB_E_FORMAT if it is something else. */
-int ib_modality_gap_open(ib_modality_gap *g, const char *path, ib_error *err);
+IB_API int ib_modality_gap_open(ib_modality_gap *g, const char *path, ib_error *err);
 
 /* z += image - text. z: [D], from a prompt */
-void ib_modality_gap_apply(const ib_modality_gap *g, float *z);
+IB_API void ib_modality_gap_apply(const ib_modality_gap *g, float *z);
 /* Euclidean length of image - text. */
-double ib_modality_gap_length(const ib_modality_gap *g);
+IB_API double ib_modality_gap_length(const ib_modality_gap *g);
 /* Cosine of the two means. */
-double ib_modality_gap_cosine(const ib_modality_gap *g);
+IB_API double ib_modality_gap_cosine(const ib_modality_gap *g);
 
 #ifdef __cplusplus
 }

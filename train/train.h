@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "adapter/adapter.h"
 #include "base/file.h"
 #include "base/stop.h"
@@ -90,10 +91,10 @@ typedef struct ib_train_result {
     int64_t exchanges, sent_bytes, taken_bytes; /* of this session: averages with others, bytes */
 } ib_train_result;
 
-void ib_train_defaults(ib_train_options *o);
+IB_API void ib_train_defaults(ib_train_options *o);
 /* result may be NULL; filled as far as training came. After IB_E_INTERRUPTED and IB_E_NONFINITE the run can be resumed from its
  * last state. Other errors before the first step leave no new directory behind. */
-int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err);
+IB_API int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err);
 
 #ifdef __cplusplus
 }

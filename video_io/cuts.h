@@ -4,6 +4,7 @@
 #ifndef IB_VIDEO_IO_CUTS_H
 #define IB_VIDEO_IO_CUTS_H
 
+#include "base/api.h"
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
@@ -11,10 +12,10 @@ extern "C" {
 #endif
 
 typedef struct ib_cuts ib_cuts;
-int ib_cuts_create(ib_cuts **out, ib_error *err);
+IB_API int ib_cuts_create(ib_cuts **out, ib_error *err);
 /* 1 if a new shot begins with this frame (always for the first), 0 if not, < 0 error. Causal. */
-int ib_cuts_push(ib_cuts *c, const ib_frame *frame, ib_error *err);
-void ib_cuts_free(ib_cuts **c);
+IB_API int ib_cuts_push(ib_cuts *c, const ib_frame *frame, ib_error *err);
+IB_API void ib_cuts_free(ib_cuts **c);
 
 #ifdef __cplusplus
 }

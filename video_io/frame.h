@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "base/error.h"
 
 #ifdef __cplusplus
@@ -34,22 +35,23 @@ typedef struct ib_frame {
 } ib_frame;
 
 /* One allocation holding all planes (stride = width rounded up to 64); content undefined. Free with ib_frame_free. */
-int ib_frame_alloc(ib_frame *f, int width, int height, ib_error *err);
-int ib_frame_alloc_rgb(ib_frame *f, int width, int height, ib_error *err); /* with room for RGB */
-void ib_frame_free(ib_frame *f); /* accepts a zeroed frame; zeroes it */
+IB_API int ib_frame_alloc(ib_frame *f, int width, int height, ib_error *err);
+IB_API int ib_frame_alloc_rgb(ib_frame *f, int width, int height, ib_error *err); /* with room for RGB */
+IB_API void ib_frame_free(ib_frame *f); /* accepts a zeroed frame; zeroes it */
 /* Copies samples and tags between frames of one size; RGB if both have it, else dst has none afterwards. */
-void ib_frame_copy(ib_frame *dst, const ib_frame *src);
+IB_API void ib_frame_copy(ib_frame *dst, const ib_frame *src);
 /* Left becomes right, between frames of one size: samples and matrix, no RGB. Chroma, which is sited left, comes to lie one luma
  * sample off. */
-void ib_frame_mirror(ib_frame *dst, const ib_frame *src);
+IB_API void ib_frame_mirror(ib_frame *dst, const ib_frame *src);
 /* Mid grey-free black: Y 16, U and V 128. */
-void ib_frame_fill_black(ib_frame *f);
+IB_API void ib_frame_fill_black(ib_frame *f);
 
 /* Area (down) or bicubic (up) scaling of whole planes, dst's size; no crop. */
-int ib_frame_scale(ib_frame *dst, const ib_frame *src, ib_error *err);
+IB_API int ib_frame_scale(ib_frame *dst, const ib_frame *src, ib_error *err);
 /* To packed 8-bit full-range RGB by the frame's matrix (BT.601 when unspecified). rgb: [H,W,3]. */
-int ib_frame_to_rgb(const ib_frame *f, uint8_t *rgb, ib_error *err);
-int ib_frame_from_rgb(ib_frame *f, const uint8_t *rgb, ib_error *err); /* f's size and matrix; [H,W,3] */
+IB_API int ib_frame_to_rgb(const ib_frame *f, uint8_t *rgb, ib_error *err);
+IB_API int ib_frame_from_rgb(ib_frame *f, const uint8_t *rgb,
+                             ib_error *err); /* f's size and matrix; [H,W,3] */
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 #define IB_VIDEO_IO_READER_H
 
 #include <stdbool.h>
+#include "base/api.h"
 #include "base/stop.h"
 #include "video_io/frame.h"
 
@@ -59,36 +60,36 @@ typedef struct ib_reader ib_reader;
  * and palettes become BT.709; alpha is laid over black; more than 8 bits and 4:2:2 or 4:4:4 chroma are brought down; 8-bit limited
  * 4:2:0 at its own size is copied bit by bit. Grey that does not say its range is full, as everywhere in FFmpeg. Frames whose size
  * changes on the way are fitted to the first one's. */
-int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *opt, ib_error *err);
-const ib_video_info *ib_reader_info(const ib_reader *r);
+IB_API int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *opt, ib_error *err);
+IB_API const ib_video_info *ib_reader_info(const ib_reader *r);
 /* 1: *frame is the next one, borrowed until the next call; 0: end; < 0: error. Times rise strictly: one that is missing or does not
  * rise is put 1/fps after the last. A damaged tail ends the video at the
  * last good frame (0, and see ib_reader_damaged); a file without any good frame is IB_E_FORMAT. */
-int ib_reader_next(ib_reader *r, const ib_frame **frame, ib_error *err);
+IB_API int ib_reader_next(ib_reader *r, const ib_frame **frame, ib_error *err);
 /* Packets or frames that were dropped as damaged so far, and a sentence about the first (empty if none). */
-int ib_reader_damaged(const ib_reader *r, const char **what);
+IB_API int ib_reader_damaged(const ib_reader *r, const char **what);
 /* Frames marked as interlaced so far. */
-int64_t ib_reader_interlaced(const ib_reader *r);
-void ib_reader_close(ib_reader **r);
+IB_API int64_t ib_reader_interlaced(const ib_reader *r);
+IB_API void ib_reader_close(ib_reader **r);
 
 /* One frame, decoded once and converted as often as need be: PATH or PATH@TIME, TIME = seconds with optional "s" ("clip.mp4@1.5s"):
  * the frame that is on screen at that time; without @ the first frame. A file whose own name ends in @... wins. What is no regular
  * file (a pipe, /dev/stdin) is read from its beginning, once. opt: its threads, keep_interlaced and stop; NULL: defaults.
  * IB_E_ARGUMENT for a time past the end, or what is no time. */
 typedef struct ib_still ib_still;
-int ib_still_open(ib_still **out, const char *spec, const ib_reader_options *opt, ib_error *err);
+IB_API int ib_still_open(ib_still **out, const char *spec, const ib_reader_options *opt, ib_error *err);
 /* As of a reader without options. */
-const ib_video_info *ib_still_info(const ib_still *s);
+IB_API const ib_video_info *ib_still_info(const ib_still *s);
 /* out: allocated, the caller frees; its index is an estimate for times beyond 5 s. Of the options every, threads,
  * keep_interlaced and stop mean nothing here. */
-int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, ib_error *err);
-void ib_still_close(ib_still **s);
+IB_API int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, ib_error *err);
+IB_API void ib_still_close(ib_still **s);
 /* All of them. */
-int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt, ib_error *err);
+IB_API int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt, ib_error *err);
 
 /* True if the name's extension is one of the usual video (or, second function, picture) extensions; for directories. */
-bool ib_is_video_name(const char *name);
-bool ib_is_picture_name(const char *name);
+IB_API bool ib_is_video_name(const char *name);
+IB_API bool ib_is_picture_name(const char *name);
 
 #ifdef __cplusplus
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/api.h"
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
@@ -40,22 +41,22 @@ typedef struct ib_writer ib_writer;
 /* IB_E_ARGUMENT: an ending that names no format, an option out of range, something in the way that is not to be replaced, several
  * frames for one picture, a codec that the container does not take or that this FFmpeg does not have (IB_E_UNSUPPORTED if it was
  * the default one). */
-int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *opt, ib_error *err);
+IB_API int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *opt, ib_error *err);
 /* Frames that are there: those written, and the first ones of a sequence that an earlier run with the same key left. */
-int64_t ib_writer_done(const ib_writer *w);
+IB_API int64_t ib_writer_done(const ib_writer *w);
 /* The folder that will keep the frames done so far if the writer is aborted now; NULL: they will be dropped. Valid until then. */
-const char *ib_writer_kept(const ib_writer *w);
+IB_API const char *ib_writer_kept(const ib_writer *w);
 /* The next frame, number ib_writer_done, at number/fps; must have the size given at open. */
-int ib_writer_write(ib_writer *w, const ib_frame *frame, ib_error *err);
+IB_API int ib_writer_write(ib_writer *w, const ib_frame *frame, ib_error *err);
 /* Drains, closes, publishes under the final name. *w is NULL afterwards, whatever the result; on failure everything is dropped
  * as by ib_writer_abort.
  * Without any frame: IB_E_EMPTY and no file. */
-int ib_writer_finish(ib_writer **w, ib_error *err);
+IB_API int ib_writer_finish(ib_writer **w, ib_error *err);
 /* Drops everything that was written, or leaves a sequence for another run (ib_writer_kept). What was there before stays. */
-void ib_writer_abort(ib_writer **w);
+IB_API void ib_writer_abort(ib_writer **w);
 
 /* One PNG, published whole. rgb: [H,W,3]. */
-int ib_write_png(const char *path, const uint8_t *rgb, int width, int height, ib_error *err);
+IB_API int ib_write_png(const char *path, const uint8_t *rgb, int width, int height, ib_error *err);
 
 #ifdef __cplusplus
 }
