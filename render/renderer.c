@@ -1,0 +1,131 @@
+#include "render/renderer.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include "render/between.h"
+
+enum { MAX_THREADS = 64 };
+
+struct ib_renderer {
+    ib_adapter *adapter; /* NULL: slerp */
+    ib_betweener *between;
+    int width, height, threads;
+};
+
+int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int height, int threads,
+                     ib_error *err) {
+    *out = NULL;
+    if (width < 1 || height < 1 || width > 16384 || height > 16384) {
+        return ib_fail(err, IB_E_ARGUMENT, "frames of %d x %d are outside 1..16384", width, height);
+    }
+    ib_renderer *r = calloc(1, sizeof *r);
+    if (!r) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for rendering");
+    }
+    r->width = width;
+    r->height = height;
+    r->threads = threads > 0 ? threads : omp_get_max_threads();
+    r->threads = r->threads > MAX_THREADS ? MAX_THREADS : r->threads;
+    int code = adapter ? ib_adapter_open(&r->adapter, adapter, err) : 0;
+    if (!code) {
+        code = ib_betweener_create(&r->between, r->adapter, !adapter, width, height, r->threads, err);
+    }
+    if (code) {
+        ib_renderer_close(&r);
+        return code;
+    }
+    *out = r;
+    return 0;
+}
+
+void ib_renderer_close(ib_renderer **pr) {
+    ib_renderer *r = *pr;
+    *pr = NULL;
+    if (r) {
+        ib_betweener_free(&r->between);
+        ib_adapter_free(&r->adapter);
+        free(r);
+    }
+}
+
+static int check_size(const ib_renderer *r, const ib_frame *f, const char *what, ib_error *err) {
+    if (f->width == r->width && f->height == r->height) {
+        return 0;
+    }
+    return ib_fail(err, IB_E_MISMATCH, "%s frame is %d x %d, the renderer is for %d x %d", what, f->width,
+                   f->height, r->width, r->height);
+}
+
+static int check(const ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t, size_t n,
+                 float gap_seconds, const ib_frame *out, ib_error *err) {
+    int code = check_size(r, first, "the first", err);
+    code = code ? code : check_size(r, last, "the last", err);
+    for (size_t i = 0; i < n && !code; i++) {
+        code = check_size(r, &out[i], "an output", err);
+        if (!code && !(t[i] >= 0.0f && t[i] <= 1.0f)) {
+            code = ib_fail(err, IB_E_ARGUMENT, "a frame at %g, 0 to 1 was expected", (double)t[i]);
+        }
+    }
+    if (!code && first->matrix != last->matrix) {
+        code = ib_fail(err, IB_E_MISMATCH, "the first frame has colour matrix %d, the last %d", first->matrix,
+                       last->matrix);
+    }
+    if (!code && !(gap_seconds > 0.0f && isfinite(gap_seconds))) {
+        code =
+            ib_fail(err, IB_E_ARGUMENT, "a gap of %g seconds, more than 0 was expected", (double)gap_seconds);
+    }
+    return code;
+}
+
+static int make(ib_renderer *r, int thread, const ib_frame *first, const ib_frame *last, float t,
+                ib_frame *out, ib_error *err) {
+    int code = 0;
+    if (t <= 0.0f || t >= 1.0f) {
+        ib_frame_copy(out, t <= 0.0f ? first : last);
+    } else if (r->adapter) {
+        code = ib_betweener_model(r->between, thread, t, out, err);
+    } else {
+        code = ib_betweener_slerp(r->between, thread, t, out, err);
+    }
+    out->rgb = NULL; /* of another picture */
+    out->matrix = first->matrix;
+    out->pts_seconds = first->pts_seconds + (double)t * (last->pts_seconds - first->pts_seconds);
+    out->index = t < 1.0f ? first->index : last->index;
+    return code;
+}
+
+/* Frames [0, n), n <= threads, at once. */
+static int make_batch(ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t, int n,
+                      ib_frame *out, ib_error *err) {
+    ib_error own[MAX_THREADS] = {{0}};
+#pragma omp parallel for num_threads(n) schedule(static, 1)
+    for (int i = 0; i < n; i++) {
+        make(r, i, first, last, t[i], &out[i], &own[i]);
+    }
+    for (int i = 0; i < n; i++) {
+        if (own[i].code) {
+            return ib_fail(err, own[i].code, "%s", own[i].text);
+        }
+    }
+    return 0;
+}
+
+int ib_renderer_frames(ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t, size_t n,
+                       float gap_seconds, ib_frame *out, ib_error *err) {
+    int code = check(r, first, last, t, n, gap_seconds, out, err);
+    code = code || !n ? code : ib_betweener_pair(r->between, first, last, gap_seconds, err);
+    int before = omp_get_max_threads();
+    omp_set_num_threads(r->threads); /* for the rows of a frame that is made alone */
+    for (size_t i = 0; i < n && !code; i += (size_t)r->threads) {
+        int left = n - i < (size_t)r->threads ? (int)(n - i) : r->threads;
+        code = make_batch(r, first, last, t + i, left, out + i, err);
+    }
+    omp_set_num_threads(before);
+    return code;
+}
+
+int ib_renderer_frame(ib_renderer *r, const ib_frame *first, const ib_frame *last, float t, float gap_seconds,
+                      ib_frame *out, ib_error *err) {
+    return ib_renderer_frames(r, first, last, &t, 1, gap_seconds, out, err);
+}
