@@ -1,12 +1,16 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/text.h"
+#include "base/version.h"
 #include "cli/private.h"
+#include "latent/hdf5.h"
 #include "nn/gemm.h"
+#include "video_io/versions.h"
 
 const cli_command *const cli_commands[] = {&cli_encode, &cli_train, &cli_pool, &cli_render, &cli_modality_gap,
                                            &cli_eval,   &cli_merge, &cli_info, NULL};
@@ -67,6 +71,14 @@ static int run(const cli_command *m, int argc, char **argv) {
     return status;
 }
 
+static int version(void) {
+    char hdf5[32];
+    ib_hdf5_version(hdf5);
+    printf("inbetween %s\nFFmpeg %s\n%s\nHDF5 %s\njansson %s\n", ib_version(), ib_ffmpeg_version(),
+           ib_gemm_library(), hdf5, JANSSON_VERSION);
+    return CLI_DONE;
+}
+
 static int dispatch(int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : NULL;
     if (!word) {
@@ -77,8 +89,7 @@ static int dispatch(int argc, char **argv) {
         return help(argc > 2 ? argv[2] : NULL);
     }
     if (!strcmp(word, "--version")) {
-        puts("inbetween " IB_VERSION);
-        return CLI_DONE;
+        return version();
     }
     if (!strcmp(word, "--man")) {
         cli_man(stdout);

@@ -32,9 +32,9 @@ else()
 endif()
 
 if(NOT CMAKE_CROSSCOMPILING AND NOT DEFINED CACHE{IB_OPENBLAS_KIND})
-    file(WRITE ${CMAKE_BINARY_DIR}/openblas_kind.c
+    file(WRITE ${PROJECT_BINARY_DIR}/openblas_kind.c
          "int openblas_get_parallel(void);\nint main(void) { return openblas_get_parallel(); }\n")
-    try_run(IB_OPENBLAS_KIND IB_OPENBLAS_COMPILES ${CMAKE_BINARY_DIR}/try ${CMAKE_BINARY_DIR}/openblas_kind.c
+    try_run(IB_OPENBLAS_KIND IB_OPENBLAS_COMPILES ${PROJECT_BINARY_DIR}/try ${PROJECT_BINARY_DIR}/openblas_kind.c
             LINK_LIBRARIES ${IB_OPENBLAS_LIBRARY})
 endif()
 if(NOT CMAKE_CROSSCOMPILING AND NOT IB_OPENBLAS_KIND EQUAL 2)

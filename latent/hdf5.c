@@ -40,16 +40,37 @@ static herr_t keep(hid_t stack, void *ignored) {
     return 0;
 }
 
+/* What this thread did with errors before it took the lock; under the lock. */
+static unsigned second_kind;
+static H5E_auto2_t handler;
+static void *handler_data;
+
 void ib_hdf5_lock(void) {
     static pthread_once_t begun = PTHREAD_ONCE_INIT;
     pthread_once(&begun, begin);
     pthread_mutex_lock(&lock);
     *reason = 0;
+    /* a handler of the first kind cannot be asked for or put back as one of the second */
+    if (H5Eauto_is_v2(H5E_DEFAULT, &second_kind) < 0 || !second_kind ||
+        H5Eget_auto2(H5E_DEFAULT, &handler, &handler_data) < 0) {
+        second_kind = 0;
+    }
     H5Eset_auto2(H5E_DEFAULT, keep, NULL); /* kept per thread */
 }
 
 void ib_hdf5_unlock(void) {
+    if (second_kind) {
+        H5Eset_auto2(H5E_DEFAULT, handler, handler_data);
+    }
     pthread_mutex_unlock(&lock);
+}
+
+void ib_hdf5_version(char text[32]) {
+    unsigned major = 0, minor = 0, release = 0;
+    ib_hdf5_lock();
+    H5get_libversion(&major, &minor, &release);
+    ib_hdf5_unlock();
+    snprintf(text, 32, "%u.%u.%u", major, minor, release);
 }
 
 int ib_hdf5_fail(ib_error *err, int code, const char *what, const char *path) {

@@ -14,13 +14,16 @@ extern "C" {
 #endif
 
 /* Takes the process-wide lock (not recursive) and keeps HDF5 from printing in this thread: the reason of the first call that fails is
- * kept instead. */
+ * kept instead. Unlocking puts back what the thread did with HDF5's errors before. */
 void ib_hdf5_lock(void);
 void ib_hdf5_unlock(void);
 
 /* ib_fail with "WHAT PATH: REASON", the reason that the first failed call since the lock was taken (or since this function was last called)
  * gave: the innermost entry of HDF5's error stack; the system's own words if it has them. */
 int ib_hdf5_fail(ib_error *err, int code, const char *what, const char *path);
+
+/* Of the library that runs: "1.10.8". Takes the lock. */
+void ib_hdf5_version(char text[32]);
 
 /* File creation and access properties of everything we write: format of HDF5 1.10 with checksummed metadata, no time stamps, all
  * attributes kept in the object header. H5I_INVALID_HID when memory is out; close with H5Pclose. */

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs into a scratch prefix, then builds and runs a program against what lies there, shared and static.
+# Installs into a scratch prefix, then builds and runs the examples against what lies there, shared and static, by pkg-config and
+# by CMake; and takes the project into another one.
 set -eu
 . tests/cli.bash
 if [ -n "${IB_INSTRUMENTED:-}" ]; then
@@ -10,43 +11,100 @@ cmake --install "$IB_BUILD" --prefix "$prefix" >"$scratch/log" || {
     cat "$scratch/log"
     exit 1
 }
-cat >"$scratch/use.c" <<'END'
-#include <inbetween/adapter/adapter.h>
-#include <inbetween/latent/geometry.h>
-#include <inbetween/train/train.h>
-#include <math.h>
-#include <stdio.h>
-
-int main(void) {
-    const float a[2] = {1, 0}, b[2] = {0, 1};
-    float c[2];
-    ib_error err = {0};
-    ib_adapter_config config;
-    ib_slerp(a, b, 0.5f, 1, 2, c);
-    if (ib_adapter_preset("toaster", "patch", IB_LAYOUT_GRID, 96, &config, &err)) {
-        printf("%s\n", err.text);
-        return 1;
-    }
-    printf("%.4f %.4f\n", c[0], c[1]);
-    return !(fabsf(c[0] - 0.70710678f) < 1e-6f && fabsf(c[1] - 0.70710678f) < 1e-6f);
-}
-END
 export PKG_CONFIG_PATH
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name inbetween.pc)")
 lib=$(dirname "$PKG_CONFIG_PATH")
-for name in inbetween inbetween-static; do
-    if [ $name = inbetween ] && [ ! -e "$lib/libinbetween.so" ]; then
-        echo "the shared library was not built: only the static one is tried"
-        continue
+export LD_LIBRARY_PATH=$lib
+cc="${IB_CC:-cc} -std=c17 -Wall -Wextra -Werror"
+
+# Headers: each alone, with no other path than the one above inbetween/, as C and as C++; and all together.
+for header in $(cd "$prefix/include" && find inbetween -name '*.h' | sort); do
+    printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$scratch/alone.c"
+    # shellcheck disable=SC2086
+    check "<$header> alone" $cc -I"$prefix/include" -fsyntax-only "$scratch/alone.c"
+    if command -v g++ >/dev/null; then
+        check "<$header> alone in C++" g++ -std=c++17 -Wall -Wextra -Werror -I"$prefix/include" -fsyntax-only -x c++ "$scratch/alone.c"
     fi
-    # shellcheck disable=SC2046
-    ${IB_CC:-cc} -std=c17 -Wall -Wextra -Werror "$scratch/use.c" -o "$scratch/use" $(pkg-config --cflags --libs $name) -lm
-    check "a program against $name runs" env LD_LIBRARY_PATH="$lib" "$scratch/use"
 done
+check "there are headers" test -e "$prefix/include/inbetween/adapter/adapter.h"
+
+# tried HOW: the two examples, built into $scratch/HOW, do what they say
+tried() {
+    local how=$1 bin=$scratch/$1
+    rm -f "$scratch/out.png" "$scratch/out.h5"
+    check "between, $how" "$bin/between" "$scratch/a.png" "$scratch/b.png" 0.5 "$scratch/out.png"
+    check "its picture is the size of the two, $how" test "$(ffprobe -v error -show_entries stream=width,height \
+        -of csv=p=0 "$scratch/out.png")" = 192,112
+    check "encode, $how" eval '"$bin/encode" "$scenes" "$scratch/out.h5" >"$scratch/shape"'
+    check "it prints the shape, $how" grep -qx "40 frames, [0-9]* cuts, each 14 x 24 tokens of 96 numbers" "$scratch/shape"
+    if [ -e "$scratch/first.png" ]; then
+        check "the same picture, $how" cmp "$scratch/out.png" "$scratch/first.png"
+    else
+        cp "$scratch/out.png" "$scratch/first.png"
+    fi
+}
+"$IB_SCENES" "$scratch/videos" --count 1 --frames 40 --size 192x112 >/dev/null
+scenes=$(find "$scratch/videos" -name '*.mp4')
+ffmpeg -v error -i "$scenes" -frames:v 1 "$scratch/a.png" </dev/null
+ffmpeg -v error -ss 0.3 -i "$scenes" -frames:v 1 "$scratch/b.png" </dev/null
+
+# by pkg-config: shared, where it was built, and static
+mkdir "$scratch/pkg-config" "$scratch/pkg-config-static"
+for name in between encode; do
+    # shellcheck disable=SC2046,SC2086
+    $cc examples/$name.c -o "$scratch/pkg-config/$name" $(pkg-config --cflags --libs inbetween)
+    # shellcheck disable=SC2046,SC2086
+    $cc examples/$name.c -o "$scratch/pkg-config-static/$name" $(pkg-config --static --cflags --libs inbetween | sed 's/-linbetween/-l:libinbetween.a/')
+done
+tried pkg-config
+tried pkg-config-static
+needs() { readelf -d "$1" | grep -q 'NEEDED.*libinbetween\.so\.0\.1\]'; }
 if [ -e "$lib/libinbetween.so" ]; then
-    strangers=$(nm -D --defined-only "$lib/libinbetween.so" | awk '$2 != "A" && $3 !~ /^ib_/ { print $3 }')
-    check "the shared library shows only ib_ names ($strangers)" [ -z "$strangers" ]
+    check "the program needs libinbetween.so.0.1" needs "$scratch/pkg-config/between"
+    check "the shared library shows what the headers declare" tools/check_exports.py "$lib/libinbetween.so"
 fi
+check "the static program does not" eval '! needs "$scratch/pkg-config-static/between"'
+
+# by CMake's find_package, likewise
+for static in OFF ON; do
+    name=cmake-static-$static
+    check "CMake configures the examples, static $static" cmake -S examples -B "$scratch/$name" -DCMAKE_PREFIX_PATH="$prefix" \
+        -DCMAKE_C_COMPILER="${IB_CC:-cc}" -DEXAMPLES_STATIC=$static
+    check "CMake builds the examples, static $static" cmake --build "$scratch/$name"
+    tried "$name"
+done
+cat >"$scratch/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.16)
+project(other LANGUAGES NONE)
+find_package(inbetween 0.2 CONFIG)
+if(inbetween_FOUND)
+    message(FATAL_ERROR "a version that is not there was found")
+endif()
+END
+check "find_package refuses another minor version" cmake -S "$scratch" -B "$scratch/refused" -DCMAKE_PREFIX_PATH="$prefix"
+
+# as a part of another project: builds with what that says, brings no tests, installs nothing of its own
+mkdir "$scratch/part"
+cat >"$scratch/part/CMakeLists.txt" <<END
+cmake_minimum_required(VERSION 3.25)
+project(other LANGUAGES C)
+enable_testing()
+add_subdirectory($PWD inbetween)
+add_executable(between $PWD/examples/between.c)
+target_link_libraries(between PRIVATE inbetween::inbetween)
+add_executable(between_static $PWD/examples/between.c)
+target_link_libraries(between_static PRIVATE inbetween::inbetween_static)
+if(NOT "\${CMAKE_BUILD_TYPE}" STREQUAL "")
+    message(FATAL_ERROR "the build type became \${CMAKE_BUILD_TYPE}")
+endif()
+END
+check "another project takes it in" cmake -S "$scratch/part" -B "$scratch/part/build" -DCMAKE_C_COMPILER="${IB_CC:-cc}"
+check "with the build type that it has" grep -qx 'CMAKE_BUILD_TYPE:STRING=' "$scratch/part/build/CMakeCache.txt"
+check "without tests" eval 'ctest --test-dir "$scratch/part/build" -N | grep -qx "Total Tests: 0"'
+check "without targets for tests" eval '! cmake --build "$scratch/part/build" --target help | grep -q test_nn'
+check "installing nothing" cmake --install "$scratch/part/build" --prefix "$scratch/part/prefix"
+check "nothing was installed" eval '[ ! -e "$scratch/part/prefix" ]'
+
 check "the installed program runs" "$prefix/bin/inbetween" --version
 page=$(find "$prefix" -name inbetween.1)
 check "there is a man page that names every command" grep -q 'inbetween encode' "$page"

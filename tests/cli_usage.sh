@@ -8,6 +8,9 @@ expect 2 'Usage: inbetween COMMAND'
 run --version
 expect 0
 check "--version names program and version" grep -qx 'inbetween [0-9]*\.[0-9]*\.[0-9]*' "$scratch/out"
+for library in FFmpeg OpenBLAS HDF5 jansson; do
+    check "--version names $library and which" grep -q "^$library [0-9]" "$scratch/out"
+done
 run --help
 expect 0
 for command in encode train pool render eval merge info; do

@@ -40,7 +40,7 @@ END
 
 machine() {
     grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //' || true
-    echo "$threads threads, load $(cut -d' ' -f1 /proc/loadavg), ${OPENBLAS_CORETYPE:+OPENBLAS_CORETYPE=$OPENBLAS_CORETYPE, }$("$inbetween" --version)"
+    echo "$threads threads, load $(cut -d' ' -f1 /proc/loadavg), ${OPENBLAS_CORETYPE:+OPENBLAS_CORETYPE=$OPENBLAS_CORETYPE, }$("$inbetween" --version | head -n 1)"
 }
 
 quality() {
