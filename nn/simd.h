@@ -21,7 +21,11 @@
 /* v3: AVX2 and FMA together. "fma" alone has no integers of 256 bits, which exponentials need. */
 #define IB_MULTIARCH __attribute__((target_clones("avx512f", "arch=x86-64-v3", "default"), optimize("O3")))
 #endif
+#ifdef __OPTIMIZE__
 #define IB_INLINE inline __attribute__((always_inline))
+#else /* nothing is inlined through a pointer to a function then */
+#define IB_INLINE inline
+#endif
 
 /* Before a loop whose iterations touch nothing of each other, where the compiler cannot know it. */
 #if defined(__clang__)
