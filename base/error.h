@@ -1,6 +1,6 @@
 /* Errors are values: every function of the library that can fail returns 0 or one of the negative codes
  * below and fills an ib_error with one whole sentence that names the file or argument, what was expected and
- * what was found. Library code never prints, exits or aborts. */
+ * what was found. Library code never prints (but see ib_ffmpeg_quiet), exits or aborts. */
 #ifndef IB_BASE_ERROR_H
 #define IB_BASE_ERROR_H
 

@@ -10,6 +10,7 @@
 #include "cli/private.h"
 #include "latent/hdf5.h"
 #include "nn/gemm.h"
+#include "video_io/reader.h"
 #include "video_io/versions.h"
 
 const cli_command *const cli_commands[] = {&cli_encode, &cli_train, &cli_pool, &cli_render, &cli_modality_gap,
@@ -125,6 +126,7 @@ int main(int argc, char **argv) {
     right_kernels(argv);
     /* a file that outgrows its limit (ulimit -f) is then an error of writing, and is cleaned up after */
     signal(SIGXFSZ, SIG_IGN);
+    ib_ffmpeg_quiet();
     int status = dispatch(argc, argv);
     /* a result that did not arrive is a failure: "> /dev/full" */
     if ((fflush(stdout) || ferror(stdout)) && status == CLI_DONE) {

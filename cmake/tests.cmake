@@ -1,8 +1,10 @@
 # tests/test_NAME.c is one test program and may link every room; tests/cli_NAME.sh is a transcript of the program; bench_NAME.c a
 # benchmark, which is built and not run; fuzz_NAME.c a libFuzzer target. All run in the project's root.
 
-# What tests, benchmarks and fuzzers may use: every room, and what the rooms are made of.
-set(ib_all ib_flags ${IB_ROOMS} ib_blas PkgConfig::JANSSON PkgConfig::HDF5 PkgConfig::AV OpenMP::OpenMP_C Threads::Threads m)
+# What tests, benchmarks and fuzzers may use: every room, and what the rooms are made of. FFmpeg is quiet in them.
+add_library(ib_quiet OBJECT tests/quiet.c)
+target_link_libraries(ib_quiet PRIVATE ib_flags)
+set(ib_all ib_quiet ib_flags ${IB_ROOMS} ib_blas PkgConfig::JANSSON PkgConfig::HDF5 PkgConfig::AV OpenMP::OpenMP_C Threads::Threads m)
 
 if(INBETWEEN_TESTS)
     add_executable(ib_scenes tools/scenes.c tools/texture.c)

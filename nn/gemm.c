@@ -42,8 +42,15 @@ void ib_gemm_bt_part(float alpha, const float *a, size_t a_stride, const float *
     ib_sgemm(CblasNoTrans, a, a_stride, CblasTrans, b, b_stride, alpha, beta, c, c_stride, m, n, k);
 }
 
-void ib_gemm_one_thread(void) {
+ib_gemm_threads ib_gemm_one_thread(void) {
+    ib_gemm_threads before = {openblas_get_num_threads(), omp_get_max_threads()};
     openblas_set_num_threads(1);
+    return before;
+}
+
+void ib_gemm_restore(ib_gemm_threads before) {
+    openblas_set_num_threads(before.blas);
+    omp_set_num_threads(before.omp); /* which OpenBLAS's OpenMP build sets too */
 }
 
 int ib_gemm_pin(void) {

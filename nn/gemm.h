@@ -34,8 +34,13 @@ void ib_gemm_part(float alpha, const float *a, size_t a_stride, const float *b, 
 void ib_gemm_bt_part(float alpha, const float *a, size_t a_stride, const float *b, size_t b_stride,
                      float beta, float *c, size_t c_stride, size_t m, size_t n, size_t k);
 
-/* Keeps OpenBLAS from starting threads of its own for the whole process. */
-void ib_gemm_one_thread(void);
+/* Keeps OpenBLAS from starting threads of its own for the whole process, until ib_gemm_restore of what it returned. OpenMP's number of
+ * threads, of the calling thread, is 1 meanwhile. */
+typedef struct ib_gemm_threads {
+    int blas, omp;
+} ib_gemm_threads;
+ib_gemm_threads ib_gemm_one_thread(void);
+void ib_gemm_restore(ib_gemm_threads before);
 /* From here to ib_gemm_unpin(what it returned), on this thread and outside parallel regions, a product is computed by one thread, as it
  * is inside one: its sums, which depend on their number, are then the same in both places. OpenBLAS's OpenMP build goes by
  * OpenMP's number of threads, so parallel regions without num_threads have one thread meanwhile, too. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "tools/texture.h"
+#include "video_io/reader.h"
 #include "video_io/writer.h"
 
 enum { MAX_THINGS = 9, SUBFRAMES = 4, ANGLES = 1024, WAYPOINTS = 4 };
@@ -472,6 +473,7 @@ int main(int argc, char **argv) {
     settings o = {.count = 12, .frames = 96, .seed = 1, .width = 384, .height = 224};
     ib_error err = {0};
     int failed = 0;
+    ib_ffmpeg_quiet();
     if (parse(&o, argc, argv)) {
         fputs("Usage: ib_scenes DIR [--count N] [--frames N] [--size WxH] [--seed N] [--codec NAME] [--cuts] "
               "[--black]\n",

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include "base/clock.h"
 #include "base/memory.h"
-#include "nn/gemm.h"
 #include "train/exchange.h"
 
 /* Of models with a motion head; others were not measured (docs/training.md). */
@@ -256,7 +255,7 @@ int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
     s->begun = ib_clock_seconds();
     s->threads = o->threads ? o->threads : omp_get_num_procs();
     pthread_mutex_init(&s->reading, NULL);
-    ib_gemm_one_thread();
+    s->blas = ib_gemm_one_thread();
     int r = ib_train_check(o, err);
     r = r ? r : ib_exchange_enter(s, err);
     if (r) {
@@ -297,4 +296,5 @@ void ib_session_close(ib_session *s) {
     free(s->batch);
     s->batch = NULL;
     pthread_mutex_destroy(&s->reading);
+    ib_gemm_restore(s->blas);
 }

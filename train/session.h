@@ -3,6 +3,7 @@
 #define IB_TRAIN_SESSION_H
 
 #include <pthread.h>
+#include "nn/gemm.h"
 #include "train/augment.h"
 #include "train/loader.h"
 #include "train/plan.h"
@@ -30,6 +31,7 @@ typedef struct ib_session {
     const ib_optimiser *optimiser;
     float *optimiser_scratch; /* ib_optimiser_scratch floats; NULL: it needs none */
     ib_dataset *data;
+    ib_gemm_threads blas;    /* as it was before the session */
     pthread_mutex_t reading; /* the lock on `data` */
     ib_sampler *sampler;
     ib_loader *loader;

@@ -1,19 +1,14 @@
 #include "video_io/av.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <libavutil/error.h>
 #include <libavutil/log.h>
 #include <libavutil/pixdesc.h>
+#include "video_io/reader.h"
 #include "video_io/versions.h"
 
-static void be_quiet(void) {
+void ib_ffmpeg_quiet(void) {
     av_log_set_level(AV_LOG_QUIET);
-}
-
-void ib_av_quiet(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, be_quiet);
 }
 
 const char *ib_av_error(int code, ib_av_text *text) {

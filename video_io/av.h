@@ -9,9 +9,6 @@
 #include "video_io/reader.h"
 #include "video_io/tonemap.h"
 
-/* FFmpeg's own log is silenced once per process: what matters becomes an ib_error. Every entry point calls this. */
-void ib_av_quiet(void);
-
 /* The sentence for an AVERROR code, in a buffer of the caller. */
 typedef struct ib_av_text {
     char s[96];

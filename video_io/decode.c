@@ -141,7 +141,6 @@ static int open_input(ib_decoder *d, const char *url, AVDictionary **options, ib
 }
 
 int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options *o, ib_error *err) {
-    ib_av_quiet();
     *out = NULL;
     int r = check_file(path, err);
     if (r)

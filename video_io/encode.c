@@ -212,7 +212,6 @@ static int open_file(ib_encoder *e, const char *file, ib_error *err) {
 
 int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const ib_container *container,
                     const ib_writer_options *o, ib_error *err) {
-    ib_av_quiet();
     *out = NULL;
     int r;
     const char *wanted = o->codec ? o->codec : container->encoder;

@@ -81,7 +81,6 @@ void ib_frame_fill_black(ib_frame *f) {
 static int convert(const ib_image_spec *from, const uint8_t *const src[4], const int src_stride[4],
                    const ib_image_spec *to, uint8_t *const dst[4], const int dst_stride[4], ib_error *err) {
     ib_scaler s = {0};
-    ib_av_quiet();
     int r = ib_scaler_set(&s, from, to, err);
     if (!r)
         r = ib_scaler_run(&s, src, src_stride, dst, dst_stride, err);

@@ -56,7 +56,6 @@ done:
 
 int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int width, int height,
                  ib_error *err) {
-    ib_av_quiet();
     if (width < 1 || height < 1 || width > 65535 || height > 65535)
         return ib_fail(err, IB_E_ARGUMENT, "%s: a picture of %d x %d samples, each side must be 1 to 65535",
                        name, width, height);

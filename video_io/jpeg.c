@@ -22,7 +22,6 @@ static int convert(const ib_frame *in, AVFrame *out, ib_error *err) {
 }
 
 int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n, ib_error *err) {
-    ib_av_quiet();
     ib_av_text t;
     int code, r = IB_E_MEMORY;
     *bytes = NULL;

@@ -91,7 +91,6 @@ static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wan
 }
 
 int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_frame *out, ib_error *err) {
-    ib_av_quiet();
     if (n_keys < 2 || gap < 2 || gap > 1000)
         return ib_fail(err, IB_E_ARGUMENT,
                        "minterpolate was given %zu keyframes and a gap of %d, at least 2 of both were "
@@ -162,7 +161,6 @@ int ib_minterpolate_at(const ib_frame *key0, const ib_frame *key1, const float *
     }
     if (even)
         return ib_minterpolate(keys, 2, (int)n + 1, out, err);
-    ib_av_quiet();
     if (key0->width != key1->width || key0->height != key1->height)
         return ib_fail(err, IB_E_MISMATCH, "keyframes of %d x %d and of %d x %d", key0->width, key0->height,
                        key1->width, key1->height);

@@ -12,6 +12,10 @@
 extern "C" {
 #endif
 
+/* FFmpeg writes remarks of its own to stderr, as its av_log_set_level says for the whole process. The library leaves that as it is;
+ * this turns them off. Errors do not need them. */
+IB_API void ib_ffmpeg_quiet(void);
+
 typedef enum ib_fit {
     IB_FIT_CROP,  /* default: scale until the size is covered, cut what sticks out, centred */
     IB_FIT_SQUASH /* scale both sides independently */

@@ -111,7 +111,6 @@ static int encode(recoder *r, const AVFrame *frame, ib_error *err) {
 
 int ib_recode(const ib_frame *in, size_t n, double fps, int crf, ib_frame *out, ib_error *err) {
     recoder r = {.like = in, .out = out, .n = n};
-    ib_av_quiet();
     memset(out, 0, n * sizeof *out);
     if (!n || !(fps > 0) || crf < 0 || crf > 51)
         return ib_fail(err, IB_E_ARGUMENT, "%zu frames a second %g at a rate factor of %d cannot be encoded",
