@@ -205,6 +205,8 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
     const char *what = NULL;
     int64_t estimate = 0;
     int code;
+    ib_encode_stats own;
+    stats = stats ? stats : &own;
     memset(stats, 0, sizeof *stats);
     if (o->every < 1)
         return ib_fail(err, IB_E_ARGUMENT, "cannot keep every %dth frame of %s, expected 1 or more", o->every,

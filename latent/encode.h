@@ -45,7 +45,7 @@ IB_API void ib_encode_defaults(ib_encode_options *o);
  * Files of an earlier picture version, or made with another keep_interlaced, are left alone too where that makes no difference to
  * this source. A source that is no regular file (a pipe) is read once: its file has no SHA-256 and is never taken for unchanged.
  * Other latent files of ours are replaced when the new one is whole. IB_E_ARGUMENT, and nothing is written, if out_path is the
- * video itself, or a file that is not ours (without o->overwrite). */
+ * video itself, or a file that is not ours (without o->overwrite). stats may be NULL. */
 IB_API int ib_encode_video(const char *path, const char *out_path, const ib_space *space,
                            const ib_encode_options *o, ib_encode_stats *stats, ib_error *err);
 

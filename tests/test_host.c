@@ -45,7 +45,6 @@ int main(void) {
     ib_error err = {0};
     ib_space *space = NULL;
     ib_encode_options encode;
-    ib_encode_stats stats;
     ib_latent_file *file = NULL;
     ib_paths paths = {0};
     ib_train_options train;
@@ -74,7 +73,7 @@ int main(void) {
     encode.width = 96;
     encode.height = 64;
     CHECK_OK(ib_space_open(&space, "patch", &err), &err);
-    CHECK_OK(ib_encode_video(video, latent, space, &encode, &stats, &err), &err);
+    CHECK_OK(ib_encode_video(video, latent, space, &encode, NULL, &err), &err);
     CHECK(ib_latent_open(&file, missing, &err) < 0);
     CHECK_OK(ib_paths_add(&paths, latent, &err), &err);
     ib_train_defaults(&train);
