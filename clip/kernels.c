@@ -36,25 +36,26 @@ void ib_clip_norm(const float *x, const float *w, const float *b, float eps, siz
     }
 }
 
-/* erfc(z) for z >= 0 within 1.2e-7 of its own size: Numerical Recipes in C, 2nd edition, section 6.2, after a Chebyshev fit. */
-static IB_INLINE float erfc_positive(float z) {
-    float t = 1.0f / (1.0f + 0.5f * z);
-    float p = 0.17087277f;
-    p = p * t - 0.82215223f;
-    p = p * t + 1.48851587f;
-    p = p * t - 1.13520398f;
-    p = p * t + 0.27886807f;
-    p = p * t - 0.18628806f;
-    p = p * t + 0.09678418f;
-    p = p * t + 0.37409196f;
-    p = p * t + 1.00002368f;
-    p = p * t - 1.26551223f;
-    return t * ib_exp1(p - z * z);
+/* a (1 - Phi(a)), Phi the normal distribution's, for a >= 0: what gelu(a) lacks to a. As a t P(t) exp(-a a / 2) with t = 1 / (1 + 0.26 a).
+ * P, of degree 8, is our own fit for a in [0, 13.5], by least squares in Chebyshev polynomials, weighted anew until the largest
+ * relative error is least: 2.2e-8; beyond 13.2 exp is cut off near 1e-38. In float, over [-10, 10], gelu is within 2.5e-7 of the
+ * truth, within 6e-7 of its own size for |x| < 4, and within 3e-6 of it else (tests/test_clip_kernels.c). */
+static IB_INLINE float gelu_tail(float a) {
+    float t = 1.0f / (1.0f + 0.26f * a);
+    float p = 0.0307835545f;
+    p = p * t - 0.15418914f;
+    p = p * t + 0.254317522f;
+    p = p * t - 0.154206038f;
+    p = p * t + 0.163220137f;
+    p = p * t + 0.0500471033f;
+    p = p * t + 0.103285372f;
+    p = p * t + 0.102980219f;
+    p = p * t + 0.103761263f;
+    return a * t * p * ib_exp1(-0.5f * a * a);
 }
 
 static IB_INLINE float gelu1(float x) {
-    float tail =
-        0.5f * fabsf(x) * erfc_positive(fabsf(x) * 0.70710678f); /* |x| times the smaller side's share */
+    float tail = gelu_tail(fabsf(x));
     return x > 0 ? x - tail : -tail;
 }
 

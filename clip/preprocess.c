@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "nn/simd.h"
 
-enum { BITS = 22 };
+enum { BITS = 22, MOST_TAPS = 16400 };
 
 /* Which samples of a line make one of the new line, and with what weights. */
 typedef struct line_filter {
@@ -37,13 +37,15 @@ static int make_filter(line_filter *f, ib_clip_filter kind, int in, int out, int
     double scale = (double)in / out, wide = scale < 1 ? 1 : scale,
            support = (kind == IB_CLIP_BILINEAR ? 1 : 2) * wide;
     size_t size = (size_t)ceil(support) * 2 + 1, n = (size_t)count;
-    double k[8200 * 2];
     *f = (line_filter){.size = (int)size};
-    if (size > sizeof k / sizeof *k)
+    if (size > MOST_TAPS)
         return ib_fail(err, IB_E_ARGUMENT, "a line of %d samples cannot be shrunk to %d", in, out);
+    double *k = ib_calloc(size, sizeof *k);
     f->memory = ib_calloc(n * (size + 2), sizeof(int32_t));
-    if (!f->memory)
+    if (!k || !f->memory) {
+        ib_free(k);
         return ib_fail(err, IB_E_MEMORY, "out of memory for scaling %d samples to %d", in, out);
+    }
     f->w = f->memory;
     f->first = f->w + n * size;
     f->taps = f->first + n;
@@ -59,6 +61,7 @@ static int make_filter(line_filter *f, ib_clip_filter kind, int in, int out, int
         f->first[i] = from;
         f->taps[i] = to - from;
     }
+    ib_free(k);
     return IB_OK;
 }
 
