@@ -1,5 +1,6 @@
 #include "latent/latent_file.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,10 +261,14 @@ int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err) {
     if (code)
         return code;
     ib_latent_file *f = calloc(1, sizeof *f);
-    if (!f || !(f->path = strdup(path)) || stat(path, &st)) {
+    if (!f || !(f->path = strdup(path)))
+        code = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+    else if (stat(path, &st))
+        code = ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+    if (code) {
         free(f ? f->path : NULL);
         free(f);
-        return ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+        return code;
     }
     f->file = f->latents = f->half = -1;
     ib_hdf5_lock();
