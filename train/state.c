@@ -14,17 +14,19 @@ enum { VERSION = 2 };
 static const char kind_text[] = "inbetween training state";
 
 /* The scalar fields, each an attribute of the root. */
-typedef enum field_kind {
+enum {
     TEXT,
-    LATER_TEXT, /* not in the files of earlier versions: empty there */
     INT,
     INT64,
     REAL,
-    FLAG
-} field_kind;
+    FLAG,
+    KIND = 7,     /* mask of the above */
+    SINCE_2 = 8,  /* files of version 1 have none: zero or empty */
+    OPTIONAL = 16 /* came without a new version: zero or empty where it is missing */
+};
 typedef struct field {
     const char *name;
-    field_kind kind;
+    int kind;            /* one of the above, with SINCE_2 or OPTIONAL */
     size_t offset, size; /* size: of a text's array */
     int64_t min, max;    /* of whole numbers */
 } field;
@@ -43,8 +45,8 @@ static const field fields[] = {
     TEXT_AT("preset", plan.preset),
     TEXT_AT("optimiser", plan.optimiser),
     TEXT_AT("data", plan.data),
-    {"init", LATER_TEXT, AT(plan.init), sizeof((ib_state *)0)->plan.init, 0, 0},
-    {"init_name", LATER_TEXT, AT(plan.init_name), sizeof((ib_state *)0)->plan.init_name, 0, 0},
+    {"init", TEXT | OPTIONAL, AT(plan.init), sizeof((ib_state *)0)->plan.init, 0, 0},
+    {"init_name", TEXT | OPTIONAL, AT(plan.init_name), sizeof((ib_state *)0)->plan.init_name, 0, 0},
     {"batch", INT64, AT(plan.batch), 0, 1, 1 << 20},
     {"rate", REAL, AT(plan.rate), 0, 0, 0},
     {"weight_decay", REAL, AT(plan.weight_decay), 0, 0, 0},
@@ -66,18 +68,15 @@ static const field fields[] = {
     {"loss", REAL, AT(loss), 0, 0, 0},
     {"err_model", REAL, AT(err_model), 0, 0, 0},
     {"err_slerp", REAL, AT(err_slerp), 0, 0, 0},
-    {"pool_name", TEXT, AT(pool.name), sizeof((ib_state *)0)->pool.name, 0, 0},
-    {"pool_token", TEXT, AT(pool.token), sizeof((ib_state *)0)->pool.token, 0, 0},
-    {"pool_serial", INT64, AT(pool.serial), 0, 0, INT64_MAX},
-    {"pool_round", INT64, AT(pool.round), 0, 0, INT64_MAX},
-    {"pool_fresh", INT64, AT(pool.fresh), 0, 0, INT64_MAX},
-    {"pool_stream", INT64, AT(pool.stream), 0, 0, INT64_MAX},
-    {"others_samples", INT64, AT(others_samples), 0, 0, INT64_MAX},
+    {"pool_name", TEXT | SINCE_2, AT(pool.name), sizeof((ib_state *)0)->pool.name, 0, 0},
+    {"pool_token", TEXT | SINCE_2, AT(pool.token), sizeof((ib_state *)0)->pool.token, 0, 0},
+    {"pool_serial", INT64 | SINCE_2, AT(pool.serial), 0, 0, INT64_MAX},
+    {"pool_round", INT64 | SINCE_2, AT(pool.round), 0, 0, INT64_MAX},
+    {"pool_fresh", INT64 | SINCE_2, AT(pool.fresh), 0, 0, INT64_MAX},
+    {"pool_stream", INT64 | SINCE_2, AT(pool.stream), 0, 0, INT64_MAX},
+    {"others_samples", INT64 | SINCE_2, AT(others_samples), 0, 0, INT64_MAX},
 };
-enum {
-    FIELDS = sizeof fields / sizeof *fields,
-    FIELDS_OF_1 = FIELDS - 7
-}; /* a state of version 1 has not the last seven: zeros */
+enum { FIELDS = sizeof fields / sizeof *fields };
 static const char *const moment_names[IB_MAX_MOMENTS] = {"moment1", "moment2"};
 
 int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err) {
@@ -124,9 +123,8 @@ static int put_fields(hid_t file, const ib_state *s) {
             ib_hdf5_put_int(file, "valids", (int64_t)s->valids);
     for (size_t i = 0; i < FIELDS && !r; i++) {
         const char *at = (const char *)s + fields[i].offset;
-        switch (fields[i].kind) {
+        switch (fields[i].kind & KIND) {
         case TEXT:
-        case LATER_TEXT:
             r = ib_hdf5_put_text(file, fields[i].name, at);
             break;
         case INT:
@@ -244,26 +242,28 @@ int ib_state_save(const ib_state *s, const char *path, ib_error *err) {
     return ib_pending_publish(&p, err);
 }
 
-static int get_field(ib_state *s, hid_t file, const char *path, const field *f, ib_error *err) {
+static int get_field(ib_state *s, hid_t file, const char *path, int64_t version, const field *f,
+                     ib_error *err) {
     char *at = (char *)s + f->offset;
     int64_t whole = 0;
     int r;
-    if (f->kind == LATER_TEXT && H5Aexists(file, f->name) <= 0) {
+    bool may_lack = (f->kind & OPTIONAL) || ((f->kind & SINCE_2) && version < 2);
+    if (may_lack && H5Aexists(file, f->name) <= 0) {
         return IB_OK;
     }
-    if (f->kind == TEXT || f->kind == LATER_TEXT) {
+    if ((f->kind & KIND) == TEXT) {
         return ib_hdf5_get_text(file, path, f->name, at, f->size, err);
     }
-    if (f->kind == REAL) {
+    if ((f->kind & KIND) == REAL) {
         return ib_hdf5_get_real(file, path, f->name, (double *)(void *)at, err);
     }
     r = ib_hdf5_get_int(file, path, f->name, f->min, f->max, &whole, err);
     if (r) {
         return r;
     }
-    if (f->kind == INT64) {
+    if ((f->kind & KIND) == INT64) {
         *(int64_t *)(void *)at = whole;
-    } else if (f->kind == INT) {
+    } else if ((f->kind & KIND) == INT) {
         *(int *)(void *)at = (int)whole;
     } else {
         *(bool *)(void *)at = whole != 0;
@@ -356,8 +356,8 @@ static int read_open(ib_state *s, hid_t file, const char *path, int64_t bytes, i
         r = ib_fail(err, IB_E_UNSUPPORTED, "%s has format version %lld, this program knows %d", path,
                     (long long)version, VERSION);
     }
-    for (size_t i = 0; !r && i < (version < 2 ? FIELDS_OF_1 : FIELDS); i++) {
-        r = get_field(s, file, path, &fields[i], err);
+    for (size_t i = 0; !r && i < FIELDS; i++) {
+        r = get_field(s, file, path, version, &fields[i], err);
     }
     r = r ? r : get_layout(s, file, path, err);
     r = r ? r : get_arrays(s, file, path, bytes, err);
