@@ -3,8 +3,9 @@
 find_package(PkgConfig REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
 find_package(Threads REQUIRED)
+# FFmpeg 5.1 to 8: video_io/av_compat.h
 set(IB_AV_MODULES libavformat libavcodec libavutil libswscale libavfilter)
-pkg_check_modules(AV REQUIRED IMPORTED_TARGET ${IB_AV_MODULES})
+pkg_check_modules(AV REQUIRED IMPORTED_TARGET libavformat>=59.27 libavcodec>=59.37 libavutil>=57.28 libswscale>=6.7 libavfilter>=8.44)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
 # Debian's libunistring has no pkg-config file.

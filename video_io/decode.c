@@ -8,6 +8,7 @@
 #include <libavutil/display.h>
 #include <libavutil/mastering_display_metadata.h>
 #include <libavutil/pixdesc.h>
+#include "video_io/av_compat.h"
 #include "video_io/versions.h"
 
 enum { MAX_SIDE = 16384, MAX_ERRORS_IN_A_ROW = 256 };
@@ -396,7 +397,7 @@ static double peak_of(const ib_decoder *d, const AVFrame *frame) {
          sizeof(AVMasteringDisplayMetadata)}};
     for (size_t i = 0; all && i < sizeof kinds / sizeof *kinds; i++) {
         size_t bytes = 0;
-        const uint8_t *data = av_stream_get_side_data(d->stream, kinds[i].stream, &bytes);
+        const uint8_t *data = ib_stream_side_data(d->stream, kinds[i].stream, &bytes);
         AVFrameSideData *s = data && bytes >= kinds[i].bytes
                                  ? av_frame_new_side_data(all, kinds[i].frame, kinds[i].bytes)
                                  : NULL;
@@ -470,7 +471,7 @@ int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err) {
 ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame) {
     const AVFrameSideData *own = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX);
     size_t bytes = 0;
-    const uint8_t *m = av_stream_get_side_data(d->stream, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
+    const uint8_t *m = ib_stream_side_data(d->stream, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
     if (own && own->size >= 9 * sizeof(int32_t))
         m = own->data;
     else if (bytes < 9 * sizeof(int32_t))

@@ -7,6 +7,7 @@
 #include <libavfilter/buffersink.h>
 #include <libavfilter/buffersrc.h>
 #include "video_io/av.h"
+#include "video_io/av_compat.h"
 
 enum { INSIDE = 8 }; /* more frames than the filter ever holds */
 
@@ -22,11 +23,7 @@ struct ib_deinterlacer {
 };
 
 bool ib_is_interlaced(const AVFrame *f) {
-#ifdef AV_FRAME_FLAG_INTERLACED
-    return f->flags & AV_FRAME_FLAG_INTERLACED;
-#else
-    return f->interlaced_frame;
-#endif
+    return ib_frame_interlaced(f);
 }
 
 static int open_graph(ib_deinterlacer *d, const char *filter, ib_error *err) {

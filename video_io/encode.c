@@ -8,6 +8,7 @@
 #include <libavutil/avstring.h>
 #include <libavutil/opt.h>
 #include "video_io/av.h"
+#include "video_io/av_compat.h"
 #include "video_io/palette.h"
 
 /* Its delays are whole hundredths of a second, and browsers play a delay of one as ten. */
@@ -69,7 +70,7 @@ static const encoder_defaults *defaults_of(const char *name) {
 }
 
 static enum AVPixelFormat choose_format(const AVCodec *codec) {
-    const enum AVPixelFormat *list = codec->pix_fmts;
+    const enum AVPixelFormat *list = ib_encoder_formats(codec);
     bool full = false;
     if (!list)
         return AV_PIX_FMT_YUV420P;
