@@ -2,17 +2,17 @@
 
 #include <math.h>
 #include <string.h>
+#include "base/multiarch.h"
 #include "latent/space_kind.h"
-#include "latent/versions.h"
 
 /* Sums run in double over fixed lanes: vectorised, and the same order on every machine. */
 enum { LANES = 8 };
 
-IB_ALWAYS_INLINE double total(const double s[LANES]) {
+static IB_INLINE double total(const double s[LANES]) {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
 }
 
-IB_ALWAYS_INLINE double norm(const float *u, size_t n) {
+static IB_INLINE double norm(const float *u, size_t n) {
     double s[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
@@ -24,7 +24,7 @@ IB_ALWAYS_INLINE double norm(const float *u, size_t n) {
 }
 
 /* Kahan's form: w = 2 atan2(|a - b|, |a + b|) of unit vectors. */
-IB_ALWAYS_INLINE double unit_angle(const float *u, double nu, const float *v, double nv, size_t n) {
+static IB_INLINE double unit_angle(const float *u, double nu, const float *v, double nv, size_t n) {
     double less[LANES] = {0}, more[LANES] = {0}, pu = 1 / nu, pv = 1 / nv;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
@@ -41,7 +41,7 @@ IB_ALWAYS_INLINE double unit_angle(const float *u, double nu, const float *v, do
     return 2 * atan2(sqrt(total(less)), sqrt(total(more)));
 }
 
-IB_ALWAYS_INLINE void mix(const float *u, double a, const float *v, double b, size_t n, float *out) {
+static IB_INLINE void mix(const float *u, double a, const float *v, double b, size_t n, float *out) {
     for (size_t i = 0; i < n; i++)
         out[i] = (float)(a * u[i] + b * v[i]);
 }
@@ -60,7 +60,7 @@ static void turn(const float *u, double nu, double w, float t, double scale, siz
     }
 }
 
-IB_ALWAYS_INLINE void slerp_token(const float *u, const float *v, float t, size_t n, float *out) {
+static IB_INLINE void slerp_token(const float *u, const float *v, float t, size_t n, float *out) {
     const double tiny = 1e-20, near = 1e-4, pi = 3.14159265358979323846;
     double nu = norm(u, n), nv = norm(v, n), s = 1 - (double)t;
     if (nu < tiny || nv < tiny) {
@@ -80,8 +80,8 @@ IB_ALWAYS_INLINE void slerp_token(const float *u, const float *v, float t, size_
     mix(u, r * sin(s * w) / nu, v, r * sin(t * w) / nv, n, out);
 }
 
-IB_VERSIONS void ib_slerp(const float *z0, const float *z1, float t, size_t tokens, size_t width,
-                          float *out) {
+IB_MULTIARCH_EXACT void ib_slerp(const float *z0, const float *z1, float t, size_t tokens, size_t width,
+                                 float *out) {
     if (t <= 0 || t >= 1) {
         const float *z = t <= 0 ? z0 : z1;
         if (out != z)
@@ -103,7 +103,7 @@ void ib_slerp_in(const ib_geometry *g, const float *z0, const float *z1, float t
     g->slerp(z0, z1, t, tokens, width, out);
 }
 
-IB_VERSIONS void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out) {
+IB_MULTIARCH_EXACT void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out) {
     if (t <= 0 || t >= 1) {
         const float *z = t <= 0 ? z0 : z1;
         if (out != z)
@@ -115,7 +115,7 @@ IB_VERSIONS void ib_lerp(const float *z0, const float *z1, float t, size_t n, fl
         out[i] = s * z0[i] + t * z1[i];
 }
 
-IB_VERSIONS double ib_angle(const float *u, const float *v, size_t width) {
+IB_MULTIARCH_EXACT double ib_angle(const float *u, const float *v, size_t width) {
     double nu = norm(u, width), nv = norm(v, width);
     if (nu < 1e-20 || nv < 1e-20)
         return 0;

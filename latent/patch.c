@@ -1,7 +1,7 @@
 #include "latent/patch.h"
 
 #include <string.h>
-#include "latent/versions.h"
+#include "base/multiarch.h"
 
 /* Orthonormal DCT-II matrices: sqrt(2/n) cos((2x+1) k pi / 2n), the first row divided by sqrt 2. Only the left halves: the right
  * ones mirror them, even rows equal, odd rows negated. */
@@ -23,7 +23,7 @@ static const float c4[4][2] = {
 };
 
 /* One-dimensional transforms down the columns of 8 lanes. */
-IB_ALWAYS_INLINE void forward8(float x[8][8], float z[8][8]) {
+static IB_INLINE void forward8(float x[8][8], float z[8][8]) {
     for (int y = 0; y < 4; y++)
         for (int i = 0; i < 8; i++) {
             float a = x[y][i], b = x[7 - y][i];
@@ -38,7 +38,7 @@ IB_ALWAYS_INLINE void forward8(float x[8][8], float z[8][8]) {
         }
 }
 
-IB_ALWAYS_INLINE void inverse8(float z[8][8], float x[8][8]) {
+static IB_INLINE void inverse8(float z[8][8], float x[8][8]) {
     for (int y = 0; y < 4; y++)
         for (int i = 0; i < 8; i++) {
             float e = (c8[0][y] * z[0][i] + c8[2][y] * z[2][i]) + (c8[4][y] * z[4][i] + c8[6][y] * z[6][i]);
@@ -48,7 +48,7 @@ IB_ALWAYS_INLINE void inverse8(float z[8][8], float x[8][8]) {
         }
 }
 
-IB_ALWAYS_INLINE void forward4(float x[4][8], float z[4][8]) {
+static IB_INLINE void forward4(float x[4][8], float z[4][8]) {
     for (int i = 0; i < 8; i++) {
         float a = x[0][i] + x[3][i], b = x[1][i] + x[2][i], c = x[0][i] - x[3][i], d = x[1][i] - x[2][i];
         z[0][i] = c4[0][0] * (a + b);
@@ -58,7 +58,7 @@ IB_ALWAYS_INLINE void forward4(float x[4][8], float z[4][8]) {
     }
 }
 
-IB_ALWAYS_INLINE void inverse4(float z[4][8], float x[4][8]) {
+static IB_INLINE void inverse4(float z[4][8], float x[4][8]) {
     for (int i = 0; i < 8; i++) {
         float a = c4[0][0] * (z[0][i] + z[2][i]), b = c4[0][0] * (z[0][i] - z[2][i]);
         float c = c4[1][0] * z[1][i] + c4[3][0] * z[3][i], d = c4[1][1] * z[1][i] + c4[3][1] * z[3][i];
@@ -69,14 +69,14 @@ IB_ALWAYS_INLINE void inverse4(float z[4][8], float x[4][8]) {
     }
 }
 
-IB_ALWAYS_INLINE void transpose8(float a[8][8], float b[8][8]) {
+static IB_INLINE void transpose8(float a[8][8], float b[8][8]) {
     for (int i = 0; i < 8; i++)
         for (int j = 0; j < 8; j++)
             b[i][j] = a[j][i];
 }
 
 /* Two 4x4 blocks side by side, each within itself. */
-IB_ALWAYS_INLINE void transpose4(float a[4][8], float b[4][8]) {
+static IB_INLINE void transpose4(float a[4][8], float b[4][8]) {
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++) {
             b[i][j] = a[j][i];
@@ -88,7 +88,7 @@ size_t ib_patch_pixels(int rows, int cols) {
     return (size_t)IB_PATCH_D * (size_t)rows * (size_t)cols;
 }
 
-IB_VERSIONS void ib_patch_forward(const float *planes, int rows, int cols, float *z) {
+IB_MULTIARCH_EXACT void ib_patch_forward(const float *planes, int rows, int cols, float *z) {
     size_t n = (size_t)rows * (size_t)cols, wy = 8 * (size_t)cols, wc = 4 * (size_t)cols;
     const float *py = planes, *pu = planes + 64 * n, *pv = planes + 80 * n;
     float a[8][8], b[8][8], c[4][8], d[4][8];
@@ -116,7 +116,7 @@ IB_VERSIONS void ib_patch_forward(const float *planes, int rows, int cols, float
         }
 }
 
-IB_VERSIONS void ib_patch_inverse(const float *z, int rows, int cols, float *planes) {
+IB_MULTIARCH_EXACT void ib_patch_inverse(const float *z, int rows, int cols, float *planes) {
     size_t n = (size_t)rows * (size_t)cols, wy = 8 * (size_t)cols, wc = 4 * (size_t)cols;
     float *py = planes, *pu = planes + 64 * n, *pv = planes + 80 * n;
     float a[8][8], b[8][8], c[4][8], d[4][8];
@@ -144,12 +144,12 @@ IB_VERSIONS void ib_patch_inverse(const float *z, int rows, int cols, float *pla
         }
 }
 
-IB_VERSIONS static void widen_row(const uint8_t *in, size_t n, float black, float range, float *out) {
+IB_MULTIARCH_EXACT static void widen_row(const uint8_t *in, size_t n, float black, float range, float *out) {
     for (size_t i = 0; i < n; i++)
         out[i] = ((float)in[i] - black) * (1 / range);
 }
 
-IB_VERSIONS static void narrow_row(const float *in, size_t n, float black, float range, uint8_t *out) {
+IB_MULTIARCH_EXACT static void narrow_row(const float *in, size_t n, float black, float range, uint8_t *out) {
     for (size_t i = 0; i < n; i++) {
         float v = in[i] * range + (black + 0.5f);
         v = v > 0 ? v : 0; /* NaN becomes 0 */

@@ -1,10 +1,10 @@
 /* The patch space's slerp (range1 in geometry.h): a cross-fade where pictures are unlike, and never far out
  * of its sources' range. */
 #include <stdbool.h>
+#include "base/multiarch.h"
 #include "latent/geometry.h"
 #include "latent/patch.h"
 #include "latent/space_kind.h"
-#include "latent/versions.h"
 
 enum { TOGETHER = 64 }; /* tokens summed up in float */
 
@@ -16,7 +16,7 @@ static const double like = 0.10, unlike = 0.18;
 static const size_t begin[4] = {0, 64, 80, IB_PATCH_D};
 
 /* The sum of n = 3 * 2^k or 2^k values, in halves; x is used up. */
-IB_ALWAYS_INLINE float total(float *x, size_t n) {
+static IB_INLINE float total(float *x, size_t n) {
     while (n % 2 == 0) {
         n /= 2;
         for (size_t i = 0; i < n; i++)
@@ -26,7 +26,7 @@ IB_ALWAYS_INLINE float total(float *x, size_t n) {
 }
 
 /* How much of slerp pictures take, in [0,1], by their squared distance over their squares. */
-IB_ALWAYS_INLINE float likeness(const float *z0, const float *z1, size_t tokens) {
+static IB_INLINE float likeness(const float *z0, const float *z1, size_t tokens) {
     double apart = 0, both = 0;
     for (size_t k = 0; k < tokens; k += TOGETHER) {
         float less[IB_PATCH_D] = {0}, sum[IB_PATCH_D] = {0};
@@ -43,7 +43,7 @@ IB_ALWAYS_INLINE float likeness(const float *z0, const float *z1, size_t tokens)
 }
 
 /* The transform keeps lengths: no sample differs by more than its plane's coefficients together. */
-IB_ALWAYS_INLINE bool may_leave(const float d[IB_PATCH_D]) {
+static IB_INLINE bool may_leave(const float d[IB_PATCH_D]) {
     float square[IB_PATCH_D];
     for (size_t i = 0; i < IB_PATCH_D; i++)
         square[i] = d[i] * d[i];
@@ -52,7 +52,7 @@ IB_ALWAYS_INLINE bool may_leave(const float d[IB_PATCH_D]) {
            total(square + 80, 16) > tolerance[2] * tolerance[2];
 }
 
-IB_ALWAYS_INLINE bool is_far(const float d[IB_PATCH_D]) {
+static IB_INLINE bool is_far(const float d[IB_PATCH_D]) {
     int far = 0;
     for (int p = 0; p < 3; p++)
         for (size_t i = begin[p]; i < begin[p + 1]; i++)
@@ -61,7 +61,7 @@ IB_ALWAYS_INLINE bool is_far(const float d[IB_PATCH_D]) {
 }
 
 /* How much of d may be added to the cross-fade of blocks a and b before a sample is out of range: [0,1]. */
-IB_ALWAYS_INLINE float share(const float a[IB_PATCH_D], const float b[IB_PATCH_D], const float d[IB_PATCH_D],
+static IB_INLINE float share(const float a[IB_PATCH_D], const float b[IB_PATCH_D], const float d[IB_PATCH_D],
                              float t) {
     float part = 1;
     for (int p = 0; p < 3; p++) {
@@ -85,8 +85,8 @@ IB_ALWAYS_INLINE float share(const float a[IB_PATCH_D], const float b[IB_PATCH_D
     return part;
 }
 
-IB_VERSIONS static void slerp_in_range(const float *z0, const float *z1, float t, size_t tokens, size_t width,
-                                       float *out) {
+IB_MULTIARCH_EXACT static void slerp_in_range(const float *z0, const float *z1, float t, size_t tokens,
+                                              size_t width, float *out) {
     if (t <= 0 || t >= 1 || width != IB_PATCH_D) {
         ib_slerp(z0, z1, t, tokens, width, out);
         return;

@@ -1,4 +1,4 @@
-/* exp as plain arithmetic, so that loops over it vectorise. For functions with IB_MULTIARCH (nn/simd.h). */
+/* exp as plain arithmetic, so that loops over it vectorise. For functions with IB_MULTIARCH (base/multiarch.h). */
 #ifndef IB_NN_EXP_H
 #define IB_NN_EXP_H
 
