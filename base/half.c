@@ -6,6 +6,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "inbetween needs a little-endian processor: its files are read as they lie in memory"
+#endif
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define IB_HAVE_F16C 1
 #include <cpuid.h>

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(sizeof(size_t) >= 8,
+               "inbetween needs a 64-bit system: its files and models do not fit into 32 bits of address");
+
 int ib_size_mul(size_t a, size_t b, size_t *out) {
     size_t r;
     if (__builtin_mul_overflow(a, b, &r))

@@ -12,6 +12,10 @@
 #include "base/json.h"
 #include "base/memory.h"
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "inbetween needs a little-endian processor: its files are read as they lie in memory"
+#endif
+
 /* A header is three levels deep: the object, a tensor, its shape. The bound on the number of JSON values keeps the parsed header
  * within a small multiple of what an honest file of IB_ST_MAX_TENSORS tensors needs. */
 enum { MAX_DEPTH = 3, MAX_VALUES = IB_ST_MAX_TENSORS * 16 };
