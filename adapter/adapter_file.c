@@ -10,6 +10,7 @@
 #include "adapter/private.h"
 #include "base/memory.h"
 #include "latent/geometry.h"
+#include "latent/layout.h"
 
 static const char format_version[] = "1", geometry_key[] = "inbetween.geometry";
 
@@ -153,13 +154,7 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
     if ((rc = metadata(f, path, "inbetween.layout", &v, err))) {
         return rc;
     }
-    c->layout = (ib_layout)-1;
-    for (int i = IB_LAYOUT_GRID; i <= IB_LAYOUT_SINGLE; i++) {
-        if (strcmp(v, ib_layout_name((ib_layout)i)) == 0) {
-            c->layout = (ib_layout)i;
-        }
-    }
-    if ((int)c->layout < 0) {
+    if (!ib_layout_named(v, &c->layout)) {
         return ib_fail(err, IB_E_FORMAT, "%s: unknown layout '%.20s'", path, v);
     }
     if ((rc = metadata(f, path, "inbetween.motion", &v, err))) {

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/output.h"
+#include "base/text.h"
 
 /* "." for a bare name, "/" for a name in the root */
 static char *dir_of(const char *path) {
@@ -242,8 +243,7 @@ int ib_paths_expand(ib_paths *l, const char *path, bool (*accept)(const char *na
 static void finish_sha256(struct sha256_ctx *ctx, char hex[65]) {
     uint8_t digest[SHA256_DIGEST_SIZE];
     sha256_digest(ctx, sizeof digest, digest);
-    for (int i = 0; i < SHA256_DIGEST_SIZE; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    ib_text_hex(digest, sizeof digest, hex);
 }
 
 void ib_sha256_bytes(const void *bytes, size_t n, char hex[65]) {

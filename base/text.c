@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,4 +103,23 @@ size_t ib_text_fit(const char *text, size_t most) {
 
 size_t ib_text_bom(const char *text, size_t bytes) {
     return bytes >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+}
+
+void ib_text_hex(const uint8_t *v, size_t bytes, char *out) {
+    static const char digit[] = "0123456789abcdef";
+    for (size_t i = 0; i < bytes; i++) {
+        *out++ = digit[v[i] >> 4];
+        *out++ = digit[v[i] & 15];
+    }
+    *out = 0;
+}
+
+bool ib_text_seconds(const char *text, double *seconds) {
+    char *end;
+    *seconds = strtod(text, &end);
+    return end != text && (!*end || !strcmp(end, "s")) && isfinite(*seconds) && *seconds >= 0;
+}
+
+int ib_text_no_seconds(const char *spec, ib_error *err) {
+    return ib_fail(err, IB_E_ARGUMENT, "%s: after @ a time in seconds was expected, such as @1.5s", spec);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "base/error.h"
 
 /* The UTF-8 character at s, of which n > 0 bytes are there: its length, 1..4, and its number. 0 if there
  * is none: overlong forms, surrogates and numbers above U+10FFFF are not UTF-8. */
@@ -37,5 +38,13 @@ size_t ib_text_fit(const char *text, size_t most);
 /* The length of the byte order mark (U+FEFF) that a file of UTF-8 begins with: 3, or 0 if there is none.
  * It is no part of the text. */
 size_t ib_text_bom(const char *text, size_t bytes);
+
+/* Bytes in lower-case hex. out: 2 * bytes + 1 characters. */
+void ib_text_hex(const uint8_t *v, size_t bytes, char *out);
+
+/* A time as in NAME@TIME: seconds, finite and from 0 on, with or without an s. False if it is none. */
+bool ib_text_seconds(const char *text, double *seconds);
+/* The sentence for that, of a NAME@TIME. */
+int ib_text_no_seconds(const char *spec, ib_error *err);
 
 #endif

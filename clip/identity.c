@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/text.h"
 #include "clip/tower_names.h"
 
 /* A stored [W,D] in the order of [D,W]. */
@@ -63,6 +64,5 @@ void ib_clip_tower_sha256(const ib_clip_tower *t, char hex[65]) {
     else if (p)
         sha256_update(&h, p->bytes, p->data);
     sha256_digest(&h, sizeof digest, digest);
-    for (int i = 0; i < 32; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    ib_text_hex(digest, sizeof digest, hex);
 }

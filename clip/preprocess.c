@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include "base/memory.h"
+#include "nn/keys.h"
 #include "nn/simd.h"
 
 enum { BITS = 22, MOST_TAPS = 16400 };
@@ -17,14 +18,6 @@ typedef struct line_filter {
     void *memory;
 } line_filter;
 
-static double bicubic(double x) {
-    const double a = -0.5;
-    x = fabs(x);
-    if (x < 1)
-        return ((a + 2) * x - (a + 3)) * x * x + 1;
-    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
-}
-
 static double bilinear(double x) {
     x = fabs(x);
     return x < 1 ? 1 - x : 0;
@@ -33,7 +26,7 @@ static double bilinear(double x) {
 /* Weights for the samples [first, first + count) of a line of `in` samples that is scaled to `out`. */
 static int make_filter(line_filter *f, ib_clip_filter kind, int in, int out, int first, int count,
                        ib_error *err) {
-    double (*shape)(double) = kind == IB_CLIP_BILINEAR ? bilinear : bicubic;
+    double (*shape)(double) = kind == IB_CLIP_BILINEAR ? bilinear : ib_keys;
     double scale = (double)in / out, wide = scale < 1 ? 1 : scale,
            support = (kind == IB_CLIP_BILINEAR ? 1 : 2) * wide;
     size_t size = (size_t)ceil(support) * 2 + 1, n = (size_t)count;

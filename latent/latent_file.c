@@ -10,6 +10,7 @@
 #include "base/safetensors.h"
 #include "latent/hdf5.h"
 #include "latent/latent_format.h"
+#include "latent/layout.h"
 
 struct ib_latent_file {
     char *path;
@@ -45,11 +46,8 @@ static int get_layout(hid_t root, const char *path, ib_layout *out, ib_error *er
     int code = ib_hdf5_get_text(root, path, "layout", text, sizeof text, err);
     if (code)
         return code;
-    for (int l = IB_LAYOUT_GRID; l <= IB_LAYOUT_SINGLE; l++)
-        if (!strcmp(text, ib_layout_name((ib_layout)l))) {
-            *out = (ib_layout)l;
-            return IB_OK;
-        }
+    if (ib_layout_named(text, out))
+        return IB_OK;
     return ib_fail(err, IB_E_FORMAT, "%s: attribute 'layout' is '%s', expected grid, sequence or single",
                    path, text);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "latent/layout.h"
 #include "latent/space_kind.h"
 
 /* Every space there is. */
@@ -12,6 +13,15 @@ enum { N_KINDS = sizeof kinds / sizeof *kinds };
 const char *ib_layout_name(ib_layout l) {
     static const char *const names[] = {"grid", "sequence", "single"};
     return (unsigned)l < 3 ? names[l] : "?";
+}
+
+bool ib_layout_named(const char *name, ib_layout *out) {
+    for (int l = IB_LAYOUT_GRID; l <= IB_LAYOUT_SINGLE; l++)
+        if (!strcmp(name, ib_layout_name((ib_layout)l))) {
+            *out = (ib_layout)l;
+            return true;
+        }
+    return false;
 }
 
 const ib_geometry *ib_geometry_of(const char *space_id) {

@@ -8,6 +8,7 @@
 #include "weights/average.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "train/state.h"
 
 /* HDF5 files begin with this (a state may, like any HDF5 file, only be one without a user block). */
@@ -171,8 +172,6 @@ int ib_source_digest(ib_source *s, ib_error *err) {
         ib_st_release(s->file, begin + at, n);
     }
     sha256_digest(&s->sha, sizeof digest, digest);
-    for (int i = 0; i < SHA256_DIGEST_SIZE; i++) {
-        snprintf(s->sha256 + 2 * i, 3, "%02x", digest[i]);
-    }
+    ib_text_hex(digest, sizeof digest, s->sha256);
     return IB_OK;
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "latent/latent_file.h"
 #include "video_io/reader.h"
 
@@ -78,16 +79,8 @@ static int read_picture(ib_keyframes *k, const ib_space *s, const char *spec, co
 }
 
 static int parse_seconds(const char *spec, const char *at, double *seconds, ib_error *err) {
-    char *end;
     *seconds = 0;
-    if (*at != '@') {
-        return IB_OK;
-    }
-    *seconds = strtod(at + 1, &end);
-    return end != at + 1 && (!strcmp(end, "") || !strcmp(end, "s")) && isfinite(*seconds) && *seconds >= 0
-               ? IB_OK
-               : ib_fail(err, IB_E_ARGUMENT, "%s: after @ a time in seconds was expected, such as @1.5s",
-                         spec);
+    return *at != '@' || ib_text_seconds(at + 1, seconds) ? IB_OK : ib_text_no_seconds(spec, err);
 }
 
 /* Opens the file of a NAME.h5@TIME and finds the frame that is on screen then. */

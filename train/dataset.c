@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "train/cache.h"
 
 /* Opening a file takes as long as reading a few hundred small frames from it (0.7 ms and 3 us each, measured at 768 values a frame),
@@ -374,9 +375,7 @@ void ib_dataset_identity(const ib_dataset *d, char hex[65]) {
         sha256_update(&ctx, (size_t)n, (const uint8_t *)line);
     }
     sha256_digest(&ctx, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    }
+    ib_text_hex(digest, sizeof digest, hex);
 }
 
 static void close_oldest(ib_dataset *d) {

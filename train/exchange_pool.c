@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/memory.h"
+#include "base/text.h"
 #include "pool/pool.h"
 #include "train/exchange.h"
 #include "train/outer.h"
@@ -62,9 +63,7 @@ static int draw_name(ib_pool_place *p, const char *name, ib_error *err) {
     if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) {
         return ib_fail(err, IB_E_IO, "the system has no random numbers for the name of this worker");
     }
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        snprintf(p->token + 2 * i, 3, "%02x", bytes[i]);
-    }
+    ib_text_hex(bytes, sizeof bytes, p->token);
     if (name) {
         snprintf(p->name, sizeof p->name, "%s", name);
         return IB_OK;

@@ -3,13 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "nn/keys.h"
 #include "nn/simd.h"
-
-/* Cubic convolution, a = -1/2 (Keys 1981). */
-static double keys(double x) {
-    x = fabs(x);
-    return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
-}
 
 static int axis_room(ib_axis *a, size_t n, size_t taps, ib_error *err) {
     if (n * (taps + 1) <= a->room) {
@@ -47,7 +42,7 @@ static int axis_set(ib_axis *a, size_t n, int size, double origin, double step, 
         a->first[i] = first;
         for (int k = begin; k <= end; k++) {
             int from = k < first ? first : k > first + (int)taps - 1 ? first + (int)taps - 1 : k;
-            double w = exact ? 1 : keys((k - at) / spread);
+            double w = exact ? 1 : ib_keys((k - at) / spread);
             a->weight[(size_t)(from - first) * n + i] += (float)w;
             sum += w;
         }

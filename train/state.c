@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "latent/hdf5.h"
+#include "latent/layout.h"
 
 enum { VERSION = 2 };
 static const char kind_text[] = "inbetween training state";
@@ -274,14 +275,8 @@ static int get_field(ib_state *s, hid_t file, const char *path, int64_t version,
 static int get_layout(ib_state *s, hid_t file, const char *path, ib_error *err) {
     char text[32];
     int r = ib_hdf5_get_text(file, path, "layout", text, sizeof text, err);
-    if (r) {
+    if (r || ib_layout_named(text, &s->config.layout)) {
         return r;
-    }
-    for (int i = IB_LAYOUT_GRID; i <= IB_LAYOUT_SINGLE; i++) {
-        if (!strcmp(text, ib_layout_name((ib_layout)i))) {
-            s->config.layout = (ib_layout)i;
-            return IB_OK;
-        }
     }
     return ib_fail(err, IB_E_FORMAT, "%s: there is no layout '%s'", path, text);
 }

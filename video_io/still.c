@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include "base/file.h"
+#include "base/text.h"
 #include "video_io/decode.h"
 
 static bool has_extension(const char *name, const char *const *list, size_t n) {
@@ -36,17 +37,17 @@ static int split_spec(const char *spec, char **path, double *seconds, ib_error *
     *seconds = -1;
     if (!(*path = strdup(spec)))
         return ib_fail(err, IB_E_MEMORY, "out of memory");
-    char *at = strrchr(*path, '@'), *end;
+    char *at = strrchr(*path, '@');
     if (!at || ib_is_file(spec) || ib_is_dir(spec))
         return 0;
-    double t = strtod(at + 1, &end);
-    if (end == at + 1 || (strcmp(end, "") && strcmp(end, "s")) || !isfinite(t) || t < 0) {
+    double t;
+    if (!ib_text_seconds(at + 1, &t)) {
         *at = 0;
         bool exists = ib_is_file(*path);
         *at = '@';
         if (!exists)
             return 0; /* then the whole is a name, of a file that opening will report as missing */
-        return ib_fail(err, IB_E_ARGUMENT, "%s: after @ a time in seconds was expected, such as @1.5s", spec);
+        return ib_text_no_seconds(spec, err);
     }
     *at = 0;
     *seconds = t;
