@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# What takes too long for .ci/run: ThreadSanitizer, ten minutes of each fuzzer, the numeric tests on a processor with SSE2 alone. Every
+# step is run, also after one has failed; the status is the verdict. FUZZ_SECONDS=N fuzzes for N seconds each.
+set -u
+cd "$(dirname "$0")/.."
+exec </dev/null
+jobs=$(nproc)
+if [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
+    export CMAKE_GENERATOR=Ninja
+fi
+failed=
+
+step() {
+    local title=$1 begun=$SECONDS
+    shift
+    echo
+    echo "== $title"
+    if "$@"; then
+        echo "== $title: good, $((SECONDS - begun)) s"
+    else
+        echo "== $title: FAILED, $((SECONDS - begun)) s"
+        failed="$failed
+    $title"
+    fi
+}
+
+build() {
+    local log status
+    log=$(mktemp)
+    { cmake --preset "$1" && cmake --build "$2" -j "$jobs"; } >"$log" 2>&1
+    status=$?
+    [ $status = 0 ] || cat "$log"
+    rm -f "$log"
+    return $status
+}
+
+# The decoder's thread, the encoder's workers, the loader, pools, OpenMP. clang's OpenMP tells ThreadSanitizer by its tool Archer what its
+# barriers order; GCC's does not, which makes every parallel loop look like a race. OpenBLAS and the libgomp in it are not built for
+# ThreadSanitizer: what is done inside them is not looked at. test_train_run is left out: it counts seconds, and steps take many here.
+threads() {
+    local archer
+    archer=$(realpath "$(clang -print-resource-dir)/../../libarcher.so") && [ -r "$archer" ] || { echo "no Archer: $archer"; return 1; }
+    build tsan build-tsan &&
+        TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=66" OMP_NUM_THREADS=3 \
+            OMP_TOOL_LIBRARIES="$archer" ctest --test-dir build-tsan --output-on-failure -R \
+            '^(test_(video_.*|encode|latent|range|nn|motion|adapter|clip|average|augment|train|train_begin|pool|render|eval|merge|muon)|cli_(encode|train))$'
+}
+
+fuzz() {
+    local target name
+    for target in build-fuzz/fuzz_*; do
+        name=${target##*/}
+        mkdir -p "build-fuzz/corpus/$name"
+        step "$name" "$target" -max_total_time="${FUZZ_SECONDS:-600}" -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1 \
+            -artifact_prefix="build-fuzz/$name-" "build-fuzz/corpus/$name"
+    done
+}
+
+step "packages and release build" tools/setup.sh --ci
+step "threads, under ThreadSanitizer" threads
+step "a processor with SSE2 alone" tools/old_processor.sh test_nn test_latent test_average test_range test_adapter test_motion test_muon \
+    test_clip test_clip_kernels
+step "fuzzers built" build fuzz build-fuzz
+fuzz
+
+echo
+if [ -n "$failed" ]; then
+    echo "FAILED after $SECONDS s:$failed"
+    exit 1
+fi
+echo "all good after $SECONDS s"
