@@ -11,7 +11,7 @@
 #include "cli/picture_options.h"
 #include "cli/render_embeddings.h"
 #include "cli/space_options.h"
-#include "render/clip.h"
+#include "render/movie.h"
 
 typedef struct job {
     cli *c;
@@ -27,8 +27,8 @@ static void on_progress(void *user, int64_t done, int64_t total) {
 }
 
 /* 0, or the status of wrong usage. */
-static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
-    ib_clip_defaults(o);
+static int parse(cli *c, ib_movie_options *o, const char **keyframes) {
+    ib_movie_defaults(o);
     o->n_keyframes = cli_arg_count(c);
     for (size_t i = 0; i < o->n_keyframes; i++) {
         keyframes[i] = cli_arg(c, i);
@@ -80,7 +80,7 @@ static int parse(cli *c, ib_clip_options *o, const char **keyframes) {
     return 0;
 }
 
-static int print_result(cli *c, const ib_clip_options *o, const ib_clip_summary *s, double seconds) {
+static int print_result(cli *c, const ib_movie_options *o, const ib_movie_summary *s, double seconds) {
     if (cli_prints_text(c)) {
         printf("%s: %lld frames of %d x %d, %.2f s at %g frames a second", cli_shown(c, o->output),
                (long long)s->frames, s->width, s->height, s->seconds, o->fps);
@@ -105,8 +105,8 @@ static int print_result(cli *c, const ib_clip_options *o, const ib_clip_summary 
 }
 
 static int run(cli *c) {
-    ib_clip_options o;
-    ib_clip_summary summary;
+    ib_movie_options o;
+    ib_movie_summary summary;
     ib_error err = {0};
     job j = {.c = c};
     const char **keyframes = calloc(cli_arg_count(c), sizeof *keyframes);
@@ -121,7 +121,7 @@ static int run(cli *c) {
         o.progress = on_progress;
         o.user = &j;
         j.began = ib_clock_seconds();
-        if (ib_render_clip(&o, &summary, &err)) {
+        if (ib_render_movie(&o, &summary, &err)) {
             cli_progress_end(c);
             status = cli_fail(c, &err);
         } else {

@@ -25,7 +25,7 @@ static bool is_patch(const char *space) {
     return !strcmp(space, "patch") || !strncmp(space, "patch:", 6);
 }
 
-bool cli_wants_embeddings(cli *c, const ib_clip_options *o) {
+bool cli_wants_embeddings(cli *c, const ib_movie_options *o) {
     const char *space = cli_text(c, "space");
     bool wants = (space && !is_patch(space)) || ib_embeddings_name(o->output) ||
                  cli_is_set(c, "preview-from") || cli_is_set(c, "modality-gap");
@@ -71,7 +71,7 @@ static int print_result(cli *c, const ib_embeddings_options *o, const ib_embeddi
     return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 }
 
-static int translate(cli *c, const ib_clip_options *clip, ib_embeddings_options *o) {
+static int translate(cli *c, const ib_movie_options *clip, ib_embeddings_options *o) {
     ib_embeddings_defaults(o);
     o->keyframes = clip->keyframes;
     o->n_keyframes = clip->n_keyframes;
@@ -100,7 +100,7 @@ static int translate(cli *c, const ib_clip_options *clip, ib_embeddings_options 
 }
 
 /* The space that was named; none is fine if all keyframes are latents. */
-static int open_space(cli *c, const ib_clip_options *clip, ib_space **space) {
+static int open_space(cli *c, const ib_movie_options *clip, ib_space **space) {
     const char *name = cli_text(c, "space");
     ib_space_options how;
     ib_error err = {0};
@@ -123,7 +123,7 @@ static int open_space(cli *c, const ib_clip_options *clip, ib_space **space) {
     return status;
 }
 
-int cli_render_embeddings(cli *c, const ib_clip_options *clip) {
+int cli_render_embeddings(cli *c, const ib_movie_options *clip) {
     ib_embeddings_options o;
     ib_embeddings_summary s;
     ib_space *space = NULL;

@@ -1,4 +1,4 @@
-/* Frames between two frames in memory: what ib_render_clip writes to a file (render/clip.h), handed over instead. */
+/* Frames between two frames in memory: what ib_render_movie writes to a file (render/movie.h), handed over instead. */
 #ifndef IB_RENDER_RENDERER_H
 #define IB_RENDER_RENDERER_H
 
@@ -14,7 +14,7 @@ extern "C" {
 typedef struct ib_renderer ib_renderer;
 
 /* For frames of width x height, 1..16384. adapter: file of the patch space; NULL: slerp alone. threads: used at once, each with
- * its own work space; 0: as many as OpenMP would, at most 64. Errors are those of ib_render_clip. */
+ * its own work space; 0: as many as OpenMP would, at most 64. Errors are those of ib_render_movie. */
 IB_API int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int height, int threads,
                             ib_error *err);
 /* The frame at t in [0,1]; 0 and 1 give the samples of first and last. gap_seconds > 0: from first to last, of which the model makes

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "latent/geometry.h"
 #include "latent/space.h"
-#include "render/clip.h"
+#include "render/movie.h"
 #include "tests/check.h"
 #include "video_io/reader.h"
 #include "video_io/writer.h"
@@ -119,12 +119,12 @@ static void free_film(film *m) {
 }
 
 /* Renders to out.mkv and reads it back. */
-static void render(ib_clip_options *o, film *m) {
+static void render(ib_movie_options *o, film *m) {
     ib_error err = {0};
-    ib_clip_summary s = {0};
+    ib_movie_summary s = {0};
     o->output = in_scratch("out.mkv");
     o->codec = "ffv1";
-    int r = ib_render_clip(o, &s, &err);
+    int r = ib_render_movie(o, &s, &err);
     CHECK_OK(r, &err);
     m->n = 0;
     if (r)
@@ -167,8 +167,8 @@ static void test_two(void) {
     const char *keys[] = {in_scratch("a.mkv"), in_scratch("b.mkv")};
     ib_frame a, b, want;
     film m, again;
-    ib_clip_options o;
-    ib_clip_defaults(&o);
+    ib_movie_options o;
+    ib_movie_defaults(&o);
     o.keyframes = keys;
     o.n_keyframes = 2;
     o.frames = 7;
@@ -224,8 +224,8 @@ static void test_chain_and_loop(void) {
     const char *keys[] = {in_scratch("a.mkv"), in_scratch("b.mkv"), third};
     ib_frame key[3];
     film m;
-    ib_clip_options o;
-    ib_clip_defaults(&o);
+    ib_movie_options o;
+    ib_movie_defaults(&o);
     o.keyframes = keys;
     o.n_keyframes = 3;
     o.frames = 4;
@@ -257,8 +257,8 @@ static void test_sizes_and_colours(void) {
     ib_error err = {0};
     ib_frame a, b;
     film m;
-    ib_clip_options o;
-    ib_clip_defaults(&o);
+    ib_movie_options o;
+    ib_movie_defaults(&o);
     o.keyframes = keys;
     o.n_keyframes = 2;
     o.frames = 3;
@@ -274,7 +274,7 @@ static void test_sizes_and_colours(void) {
     o.n_keyframes = 3;
     o.output = in_scratch("none.mp4");
     o.codec = NULL;
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_MISMATCH, "53 x 37");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_MISMATCH, "53 x 37");
     CHECK(strstr(err.text, "96 x 64") && strstr(err.text, "a.mkv"));
     o.width = 48;
     o.height = 32;
@@ -327,54 +327,54 @@ static void test_refusals(void) {
     const char *keys[] = {in_scratch("a.mkv"), in_scratch("b.mkv")};
     int before = files_there();
     ib_error err = {0};
-    ib_clip_options o;
-    ib_clip_defaults(&o);
+    ib_movie_options o;
+    ib_movie_defaults(&o);
     o.keyframes = keys;
     o.n_keyframes = 2;
     o.output = in_scratch("bad.mp4");
     static const int frames[] = {0, 1, -5};
     for (int i = 0; i < 3; i++) {
         o.frames = frames[i];
-        CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "frames from keyframe to keyframe");
+        CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_ARGUMENT, "frames from keyframe to keyframe");
     }
     o.frames = 5;
     o.fps = 0;
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "frames a second");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_ARGUMENT, "frames a second");
     o.fps = 24;
     o.gap_seconds = NAN;
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "gap");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_ARGUMENT, "gap");
     o.gap_seconds = 0;
     o.trust = NAN;
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "trust");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_ARGUMENT, "trust");
     o.trust = 1;
     o.compare = true;
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "adapter");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_ARGUMENT, "adapter");
     o.compare = false;
     o.n_keyframes = 1;
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "1 keyframes");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_ARGUMENT, "1 keyframes");
     o.n_keyframes = 2;
     o.adapter = in_scratch("missing.safetensors");
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_IO, "missing.safetensors");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_IO, "missing.safetensors");
     o.adapter = NULL;
     keys[1] = in_scratch("missing.png");
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_IO, "missing.png");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_IO, "missing.png");
     keys[1] = in_scratch("b.mkv@77s");
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "77");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_ARGUMENT, "77");
     keys[1] = in_scratch("b.mkv");
     o.output = in_scratch("no/bad.mp4");
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_IO, "no/bad.mp4");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_IO, "no/bad.mp4");
     o.output = in_scratch("bad.xyz");
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_ARGUMENT, "bad.xyz");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_ARGUMENT, "bad.xyz");
     o.output = in_scratch("bad.mp4");
     atomic_int stop = 1;
     o.stop = &stop;
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_INTERRUPTED, "stopped");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_INTERRUPTED, "stopped");
     CHECK_INT(files_there(), before);
     int64_t seen[2] = {0};
     atomic_store(&stop, 0);
     o.progress = on_progress;
     o.user = seen;
-    CHECK_OK(ib_render_clip(&o, NULL, &err), &err);
+    CHECK_OK(ib_render_movie(&o, NULL, &err), &err);
     CHECK_INT(seen[0], 5);
     CHECK_INT(seen[1], 5);
 }
@@ -397,12 +397,12 @@ static void test_adapter(void) {
     ib_space *space = NULL;
     ib_frame a, b, want;
     film m;
-    ib_clip_options o;
+    ib_movie_options o;
     CHECK_OK(ib_space_open(&space, "patch", &err), &err);
     make_adapter(in_scratch("a.safetensors"), ib_space_id(space));
     make_adapter(in_scratch("other.safetensors"), "clip:0123");
     ib_space_close(&space);
-    ib_clip_defaults(&o);
+    ib_movie_defaults(&o);
     o.keyframes = keys;
     o.n_keyframes = 2;
     o.frames = 5;
@@ -440,9 +440,9 @@ static void test_adapter(void) {
     o.compare = false;
     o.output = in_scratch("bad.mp4");
     o.adapter = in_scratch("other.safetensors");
-    CHECK_ERROR(ib_render_clip(&o, NULL, &err), &err, IB_E_MISMATCH, "clip:0123");
+    CHECK_ERROR(ib_render_movie(&o, NULL, &err), &err, IB_E_MISMATCH, "clip:0123");
     o.adapter = in_scratch("a.mkv");
-    CHECK(ib_render_clip(&o, NULL, &err) < 0 && strstr(err.text, "a.mkv"));
+    CHECK(ib_render_movie(&o, NULL, &err) < 0 && strstr(err.text, "a.mkv"));
     ib_frame_free(&a);
     ib_frame_free(&b);
 }

@@ -1,10 +1,10 @@
-/* Frames in and out in memory: the bits of the clip that ib_render_clip makes of the same keyframes, which is written losslessly
+/* Frames in and out in memory: the bits of the clip that ib_render_movie makes of the same keyframes, which is written losslessly
  * (FFV1) and read back. */
 #include <unistd.h>
 #include "adapter/adapter.h"
 #include "base/rng.h"
 #include "base/version.h"
-#include "render/clip.h"
+#include "render/movie.h"
 #include "render/renderer.h"
 #include "tests/check.h"
 #include "video_io/reader.h"
@@ -81,13 +81,13 @@ static void write_adapter(void) {
 static void test_same_as_the_clip(const char *adapter, int threads) {
     ib_error err = {0};
     const char *keys[] = {first_path, last_path};
-    ib_clip_options o;
+    ib_movie_options o;
     ib_reader *reader = NULL;
     ib_renderer *r = NULL;
     ib_frame first, last, out[FRAMES];
     const ib_frame *want;
     float t[FRAMES];
-    ib_clip_defaults(&o);
+    ib_movie_defaults(&o);
     o.keyframes = keys;
     o.n_keyframes = 2;
     o.output = clip_path;
@@ -95,7 +95,7 @@ static void test_same_as_the_clip(const char *adapter, int threads) {
     o.adapter = adapter;
     o.frames = FRAMES;
     o.gap_seconds = 0.25;
-    CHECK_OK(ib_render_clip(&o, NULL, &err), &err);
+    CHECK_OK(ib_render_movie(&o, NULL, &err), &err);
     CHECK_OK(ib_read_still(&first, first_path, NULL, &err), &err);
     CHECK_OK(ib_read_still(&last, last_path, NULL, &err), &err);
     for (int i = 0; i < FRAMES; i++) {

@@ -254,7 +254,7 @@ static void test_dataset(void) {
     char one[65], two[65];
     const char *backwards[] = {"f.h5", "e.h5", "d.h5", "c.h5", "b.h5", "a.h5", "a.h5"};
     ib_dataset *d = dataset_of(six, 6, NULL, 0), *e = dataset_of(backwards, 7, NULL, 0);
-    CHECK_INT(ib_dataset_clips(e), 6);
+    CHECK_INT(ib_dataset_files(e), 6);
     CHECK_INT(ib_dataset_shapes(d), 2);
     CHECK_OK(ib_dataset_settle(d, 0.34, 9, &err), &err);
     CHECK_OK(ib_dataset_settle(e, 0.34, 9, &err), &err);
@@ -274,7 +274,7 @@ static void test_dataset(void) {
         CHECK_OK(ib_dataset_settle(d, 0.1, seed, &err), &err);
         CHECK_INT(ib_dataset_videos(d, true), 1);
         for (size_t i = 0; i < 4; i++) {
-            const ib_clip *c = ib_dataset_clip(d, i);
+            const ib_video *c = ib_dataset_video(d, i);
             if (!strcmp(c->info.source, "a.mp4")) {
                 a[c->valid] = true;
             }
@@ -347,7 +347,7 @@ static void test_reading(void) {
     uint16_t h[48 * 96], want[48 * 96];
     for (size_t k = 0; k < 3; k++) { /* more files than may be open, twice through the cache */
         for (size_t i = 0; i < 6; i++) {
-            const ib_clip *c = ib_dataset_clip(d, i);
+            const ib_video *c = ib_dataset_video(d, i);
             ib_latent_file *f = NULL;
             size_t frame = c->info.frames / 2;
             CHECK_OK(ib_dataset_frame(d, i, frame, h, &err), &err);
@@ -372,7 +372,7 @@ static void test_windows(void) {
     for (int i = 0; i < 20000; i++) {
         ib_window w;
         ib_sampler_candidate(s, &rng, &w);
-        const ib_clip *c = ib_dataset_clip(d, w.clip);
+        const ib_video *c = ib_dataset_video(d, w.clip);
         bool crossed = false;
         drawn[w.clip]++;
         gaps[w.gap]++;
@@ -388,7 +388,7 @@ static void test_windows(void) {
     }
     size_t longest = 0, middle = 0, none = 0;
     for (size_t i = 0; i < 6; i++) {
-        const ib_clip *c = ib_dataset_clip(d, i);
+        const ib_video *c = ib_dataset_video(d, i);
         CHECK_NEAR((double)drawn[i] / 20000, ib_sampler_share(s, i), 0.015);
         longest = c->info.frames == 900 ? drawn[i] : longest;
         middle = c->info.frames == 40 ? drawn[i] : middle;
@@ -405,13 +405,13 @@ static void test_windows(void) {
 
 static void test_clip_weight(void) {
     size_t one[] = {0, 64}, day[] = {0, 2000000}, film[] = {0, 64, 128, 192, 256};
-    const ib_clip shot = {.shot = one, .shots = 1}, endless = {.shot = day, .shots = 1},
-                  many = {.shot = film, .shots = 4};
-    CHECK_NEAR(ib_clip_weight(&shot, 0), 0.5, 1e-12);
-    CHECK_NEAR(ib_clip_weight(&shot, 32), 1.0 / 3, 1e-12);
-    CHECK_NEAR(ib_clip_weight(&shot, 65), 0, 0);
-    CHECK_NEAR(ib_clip_weight(&endless, 2), 1, 1e-4);
-    CHECK_NEAR(ib_clip_weight(&many, 0), sqrt(2), 1e-12);
+    const ib_video shot = {.shot = one, .shots = 1}, endless = {.shot = day, .shots = 1},
+                   many = {.shot = film, .shots = 4};
+    CHECK_NEAR(ib_video_weight(&shot, 0), 0.5, 1e-12);
+    CHECK_NEAR(ib_video_weight(&shot, 32), 1.0 / 3, 1e-12);
+    CHECK_NEAR(ib_video_weight(&shot, 65), 0, 0);
+    CHECK_NEAR(ib_video_weight(&endless, 2), 1, 1e-4);
+    CHECK_NEAR(ib_video_weight(&many, 0), sqrt(2), 1e-12);
 }
 
 static void test_draws(void) {
@@ -428,7 +428,7 @@ static void test_draws(void) {
     for (uint64_t i = 0; i < 500; i++) {
         ib_window w, v;
         CHECK_OK(ib_sampler_draw(s, d, i, &w, h, &err), &err);
-        still += !strcmp(ib_dataset_clip(d, w.clip)->info.source, "d.mp4");
+        still += !strcmp(ib_dataset_video(d, w.clip)->info.source, "d.mp4");
         if (i % 50 == 0) {
             CHECK_OK(ib_sampler_draw(s, d, i, &v, again, &err), &err);
             CHECK(!memcmp(&w, &v, sizeof w) && !memcmp(h, again, sizeof h));

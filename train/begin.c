@@ -62,7 +62,7 @@ int ib_session_open_init(ib_session *s, ib_error *err) {
 int ib_session_begin_model(ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
     ib_state *st = &s->state;
-    const ib_clip *clip = ib_dataset_clip(s->data, 0);
+    const ib_video *clip = ib_dataset_video(s->data, 0);
     const ib_shape *shape = &clip->info.shape;
     int r;
     if (!s->adapter) {

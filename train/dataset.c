@@ -14,7 +14,7 @@
 enum { AROUND_BYTES = 256 << 10 };
 
 struct ib_dataset {
-    ib_clip *clip;
+    ib_video *clip;
     size_t clips;
     ib_shape shape[IB_DATASET_MAX_SHAPES];
     size_t shapes;
@@ -37,12 +37,12 @@ int ib_dataset_create(ib_dataset **out, size_t cache_bytes, int open_files, ib_e
     return IB_OK;
 }
 
-static void clip_clear(ib_clip *c) {
+static void clip_clear(ib_video *c) {
     ib_latent_close(&c->file);
     free(c->path);
     free(c->pts);
     free(c->shot);
-    *c = (ib_clip){0};
+    *c = (ib_video){0};
 }
 
 void ib_dataset_free(ib_dataset **dataset) {
@@ -61,12 +61,12 @@ void ib_dataset_free(ib_dataset **dataset) {
 }
 
 /* What makes two files the same video. */
-static const char *video_of(const ib_clip *c) {
+static const char *video_of(const ib_video *c) {
     return c->info.source_sha256[0] ? c->info.source_sha256 : c->info.source;
 }
 
 static int compare_clips(const void *left, const void *right) {
-    const ib_clip *a = left, *b = right;
+    const ib_video *a = left, *b = right;
     const long long x[] = {a->info.frame_width, a->info.frame_height, a->info.every,
                            (long long)a->info.frames};
     const long long y[] = {b->info.frame_width, b->info.frame_height, b->info.every,
@@ -81,10 +81,10 @@ static int compare_clips(const void *left, const void *right) {
     return r ? r : strcmp(a->info.source, b->info.source);
 }
 
-static int check_fits(ib_dataset *d, ib_clip *c, ib_error *err) {
+static int check_fits(ib_dataset *d, ib_video *c, ib_error *err) {
     const ib_shape *s = &c->info.shape;
     if (d->clips) {
-        const ib_clip *first = &d->clip[0];
+        const ib_video *first = &d->clip[0];
         if (strcmp(first->info.space_id, c->info.space_id)) {
             return ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', but %s is of the space '%s'",
                            c->path, c->info.space_id, first->path, first->info.space_id);
@@ -114,7 +114,7 @@ static int check_fits(ib_dataset *d, ib_clip *c, ib_error *err) {
     return IB_OK;
 }
 
-static int find_shots(ib_clip *c, const uint8_t *cuts, ib_error *err) {
+static int find_shots(ib_video *c, const uint8_t *cuts, ib_error *err) {
     size_t n = c->info.frames, k = 0;
     for (size_t i = 0; i < n; i++) {
         k += i == 0 || cuts[i];
@@ -132,7 +132,7 @@ static int find_shots(ib_clip *c, const uint8_t *cuts, ib_error *err) {
 }
 
 static int add_file(ib_dataset *d, const char *path, bool valid, ib_error *err) {
-    ib_clip c = {.valid = valid};
+    ib_video c = {.valid = valid};
     ib_latent_file *f = NULL;
     int r = ib_latent_open(&f, path, err);
     if (r) {
@@ -157,7 +157,7 @@ static int add_file(ib_dataset *d, const char *path, bool valid, ib_error *err) 
         }
     }
     if (!(d->clips & (d->clips - 1))) { /* grown when the number reaches a power of two */
-        ib_clip *more = realloc(d->clip, (d->clips ? d->clips * 2 : 1) * sizeof *more);
+        ib_video *more = realloc(d->clip, (d->clips ? d->clips * 2 : 1) * sizeof *more);
         if (!more) {
             r = ib_fail(err, IB_E_MEMORY, "out of memory for the list of latent files");
             goto fail;
@@ -260,16 +260,16 @@ int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *e
     return r ? r : ib_cache_create(&d->cache, d->cache_bytes, ib_dataset_values(d), err);
 }
 
-size_t ib_clip_starts(const ib_clip *c, size_t shot, size_t gap) {
+size_t ib_video_starts(const ib_video *c, size_t shot, size_t gap) {
     size_t length = c->shot[shot + 1] - c->shot[shot];
     return length > gap ? length - gap : 0;
 }
 
-double ib_clip_weight(const ib_clip *c, size_t gap) {
+double ib_video_weight(const ib_video *c, size_t gap) {
     static const double half = 64;
     double sum = 0;
     for (size_t i = 0; i < c->shots; i++) {
-        double n = (double)ib_clip_starts(c, i, gap);
+        double n = (double)ib_video_starts(c, i, gap);
         sum += n / (n + half);
     }
     return sum > 1 ? sqrt(sum) : sum;
@@ -300,7 +300,7 @@ int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
             v[n++].first = i;
         }
         v[n - 1].end = i + 1;
-        v[n - 1].weight += ib_clip_weight(&d->clip[i], 0);
+        v[n - 1].weight += ib_video_weight(&d->clip[i], 0);
     }
     if (!r && n < (size_t)ranks) {
         r = ib_fail(
@@ -335,11 +335,11 @@ size_t ib_dataset_values(const ib_dataset *d) {
     return most;
 }
 
-size_t ib_dataset_clips(const ib_dataset *d) {
+size_t ib_dataset_files(const ib_dataset *d) {
     return d->clips;
 }
 
-const ib_clip *ib_dataset_clip(const ib_dataset *d, size_t i) {
+const ib_video *ib_dataset_video(const ib_dataset *d, size_t i) {
     return &d->clip[i];
 }
 
@@ -369,7 +369,7 @@ void ib_dataset_identity(const ib_dataset *d, char hex[65]) {
     char line[512];
     sha256_init(&ctx);
     for (size_t i = 0; i < d->clips; i++) {
-        const ib_clip *c = &d->clip[i];
+        const ib_video *c = &d->clip[i];
         int n = snprintf(line, sizeof line, "%d %.128s %d %d %d %zu\n", c->valid, video_of(c),
                          c->info.frame_width, c->info.frame_height, c->info.every, c->info.frames);
         sha256_update(&ctx, (size_t)n, (const uint8_t *)line);
@@ -379,7 +379,7 @@ void ib_dataset_identity(const ib_dataset *d, char hex[65]) {
 }
 
 static void close_oldest(ib_dataset *d) {
-    ib_clip *oldest = NULL;
+    ib_video *oldest = NULL;
     for (size_t i = 0; i < d->clips; i++) {
         if (d->clip[i].file && (!oldest || d->clip[i].used < oldest->used)) {
             oldest = &d->clip[i];
@@ -392,7 +392,7 @@ static void close_oldest(ib_dataset *d) {
 }
 
 int ib_dataset_file(ib_dataset *d, size_t clip, ib_latent_file **file, ib_error *err) {
-    ib_clip *c = &d->clip[clip];
+    ib_video *c = &d->clip[clip];
     if (!c->file) {
         while (d->now_open >= d->open_files) {
             close_oldest(d);
@@ -426,7 +426,7 @@ static bool all_finite(const uint16_t *h, size_t n) {
 
 /* Into the cache: up to AROUND_BYTES of the clip's frames around one that is not there, all from one side of it where the clip ends. */
 static int read_around(ib_dataset *d, size_t clip, size_t frame, ib_latent_file *f, ib_error *err) {
-    const ib_clip *c = &d->clip[clip];
+    const ib_video *c = &d->clip[clip];
     size_t n = c->info.shape.tokens * c->info.shape.width, k = AROUND_BYTES / (n * sizeof *d->around);
     k = k > ib_cache_places(d->cache) / 4 ? ib_cache_places(d->cache) / 4 : k;
     k = k > c->info.frames ? c->info.frames : k;
@@ -450,7 +450,7 @@ static int read_around(ib_dataset *d, size_t clip, size_t frame, ib_latent_file 
 }
 
 int ib_dataset_frame(ib_dataset *d, size_t clip, size_t frame, uint16_t *h, ib_error *err) {
-    const ib_clip *c = &d->clip[clip];
+    const ib_video *c = &d->clip[clip];
     size_t n = c->info.shape.tokens * c->info.shape.width;
     uint64_t key = (uint64_t)clip << 40 | frame;
     const uint16_t *held = ib_cache_get(d->cache, key);

@@ -19,7 +19,7 @@ extern "C" {
 enum { IB_DATASET_MAX_SHAPES = 8 };
 
 /* One latent file. */
-typedef struct ib_clip {
+typedef struct ib_video {
     char *path; /* owned by the dataset, as is all that follows */
     ib_latent_info info;
     bool valid;     /* validates; else trains */
@@ -30,7 +30,7 @@ typedef struct ib_clip {
     size_t shots;
     ib_latent_file *file; /* NULL while closed */
     uint64_t used;        /* for the choice of the one to close */
-} ib_clip;
+} ib_video;
 
 typedef struct ib_dataset ib_dataset;
 
@@ -51,18 +51,19 @@ int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *e
 int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *err);
 
 /* Frames of a shot at which a window of this gap can begin. */
-size_t ib_clip_starts(const ib_clip *c, size_t shot, size_t gap);
+size_t ib_video_starts(const ib_video *c, size_t shot, size_t gap);
 /* How often a clip is drawn, among others: the sum of n / (n + 64) over its shots, n the windows of this gap that begin in one, or
  * where that is above 1 its square root. Long shots thus count alike, and a film of many as several. */
-double ib_clip_weight(const ib_clip *c, size_t gap);
+double ib_video_weight(const ib_video *c, size_t gap);
 
-/* Deals the training videos out to `ranks` ranks, the heaviest (ib_clip_weight, gap 0) first and each to the rank that holds least so far,
+/* Deals the training videos out to `ranks` ranks, the heaviest (ib_video_weight, gap 0) first and each to the rank that holds least so far,
  * and marks those that are not `rank`'s: the same on every rank. IB_E_ARGUMENT if there are fewer videos than ranks. Call after
  * settling. */
 int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err);
 
-size_t ib_dataset_clips(const ib_dataset *d);
-const ib_clip *ib_dataset_clip(const ib_dataset *d, size_t i);
+/* Latent files, and one of them. */
+size_t ib_dataset_files(const ib_dataset *d);
+const ib_video *ib_dataset_video(const ib_dataset *d, size_t i);
 size_t ib_dataset_shapes(const ib_dataset *d);
 const ib_shape *ib_dataset_shape(const ib_dataset *d, size_t i);
 size_t ib_dataset_values(const ib_dataset *d); /* T D of the largest shape */

@@ -27,7 +27,7 @@ static int make(ib_loader *l, uint64_t k, ib_error *err) {
     pthread_mutex_lock(l->reading);
     int r = ib_sampler_draw(l->sampler, l->dataset, s->index, &s->window, s->h, err);
     pthread_mutex_unlock(l->reading);
-    s->shape = &ib_dataset_clip(l->dataset, s->window.clip)->info.shape;
+    s->shape = &ib_dataset_video(l->dataset, s->window.clip)->info.shape;
     return r;
 }
 

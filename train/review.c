@@ -11,8 +11,8 @@ enum { MAX_CLIPS = 32, WINDOWS_IN_ALL = 64, MAX_WINDOWS = 8, STRIP_CLIPS = 3, ST
 
 static size_t count_clips(const ib_dataset *d, bool valid) {
     size_t n = 0;
-    for (size_t i = 0; i < ib_dataset_clips(d); i++) {
-        n += ib_dataset_clip(d, i)->valid == valid;
+    for (size_t i = 0; i < ib_dataset_files(d); i++) {
+        n += ib_dataset_video(d, i)->valid == valid;
     }
     return n;
 }
@@ -21,7 +21,7 @@ static size_t count_clips(const ib_dataset *d, bool valid) {
 static size_t spread(const ib_dataset *d, bool valid, size_t k, size_t n) {
     size_t wanted = k * count_clips(d, valid) / n, i = 0;
     for (;; i++) {
-        if (ib_dataset_clip(d, i)->valid == valid && wanted-- == 0) {
+        if (ib_dataset_video(d, i)->valid == valid && wanted-- == 0) {
             return i;
         }
     }
@@ -162,7 +162,7 @@ int ib_review_strip(const ib_adapter *a, ib_dataset *d, int gap, const char *pat
     n = n > MAX_CLIPS ? MAX_CLIPS : n;
     for (size_t i = 0; !r && i < n && shown < STRIP_CLIPS; i++) {
         size_t clip = spread(d, valid, i, n), first, all;
-        const ib_latent_info *here = &ib_dataset_clip(d, clip)->info;
+        const ib_latent_info *here = &ib_dataset_video(d, clip)->info;
         ib_latent_file *file;
         if (info && !same_size(info, here)) {
             continue;

@@ -17,15 +17,15 @@ struct ib_sampler {
 };
 
 /* Frames at which a window of this gap can begin. */
-static size_t starts(const ib_clip *c, size_t gap) {
+static size_t starts(const ib_video *c, size_t gap) {
     size_t n = 0;
     for (size_t i = 0; i < c->shots; i++) {
-        n += ib_clip_starts(c, i, gap);
+        n += ib_video_starts(c, i, gap);
     }
     return n;
 }
 
-static size_t longest_shot(const ib_clip *c) {
+static size_t longest_shot(const ib_video *c) {
     size_t longest = 0;
     for (size_t i = 0; i < c->shots; i++) {
         size_t length = c->shot[i + 1] - c->shot[i];
@@ -36,7 +36,7 @@ static size_t longest_shot(const ib_clip *c) {
 
 int ib_sampler_create(ib_sampler **out, const ib_dataset *d, int gap_min, int gap_max, uint64_t seed,
                       ib_error *err) {
-    size_t n = ib_dataset_clips(d), files = 0;
+    size_t n = ib_dataset_files(d), files = 0;
     double sum = 0;
     ib_sampler *s = calloc(1, sizeof *s);
     *out = NULL;
@@ -49,8 +49,8 @@ int ib_sampler_create(ib_sampler **out, const ib_dataset *d, int gap_min, int ga
     s->gap_max = gap_max;
     s->seed = seed;
     for (size_t i = 0; i < n; i++) {
-        const ib_clip *c = ib_dataset_clip(d, i);
-        sum += c->valid || c->elsewhere ? 0 : ib_clip_weight(c, (size_t)gap_min);
+        const ib_video *c = ib_dataset_video(d, i);
+        sum += c->valid || c->elsewhere ? 0 : ib_video_weight(c, (size_t)gap_min);
         s->upto[i] = sum;
         files += !c->valid;
     }
@@ -76,11 +76,11 @@ void ib_sampler_free(ib_sampler **sampler) {
 
 double ib_sampler_share(const ib_sampler *s, size_t clip) {
     double before = clip ? s->upto[clip - 1] : 0;
-    return (s->upto[clip] - before) / s->upto[ib_dataset_clips(s->dataset) - 1];
+    return (s->upto[clip] - before) / s->upto[ib_dataset_files(s->dataset) - 1];
 }
 
 static size_t draw_clip(const ib_sampler *s, ib_rng *rng) {
-    size_t low = 0, high = ib_dataset_clips(s->dataset) - 1;
+    size_t low = 0, high = ib_dataset_files(s->dataset) - 1;
     double x = ib_rng_double(rng) * s->upto[high];
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -101,12 +101,12 @@ static int draw_gap(ib_rng *rng, int least, int most) {
 
 void ib_sampler_candidate(const ib_sampler *s, ib_rng *rng, ib_window *w) {
     w->clip = draw_clip(s, rng);
-    const ib_clip *c = ib_dataset_clip(s->dataset, w->clip);
+    const ib_video *c = ib_dataset_video(s->dataset, w->clip);
     size_t longest = longest_shot(c);
     w->gap = draw_gap(rng, s->gap_min, longest - 1 < (size_t)s->gap_max ? (int)longest - 1 : s->gap_max);
     size_t gap = (size_t)w->gap, at = (size_t)ib_rng_below(rng, starts(c, gap));
     for (size_t i = 0; i < c->shots; i++) {
-        size_t here = ib_clip_starts(c, i, gap);
+        size_t here = ib_video_starts(c, i, gap);
         if (at < here) {
             w->first = c->shot[i] + at;
             break;
@@ -144,7 +144,7 @@ static double distance(const uint16_t *a, const uint16_t *b, size_t tokens, size
 }
 
 static int read_keyframes(ib_dataset *d, const ib_window *w, uint16_t *h, double *apart, ib_error *err) {
-    const ib_shape *s = &ib_dataset_clip(d, w->clip)->info.shape;
+    const ib_shape *s = &ib_dataset_video(d, w->clip)->info.shape;
     size_t n = s->tokens * s->width;
     int r = ib_dataset_frame(d, w->clip, w->first, h, err);
     if (!r) {
@@ -204,7 +204,7 @@ int ib_sampler_draw(const ib_sampler *s, ib_dataset *d, uint64_t index, ib_windo
             break;
         }
     }
-    const ib_shape *shape = &ib_dataset_clip(d, w->clip)->info.shape;
+    const ib_shape *shape = &ib_dataset_video(d, w->clip)->info.shape;
     return ib_dataset_frame(d, w->clip, w->first + (size_t)w->offset, h + 2 * shape->tokens * shape->width,
                             err);
 }

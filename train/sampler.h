@@ -2,7 +2,7 @@
  * what was drawn before, so a run goes on anywhere.
  *
  * A window is two keyframes `gap` frames apart within one shot and a target between them. The clip is drawn with probability
- * proportional to ib_clip_weight, so that long clips do not dominate. The gap is log-uniform. A window whose keyframes differ less
+ * proportional to ib_video_weight, so that long clips do not dominate. The gap is log-uniform. A window whose keyframes differ less
  * than the median window's is kept with probability (its squared distance / the median's), at least 0.1, so that still scenes do not
  * dominate. */
 #ifndef IB_TRAIN_SAMPLER_H

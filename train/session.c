@@ -68,7 +68,7 @@ static int open_data(ib_session *s, ib_error *err) {
     if (r) {
         return r;
     }
-    const ib_clip *first = ib_dataset_clip(s->data, 0);
+    const ib_video *first = ib_dataset_video(s->data, 0);
     if (!o->resume && (r = ib_plan_begin(&s->state.plan, o, s->preset, first->info.shape.layout, err))) {
         return r;
     }
@@ -86,7 +86,7 @@ static int open_data(ib_session *s, ib_error *err) {
             err, IB_E_MISMATCH,
             "%s cannot be resumed with other data: the files for training and validation (%zu files) are not "
             "those that it was begun with",
-            o->run, ib_dataset_clips(s->data));
+            o->run, ib_dataset_files(s->data));
     }
     memcpy(p->data, identity, sizeof p->data);
     return IB_OK;
@@ -96,7 +96,7 @@ static int open_data(ib_session *s, ib_error *err) {
 static int open_model(ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
     ib_state *st = &s->state;
-    const ib_latent_info *info = &ib_dataset_clip(s->data, 0)->info;
+    const ib_latent_info *info = &ib_dataset_video(s->data, 0)->info;
     int r = IB_OK;
     s->optimiser = ib_optimiser_find(st->plan.optimiser, err);
     if (!s->optimiser) {
@@ -106,7 +106,7 @@ static int open_model(ib_session *s, ib_error *err) {
         r = ib_session_begin_model(s, err);
     } else if (strcmp(st->config.space_id, info->space_id)) {
         r = ib_fail(err, IB_E_MISMATCH, "%s was begun in the space '%s', but %s is of the space '%s'", o->run,
-                    st->config.space_id, ib_dataset_clip(s->data, 0)->path, info->space_id);
+                    st->config.space_id, ib_dataset_video(s->data, 0)->path, info->space_id);
     }
     if (!r && o->resume) {
         r = ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);

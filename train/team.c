@@ -119,7 +119,7 @@ void ib_team_free(ib_team **team) {
 
 /* The first of the data's shapes that a sample's becomes after augmentation: equal ones share their work. */
 static size_t shape_of(const ib_team *t, const ib_sample *s) {
-    size_t i = (size_t)ib_dataset_clip(t->dataset, s->window.clip)->shape, k = 0;
+    size_t i = (size_t)ib_dataset_video(t->dataset, s->window.clip)->shape, k = 0;
     while (k < i && (t->shape[k].rows != t->shape[i].rows || t->shape[k].cols != t->shape[i].cols ||
                      t->shape[k].tokens != t->shape[i].tokens)) {
         k++;

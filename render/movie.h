@@ -1,7 +1,7 @@
 /* Keyframes in, a clip out. The keyframes are in the clip as they are, sample by sample (before the encoder's own loss), and
  * between each two of them lie frames made by slerp in the patch space or by an adapter. */
-#ifndef IB_RENDER_CLIP_H
-#define IB_RENDER_CLIP_H
+#ifndef IB_RENDER_MOVIE_H
+#define IB_RENDER_MOVIE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-typedef struct ib_clip_options {
+typedef struct ib_movie_options {
     const char *const
         *keyframes;      /* [n_keyframes] pictures, or PATH@TIME for a frame of a video (ib_read_still) */
     size_t n_keyframes;  /* >= 2 */
@@ -40,22 +40,22 @@ typedef struct ib_clip_options {
     const atomic_int *stop;
     void (*progress)(void *user, int64_t done, int64_t total); /* from the calling thread; may be NULL */
     void *user;
-} ib_clip_options;
+} ib_movie_options;
 
-typedef struct ib_clip_summary {
+typedef struct ib_movie_summary {
     int64_t frames;
     int64_t taken_up;  /* of them: made by an earlier, unfinished call */
     int width, height; /* of the clip: twice as wide (rounded up to even) when comparing */
     double seconds;    /* how long the clip plays */
     size_t interlaced; /* keyframes that are of interlaced video */
-} ib_clip_summary;
+} ib_movie_summary;
 
-IB_API void ib_clip_defaults(ib_clip_options *o);
+IB_API void ib_movie_defaults(ib_movie_options *o);
 /* A chain of K keyframes gives (K - 1)(frames - 1) + 1 frames, a loop K (frames - 1); no keyframe is shown twice. Frames are
  * written as they are made: memory holds the keyframes and a few frames for each thread. Errors name what is wrong and leave no
  * file under its final name: IB_E_MISMATCH for keyframes of several sizes or an adapter of another space, IB_E_ARGUMENT for an
  * output that is an input or would replace pictures (writer.h). summary may be NULL. */
-IB_API int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error *err);
+IB_API int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-#include "render/clip.h"
+#include "render/movie.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ typedef struct slot {
 } slot;
 
 typedef struct clip {
-    const ib_clip_options *o;
+    const ib_movie_options *o;
     ib_frame *key; /* [n_keyframes], one size and matrix */
     ib_adapter *adapter;
     ib_betweener *between;
@@ -38,11 +38,11 @@ typedef struct clip {
     ib_key resume; /* all that the frames depend on */
 } clip;
 
-void ib_clip_defaults(ib_clip_options *o) {
-    *o = (ib_clip_options){.frames = 25, .fps = 24, .crf = -1, .trust = IB_ADAPTER_TRUST};
+void ib_movie_defaults(ib_movie_options *o) {
+    *o = (ib_movie_options){.frames = 25, .fps = 24, .crf = -1, .trust = IB_ADAPTER_TRUST};
 }
 
-static int check(const ib_clip_options *o, ib_error *err) {
+static int check(const ib_movie_options *o, ib_error *err) {
     if (o->n_keyframes < 2 || o->n_keyframes > MAX_KEYFRAMES)
         return ib_fail(err, IB_E_ARGUMENT, "%zu keyframes, 2 to %d were expected", o->n_keyframes,
                        MAX_KEYFRAMES);
@@ -65,7 +65,7 @@ static int check(const ib_clip_options *o, ib_error *err) {
 
 /* Decodes it once. The first keyframe's colour matrix is the clip's; an unspecified one counts as BT.601 beside others. */
 static int read_keyframe(clip *c, size_t i, ib_error *err) {
-    const ib_clip_options *o = c->o;
+    const ib_movie_options *o = c->o;
     ib_reader_options how = {.width = o->width,
                              .height = o->height,
                              .threads = o->threads,
@@ -87,7 +87,7 @@ static int read_keyframe(clip *c, size_t i, ib_error *err) {
 }
 
 static int read_keyframes(clip *c, ib_error *err) {
-    const ib_clip_options *o = c->o;
+    const ib_movie_options *o = c->o;
     if (!(c->key = calloc(o->n_keyframes, sizeof *c->key)))
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", o->n_keyframes);
     for (size_t i = 0; i < o->n_keyframes; i++) {
@@ -107,7 +107,7 @@ static int read_keyframes(clip *c, ib_error *err) {
 
 /* Keyframes and adapter: what the output may not replace, and, with the options, what the frames depend on. */
 static int name_inputs(clip *c, ib_error *err) {
-    const ib_clip_options *o = c->o;
+    const ib_movie_options *o = c->o;
     ib_key *k = &c->resume;
     c->inputs = o->n_keyframes + 1;
     if (!(c->input = calloc(c->inputs, sizeof *c->input)))
@@ -124,7 +124,7 @@ static int name_inputs(clip *c, ib_error *err) {
 }
 
 static int open_clip(clip *c, ib_error *err) {
-    const ib_clip_options *o = c->o;
+    const ib_movie_options *o = c->o;
     int w = c->key->width, h = c->key->height, r = 0;
     bool slerp = !c->adapter || o->compare;
     c->width = o->compare ? (w + 1) / 2 * 2 + w : w;
@@ -182,7 +182,7 @@ static void put_together(slot *s) {
 
 /* One frame of a pair: step 0 is the keyframe itself. */
 static int make(clip *c, slot *s, int thread, const ib_frame *key, int step) {
-    const ib_clip_options *o = c->o;
+    const ib_movie_options *o = c->o;
     ib_frame *one = o->compare ? &s->right : &s->whole;
     float t = (float)step / (float)(o->frames - 1);
     int r = 0;
@@ -245,7 +245,7 @@ static int make_batch(clip *c, const ib_frame *key, int first, int n, ib_error *
 }
 
 static int make_pair(clip *c, size_t pair, ib_error *err) {
-    const ib_clip_options *o = c->o;
+    const ib_movie_options *o = c->o;
     const ib_frame *first = &c->key[pair], *last = &c->key[(pair + 1) % o->n_keyframes];
     double gap = o->gap_seconds > 0 ? o->gap_seconds : (o->frames - 1) / o->fps;
     int r = ib_betweener_pair(c->between, first, last, (float)gap, err);
@@ -275,7 +275,7 @@ static void release(clip *c) {
     ib_adapter_free(&c->adapter);
 }
 
-int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error *err) {
+int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_error *err) {
     ib_error own = {0};
     err = err ? err : &own;
     *err = (ib_error){0};
@@ -300,12 +300,12 @@ int ib_render_clip(const ib_clip_options *o, ib_clip_summary *summary, ib_error 
     if (!r)
         r = ib_writer_finish(&c.writer, err);
     if (!r && summary)
-        *summary = (ib_clip_summary){.frames = c.done,
-                                     .taken_up = c.taken_up,
-                                     .width = c.width,
-                                     .height = c.height,
-                                     .seconds = (double)c.done / o->fps,
-                                     .interlaced = c.interlaced};
+        *summary = (ib_movie_summary){.frames = c.done,
+                                      .taken_up = c.taken_up,
+                                      .width = c.width,
+                                      .height = c.height,
+                                      .seconds = (double)c.done / o->fps,
+                                      .interlaced = c.interlaced};
     release(&c);
     return r;
 }
