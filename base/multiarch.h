@@ -1,11 +1,12 @@
-/* Function multiversioning: one binary serves an SSE2 box and an AVX-512 one. A macro before a function whose loops the compiler
- * vectorises makes several of it, and the loader takes the one for its processor. Helpers that it calls are `static IB_INLINE`, so that
- * each version has its own.
+/* Function multiversioning: one binary serves an SSE2 box and an AVX-512 one. A macro before a function
+ * whose loops the compiler vectorises makes several of it, and the loader takes the one for its processor.
+ * Helpers that it calls are `static IB_INLINE`, so that each version has its own.
  *
- * Where it is left out: other processors; C libraries other than glibc (musl has no ifunc); AddressSanitizer and ThreadSanitizer, which
- * start after the versions are chosen; and clang, which in version 14 gives a function with clones the symbol NAME.ifunc, so that no other
- * file can call it, and takes x86-64-v3 for the name of one processor. A clang build therefore runs SSE2 code; its results are right, and
- * only where IB_MULTIARCH_EXACT stands are they promised to be the same bits. */
+ * Where it is left out: other processors; C libraries other than glibc (musl has no ifunc);
+ * AddressSanitizer and ThreadSanitizer, which start after the versions are chosen; and clang, which in
+ * version 14 gives a function with clones the symbol NAME.ifunc, so that no other file can call it, and
+ * takes x86-64-v3 for the name of one processor. A clang build therefore runs SSE2 code; its results are
+ * right, and only where IB_MULTIARCH_EXACT stands are they promised to be the same bits. */
 #ifndef IB_BASE_MULTIARCH_H
 #define IB_BASE_MULTIARCH_H
 
@@ -27,7 +28,8 @@
 /* v3: AVX2 and FMA together. "fma" alone has no integers of 256 bits, which exponentials need. */
 #define IB_MULTIARCH __attribute__((target_clones("avx512f", "arch=x86-64-v3", "default")))
 #endif
-/* None of them has fused multiply-add, and the file is built with -ffp-contract=off: the same bits on every machine. */
+/* None of them has fused multiply-add, and the file is built with -ffp-contract=off: the same bits on
+ * every machine. */
 #define IB_MULTIARCH_EXACT __attribute__((target_clones("avx2", "default")))
 #endif
 

@@ -1,4 +1,5 @@
-/* Cubic convolution (R. Keys, 1981) with a = -1/2, which passes through the samples and is exact for parabolas. */
+/* Cubic convolution (R. Keys, 1981) with a = -1/2, which passes through the samples and is exact for
+ * parabolas. */
 #ifndef IB_NN_KEYS_H
 #define IB_NN_KEYS_H
 

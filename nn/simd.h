@@ -1,4 +1,5 @@
-/* What kernels that vectorise share: versions for several processors (base/multiarch.h), and rows of eight floats. */
+/* What kernels that vectorise share: versions for several processors (base/multiarch.h), and rows of eight
+ * floats. */
 #ifndef IB_NN_SIMD_H
 #define IB_NN_SIMD_H
 
@@ -11,7 +12,8 @@
 #define IB_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
-/* Before a loop of a few rounds whose counter must not outlive compilation: its arrays then live in registers. */
+/* Before a loop of a few rounds whose counter must not outlive compilation: its arrays then live in
+ * registers. */
 #if defined(__clang__)
 #define IB_UNROLL _Pragma("clang loop unroll(full)")
 #else

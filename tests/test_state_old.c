@@ -1,4 +1,5 @@
-/* States of version 1, which knew nothing of pools and clusters: made from a fresh one by removing what came later. */
+/* States of version 1, which knew nothing of pools and clusters: made from a fresh one by removing what
+ * came later. */
 #include <hdf5.h>
 #include "base/seal.h"
 #include "tests/check.h"

@@ -1,4 +1,5 @@
-/* Small conversions that several rooms share: hex, times after @, layouts by name, the weights of cubic convolution. */
+/* Small conversions that several rooms share: hex, times after @, layouts by name, the weights of cubic
+ * convolution. */
 #include <math.h>
 #include "base/text.h"
 #include "latent/layout.h"

@@ -1,5 +1,5 @@
-/* Inside video_io only: what differs between FFmpeg 5 and 8. Each function does what the newest does; delete it with the last FFmpeg that
- * lacks that. */
+/* Inside video_io only: what differs between FFmpeg 5 and 8. Each function does what the newest does;
+ * delete it with the last FFmpeg that lacks that. */
 #ifndef IB_VIDEO_IO_AV_COMPAT_H
 #define IB_VIDEO_IO_AV_COMPAT_H
 
@@ -7,8 +7,8 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 
-/* Side data that a container gives a whole stream. NULL and 0 bytes where it gives none. In the codec's parameters since 6.1, and since 8
- * only there. */
+/* Side data that a container gives a whole stream. NULL and 0 bytes where it gives none. In the codec's
+ * parameters since 6.1, and since 8 only there. */
 static inline const uint8_t *ib_stream_side_data(const AVStream *st, enum AVPacketSideDataType type,
                                                  size_t *bytes) {
 #if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 30, 100)
@@ -22,7 +22,8 @@ static inline const uint8_t *ib_stream_side_data(const AVStream *st, enum AVPack
 #endif
 }
 
-/* The pixel formats that an encoder takes, up to AV_PIX_FMT_NONE; NULL where it does not say. Since 7.1 by a function. */
+/* The pixel formats that an encoder takes, up to AV_PIX_FMT_NONE; NULL where it does not say. Since 7.1 by
+ * a function. */
 static inline const enum AVPixelFormat *ib_encoder_formats(const AVCodec *codec) {
 #if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
     const void *list = NULL;
