@@ -169,8 +169,8 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
         errno = 0;
         long number = strtol(v, &end, 10);
         if (errno || end == v || *end || number < 0 || number > 1 << 20) {
-            return ib_fail(err, IB_E_FORMAT, "%s: '%s' is '%.20s', not a number of the model's kind", path,
-                           int_keys[i].key, v);
+            return ib_fail(err, IB_E_FORMAT, "%s: '%s' is '%.20s', not a valid size", path, int_keys[i].key,
+                           v);
         }
         int value = (int)number;
         memcpy((char *)c + int_keys[i].offset, &value, sizeof value);
@@ -228,8 +228,7 @@ int ib_adapter_check_tensors(const ib_adapter *a, const ib_st *f, const char *pa
     }
     for (size_t i = 0; ib_st_count(f) != a->tensors && i < ib_st_count(f); i++) {
         if (!has_tensor(a, ib_st_at(f, i)->name)) {
-            return ib_fail(err, IB_E_FORMAT, "%s: the tensor '%.100s' is none of its architecture's", path,
-                           ib_st_at(f, i)->name);
+            return ib_fail(err, IB_E_FORMAT, "%s: unexpected tensor '%.100s'", path, ib_st_at(f, i)->name);
         }
     }
     return 0;

@@ -57,7 +57,7 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     if (batch < 1 || batch > 65536 || shape->tokens < 1 || shape->tokens > 1 << 22 ||
         (grid && (shape->rows < 1 || shape->cols < 1 ||
                   (size_t)shape->rows * (size_t)shape->cols != shape->tokens))) {
-        return ib_fail(err, IB_E_ARGUMENT, "a work space for %d samples of %d x %d tokens cannot be", batch,
+        return ib_fail(err, IB_E_ARGUMENT, "work space out of range: %d samples of %d x %d tokens", batch,
                        shape->rows, shape->cols);
     }
     ib_adapter_work *w = ib_calloc(1, sizeof *w);
@@ -560,7 +560,7 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
         }
         ib_trunk_backward(a, &w->trunk, (size_t)m, w->grads);
     }
-    ib_trunk_drop(a, &w->trunk, 0, NULL, 0); /* predictions do without nothing */
+    ib_trunk_drop(a, &w->trunk, 0, NULL, 0); /* no dropout when predicting */
     return 0;
 }
 

@@ -95,9 +95,7 @@ static int read_tensor(ib_st_tensor *t, const char *name, json_t *v, const uint8
     for (size_t i = 0; i < rank; i++) {
         size_t d;
         if (get_size(json_array_get(shape, i), &d) || ib_size_mul(t->elements, d, &t->elements))
-            return ib_fail(err, IB_E_FORMAT,
-                           "%s: the shape of tensor '%.100s' is not made of fitting whole numbers", path,
-                           name);
+            return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s': invalid shape", path, name);
         t->shape[i] = (int64_t)d;
     }
     if (json_array_size(range) != 2 || get_size(json_array_get(range, 0), &begin) ||

@@ -318,7 +318,7 @@ static const cli_option options[] = {
      .value = "N",
      .min = 1,
      .max = 1000000,
-     .help = "at most so many windows of a clip and gap, evenly spread; without it all"},
+     .help = "at most N windows per video and gap, evenly spread; by default all"},
     CLI_TRUST,
     {.name = "mirror",
      .kind = CLI_FLAG,

@@ -9,8 +9,7 @@
 #include "cli/private.h"
 
 const cli_option cli_common[CLI_COMMON] = {
-    {"threads", 0, CLI_INT, "N", 1, 1024, NULL, false,
-     "threads to compute with; as many as cores if not given"},
+    {"threads", 0, CLI_INT, "N", 1, 1024, NULL, false, "threads to compute with; by default one per core"},
     {"json", 0, CLI_FLAG, NULL, 0, 0, NULL, false, "print the result as JSON, where there is one"},
     {"quiet", 'q', CLI_FLAG, NULL, 0, 0, NULL, false,
      "print nothing but errors and warnings, and the JSON if that was asked for"},

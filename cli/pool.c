@@ -121,7 +121,7 @@ static const cli_option options[] = {{.name = "output",
                                       .min = 1,
                                       .max = 1e9,
                                       .initial = "8",
-                                      .help = "leave out who is more than so many rounds behind"},
+                                      .help = "ignore workers more than N rounds behind"},
                                      {0}};
 
 const cli_command cli_pool = {

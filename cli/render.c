@@ -57,13 +57,13 @@ static int parse(cli *c, ib_movie_options *o, const char **keyframes) {
                          "--frames and --seconds both say how long the way between keyframes is; give one");
     }
     if (o->mirror && !o->adapter) {
-        return cli_usage(c, "--mirror is a way of using an adapter; --adapter FILE is missing");
+        return cli_usage(c, "--mirror needs --adapter FILE");
     }
     if (cli_is_set(c, "trust") && !o->adapter) {
-        return cli_usage(c, "--trust is of an adapter; --adapter FILE is missing");
+        return cli_usage(c, "--trust needs --adapter FILE");
     }
     if (o->compare && !o->adapter) {
-        return cli_usage(c, "--compare puts slerp beside an adapter; --adapter FILE is missing");
+        return cli_usage(c, "--compare needs --adapter FILE");
     }
     if (o->width % 2 || o->height % 2) {
         return cli_usage(c, "--size needs even sides, not %dx%d", o->width, o->height);
@@ -146,7 +146,7 @@ static const cli_option options[] = {
      .letter = 'a',
      .kind = CLI_TEXT,
      .value = "FILE",
-     .help = "the trained adapter; without it in-betweens are plain slerp"},
+     .help = "the trained adapter (default: none, plain slerp)"},
     {.name = "frames",
      .letter = 'n',
      .kind = CLI_INT,
@@ -159,7 +159,7 @@ static const cli_option options[] = {
      .value = "S",
      .min = 0,
      .max = 1000000,
-     .help = "the same as a time; without either it is one second"},
+     .help = "the same as a time; by default 1"},
     {.name = "fps",
      .kind = CLI_REAL,
      .value = "R",
@@ -169,10 +169,10 @@ static const cli_option options[] = {
      .help = "frames a second"},
     {.name = "mirror",
      .kind = CLI_FLAG,
-     .help = "mean over the keyframes and their mirror images: a little better, in twice the time"},
+     .help = "average over the keyframes and their mirror images: slightly better, twice the time"},
     CLI_TRUST,
     {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
-    {.name = "loop", .kind = CLI_FLAG, .help = "go back to FIRST at the end, for clips that repeat"},
+    {.name = "loop", .kind = CLI_FLAG, .help = "return to FIRST at the end, for clips that repeat"},
     {.name = "ease", .kind = CLI_FLAG, .help = "leave and reach keyframes slowly"},
     {.name = "size",
      .kind = CLI_SIZE,
@@ -187,8 +187,7 @@ static const cli_option options[] = {
      .value = "S",
      .min = 0.001,
      .max = 100000,
-     .help =
-         "what the adapter is told of the time between keyframes; without it the time that the clip takes"},
+     .help = "seconds between keyframes as the adapter sees them; by default as long as the clip takes"},
     {.name = "space",
      .letter = 's',
      .kind = CLI_TEXT,
@@ -221,13 +220,13 @@ static const cli_option options[] = {
     {.name = "codec",
      .kind = CLI_TEXT,
      .value = "NAME",
-     .help = "FFmpeg's name of the encoder; without it by the ending"},
+     .help = "FFmpeg's name of the encoder (default: by the output's ending)"},
     {.name = "crf",
      .kind = CLI_INT,
      .value = "N",
      .min = 0,
      .max = 255,
-     .help = "the encoder's constant rate factor: smaller is better and larger; 18 for H.264 without it"},
+     .help = "the encoder's constant rate factor; lower is better and larger; by default 18 for H.264"},
     {0}};
 
 const cli_command cli_render = {

@@ -304,7 +304,7 @@ static void test_numbers_of_headers(void) {
         memcpy(file + 8, header[i], n);
         store(in_folder("n.safetensors"), file, 8 + n + 4);
         CHECK_ERROR(ib_st_open(&f, in_folder("n.safetensors"), &err), &err, IB_E_FORMAT,
-                    i < 3 ? "whole numbers" : "outside");
+                    i < 3 ? "invalid shape" : "outside");
     }
 }
 

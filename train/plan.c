@@ -69,8 +69,7 @@ int ib_train_check(const ib_train_options *o, ib_error *err) {
                        o->gap_max);
     }
     if (!(o->valid_fraction < 1) || !(o->ema_decay < 1) || isnan(o->weight_decay) || isnan(o->clip_norm)) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "expected a part for validation below 1, a decay of the mean below 1, got %g, %g",
+        return ib_fail(err, IB_E_ARGUMENT, "expected --valid-part and --ema below 1, got %g, %g",
                        o->valid_fraction, o->ema_decay);
     }
     if (!(o->lr >= 0 && isfinite(o->lr)) || o->batch < 0 || o->batch > 1 << 16 || o->threads < 0) {

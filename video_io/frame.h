@@ -43,7 +43,7 @@ IB_API void ib_frame_copy(ib_frame *dst, const ib_frame *src);
 /* Left becomes right, between frames of one size: samples and matrix, no RGB. Chroma, which is sited left, comes to lie one luma
  * sample off. */
 IB_API void ib_frame_mirror(ib_frame *dst, const ib_frame *src);
-/* Mid grey-free black: Y 16, U and V 128. */
+/* Video black: Y 16, U and V 128. */
 IB_API void ib_frame_fill_black(ib_frame *f);
 
 /* Area (down) or bicubic (up) scaling of whole planes, dst's size; no crop. */
