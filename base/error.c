@@ -5,8 +5,9 @@
 #include <string.h>
 
 int ib_fail(ib_error *err, int code, const char *fmt, ...) {
-    if (!err)
+    if (!err) {
         return code;
+    }
     char text[sizeof err->text]; /* the arguments may point into err->text */
     va_list args;
     va_start(args, fmt);
@@ -18,8 +19,9 @@ int ib_fail(ib_error *err, int code, const char *fmt, ...) {
 }
 
 int ib_error_prefix(ib_error *err, int code, const char *fmt, ...) {
-    if (!err)
+    if (!err) {
         return code;
+    }
     char prefix[sizeof err->text], text[sizeof err->text];
     va_list args;
     va_start(args, fmt);

@@ -18,8 +18,9 @@
 /* "." for a bare name, "/" for a name in the root */
 static char *dir_of(const char *path) {
     const char *slash = strrchr(path, '/');
-    if (!slash)
+    if (!slash) {
         return strdup(".");
+    }
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
@@ -41,14 +42,17 @@ static void remove_leftovers(const char *path) {
         const char *rest = e->d_name + n;
         struct stat st;
         if (strncmp(e->d_name, prefix, (size_t)n) || !*rest ||
-            strcmp(rest + strspn(rest, "0123456789abcdef"), ".tmp"))
+            strcmp(rest + strspn(rest, "0123456789abcdef"), ".tmp")) {
             continue;
+        }
         if (!fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) &&
-            time(NULL) - st.st_mtime > OLD_SECONDS)
+            time(NULL) - st.st_mtime > OLD_SECONDS) {
             unlinkat(dirfd(d), e->d_name, 0);
+        }
     }
-    if (d)
+    if (d) {
         closedir(d);
+    }
     free(dir);
 }
 
@@ -57,8 +61,9 @@ static int make_temp(ib_pending *p, const char *path) {
     const char *name = ib_basename(path);
     for (int tries = 0; tries < 100; tries++) {
         uint64_t random = 0;
-        if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0) {
             random = (uint64_t)getpid() << 32 ^ (uint64_t)clock() ^ (uint64_t)time(NULL) << 8;
+        }
         /* a long name is cut: the temporary one must fit into 255 bytes too */
         if (asprintf(&p->temp, "%.*s.%.200s.%012llx.tmp", (int)(name - path), path, name,
                      (unsigned long long)(random & 0xffffffffffffu)) < 0) {
@@ -67,8 +72,9 @@ static int make_temp(ib_pending *p, const char *path) {
             return -1;
         }
         int fd = open(p->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST)
+        if (fd >= 0 || errno != EEXIST) {
             return fd;
+        }
         free(p->temp);
         p->temp = NULL;
     }
@@ -78,16 +84,20 @@ static int make_temp(ib_pending *p, const char *path) {
 int ib_pending_begin(ib_pending *p, const char *path, ib_error *err) {
     struct stat st;
     p->final = p->temp = NULL;
-    if (!*ib_basename(path))
+    if (!*ib_basename(path)) {
         return ib_fail(err, IB_E_ARGUMENT, "expected the name of a file to write, got '%s'", path);
+    }
     bool there = stat(path, &st) == 0;
-    if (there && !S_ISREG(st.st_mode))
+    if (there && !S_ISREG(st.st_mode)) {
         return ib_fail(err, IB_E_IO, "cannot write %s: it is %s, not a regular file", path,
                        S_ISDIR(st.st_mode) ? "a directory" : "a special file");
-    if (there && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS))
+    }
+    if (there && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) {
         return ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
-    if (!(p->final = strdup(path)))
+    }
+    if (!(p->final = strdup(path))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
+    }
     remove_leftovers(path);
     int fd = make_temp(p, path);
     if (fd < 0) {
@@ -95,8 +105,9 @@ int ib_pending_begin(ib_pending *p, const char *path, ib_error *err) {
         pending_free(p);
         return ib_fail(err, e == ENOMEM ? IB_E_MEMORY : IB_E_IO, "cannot write %s: %s", path, strerror(e));
     }
-    if (there)
+    if (there) {
         fchmod(fd, st.st_mode & 0777);
+    }
     close(fd);
     return IB_OK;
 }
@@ -123,23 +134,26 @@ int ib_pending_publish(ib_pending *p, ib_error *err) {
 }
 
 void ib_pending_abort(ib_pending *p) {
-    if (p->temp)
+    if (p->temp) {
         unlink(p->temp);
+    }
     pending_free(p);
 }
 
 int ib_mkdirs(const char *path, ib_error *err) {
     char *copy = strdup(path);
     int code = IB_OK;
-    if (!copy)
+    if (!copy) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
+    }
     if (!*path) {
         code = ib_fail(err, IB_E_ARGUMENT, "expected the name of a directory, got an empty one");
         goto end;
     }
     for (char *p = copy + 1;; p++) {
-        if (*p && *p != '/')
+        if (*p && *p != '/') {
             continue;
+        }
         char c = *p;
         *p = 0;
         if (mkdir(copy, 0777) && errno != EEXIST) {
@@ -147,11 +161,13 @@ int ib_mkdirs(const char *path, ib_error *err) {
             goto end;
         }
         *p = c;
-        if (!c)
+        if (!c) {
             break;
+        }
     }
-    if (!ib_is_dir(path))
+    if (!ib_is_dir(path)) {
         code = ib_fail(err, IB_E_IO, "cannot create directory %s: a file of that name is in the way", path);
+    }
 end:
     free(copy);
     return code;
@@ -182,19 +198,22 @@ char *ib_join(const char *dir, const char *name) {
 int ib_paths_add(ib_paths *l, const char *path, ib_error *err) {
     if (!(l->n & (l->n - 1))) { /* grown when n reaches a power of two */
         char **v = realloc(l->v, (l->n ? 2 * l->n : 1) * sizeof *v);
-        if (!v)
+        if (!v) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for a list of %zu files", l->n);
+        }
         l->v = v;
     }
-    if (!(l->v[l->n] = strdup(path)))
+    if (!(l->v[l->n] = strdup(path))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
+    }
     l->n++;
     return IB_OK;
 }
 
 void ib_paths_free(ib_paths *l) {
-    for (size_t i = 0; i < l->n; i++)
+    for (size_t i = 0; i < l->n; i++) {
         free(l->v[i]);
+    }
     free(l->v);
     l->v = NULL;
     l->n = 0;
@@ -206,36 +225,44 @@ static int by_name(const void *a, const void *b) {
 
 int ib_paths_expand(ib_paths *l, const char *path, bool (*accept)(const char *name), ib_error *err) {
     struct stat st;
-    if (stat(path, &st))
+    if (stat(path, &st)) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
-    if (!S_ISDIR(st.st_mode))
+    }
+    if (!S_ISDIR(st.st_mode)) {
         return ib_paths_add(l, path, err);
+    }
     DIR *dir = opendir(path);
-    if (!dir)
+    if (!dir) {
         return ib_fail(err, IB_E_IO, "cannot read directory %s: %s", path, strerror(errno));
+    }
     size_t first = l->n, seen = 0;
     int code = IB_OK;
     struct dirent *e;
     while (!code && (e = readdir(dir))) {
-        if (e->d_name[0] == '.')
+        if (e->d_name[0] == '.') {
             continue;
+        }
         seen++;
-        if (accept && !accept(e->d_name))
+        if (accept && !accept(e->d_name)) {
             continue;
+        }
         char *full = ib_join(path, e->d_name);
-        if (!full)
+        if (!full) {
             code = ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", path);
-        else if (ib_is_file(full))
+        } else if (ib_is_file(full)) {
             code = ib_paths_add(l, full, err);
+        }
         free(full);
     }
     closedir(dir);
-    if (code)
+    if (code) {
         return code;
-    if (l->n == first)
+    }
+    if (l->n == first) {
         return ib_fail(err, IB_E_EMPTY,
                        seen ? "directory %s holds no file of the wanted kind" : "directory %s is empty",
                        path);
+    }
     qsort(l->v + first, l->n - first, sizeof *l->v, by_name);
     return IB_OK;
 }
@@ -258,8 +285,9 @@ int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
     struct sha256_ctx ctx;
     uint8_t *buf = NULL;
     int code = IB_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+    }
     if (!(buf = malloc(CHUNK))) {
         code = ib_fail(err, IB_E_MEMORY, "out of memory for reading %s", path);
         goto end;
@@ -268,14 +296,16 @@ int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
     sha256_init(&ctx);
     for (;;) {
         ssize_t n = read(fd, buf, CHUNK);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
             continue;
+        }
         if (n < 0) {
             code = ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
             goto end;
         }
-        if (n == 0)
+        if (n == 0) {
             break;
+        }
         sha256_update(&ctx, (size_t)n, buf);
     }
     finish_sha256(&ctx, hex);

@@ -49,13 +49,15 @@ static inline float widen(uint16_t half) {
 }
 
 void ib_f32_to_f16_portable(const float *in, uint16_t *out, size_t n) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out[i] = narrow(in[i]);
+    }
 }
 
 void ib_f16_to_f32_portable(const uint16_t *in, float *out, size_t n) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out[i] = widen(in[i]);
+    }
 }
 
 #ifdef IB_HAVE_F16C
@@ -73,19 +75,23 @@ static bool have_f16c(void) {
 
 __attribute__((target("avx,f16c"))) static void narrow_f16c(const float *in, uint16_t *out, size_t n) {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8)
+    for (; i + 8 <= n; i += 8) {
         _mm_storeu_si128((__m128i *)(void *)(out + i),
                          _mm256_cvtps_ph(_mm256_loadu_ps(in + i), _MM_FROUND_TO_NEAREST_INT));
-    for (; i < n; i++)
+    }
+    for (; i < n; i++) {
         out[i] = narrow(in[i]);
+    }
 }
 
 __attribute__((target("avx,f16c"))) static void widen_f16c(const uint16_t *in, float *out, size_t n) {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8)
+    for (; i + 8 <= n; i += 8) {
         _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(in + i))));
-    for (; i < n; i++)
+    }
+    for (; i < n; i++) {
         out[i] = widen(in[i]);
+    }
 }
 #endif
 
@@ -118,6 +124,7 @@ void ib_f8_e4m3_to_f32(const uint8_t *in, float *out, size_t n) {
 }
 
 void ib_f8_e5m2_to_f32(const uint8_t *in, float *out, size_t n) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out[i] = widen((uint16_t)(in[i] << 8));
+    }
 }

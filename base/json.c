@@ -16,23 +16,27 @@ int ib_json_bound(const char *text, size_t bytes, int max_depth, int max_values,
     for (size_t i = 0; i < bytes; i++) {
         char c = text[i];
         if (quoted) {
-            if (c == '\\')
+            if (c == '\\') {
                 i++;
-            else if (c == '"')
+            } else if (c == '"') {
                 quoted = false;
+            }
             continue;
         }
-        if (c == '"')
+        if (c == '"') {
             quoted = true;
-        else if (c == '{' || c == '[')
+        } else if (c == '{' || c == '[') {
             depth++;
-        else if (c == '}' || c == ']')
+        } else if (c == '}' || c == ']') {
             depth--;
+        }
         values += c == ',' || c == ':' || c == '[' || c == '{';
-        if (depth > max_depth)
+        if (depth > max_depth) {
             return ib_fail(err, IB_E_FORMAT, "%s%s nests deeper than %d levels", path, part, max_depth);
-        if (values > max_values)
+        }
+        if (values > max_values) {
             return ib_fail(err, IB_E_FORMAT, "%s%s holds more than %d values", path, part, max_values);
+        }
     }
     return IB_OK;
 }
@@ -57,8 +61,9 @@ static bool overflows(const char *s, size_t n) {
     char *copy = strndup(s, n);
     bool over = c && copy && isinf(strtod_l(copy, NULL, c));
     free(copy);
-    if (c)
+    if (c) {
         freelocale(c);
+    }
     return over;
 }
 
@@ -71,39 +76,48 @@ static bool fits_64_bits(const char *digits, size_t n, bool negative) {
 static number kind_of(const char *s, size_t n) {
     enum { MOST_DIGITS = 309 }; /* before the point of any double */
     size_t i = *s == '-', begin = i, whole;
-    if ((n == 3 && !memcmp(s, "NaN", 3)) || (n == 8 + begin && !memcmp(s + begin, "Infinity", 8)))
+    if ((n == 3 && !memcmp(s, "NaN", 3)) || (n == 8 + begin && !memcmp(s + begin, "Infinity", 8))) {
         return NO_NUMBER;
-    while (i < n && is_digit(s[i]))
+    }
+    while (i < n && is_digit(s[i])) {
         i++;
-    if (!(whole = i - begin) || (whole > 1 && s[begin] == '0'))
+    }
+    if (!(whole = i - begin) || (whole > 1 && s[begin] == '0')) {
         return AS_IT_IS; /* a word, or refused */
-    if (i == n)
+    }
+    if (i == n) {
         return fits_64_bits(s + begin, whole, begin > 0)                          ? AS_IT_IS
                : whole > MOST_DIGITS || (whole == MOST_DIGITS && overflows(s, n)) ? NO_NUMBER
                                                                                   : A_REAL;
+    }
     if (s[i] == '.') {
         size_t point = i++;
-        while (i < n && is_digit(s[i]))
+        while (i < n && is_digit(s[i])) {
             i++;
-        if (i == point + 1)
+        }
+        if (i == point + 1) {
             return AS_IT_IS;
+        }
     }
     bool power = i < n && (s[i] == 'e' || s[i] == 'E');
     if (power) {
         i += i + 1 < n && (s[i + 1] == '+' || s[i + 1] == '-') ? 2 : 1;
         size_t first = i;
-        while (i < n && is_digit(s[i]))
+        while (i < n && is_digit(s[i])) {
             i++;
-        if (i == first)
+        }
+        if (i == first) {
             return AS_IT_IS;
+        }
     }
     return i == n && (power || whole >= MOST_DIGITS) && overflows(s, n) ? NO_NUMBER : AS_IT_IS;
 }
 
 /* Appends to out, if there is one; returns the length then. */
 static size_t append(char *out, size_t at, const char *s, size_t n) {
-    if (out)
+    if (out) {
         memcpy(out + at, s, n);
+    }
     return at + n;
 }
 
@@ -120,8 +134,9 @@ static size_t in_strict_json(const char *text, size_t bytes, char *out, bool *di
         } else if (text[i] == '"') {
             quoted = true;
         } else if (in_token(text[i])) {
-            while (i + n < bytes && in_token(text[i + n]))
+            while (i + n < bytes && in_token(text[i + n])) {
                 n++;
+            }
             number kind = kind_of(text + i, n);
             *differs = *differs || kind != AS_IT_IS;
             if (kind == NO_NUMBER) {
@@ -144,18 +159,21 @@ int ib_json_parse(json_t **out, const char *text, size_t bytes, int max_depth, i
     bool differs;
     *out = NULL;
     int code = ib_json_bound(text, bytes, max_depth, max_values, path, part, err);
-    if (code)
+    if (code) {
         return code;
+    }
     size_t n = in_strict_json(text, bytes, NULL, &differs);
     if (differs) {
-        if (!(strict = malloc(n)))
+        if (!(strict = malloc(n))) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for reading %s", path);
+        }
         in_strict_json(text, bytes, strict, &differs);
     }
     *out = json_loadb(strict ? strict : text, n, JSON_REJECT_DUPLICATES, &je);
     free(strict);
-    if (!*out && json_error_code(&je) == json_error_out_of_memory)
+    if (!*out && json_error_code(&je) == json_error_out_of_memory) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for reading %s", path);
+    }
     return *out ? IB_OK
                 : ib_fail(err, IB_E_FORMAT, "%s%s is not valid JSON: %.150s (line %d)", path, part, je.text,
                           je.line);
@@ -180,18 +198,21 @@ char *ib_json_dump(const json_t *j, size_t flags) {
         length = ib_utf8_char(text + i, bytes - i, &c);
         room += c == '\n' || ib_char_is_plain(c) ? length : 6;
     }
-    if (room == bytes + 1)
+    if (room == bytes + 1) {
         return text;
+    }
     char *out = malloc(room);
     for (size_t i = 0; out && i < bytes; i += length) {
         length = ib_utf8_char(text + i, bytes - i, &c);
-        if (c == '\n' || ib_char_is_plain(c))
+        if (c == '\n' || ib_char_is_plain(c)) {
             at = append(out, at, text + i, length);
-        else
+        } else {
             at += (size_t)snprintf(out + at, room - at, "\\u%04X", (unsigned)c);
+        }
     }
-    if (out)
+    if (out) {
         out[at] = 0;
+    }
     free(text);
     return out;
 }

@@ -9,16 +9,18 @@ _Static_assert(sizeof(size_t) >= 8,
 
 int ib_size_mul(size_t a, size_t b, size_t *out) {
     size_t r;
-    if (__builtin_mul_overflow(a, b, &r))
+    if (__builtin_mul_overflow(a, b, &r)) {
         return -1;
+    }
     *out = r;
     return 0;
 }
 
 int ib_size_add(size_t a, size_t b, size_t *out) {
     size_t r;
-    if (__builtin_add_overflow(a, b, &r))
+    if (__builtin_add_overflow(a, b, &r)) {
         return -1;
+    }
     *out = r;
     return 0;
 }
@@ -26,10 +28,12 @@ int ib_size_add(size_t a, size_t b, size_t *out) {
 void *ib_calloc(size_t count, size_t element_bytes) {
     size_t bytes;
     void *p;
-    if (ib_size_mul(count, element_bytes, &bytes) || bytes > PTRDIFF_MAX)
+    if (ib_size_mul(count, element_bytes, &bytes) || bytes > PTRDIFF_MAX) {
         return NULL;
-    if (posix_memalign(&p, 64, bytes ? bytes : 64))
+    }
+    if (posix_memalign(&p, 64, bytes ? bytes : 64)) {
         return NULL;
+    }
     memset(p, 0, bytes);
     return p;
 }
@@ -42,8 +46,9 @@ int ib_alloc_floats(float **out, size_t count, const char *what, ib_error *err) 
     float *p = ib_calloc(count, sizeof *p);
     if (!p) {
         size_t bytes;
-        if (ib_size_mul(count, sizeof *p, &bytes))
+        if (ib_size_mul(count, sizeof *p, &bytes)) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for %s (%zu floats)", what, count);
+        }
         return ib_fail(err, IB_E_MEMORY, "out of memory for %s (%zu bytes)", what, bytes);
     }
     *out = p;

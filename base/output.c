@@ -25,19 +25,22 @@ static bool holds(const char *folder, bool (*accept)(const char *name), const st
     const struct dirent *e;
     struct stat st;
     bool found = false;
-    while (d && !found && (e = readdir(d)))
+    while (d && !found && (e = readdir(d))) {
         found = accept(e->d_name) && !fstatat(dirfd(d), e->d_name, &st, 0) && S_ISREG(st.st_mode) &&
                 same_file(&st, out);
-    if (d)
+    }
+    if (d) {
         closedir(d);
+    }
     return found;
 }
 
 static int check_path(const char *output, const struct stat *out, const char *path,
                       bool (*accept)(const char *name), ib_error *err) {
     struct stat st;
-    if (stat(path, &st))
+    if (stat(path, &st)) {
         return IB_OK;
+    }
     bool same = S_ISDIR(st.st_mode) ? holds(path, accept, out) : same_file(&st, out);
     return same ? refuse(output, path, err) : IB_OK;
 }
@@ -61,11 +64,14 @@ int ib_output_check(const char *output, const char *const *inputs, size_t n, boo
                     ib_error *err) {
     struct stat out;
     int code = IB_OK;
-    if (stat(output, &out) || S_ISDIR(out.st_mode))
+    if (stat(output, &out) || S_ISDIR(out.st_mode)) {
         return IB_OK;
-    for (size_t i = 0; !code && i < n; i++)
-        if (inputs[i])
+    }
+    for (size_t i = 0; !code && i < n; i++) {
+        if (inputs[i]) {
             code = check_input(output, &out, inputs[i], accept, err);
+        }
+    }
     return code;
 }
 
@@ -73,11 +79,13 @@ int ib_move(const char *from, const char *to, bool replace, ib_error *err) {
     struct stat st;
     if (!replace) {
         /* a second name never replaces the first one of another file; without hard links a look has to do */
-        if (!link(from, to))
+        if (!link(from, to)) {
             return unlink(from) ? ib_fail(err, IB_E_IO, "cannot remove %s: %s", from, strerror(errno))
                                 : IB_OK;
-        if (errno == EEXIST || !lstat(to, &st))
+        }
+        if (errno == EEXIST || !lstat(to, &st)) {
             return ib_fail(err, IB_E_IO, "cannot write %s: there is a file of that name", to);
+        }
     }
     return rename(from, to) ? ib_fail(err, IB_E_IO, "cannot write %s: %s", to, strerror(errno)) : IB_OK;
 }
@@ -86,15 +94,18 @@ int ib_sync_folder_of(const char *path, ib_error *err) {
     const char *slash = strrchr(path, '/');
     /* "." for a bare name, "/" for a name in the root */
     char *dir = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
-    if (!dir)
+    if (!dir) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
+    }
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(dir);
-    if (fd < 0)
+    if (fd < 0) {
         return IB_OK; /* a directory that may be written but not read */
+    }
     int r = fsync(fd), e = errno;
     close(fd);
-    if (r && e != EINVAL && e != ENOTSUP && e != ENOSYS)
+    if (r && e != EINVAL && e != ENOTSUP && e != ENOSYS) {
         return ib_fail(err, IB_E_IO, "cannot make %s durable: %s", path, strerror(e));
+    }
     return IB_OK;
 }

@@ -30,29 +30,34 @@ void ib_key_add(ib_key *k, const char *fmt, ...) {
         k->text = text;
         k->bytes += (size_t)n;
     }
-    if (n >= 0)
+    if (n >= 0) {
         free(more);
+    }
 }
 
 static void add_file(ib_key *k, const char *path) {
     struct stat st;
-    if (!stat(path, &st))
+    if (!stat(path, &st)) {
         ib_key_add(k, "  %s %jd bytes %jd.%09ld\n", path, (intmax_t)st.st_size, (intmax_t)st.st_mtim.tv_sec,
                    st.st_mtim.tv_nsec);
+    }
 }
 
 void ib_key_add_input(ib_key *k, const char *input) {
     const char *at = input ? strrchr(input, '@') : NULL, *colon = input ? strchr(input, ':') : NULL;
     ib_key_add(k, "%s\n", input ? input : "(none)");
-    if (!input || !strncmp(input, "text:", 5))
+    if (!input || !strncmp(input, "text:", 5)) {
         return;
+    }
     add_file(k, input);
     char *path = at && at > input ? strndup(input, (size_t)(at - input)) : NULL;
-    if (path)
+    if (path) {
         add_file(k, path);
+    }
     free(path);
-    if (colon)
+    if (colon) {
         add_file(k, colon + 1);
+    }
 }
 
 void ib_key_free(ib_key *k) {
@@ -74,11 +79,14 @@ static int each(const ib_resume *r, int (*use)(int folder, const char *name), ib
     DIR *d = opendir(r->folder);
     const struct dirent *e;
     int code = 0;
-    if (!d)
+    if (!d) {
         return ib_fail(err, IB_E_IO, "%s: cannot be read: %s", r->folder, strerror(errno));
-    while (!code && (e = readdir(d)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+    }
+    while (!code && (e = readdir(d))) {
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) {
             code = use(dirfd(d), e->d_name);
+        }
+    }
     closedir(d);
     return code;
 }
@@ -89,8 +97,9 @@ static int find_foreign(int folder, const char *name) {
 }
 
 static int remove_part(int folder, const char *name) {
-    if (is_ours(name) && strcmp(name, "lock"))
+    if (is_ours(name) && strcmp(name, "lock")) {
         unlinkat(folder, name, 0);
+    }
     return 0;
 }
 
@@ -110,19 +119,22 @@ static int write_key(const ib_resume *r, int64_t parts, ib_error *err) {
     int code =
         path ? ib_pending_begin(&p, path, err) : ib_fail(err, IB_E_MEMORY, "out of memory for %s", r->folder);
     free(path);
-    if (code)
+    if (code) {
         return code;
+    }
     FILE *f = fopen(p.temp, "we");
     bool good = f && fprintf(f, "%s%s\n", title, r->key) > 0;
-    if (good && parts >= 0)
+    if (good && parts >= 0) {
         good = fprintf(f, "publishing %" PRId64 "\n", parts) > 0;
+    }
     int e = errno;
     if (f && fclose(f)) {
         e = good ? errno : e;
         good = false;
     }
-    if (good)
+    if (good) {
         return ib_pending_publish(&p, err);
+    }
     ib_pending_abort(&p);
     return ib_fail(err, IB_E_IO, "cannot write %s: %s", r->folder, strerror(e));
 }
@@ -132,14 +144,16 @@ static bool same_key(ib_resume *r) {
     char first[32] = "", key[80] = "", *path = key_path(r);
     FILE *f = path ? fopen(path, "re") : NULL;
     free(path);
-    if (!f)
+    if (!f) {
         return false;
+    }
     bool same = fgets(first, sizeof first, f) && !strcmp(first, title) && fgets(key, sizeof key, f) &&
                 strlen(key) == 65 && !strncmp(key, r->key, 64);
-    if (same && fscanf(f, "publishing %" SCNd64, &r->done) == 1 && r->done > 0)
+    if (same && fscanf(f, "publishing %" SCNd64, &r->done) == 1 && r->done > 0) {
         r->publishing = true;
-    else
+    } else {
         r->done = 0;
+    }
     fclose(f);
     return same;
 }
@@ -153,26 +167,31 @@ static int make_folder(ib_resume *r, const char *output, ib_error *err) {
         r->folder = NULL;
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", output);
     }
-    if (mkdir(r->folder, 0777) && errno != EEXIST)
+    if (mkdir(r->folder, 0777) && errno != EEXIST) {
         return ib_fail(err, IB_E_IO, "cannot write %s: %s", output, strerror(errno));
-    if (lstat(r->folder, &st) || !S_ISDIR(st.st_mode))
+    }
+    if (lstat(r->folder, &st) || !S_ISDIR(st.st_mode)) {
         return ib_fail(err, IB_E_IO, "%s: is in the way: a folder for unfinished work was expected",
                        r->folder);
+    }
     return IB_OK;
 }
 
 static int lock_folder(ib_resume *r, const char *output, ib_error *err) {
     char *path = ib_join(r->folder, "lock");
-    if (!path)
+    if (!path) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", output);
+    }
     r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     int e = errno;
     free(path);
-    if (r->lock < 0)
+    if (r->lock < 0) {
         return ib_fail(err, IB_E_IO, "cannot write %s: %s", r->folder, strerror(e));
+    }
     /* where the file system knows no locks there is none to be had */
-    if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+    if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         return ib_fail(err, IB_E_IO, "%s: another process is writing it", output);
+    }
     return IB_OK;
 }
 
@@ -187,26 +206,31 @@ static void count_parts(ib_resume *r, const char *ending) {
 
 int ib_resume_begin(ib_resume *r, const char *output, const char *key, const char *ending, ib_error *err) {
     *r = (ib_resume){.lock = -1};
-    if (key)
+    if (key) {
         ib_sha256_bytes(key, strlen(key), r->key);
+    }
     int code = make_folder(r, output, err);
-    if (!code && (code = each(r, find_foreign, err)) > 0)
+    if (!code && (code = each(r, find_foreign, err)) > 0) {
         code =
             ib_fail(err, IB_E_IO, "%s: is in the way: it holds files that are not this program's", r->folder);
+    }
     code = code ? code : lock_folder(r, output, err);
     if (code) {
-        if (r->folder)
+        if (r->folder) {
             rmdir(r->folder); /* only if there is nothing in it */
+        }
         ib_resume_leave(r);
         return code;
     }
     if (key && same_key(r)) {
-        if (!r->publishing)
+        if (!r->publishing) {
             count_parts(r, ending);
+        }
         return IB_OK;
     }
-    if ((code = each(r, remove_part, err)) || (code = write_key(r, -1, err)))
+    if ((code = each(r, remove_part, err)) || (code = write_key(r, -1, err))) {
         ib_resume_remove(r);
+    }
     return code;
 }
 
@@ -215,8 +239,9 @@ int ib_resume_publish(ib_resume *r, int64_t parts, ib_error *err) {
 }
 
 void ib_resume_leave(ib_resume *r) {
-    if (r->folder && r->lock >= 0)
+    if (r->folder && r->lock >= 0) {
         close(r->lock);
+    }
     free(r->folder);
     *r = (ib_resume){.lock = -1};
 }
@@ -225,8 +250,9 @@ void ib_resume_remove(ib_resume *r) {
     if (r->folder) {
         each(r, remove_part, NULL);
         char *lock = ib_join(r->folder, "lock");
-        if (lock)
+        if (lock) {
             unlink(lock);
+        }
         free(lock);
         rmdir(r->folder);
     }

@@ -14,8 +14,9 @@ static uint64_t rotl(uint64_t x, int k) {
 }
 
 void ib_rng_seed(ib_rng *r, uint64_t seed) {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         r->s[i] = splitmix(&seed);
+    }
 }
 
 void ib_rng_seed2(ib_rng *r, uint64_t seed, uint64_t stream) {
@@ -45,9 +46,9 @@ double ib_rng_double(ib_rng *r) {
 uint64_t ib_rng_below(ib_rng *r, uint64_t n) {
     /* draws below 2^64 mod n are refused, so that every remainder has the same number of draws */
     uint64_t reject = -n % n, x;
-    do
+    do {
         x = ib_rng_u64(r);
-    while (x < reject);
+    } while (x < reject);
     return x % n;
 }
 

@@ -55,15 +55,17 @@ const char *ib_dtype_name(ib_dtype t) {
 
 static uint64_t read_le64(const uint8_t *p) {
     uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
+    for (int i = 7; i >= 0; i--) {
         v = v << 8 | p[i];
+    }
     return v;
 }
 
 /* A whole number >= 0 that fits in size_t; -1 if the value is not one. */
 static int get_size(const json_t *v, size_t *out) {
-    if (!json_is_integer(v) || json_integer_value(v) < 0)
+    if (!json_is_integer(v) || json_integer_value(v) < 0) {
         return -1;
+    }
     *out = (size_t)json_integer_value(v);
     return 0;
 }
@@ -75,37 +77,44 @@ static int read_tensor(ib_st_tensor *t, const char *name, json_t *v, const uint8
     const json_t *shape = json_object_get(v, "shape"), *range = json_object_get(v, "data_offsets");
     size_t begin, end, want;
     t->name = name;
-    if (!dtype || !json_is_array(shape) || !json_is_array(range) || json_object_size(v) != 3)
+    if (!dtype || !json_is_array(shape) || !json_is_array(range) || json_object_size(v) != 3) {
         return ib_fail(err, IB_E_FORMAT,
                        "%s: tensor '%.100s' needs dtype, shape and data_offsets and nothing else", path,
                        name);
+    }
     int k = 0;
-    while (k < N_DTYPES && strcmp(dtype, dtypes[k].name))
+    while (k < N_DTYPES && strcmp(dtype, dtypes[k].name)) {
         k++;
-    if (k == N_DTYPES)
+    }
+    if (k == N_DTYPES) {
         return ib_fail(err, IB_E_UNSUPPORTED, "%s: tensor '%.100s' is of unknown dtype '%.20s'", path, name,
                        dtype);
+    }
     t->dtype = (ib_dtype)k;
     size_t rank = json_array_size(shape);
-    if (rank > IB_ST_MAX_RANK)
+    if (rank > IB_ST_MAX_RANK) {
         return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s' has %zu dimensions, expected at most %d", path,
                        name, rank, IB_ST_MAX_RANK);
+    }
     t->rank = (int)rank;
     t->elements = 1;
     for (size_t i = 0; i < rank; i++) {
         size_t d;
-        if (get_size(json_array_get(shape, i), &d) || ib_size_mul(t->elements, d, &t->elements))
+        if (get_size(json_array_get(shape, i), &d) || ib_size_mul(t->elements, d, &t->elements)) {
             return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s': invalid shape", path, name);
+        }
         t->shape[i] = (int64_t)d;
     }
     if (json_array_size(range) != 2 || get_size(json_array_get(range, 0), &begin) ||
-        get_size(json_array_get(range, 1), &end) || begin > end || end > data_bytes)
+        get_size(json_array_get(range, 1), &end) || begin > end || end > data_bytes) {
         return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s' lies outside the %zu bytes of data", path, name,
                        data_bytes);
+    }
     t->bytes = end - begin;
-    if (ib_size_mul(t->elements, dtypes[k].bytes, &want) || want != t->bytes)
+    if (ib_size_mul(t->elements, dtypes[k].bytes, &want) || want != t->bytes) {
         return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s' holds %zu bytes, expected %zu elements of %s",
                        path, name, t->bytes, t->elements, dtype);
+    }
     t->data = data + begin;
     return IB_OK;
 }
@@ -113,10 +122,12 @@ static int read_tensor(ib_st_tensor *t, const char *name, json_t *v, const uint8
 static int by_data(const void *a, const void *b) {
     const ib_st_tensor *x = a, *y = b;
     uintptr_t p = (uintptr_t)x->data, q = (uintptr_t)y->data;
-    if (p != q)
+    if (p != q) {
         return p < q ? -1 : 1;
-    if (x->bytes != y->bytes) /* empty tensors come before the one that they share an offset with */
+    }
+    if (x->bytes != y->bytes) { /* empty tensors come before the one that they share an offset with */
         return x->bytes < y->bytes ? -1 : 1;
+    }
     return strcmp(x->name, y->name);
 }
 
@@ -127,15 +138,19 @@ static int by_name(const void *a, const void *b) {
 static int read_metadata(ib_st *f, const char *path, ib_error *err) {
     const char *key;
     json_t *v;
-    if (!f->metadata)
+    if (!f->metadata) {
         return IB_OK;
-    if (!json_is_object(f->metadata))
+    }
+    if (!json_is_object(f->metadata)) {
         return ib_fail(err, IB_E_FORMAT, "%s: __metadata__ is not an object", path);
-    if (!(f->meta = ib_calloc(json_object_size(f->metadata), sizeof *f->meta)))
+    }
+    if (!(f->meta = ib_calloc(json_object_size(f->metadata), sizeof *f->meta))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the metadata of %s", path);
+    }
     json_object_foreach(f->metadata, key, v) {
-        if (!json_is_string(v))
+        if (!json_is_string(v)) {
             return ib_fail(err, IB_E_FORMAT, "%s: metadata '%.100s' is not a string", path, key);
+        }
         f->meta[f->meta_count].key = key;
         f->meta[f->meta_count++].value = json_string_value(v);
     }
@@ -144,62 +159,74 @@ static int read_metadata(ib_st *f, const char *path, ib_error *err) {
 
 static int read_header(ib_st *f, const char *path, ib_error *err) {
     const uint8_t *p = f->map;
-    if (f->map_bytes < 8)
+    if (f->map_bytes < 8) {
         return ib_fail(err, IB_E_FORMAT, "%s is not a safetensors file: %zu bytes are too short", path,
                        f->map_bytes);
+    }
     uint64_t n = read_le64(p);
-    if (n > f->map_bytes - 8)
+    if (n > f->map_bytes - 8) {
         return ib_fail(
             err, IB_E_FORMAT,
             "%s is not a safetensors file or is cut short: a header of %llu bytes does not fit in %zu", path,
             (unsigned long long)n, f->map_bytes);
-    if (n > IB_ST_MAX_HEADER_BYTES)
+    }
+    if (n > IB_ST_MAX_HEADER_BYTES) {
         return ib_fail(err, IB_E_FORMAT, "%s: a header of %llu bytes is longer than the %d allowed", path,
                        (unsigned long long)n, IB_ST_MAX_HEADER_BYTES);
-    if (n < 2 || p[8] != '{')
+    }
+    if (n < 2 || p[8] != '{') {
         return ib_fail(err, IB_E_FORMAT, "%s is not a safetensors file: its header does not begin with '{'",
                        path);
+    }
     int code =
         ib_json_parse(&f->header, (const char *)p + 8, n, MAX_DEPTH, MAX_VALUES, path, ": its header", err);
-    if (code)
+    if (code) {
         return code;
+    }
     f->metadata = json_object_get(f->header, "__metadata__");
-    if ((code = read_metadata(f, path, err)))
+    if ((code = read_metadata(f, path, err))) {
         return code;
+    }
 
     size_t count = json_object_size(f->header) - (f->metadata ? 1 : 0);
     const uint8_t *data = p + 8 + n;
     size_t data_bytes = f->map_bytes - 8 - (size_t)n;
     const char *name;
     json_t *v;
-    if (count > IB_ST_MAX_TENSORS)
+    if (count > IB_ST_MAX_TENSORS) {
         return ib_fail(err, IB_E_FORMAT, "%s: %zu tensors, expected at most %d", path, count,
                        IB_ST_MAX_TENSORS);
+    }
     f->tensors = ib_calloc(count, sizeof *f->tensors);
     f->by_name = ib_calloc(count, sizeof *f->by_name);
-    if (!f->tensors || !f->by_name)
+    if (!f->tensors || !f->by_name) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the %zu tensors of %s", count, path);
+    }
     json_object_foreach(f->header, name, v) {
-        if (v == f->metadata)
+        if (v == f->metadata) {
             continue;
-        if ((code = read_tensor(&f->tensors[f->count], name, v, data, data_bytes, path, err)))
+        }
+        if ((code = read_tensor(&f->tensors[f->count], name, v, data, data_bytes, path, err))) {
             return code;
+        }
         f->count++;
     }
     qsort(f->tensors, f->count, sizeof *f->tensors, by_data);
     const uint8_t *at = data;
     for (size_t i = 0; i < f->count; i++) {
         const ib_st_tensor *t = &f->tensors[i];
-        if (t->data != at)
+        if (t->data != at) {
             return ib_fail(err, IB_E_FORMAT,
                            "%s: tensor '%.100s' begins at byte %zu of the data, expected %zu", path, t->name,
                            (size_t)((const uint8_t *)t->data - data), (size_t)(at - data));
+        }
         at += t->bytes;
         f->by_name[i] = t;
     }
-    if (at != data + data_bytes)
+    if (at != data + data_bytes) {
         return ib_fail(err, IB_E_FORMAT, "%s: %zu bytes of data belong to no tensor", path,
                        (size_t)(data + data_bytes - at));
+    }
     qsort(f->by_name, f->count, sizeof *f->by_name, by_name);
     return IB_OK;
 }
@@ -207,18 +234,22 @@ static int read_header(ib_st *f, const char *path, ib_error *err) {
 /* read() instead of a mapping of the file itself: into memory that closing unmaps all the same. */
 static int copy_file(ib_st *f, int fd, const char *path, ib_error *err) {
     void *p = mmap(NULL, f->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
+    if (p == MAP_FAILED) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the %zu bytes of %s", f->map_bytes, path);
+    }
     f->map = p;
     f->copied = true;
     for (size_t at = 0; at < f->map_bytes;) {
         ssize_t n = read(fd, (char *)p + at, f->map_bytes - at);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
             continue;
-        if (n < 0)
+        }
+        if (n < 0) {
             return ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
-        if (!n)
+        }
+        if (!n) {
             return ib_fail(err, IB_E_FORMAT, "%s was shortened while it was read", path);
+        }
         at += (size_t)n;
     }
     return IB_OK;
@@ -240,8 +271,9 @@ static int open_file(ib_st **out, const char *path, size_t most, ib_error *err) 
     ib_st *f = NULL;
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+    }
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         code = ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
         goto fail;
@@ -257,10 +289,12 @@ static int open_file(ib_st **out, const char *path, size_t most, ib_error *err) 
         f->map_bytes = 0;
         goto fail;
     }
-    if (f->map_bytes && (code = most ? copy_file(f, fd, path, err) : map_file(f, fd, path, err)))
+    if (f->map_bytes && (code = most ? copy_file(f, fd, path, err) : map_file(f, fd, path, err))) {
         goto fail;
-    if ((code = read_header(f, path, err)))
+    }
+    if ((code = read_header(f, path, err))) {
         goto fail;
+    }
     close(fd);
     *out = f;
     return IB_OK;
@@ -279,14 +313,16 @@ int ib_st_open_copied(ib_st **out, const char *path, size_t most_bytes, ib_error
 }
 
 void ib_st_close(ib_st **f) {
-    if (!*f)
+    if (!*f) {
         return;
+    }
     json_decref((*f)->header);
     ib_free((*f)->meta);
     ib_free((*f)->tensors);
     ib_free((*f)->by_name);
-    if ((*f)->map)
+    if ((*f)->map) {
         munmap((*f)->map, (*f)->map_bytes);
+    }
     free(*f);
     *f = NULL;
 }
@@ -300,8 +336,9 @@ void ib_st_release(const ib_st *f, const void *data, size_t bytes) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uintptr_t begin = ((uintptr_t)data + page - 1) / page * page,
               end = ((uintptr_t)data + bytes) / page * page;
-    if (begin < end && !f->copied)
+    if (begin < end && !f->copied) {
         madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
 }
 
 size_t ib_st_count(const ib_st *f) {
@@ -317,12 +354,14 @@ const ib_st_tensor *ib_st_find(const ib_st *f, const char *name) {
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         int c = strcmp(name, f->by_name[mid]->name);
-        if (!c)
+        if (!c) {
             return f->by_name[mid];
-        if (c < 0)
+        }
+        if (c < 0) {
             hi = mid;
-        else
+        } else {
             lo = mid + 1;
+        }
     }
     return NULL;
 }
@@ -350,8 +389,9 @@ int ib_st_to_f32_part(const ib_st_tensor *t, size_t first, size_t n, float *out,
     const uint8_t *p = (const uint8_t *)t->data + first * ib_dtype_bytes(t->dtype);
     switch (t->dtype) {
     case IB_F32:
-        if (n)
+        if (n) {
             memcpy(out, p, n * sizeof *out);
+        }
         return IB_OK;
     case IB_F16:
         for (size_t i = 0; i < n; i += CHUNK) {

@@ -26,19 +26,23 @@ struct ib_st_writer {
 
 static int bytes_of(const ib_st_tensor *t, size_t *bytes) {
     size_t n = ib_dtype_bytes(t->dtype);
-    if (!n || t->rank < 0 || t->rank > IB_ST_MAX_RANK)
+    if (!n || t->rank < 0 || t->rank > IB_ST_MAX_RANK) {
         return -1;
-    for (int i = 0; i < t->rank; i++)
-        if (t->shape[i] < 0 || ib_size_mul(n, (size_t)t->shape[i], &n))
+    }
+    for (int i = 0; i < t->rank; i++) {
+        if (t->shape[i] < 0 || ib_size_mul(n, (size_t)t->shape[i], &n)) {
             return -1;
+        }
+    }
     *bytes = n;
     return 0;
 }
 
 static json_t *describe(const ib_st_tensor *t, size_t begin, size_t end) {
     json_t *shape = json_array();
-    for (int i = 0; i < t->rank; i++)
+    for (int i = 0; i < t->rank; i++) {
         json_array_append_new(shape, json_integer(t->shape[i]));
+    }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", ib_dtype_name(t->dtype), "shape", shape, "data_offsets",
                      (json_int_t)begin, (json_int_t)end);
 }
@@ -50,9 +54,10 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
     int code = IB_OK;
     size_t at = 0, bytes, end;
     json_t *root = json_object(), *pairs = json_object();
-    if (!root || !pairs)
+    if (!root || !pairs) {
         goto memory;
-    for (size_t i = 0; i < n_meta; i++)
+    }
+    for (size_t i = 0; i < n_meta; i++) {
         if (json_object_get(pairs, meta[i].key) ||
             json_object_set_new(pairs, meta[i].key, ib_json_text(meta[i].value))) {
             code =
@@ -60,8 +65,10 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
                         path, meta[i].key);
             goto end;
         }
-    if (n_meta && json_object_set(root, "__metadata__", pairs))
+    }
+    if (n_meta && json_object_set(root, "__metadata__", pairs)) {
         goto memory;
+    }
     for (size_t i = 0; i < n; i++) {
         const ib_st_tensor *t = &tensors[i];
         if (bytes_of(t, &bytes) || ib_size_add(at, bytes, &end)) {
@@ -78,8 +85,9 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
         }
         at = end;
     }
-    if (!(*text = json_dumps(root, JSON_COMPACT)))
+    if (!(*text = json_dumps(root, JSON_COMPACT))) {
         goto memory;
+    }
     *size = strlen(*text);
     *data_bytes = at;
     goto end;
@@ -95,10 +103,12 @@ static int put(ib_st_writer *w, const void *data, size_t bytes, off_t at, ib_err
     const char *p = data;
     while (bytes) {
         ssize_t n = pwrite(w->fd, p, bytes, at);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
             continue;
-        if (n <= 0)
+        }
+        if (n <= 0) {
             return ib_fail(err, IB_E_IO, "cannot write %s: %s", w->path, strerror(n ? errno : ENOSPC));
+        }
         p += n;
         at += n;
         bytes -= (size_t)n;
@@ -109,21 +119,24 @@ static int put(ib_st_writer *w, const void *data, size_t bytes, off_t at, ib_err
 /* The length, the text and blanks, so that the data begins at a multiple of 8. */
 static int put_header(ib_st_writer *w, const char *text, size_t size, ib_error *err) {
     uint8_t length[8];
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         length[i] = (uint8_t)((uint64_t)w->header_bytes >> 8 * i);
+    }
     int code = put(w, length, 8, 0, err);
     code = code ? code : put(w, text, size, 8, err);
     return code ? code : put(w, "       ", w->header_bytes - size, (off_t)(8 + size), err);
 }
 
 static int copy_tensors(ib_st_writer *w, const ib_st_tensor *tensors, size_t n) {
-    if (!(w->tensors = ib_calloc(n, sizeof *w->tensors)))
+    if (!(w->tensors = ib_calloc(n, sizeof *w->tensors))) {
         return -1;
+    }
     for (; w->n < n; w->n++) {
         w->tensors[w->n] = tensors[w->n];
         w->tensors[w->n].data = NULL;
-        if (!(w->tensors[w->n].name = strdup(tensors[w->n].name)))
+        if (!(w->tensors[w->n].name = strdup(tensors[w->n].name))) {
             return -1;
+        }
     }
     return 0;
 }
@@ -132,8 +145,9 @@ int ib_st_check_replace(const char *path, ib_error *err) {
     uint8_t head[9] = {0};
     FILE *f = ib_is_file(path) ? fopen(path, "rbe") : NULL;
     size_t n = f ? fread(head, 1, sizeof head, f) : 0;
-    if (f)
+    if (f) {
         fclose(f);
+    }
     bool nothing = !n, ours = n == sizeof head && head[8] == '{' && !(head[4] | head[5] | head[6] | head[7]);
     return nothing || ours
                ? IB_OK
@@ -149,15 +163,17 @@ int ib_st_writer_begin(ib_st_writer **out, const char *path, const ib_st_tensor 
     size_t size;
     *out = NULL;
     ib_st_writer *w = calloc(1, sizeof *w);
-    if (w)
+    if (w) {
         w->fd = -1;
+    }
     if (!w || !(w->path = strdup(path)) || copy_tensors(w, tensors, n)) {
         ib_st_writer_abort(&w);
         return ib_fail(err, IB_E_MEMORY, "out of memory for writing %s", path);
     }
     int code = make_header(&text, &size, &w->data_bytes, path, tensors, n, meta, n_meta, err);
-    if (code || (code = ib_pending_begin(&w->pending, path, err)))
+    if (code || (code = ib_pending_begin(&w->pending, path, err))) {
         goto end;
+    }
     w->header_bytes = size + (-size & 7);
     w->fd = open(w->pending.temp, O_WRONLY | O_CLOEXEC);
     if (w->fd < 0) {
@@ -173,16 +189,18 @@ int ib_st_writer_begin(ib_st_writer **out, const char *path, const ib_st_tensor 
     code = put_header(w, text, size, err);
 end:
     free(text);
-    if (code)
+    if (code) {
         ib_st_writer_abort(&w);
+    }
     *out = w;
     return code;
 }
 
 int ib_st_writer_append(ib_st_writer *w, const void *data, size_t bytes, ib_error *err) {
-    if (bytes > w->data_bytes - w->written)
+    if (bytes > w->data_bytes - w->written) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: %zu bytes more than its tensors hold", w->path,
                        bytes - (w->data_bytes - w->written));
+    }
     size_t begin = 8 + w->header_bytes;
     int code = put(w, data, bytes, (off_t)(begin + w->written), err);
     w->written += code ? 0 : bytes;
@@ -201,9 +219,10 @@ static int replace_header(ib_st_writer *w, const ib_st_meta *meta, size_t n_meta
     char *text = NULL;
     size_t size, data_bytes;
     int code = make_header(&text, &size, &data_bytes, w->path, w->tensors, w->n, meta, n_meta, err);
-    if (!code && size + (-size & 7) != w->header_bytes)
+    if (!code && size + (-size & 7) != w->header_bytes) {
         code = ib_fail(err, IB_E_ARGUMENT,
                        "%s: its metadata has another length at the end than at the beginning", w->path);
+    }
     code = code ? code : put_header(w, text, size, err);
     free(text);
     return code;
@@ -212,13 +231,16 @@ static int replace_header(ib_st_writer *w, const ib_st_meta *meta, size_t n_meta
 int ib_st_writer_finish(ib_st_writer **writer, const ib_st_meta *meta, size_t n_meta, ib_error *err) {
     ib_st_writer *w = *writer;
     int code = IB_OK;
-    if (w->written != w->data_bytes)
+    if (w->written != w->data_bytes) {
         code = ib_fail(err, IB_E_ARGUMENT, "%s: %zu of the %zu bytes of its tensors were given", w->path,
                        w->written, w->data_bytes);
-    if (!code && meta)
+    }
+    if (!code && meta) {
         code = replace_header(w, meta, n_meta, err);
-    if (close(w->fd) && !code)
+    }
+    if (close(w->fd) && !code) {
         code = ib_fail(err, IB_E_IO, "cannot write %s: %s", w->path, strerror(errno));
+    }
     w->fd = -1;
     code = code ? code : ib_pending_publish(&w->pending, err);
     ib_st_writer_abort(writer);
@@ -227,13 +249,16 @@ int ib_st_writer_finish(ib_st_writer **writer, const ib_st_meta *meta, size_t n_
 
 void ib_st_writer_abort(ib_st_writer **writer) {
     ib_st_writer *w = *writer;
-    if (!w)
+    if (!w) {
         return;
-    if (w->fd >= 0)
+    }
+    if (w->fd >= 0) {
         close(w->fd);
+    }
     ib_pending_abort(&w->pending);
-    for (size_t i = 0; i < w->n; i++)
+    for (size_t i = 0; i < w->n; i++) {
         free((char *)w->tensors[i].name);
+    }
     ib_free(w->tensors);
     free(w->path);
     free(w);
@@ -245,9 +270,11 @@ int ib_st_write(const char *path, const ib_st_tensor *tensors, size_t n, const i
     ib_st_writer *w;
     size_t bytes;
     int code = ib_st_writer_begin(&w, path, tensors, n, meta, n_meta, err);
-    for (size_t i = 0; !code && i < n; i++)
-        if (!bytes_of(&tensors[i], &bytes))
+    for (size_t i = 0; !code && i < n; i++) {
+        if (!bytes_of(&tensors[i], &bytes)) {
             code = ib_st_writer_append(w, tensors[i].data, bytes, err);
+        }
+    }
     if (code) {
         ib_st_writer_abort(&w);
         return code;

@@ -11,16 +11,19 @@ size_t ib_utf8_char(const char *s, size_t n, uint32_t *number) {
     const unsigned char *p = (const unsigned char *)s;
     uint32_t c = *p;
     size_t length = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-    if (!length || length > n)
+    if (!length || length > n) {
         return 0;
+    }
     c &= length == 1 ? 0x7fu : 0xffu >> (length + 1);
     for (size_t i = 1; i < length; i++) {
-        if ((p[i] & 0xc0) != 0x80)
+        if ((p[i] & 0xc0) != 0x80) {
             return 0;
+        }
         c = c << 6 | (p[i] & 0x3fu);
     }
-    if (c < least[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+    if (c < least[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) {
         return 0;
+    }
     *number = c;
     return length;
 }
@@ -38,25 +41,29 @@ static size_t form_of(const char *s, size_t n, bool utf8_is_enough, char out[LON
     uint32_t c;
     size_t length = ib_utf8_char(s, n, &c);
     *taken = length ? length : 1;
-    if (!length)
+    if (!length) {
         return (size_t)snprintf(out, LONGEST_FORM, "\\x%02x", (unsigned char)*s);
+    }
     if (utf8_is_enough || ib_char_is_plain(c)) {
         memcpy(out, s, length);
         return length;
     }
-    if (c == '\n' || c == '\t' || c == '\r')
+    if (c == '\n' || c == '\t' || c == '\r') {
         return (size_t)snprintf(out, LONGEST_FORM, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+    }
     return (size_t)snprintf(out, LONGEST_FORM, c < 0x80 ? "\\x%02x" : "\\u{%04x}", (unsigned)c);
 }
 
 static char *converted(const char *text, size_t bytes, bool utf8_is_enough) {
     char form[LONGEST_FORM];
     size_t room = 1, at = 0, taken;
-    for (size_t i = 0; i < bytes; i += taken)
+    for (size_t i = 0; i < bytes; i += taken) {
         room += form_of(text + i, bytes - i, utf8_is_enough, form, &taken);
+    }
     char *out = malloc(room);
-    if (!out)
+    if (!out) {
         return NULL;
+    }
     for (size_t i = 0; i < bytes; i += taken) {
         size_t n = form_of(text + i, bytes - i, utf8_is_enough, form, &taken);
         memcpy(out + at, form, n);
@@ -77,26 +84,31 @@ char *ib_text_utf8(const char *text) {
 void ib_text_put(FILE *f, const char *text, size_t bytes) {
     char form[LONGEST_FORM];
     size_t taken;
-    for (size_t i = 0; i < bytes; i += taken)
+    for (size_t i = 0; i < bytes; i += taken) {
         fwrite(form, 1, form_of(text + i, bytes - i, false, form, &taken), f);
+    }
 }
 
 bool ib_text_is_plain(const char *text) {
     size_t bytes = strlen(text), length;
     uint32_t c;
-    for (size_t i = 0; i < bytes; i += length)
-        if (!(length = ib_utf8_char(text + i, bytes - i, &c)) || !ib_char_is_plain(c))
+    for (size_t i = 0; i < bytes; i += length) {
+        if (!(length = ib_utf8_char(text + i, bytes - i, &c)) || !ib_char_is_plain(c)) {
             return false;
+        }
+    }
     return true;
 }
 
 size_t ib_text_fit(const char *text, size_t most) {
     size_t n = strnlen(text, most + 1), cut = most;
     uint32_t c;
-    if (n <= most)
+    if (n <= most) {
         return n;
-    while (cut > 0 && most - cut < 3 && ((unsigned char)text[cut] & 0xc0) == 0x80)
+    }
+    while (cut > 0 && most - cut < 3 && ((unsigned char)text[cut] & 0xc0) == 0x80) {
         cut--;
+    }
     /* only where a character is parted; what is not UTF-8 may be cut anywhere */
     return ib_utf8_char(text + cut, strnlen(text + cut, 4), &c) ? cut : most;
 }

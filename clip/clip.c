@@ -42,34 +42,40 @@ static int load_tokenizer(ib_clip *c, const char *path, ib_error *err) {
     static const char *const places[] = {
         "vocab.json",     "tokenizer/vocab.json",     "../tokenizer/vocab.json",
         "tokenizer.json", "tokenizer/tokenizer.json", "../tokenizer/tokenizer.json"};
-    if (!c->text.present)
+    if (!c->text.present) {
         return IB_OK;
+    }
     if (path) {
         c->tokenizer_path = strdup(path);
     } else {
         char *file = ib_clip_beside(&c->sources, c->text.source, places, sizeof places / sizeof *places);
-        if (!file)
+        if (!file) {
             return IB_OK;
+        }
         const char *base = ib_basename(file);
-        if (!strcmp(base, "vocab.json"))
+        if (!strcmp(base, "vocab.json")) {
             file[base - file - (base > file)] = 0;
+        }
         c->tokenizer_path = file;
     }
-    if (!c->tokenizer_path)
+    if (!c->tokenizer_path) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for opening a tokenizer");
+    }
     int code = ib_tokenizer_open(&c->tokenizer, c->tokenizer_path, err);
-    if (!code && ib_tokenizer_size(c->tokenizer) > c->text.vocab)
+    if (!code && ib_tokenizer_size(c->tokenizer) > c->text.vocab) {
         code = ib_fail(
             err, IB_E_MISMATCH, "%s: the tokenizer has %zu tokens, but the text tower in %s knows %zu",
             c->tokenizer_path, ib_tokenizer_size(c->tokenizer), c->text.source->path.v[0], c->text.vocab);
+    }
     return code;
 }
 
 int ib_clip_open(ib_clip **out, const char *path, const ib_clip_options *o, ib_error *err) {
     ib_clip *c = calloc(1, sizeof *c);
     *out = NULL;
-    if (!c)
+    if (!c) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+    }
     pthread_mutex_init(&c->lock, NULL);
     c->threads = o && o->threads > 0 ? o->threads : omp_get_max_threads();
     int code = ib_clip_sources_open(&c->sources, path, err);
@@ -88,8 +94,9 @@ int ib_clip_open(ib_clip **out, const char *path, const ib_clip_options *o, ib_e
 void ib_clip_close(ib_clip **pc) {
     ib_clip *c = *pc;
     *pc = NULL;
-    if (!c)
+    if (!c) {
         return;
+    }
     ib_clip_work_free(&c->work);
     ib_tokenizer_close(&c->tokenizer);
     free(c->tokenizer_path);
@@ -121,8 +128,9 @@ static const char *first_file(const ib_clip *c) {
 }
 
 static int need_vision(const ib_clip *c, ib_error *err) {
-    if (c->vision.present)
+    if (c->vision.present) {
         return IB_OK;
+    }
     return ib_fail(err, IB_E_UNSUPPORTED,
                    "%s holds a text tower and no image tower: looked for a tensor whose name ends in "
                    "'vision_model.embeddings.class_embedding' or 'visual.class_embedding'",
@@ -130,8 +138,9 @@ static int need_vision(const ib_clip *c, ib_error *err) {
 }
 
 static int need_text(const ib_clip *c, ib_error *err) {
-    if (c->text.present)
+    if (c->text.present) {
         return IB_OK;
+    }
     return ib_fail(err, IB_E_UNSUPPORTED,
                    "%s holds an image tower and no text tower: looked for a tensor whose name ends in "
                    "'text_model.embeddings.token_embedding.weight' or 'token_embedding.weight'",
@@ -141,8 +150,9 @@ static int need_text(const ib_clip *c, ib_error *err) {
 static int need_projection(const ib_clip_tower *t, ib_error *err) {
     static const char *const name[2][2] = {{"visual_projection.weight", "text_projection.weight"},
                                            {"visual.proj", "text_projection"}};
-    if (t->projection)
+    if (t->projection) {
         return IB_OK;
+    }
     return ib_fail(err, IB_E_UNSUPPORTED,
                    "%s: the %s tower has no projection into the joint space: looked for tensor '%s%s'",
                    t->source->path.v[0], t->side == IB_CLIP_VISION ? "image" : "text", t->prefix,
@@ -167,11 +177,15 @@ int ib_clip_prepare(const ib_clip *c, ib_fit fit, const uint8_t *rgb, size_t str
 /* One picture's patches as rows: [G*G, 3 patch patch]. */
 static void patches(const ib_clip_tower *t, const float *pixels, float *rows) {
     size_t p = t->patch, side = t->image, grid = side / p;
-    for (size_t gy = 0; gy < grid; gy++)
-        for (size_t gx = 0; gx < grid; gx++)
-            for (size_t c = 0; c < 3; c++)
-                for (size_t y = 0; y < p; y++, rows += p)
+    for (size_t gy = 0; gy < grid; gy++) {
+        for (size_t gx = 0; gx < grid; gx++) {
+            for (size_t c = 0; c < 3; c++) {
+                for (size_t y = 0; y < p; y++, rows += p) {
                     memcpy(rows, pixels + (c * side + gy * p + y) * side + gx * p, p * sizeof *rows);
+                }
+            }
+        }
+    }
 }
 
 /* work.x becomes the tokens of n pictures after `layers` blocks. */
@@ -180,19 +194,22 @@ static int see(ib_clip *c, const float *pixels, size_t n, size_t layers, ib_erro
     ib_clip_work *w = &c->work;
     size_t cells = t->tokens - 1, taps = 3 * t->patch * t->patch, width = t->width;
     int code = ib_clip_work_reserve(w, t, n, t->tokens, taps, c->threads, err);
-    if (code)
+    if (code) {
         return code;
+    }
 #pragma omp parallel for num_threads(c->threads) schedule(static)
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
         patches(t, pixels + (size_t)i * 3 * t->image * t->image, w->wide + (size_t)i * cells * taps);
+    }
     ib_clip_linear(w->wide, t->conv, NULL, n * cells, width, taps, c->threads, w->norm);
 #pragma omp parallel for num_threads(c->threads) schedule(static)
     for (ptrdiff_t r = 0; r < (ptrdiff_t)(n * t->tokens); r++) {
         size_t i = (size_t)r / t->tokens, k = (size_t)r % t->tokens;
         const float *from = k ? w->norm + (i * cells + k - 1) * width : t->class_row;
         float *x = w->x + (size_t)r * width;
-        for (size_t j = 0; j < width; j++)
+        for (size_t j = 0; j < width; j++) {
             x[j] = from[j] + t->positions[k * width + j];
+        }
         ib_clip_norm(x, t->pre_w, t->pre_b, t->eps, 1, width, x);
     }
     ib_clip_blocks(t, w, n, t->tokens, layers);
@@ -202,9 +219,10 @@ static int see(ib_clip *c, const float *pixels, size_t n, size_t layers, ib_erro
 /* The normalised rows at[i] of work.x through the projection. at: [n]; z: [n,D] */
 static void project(ib_clip *c, const ib_clip_tower *t, const size_t *at, size_t n, float *z) {
     ib_clip_work *w = &c->work;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         ib_clip_norm(w->x + at[i] * t->width, t->post_w, t->post_b, t->eps, 1, t->width,
                      w->norm + i * t->width);
+    }
     ib_clip_linear(w->norm, t->project, NULL, n, t->projection, t->width, c->threads, z);
 }
 
@@ -212,15 +230,18 @@ int ib_clip_images(ib_clip *c, const float *pixels, size_t n, float *z, ib_error
     const ib_clip_tower *t = &c->vision;
     size_t step = ib_clip_batch(c), at[MAX_PASS];
     int code = need_vision(c, err);
-    if (code || (code = need_projection(t, err)))
+    if (code || (code = need_projection(t, err))) {
         return code;
+    }
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < n && !code; i += step) {
         size_t m = n - i < step ? n - i : step;
-        if ((code = see(c, pixels + i * 3 * t->image * t->image, m, t->layers, err)))
+        if ((code = see(c, pixels + i * 3 * t->image * t->image, m, t->layers, err))) {
             break;
-        for (size_t k = 0; k < m; k++)
+        }
+        for (size_t k = 0; k < m; k++) {
             at[k] = k * t->tokens;
+        }
         project(c, t, at, m, z + i * t->projection);
     }
     pthread_mutex_unlock(&c->lock);
@@ -231,15 +252,18 @@ int ib_clip_image_hidden(ib_clip *c, const float *pixels, size_t n, size_t skip,
     const ib_clip_tower *t = &c->vision;
     size_t step = ib_clip_batch(c), each = t->tokens * t->width;
     int code = need_vision(c, err);
-    if (code)
+    if (code) {
         return code;
-    if (skip > t->layers)
+    }
+    if (skip > t->layers) {
         return ib_fail(err, IB_E_ARGUMENT, "%zu blocks cannot be left out of %zu", skip, t->layers);
+    }
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < n && !code; i += step) {
         size_t m = n - i < step ? n - i : step;
-        if (!(code = see(c, pixels + i * 3 * t->image * t->image, m, t->layers - skip, err)))
+        if (!(code = see(c, pixels + i * 3 * t->image * t->image, m, t->layers - skip, err))) {
             memcpy(h + i * each, c->work.x, m * each * sizeof *h);
+        }
     }
     pthread_mutex_unlock(&c->lock);
     return code;
@@ -249,14 +273,16 @@ int ib_clip_image_hidden(ib_clip *c, const float *pixels, size_t n, size_t skip,
 
 int ib_clip_tokenize(const ib_clip *c, const char *prompt, int32_t *ids, ib_error *err) {
     int code = need_text(c, err);
-    if (code)
+    if (code) {
         return code;
-    if (!c->tokenizer)
+    }
+    if (!c->tokenizer) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "a prompt needs a tokenizer: looked for vocab.json with merges.txt, and for "
                        "tokenizer.json, in %s and in a "
                        "folder tokenizer beside; --tokenizer names another place",
                        c->text.source->folder);
+    }
     return ib_tokenizer_encode(c->tokenizer, prompt, c->text.tokens, ids, err);
 }
 
@@ -266,16 +292,19 @@ static int read(ib_clip *c, const int32_t *ids, size_t n, size_t tokens, size_t 
     ib_clip_work *w = &c->work;
     size_t width = t->width;
     int code = ib_clip_work_reserve(w, t, n, tokens, 0, c->threads, err);
-    if (code)
+    if (code) {
         return code;
+    }
     for (size_t r = 0; r < n * tokens; r++) {
         size_t i = r / tokens, k = r % tokens;
         int32_t id = ids[i * t->tokens + k];
-        if (id < 0 || (size_t)id >= t->vocab)
+        if (id < 0 || (size_t)id >= t->vocab) {
             return ib_fail(err, IB_E_ARGUMENT, "token %d is outside 0..%zu", id, t->vocab - 1);
+        }
         ib_clip_row_get(t->table, (size_t)id, w->x + r * width);
-        for (size_t j = 0; j < width; j++)
+        for (size_t j = 0; j < width; j++) {
             w->x[r * width + j] += t->positions[k * width + j];
+        }
     }
     ib_clip_blocks(t, w, n, tokens, layers);
     return IB_OK;
@@ -283,8 +312,9 @@ static int read(ib_clip *c, const int32_t *ids, size_t n, size_t tokens, size_t 
 
 static size_t end_of(const int32_t *ids, size_t tokens) {
     size_t end = 0;
-    for (size_t k = 1; k < tokens; k++)
+    for (size_t k = 1; k < tokens; k++) {
         end = ids[k] > ids[end] ? k : end;
+    }
     return end;
 }
 
@@ -297,8 +327,9 @@ int ib_clip_texts(ib_clip *c, const int32_t *ids, size_t n, float *z, ib_error *
     const ib_clip_tower *t = &c->text;
     size_t step, at[MAX_PASS];
     int code = need_text(c, err);
-    if (code || (code = need_projection(t, err)))
+    if (code || (code = need_projection(t, err))) {
         return code;
+    }
     step = text_step(t);
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < n && !code; i += step) {
@@ -307,10 +338,12 @@ int ib_clip_texts(ib_clip *c, const int32_t *ids, size_t n, float *z, ib_error *
             at[k] = end_of(ids + (i + k) * t->tokens, t->tokens);
             longest = at[k] > longest ? at[k] : longest;
         }
-        if ((code = read(c, ids + i * t->tokens, m, longest + 1, t->layers, err)))
+        if ((code = read(c, ids + i * t->tokens, m, longest + 1, t->layers, err))) {
             break;
-        for (size_t k = 0; k < m; k++)
+        }
+        for (size_t k = 0; k < m; k++) {
             at[k] += k * (longest + 1);
+        }
         project(c, t, at, m, z + i * t->projection);
     }
     pthread_mutex_unlock(&c->lock);
@@ -322,19 +355,23 @@ int ib_clip_text_hidden(ib_clip *c, const int32_t *ids, size_t n, size_t skip, b
     const ib_clip_tower *t = &c->text;
     size_t step, each = t->tokens * t->width;
     int code = need_text(c, err);
-    if (code)
+    if (code) {
         return code;
-    if (skip > t->layers)
+    }
+    if (skip > t->layers) {
         return ib_fail(err, IB_E_ARGUMENT, "%zu blocks cannot be left out of %zu", skip, t->layers);
+    }
     step = text_step(t);
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < n && !code; i += step) {
         size_t m = n - i < step ? n - i : step;
-        if ((code = read(c, ids + i * t->tokens, m, t->tokens, t->layers - skip, err)))
+        if ((code = read(c, ids + i * t->tokens, m, t->tokens, t->layers - skip, err))) {
             break;
+        }
         memcpy(h + i * each, c->work.x, m * each * sizeof *h);
-        if (final_norm)
+        if (final_norm) {
             ib_clip_norm(h + i * each, t->post_w, t->post_b, t->eps, m * t->tokens, t->width, h + i * each);
+        }
     }
     pthread_mutex_unlock(&c->lock);
     return code;

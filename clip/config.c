@@ -29,10 +29,12 @@ bool ib_clip_act_of(const char *name, ib_clip_act *a) {
  * that. */
 static int get_count(const json_t *o, const char *key, int most, int *out, const char *path, ib_error *err) {
     const json_t *v = json_object_get(o, key);
-    if (!v)
+    if (!v) {
         return IB_OK;
-    if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > most)
+    }
+    if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > most) {
         return ib_fail(err, IB_E_FORMAT, "%s: '%s' is not a whole number from 1 to %d", path, key, most);
+    }
     *out = (int)json_integer_value(v);
     return IB_OK;
 }
@@ -40,12 +42,14 @@ static int get_count(const json_t *o, const char *key, int most, int *out, const
 static int get_act(const json_t *o, const char *key, ib_clip_tower_config *t, const char *path,
                    ib_error *err) {
     const json_t *v = json_object_get(o, key);
-    if (!v)
+    if (!v) {
         return IB_OK;
-    if (!json_is_string(v) || !ib_clip_act_of(json_string_value(v), &t->act))
+    }
+    if (!json_is_string(v) || !ib_clip_act_of(json_string_value(v), &t->act)) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "%s: unknown activation '%.60s' as %s, expected quick_gelu or gelu", path,
                        json_is_string(v) ? json_string_value(v) : "(no text)", key);
+    }
     t->act_said = true;
     return IB_OK;
 }
@@ -60,8 +64,9 @@ static int hf_tower(ib_clip_tower_config *t, const json_t *o, const char *path, 
     snprintf(t->source, sizeof t->source, "%s", path);
     if (eps) {
         double v = json_number_value(eps);
-        if (!json_is_number(eps) || !(v > 0 && v < 1))
+        if (!json_is_number(eps) || !(v > 0 && v < 1)) {
             return ib_fail(err, IB_E_FORMAT, "%s: 'layer_norm_eps' is not a number between 0 and 1", path);
+        }
         t->eps = (float)v;
     }
     int code = get_act(o, "hidden_act", t, path, err);
@@ -84,8 +89,9 @@ static int open_clip(ib_clip_config *c, const json_t *model, const char *path, i
     int code = get_count(vision, "head_width", 4096, &head_width, path, err);
     code = code ? code : get_count(vision, "width", 65536, &c->vision.width, path, err);
     code = code ? code : get_count(vision, "layers", 1000, &c->vision.layers, path, err);
-    if (!code && head_width && c->vision.width > head_width)
+    if (!code && head_width && c->vision.width > head_width) {
         c->vision.heads = c->vision.width / head_width;
+    }
     code = code ? code : get_count(text, "width", 65536, &c->text.width, path, err);
     code = code ? code : get_count(text, "layers", 1000, &c->text.layers, path, err);
     code = code ? code : get_count(text, "heads", 1024, &c->text.heads, path, err);
@@ -95,8 +101,9 @@ static int open_clip(ib_clip_config *c, const json_t *model, const char *path, i
 int ib_clip_config_load(ib_clip_config *c, const char *path, ib_error *err) {
     json_t *root;
     int code = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err);
-    if (code)
+    if (code) {
         return code;
+    }
     const json_t *model = json_object_get(root, "model_cfg");
     const json_t *vision = json_object_get(root, "vision_config"),
                  *text = json_object_get(root, "text_config");
@@ -104,10 +111,12 @@ int ib_clip_config_load(ib_clip_config *c, const char *path, ib_error *err) {
     if (json_is_object(model)) {
         code = open_clip(c, model, path, err);
     } else if (json_is_object(vision) || json_is_object(text)) {
-        if (json_is_object(vision))
+        if (json_is_object(vision)) {
             code = hf_tower(&c->vision, vision, path, err);
-        if (!code && json_is_object(text))
+        }
+        if (!code && json_is_object(text)) {
             code = hf_tower(&c->text, text, path, err);
+        }
     } else if (type && !strcmp(type, "clip_vision_model")) {
         code = hf_tower(&c->vision, root, path, err);
     } else if (type && !strcmp(type, "clip_text_model")) {
@@ -135,14 +144,16 @@ void ib_clip_preprocess_defaults(ib_clip_preprocess *p) {
 static int get_colour(const json_t *o, const char *key, float least, float out[3], const char *path,
                       ib_error *err) {
     const json_t *a = json_object_get(o, key);
-    if (!a || json_is_null(a))
+    if (!a || json_is_null(a)) {
         return IB_OK;
+    }
     for (size_t i = 0; i < 3; i++) {
         const json_t *v = json_array_get(a, i);
         double x = json_number_value(v);
-        if (json_array_size(a) != 3 || !json_is_number(v) || !(x >= (double)least && x <= 100))
+        if (json_array_size(a) != 3 || !json_is_number(v) || !(x >= (double)least && x <= 100)) {
             return ib_fail(err, IB_E_FORMAT, "%s: '%s' is not three numbers from %g to 100", path, key,
                            (double)least);
+        }
         out[i] = (float)x;
     }
     return IB_OK;
@@ -150,29 +161,32 @@ static int get_colour(const json_t *o, const char *key, float least, float out[3
 
 static int get_filter(const json_t *v, ib_clip_filter *f, const char *path, ib_error *err) {
     const char *name = json_string_value(v);
-    if (!v || json_is_null(v))
+    if (!v || json_is_null(v)) {
         return IB_OK;
-    if ((json_is_integer(v) && json_integer_value(v) == 3) || (name && !strcmp(name, "bicubic")))
+    }
+    if ((json_is_integer(v) && json_integer_value(v) == 3) || (name && !strcmp(name, "bicubic"))) {
         *f = IB_CLIP_BICUBIC;
-    else if ((json_is_integer(v) && json_integer_value(v) == 2) || (name && !strcmp(name, "bilinear")))
+    } else if ((json_is_integer(v) && json_integer_value(v) == 2) || (name && !strcmp(name, "bilinear"))) {
         *f = IB_CLIP_BILINEAR;
-    else
+    } else {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "%s: unknown resampling filter, expected bicubic (3) or bilinear (2)", path);
+    }
     return IB_OK;
 }
 
 static int hf_preprocess(ib_clip_preprocess *p, const json_t *root, const char *path, ib_error *err) {
     const json_t *size = json_object_get(root, "size");
     int code = IB_OK;
-    if (json_is_number(size))
+    if (json_is_number(size)) {
         code = get_count(root, "size", 16384, &p->edge, path, err);
-    else if (json_is_object(size))
+    } else if (json_is_object(size)) {
         code = json_is_null(json_object_get(size, "shortest_edge"))
                    ? IB_OK
                    : get_count(size, "shortest_edge", 16384, &p->edge, path, err);
-    else if (size && !json_is_null(size))
+    } else if (size && !json_is_null(size)) {
         code = ib_fail(err, IB_E_FORMAT, "%s: 'size' is neither a number nor an object", path);
+    }
     code = code ? code : get_colour(root, "image_mean", -100, p->mean, path, err);
     code = code ? code : get_colour(root, "image_std", 1e-6f, p->std, path, err);
     code = code ? code : get_filter(json_object_get(root, "resample"), &p->filter, path, err);
@@ -188,8 +202,9 @@ static int hf_preprocess(ib_clip_preprocess *p, const json_t *root, const char *
 int ib_clip_preprocess_load(ib_clip_preprocess *p, const char *path, ib_error *err) {
     json_t *root;
     int code = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err);
-    if (code)
+    if (code) {
         return code;
+    }
     const json_t *open = json_object_get(root, "preprocess_cfg");
     bool whole_model = json_object_get(root, "model_cfg") != NULL;
     if (json_is_object(open)) {
@@ -199,8 +214,9 @@ int ib_clip_preprocess_load(ib_clip_preprocess *p, const char *path, ib_error *e
     } else if (!whole_model) {
         code = hf_preprocess(p, root, path, err);
     }
-    if (!code && (open || !whole_model))
+    if (!code && (open || !whole_model)) {
         snprintf(p->source, sizeof p->source, "%s", path);
+    }
     p->usual = same3(p->mean, openai_mean) && same3(p->std, openai_std);
     json_decref(root);
     return code;

@@ -17,8 +17,9 @@ int ib_text_load(char **text, size_t *bytes, const char *path, size_t limit, ib_
     int code = IB_OK;
     *text = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+    }
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         code = ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
         goto end;
@@ -34,10 +35,12 @@ int ib_text_load(char **text, size_t *bytes, const char *path, size_t limit, ib_
     }
     while (n < (size_t)st.st_size) {
         ssize_t r = read(fd, *text + n, (size_t)st.st_size - n);
-        if (r < 0 && errno == EINTR)
+        if (r < 0 && errno == EINTR) {
             continue;
-        if (r <= 0)
+        }
+        if (r <= 0) {
             break;
+        }
         n += (size_t)r;
     }
     if (n < (size_t)st.st_size) {
@@ -61,11 +64,13 @@ int ib_json_load(json_t **out, const char *path, size_t limit, ib_error *err) {
     size_t n;
     *out = NULL;
     int code = ib_text_load(&text, &n, path, limit, err);
-    if (code)
+    if (code) {
         return code;
+    }
     code = ib_json_parse(out, text, n, MAX_DEPTH, MAX_VALUES, path, "", err);
-    if (!code && !json_is_object(*out))
+    if (!code && !json_is_object(*out)) {
         code = ib_fail(err, IB_E_FORMAT, "%s holds no JSON object", path);
+    }
     if (code) {
         json_decref(*out);
         *out = NULL;

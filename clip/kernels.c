@@ -13,26 +13,34 @@ void ib_clip_norm(const float *x, const float *w, const float *b, float eps, siz
     for (size_t r = 0; r < rows; r++) {
         const float *xr = x + r * width;
         float *yr = y + r * width, s[LANES] = {0}, q[LANES] = {0}, sum = 0, squares = 0;
-        for (size_t i = 0; i < whole; i += LANES)
-            for (size_t j = 0; j < LANES; j++)
+        for (size_t i = 0; i < whole; i += LANES) {
+            for (size_t j = 0; j < LANES; j++) {
                 s[j] += xr[i + j];
-        for (size_t i = whole; i < width; i++)
+            }
+        }
+        for (size_t i = whole; i < width; i++) {
             sum += xr[i];
-        for (size_t j = 0; j < LANES; j++)
+        }
+        for (size_t j = 0; j < LANES; j++) {
             sum += s[j];
+        }
         float mean = sum / (float)width;
-        for (size_t i = 0; i < whole; i += LANES)
+        for (size_t i = 0; i < whole; i += LANES) {
             for (size_t j = 0; j < LANES; j++) {
                 float d = xr[i + j] - mean;
                 q[j] += d * d;
             }
-        for (size_t i = whole; i < width; i++)
+        }
+        for (size_t i = whole; i < width; i++) {
             squares += (xr[i] - mean) * (xr[i] - mean);
-        for (size_t j = 0; j < LANES; j++)
+        }
+        for (size_t j = 0; j < LANES; j++) {
             squares += q[j];
+        }
         float inv = 1.0f / sqrtf(squares / (float)width + eps);
-        for (size_t i = 0; i < width; i++)
+        for (size_t i = 0; i < width; i++) {
             yr[i] = (xr[i] - mean) * inv * w[i] + b[i];
+        }
     }
 }
 
@@ -75,8 +83,9 @@ IB_MULTIARCH
 static void gelu(const float *b, size_t rows, size_t cols, size_t stride, float *x) {
     for (size_t r = 0; r < rows; r++) {
         float *xr = x + r * stride;
-        for (size_t i = 0; i < cols; i++)
+        for (size_t i = 0; i < cols; i++) {
             xr[i] = gelu1(xr[i] + b[i]);
+        }
     }
 }
 
@@ -86,36 +95,47 @@ void ib_clip_activate(ib_clip_act act, const float *b, size_t rows, size_t cols,
 
 IB_MULTIARCH
 void ib_clip_bias(const float *b, size_t rows, size_t cols, size_t stride, float *x) {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < cols; i++)
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t i = 0; i < cols; i++) {
             x[r * stride + i] += b[i];
+        }
+    }
 }
 
 static IB_INLINE void softmax_row(float *x, size_t n) {
     size_t whole = n - n % LANES;
     float m[LANES], s[LANES] = {0}, most = x[0], sum = 0;
-    for (size_t j = 0; j < LANES; j++)
+    for (size_t j = 0; j < LANES; j++) {
         m[j] = x[0];
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
+    }
+    for (size_t i = 0; i < whole; i += LANES) {
+        for (size_t j = 0; j < LANES; j++) {
             m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
-    for (size_t i = whole; i < n; i++)
+        }
+    }
+    for (size_t i = whole; i < n; i++) {
         most = x[i] > most ? x[i] : most;
-    for (size_t j = 0; j < LANES; j++)
+    }
+    for (size_t j = 0; j < LANES; j++) {
         most = m[j] > most ? m[j] : most;
-    for (size_t i = 0; i < whole; i += LANES)
+    }
+    for (size_t i = 0; i < whole; i += LANES) {
         for (size_t j = 0; j < LANES; j++) {
             float e = ib_exp1(x[i + j] - most);
             x[i + j] = e;
             s[j] += e;
         }
-    for (size_t i = whole; i < n; i++)
+    }
+    for (size_t i = whole; i < n; i++) {
         sum += x[i] = ib_exp1(x[i] - most);
-    for (size_t j = 0; j < LANES; j++)
+    }
+    for (size_t j = 0; j < LANES; j++) {
         sum += s[j];
+    }
     float inv = 1.0f / sum;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         x[i] *= inv;
+    }
 }
 
 IB_MULTIARCH
@@ -124,7 +144,8 @@ void ib_clip_softmax(float *s, size_t rows, size_t keys, bool causal, size_t fir
         float *x = s + r * keys;
         size_t n = causal && first + r + 1 < keys ? first + r + 1 : keys;
         softmax_row(x, n);
-        for (size_t i = n; i < keys; i++)
+        for (size_t i = n; i < keys; i++) {
             x[i] = 0;
+        }
     }
 }

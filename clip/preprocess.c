@@ -31,8 +31,9 @@ static int make_filter(line_filter *f, ib_clip_filter kind, int in, int out, int
            support = (kind == IB_CLIP_BILINEAR ? 1 : 2) * wide;
     size_t size = (size_t)ceil(support) * 2 + 1, n = (size_t)count;
     *f = (line_filter){.size = (int)size};
-    if (size > MOST_TAPS)
+    if (size > MOST_TAPS) {
         return ib_fail(err, IB_E_ARGUMENT, "a line of %d samples cannot be shrunk to %d", in, out);
+    }
     double *k = ib_calloc(size, sizeof *k);
     f->memory = ib_calloc(n * (size + 2), sizeof(int32_t));
     if (!k || !f->memory) {
@@ -47,10 +48,12 @@ static int make_filter(line_filter *f, ib_clip_filter kind, int in, int out, int
         int from = (int)(centre - support + 0.5), to = (int)(centre + support + 0.5);
         from = from < 0 ? 0 : from;
         to = to > in ? in : to;
-        for (int x = from; x < to; x++)
+        for (int x = from; x < to; x++) {
             sum += k[x - from] = shape((x - centre + 0.5) / wide);
-        for (int x = from; x < to; x++)
+        }
+        for (int x = from; x < to; x++) {
             f->w[i * size + (size_t)(x - from)] = (int32_t)lround(k[x - from] / sum * (1 << BITS));
+        }
         f->first[i] = from;
         f->taps[i] = to - from;
     }
@@ -84,15 +87,18 @@ static void columns(const line_filter *f, const uint8_t *in, int count, uint8_t 
 IB_MULTIARCH
 static void rows(const uint8_t *restrict in, const int32_t *w, int taps, size_t bytes, int32_t *restrict sum,
                  uint8_t *restrict out) {
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         sum[i] = 1 << (BITS - 1);
+    }
     for (int k = 0; k < taps; k++) {
         const uint8_t *p = in + (size_t)k * bytes;
-        for (size_t i = 0; i < bytes; i++)
+        for (size_t i = 0; i < bytes; i++) {
             sum[i] += p[i] * w[k];
+        }
     }
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         out[i] = clip8(sum[i]);
+    }
 }
 
 /* The scaled picture's part of side x side from (left, top), into out [side,side,3]. */
@@ -104,8 +110,9 @@ static int resample(ib_clip_filter kind, const uint8_t *rgb, size_t stride, int 
     size_t bytes = (size_t)side * 3, kept;
     int code = make_filter(&across, kind, width, to_width, left, side, err);
     code = code ? code : make_filter(&down, kind, height, to_height, top, side, err);
-    if (code)
+    if (code) {
         goto end;
+    }
     int first = down.first[0], last = down.first[side - 1] + down.taps[side - 1];
     if (ib_size_mul((size_t)(last - first), bytes, &kept) || !(narrow = ib_calloc(kept, 1)) ||
         !(sum = ib_calloc(bytes, sizeof *sum))) {
@@ -115,17 +122,19 @@ static int resample(ib_clip_filter kind, const uint8_t *rgb, size_t stride, int 
     for (int y = first; y < last; y++) {
         uint8_t *line = narrow + (size_t)(y - first) * bytes;
         const uint8_t *in = rgb + (size_t)y * stride;
-        if (to_width == width)
+        if (to_width == width) {
             memcpy(line, in + 3 * (size_t)left, bytes);
-        else
+        } else {
             columns(&across, in, side, line);
+        }
     }
     for (int y = 0; y < side; y++) {
-        if (to_height == height)
+        if (to_height == height) {
             memcpy(out + (size_t)y * bytes, narrow + (size_t)(top + y - first) * bytes, bytes);
-        else
+        } else {
             rows(narrow + (size_t)(down.first[y] - first) * bytes, down.w + (size_t)y * (size_t)down.size,
                  down.taps[y], bytes, sum, out + (size_t)y * bytes);
+        }
     }
 end:
     ib_free(sum);
@@ -139,27 +148,32 @@ int ib_clip_preprocess_run(const ib_clip_preprocess *p, ib_fit fit, int side, co
                            size_t stride, int width, int height, float *pixels, ib_error *err) {
     int w = side, h = side, edge = p->edge > side ? p->edge : side;
     uint8_t *square;
-    if (width < 1 || height < 1 || width > 16384 || height > 16384)
+    if (width < 1 || height < 1 || width > 16384 || height > 16384) {
         return ib_fail(err, IB_E_ARGUMENT, "a frame of %d x %d is outside 1..16384", width, height);
+    }
     if (fit == IB_FIT_CROP) {
         /* the longer side is cut to whole pixels, as the references do */
         w = width <= height ? edge : (int)((int64_t)edge * width / height);
         h = width <= height ? (int)((int64_t)edge * height / width) : edge;
-        if (w > 16384 * 4 || h > 16384 * 4)
+        if (w > 16384 * 4 || h > 16384 * 4) {
             return ib_fail(err, IB_E_ARGUMENT, "a frame of %d x %d is too long for its width; try squash",
                            width, height);
+        }
     }
-    if (!(square = ib_calloc((size_t)side * (size_t)side, 3)))
+    if (!(square = ib_calloc((size_t)side * (size_t)side, 3))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a picture of %d x %d", side, side);
+    }
     int code = resample(p->filter, rgb, stride, width, height, w, h, (w - side) / 2, (h - side) / 2, side,
                         square, err);
     size_t area = (size_t)side * (size_t)side;
     for (int c = 0; c < 3 && !code; c++) {
         float value[256];
-        for (int v = 0; v < 256; v++)
+        for (int v = 0; v < 256; v++) {
             value[v] = ((float)v / 255.0f - p->mean[c]) / p->std[c];
-        for (size_t i = 0; i < area; i++)
+        }
+        for (size_t i = 0; i < area; i++) {
             pixels[(size_t)c * area + i] = value[square[3 * i + (size_t)c]];
+        }
     }
     ib_free(square);
     return code;

@@ -35,16 +35,19 @@ static int add_shards(ib_clip_source *s, const char *index, ib_error *err) {
     const char *key;
     json_t *v;
     int code = ib_json_load(&root, index, IB_JSON_LARGE_BYTES, err);
-    if (code)
+    if (code) {
         return code;
+    }
     json_t *map = json_object_get(root, "weight_map");
-    if (!json_is_object(map) || !json_object_size(map))
+    if (!json_is_object(map) || !json_object_size(map)) {
         code = ib_fail(err, IB_E_FORMAT, "%s: there is no 'weight_map' from tensors to files", index);
+    }
     json_object_foreach(map, key, v) {
         const char *name = json_string_value(v);
         bool known = false;
-        if (code)
+        if (code) {
             break;
+        }
         if (!name || !*name || *name == '.' || strchr(name, '/')) {
             code = ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s' is not said to be in a file beside it",
                            index, key);
@@ -55,12 +58,14 @@ static int add_shards(ib_clip_source *s, const char *index, ib_error *err) {
             code = no_memory(index, err);
             break;
         }
-        for (size_t i = s->path.n; i-- > 0 && !known;)
+        for (size_t i = s->path.n; i-- > 0 && !known;) {
             known = !strcmp(s->path.v[i], path);
-        if (!known && s->path.n >= MAX_SHARDS)
+        }
+        if (!known && s->path.n >= MAX_SHARDS) {
             code = ib_fail(err, IB_E_FORMAT, "%s names more than %d files", index, MAX_SHARDS);
-        else if (!known)
+        } else if (!known) {
             code = ib_paths_add(&s->path, path, err);
+        }
         free(path);
     }
     json_decref(root);
@@ -76,13 +81,14 @@ static int add_only(ib_clip_source *s, ib_error *err) {
         ib_paths_free(&l);
         return code == IB_E_EMPTY ? 0 : (ib_fail(err, none.code, "%s", none.text));
     }
-    if (l.n > 1)
+    if (l.n > 1) {
         code = ib_fail(err, IB_E_ARGUMENT,
                        "%s holds %zu safetensors files, none of them called model.safetensors: name the one "
                        "that is meant",
                        s->folder, l.n);
-    else if (!(code = ib_paths_add(&s->path, l.v[0], err)))
+    } else if (!(code = ib_paths_add(&s->path, l.v[0], err))) {
         code = 1;
+    }
     ib_paths_free(&l);
     return code;
 }
@@ -91,23 +97,26 @@ static int add_only(ib_clip_source *s, ib_error *err) {
 static int list_folder(ib_clip_source *s, ib_error *err) {
     for (int i = 0; i < N_NAMES; i++) {
         char *path = ib_join(s->folder, names[i]);
-        if (!path)
+        if (!path) {
             return no_memory(s->folder, err);
+        }
         int code = 0;
         if (ib_is_file(path)) {
             code = strstr(names[i], ".json") ? add_shards(s, path, err) : ib_paths_add(&s->path, path, err);
             code = code ? code : 1;
         }
         free(path);
-        if (code)
+        if (code) {
             return code;
+        }
     }
     return add_only(s, err);
 }
 
 static void source_close(ib_clip_source *s) {
-    for (size_t i = 0; s->file && i < s->path.n; i++)
+    for (size_t i = 0; s->file && i < s->path.n; i++) {
         ib_st_close(&s->file[i]);
+    }
     free(s->file);
     free(s->folder);
     ib_paths_free(&s->path);
@@ -117,37 +126,44 @@ static void source_close(ib_clip_source *s) {
 static int load_config(ib_clip_source *s, const char *name, ib_error *err) {
     char *path = ib_join(s->folder, name);
     int code = IB_OK;
-    if (!path)
+    if (!path) {
         return no_memory(s->folder, err);
-    if (ib_is_file(path))
+    }
+    if (ib_is_file(path)) {
         code = ib_clip_config_load(&s->config, path, err);
+    }
     free(path);
     return code;
 }
 
 static int open_files(ib_clip_source *s, ib_error *err) {
     s->file = calloc(s->path.n, sizeof(ib_st *));
-    if (!s->file)
+    if (!s->file) {
         return no_memory(s->folder, err);
+    }
     for (size_t i = 0; i < s->path.n; i++) {
         int code = ib_st_open(&s->file[i], s->path.v[i], err);
-        if (code)
+        if (code) {
             return code;
+        }
     }
     int code = load_config(s, "config.json", err);
-    if (!code && !s->config.vision.said && !s->config.text.said)
+    if (!code && !s->config.vision.said && !s->config.text.said) {
         code = load_config(s, "open_clip_config.json", err);
+    }
     return code;
 }
 
 /* Takes over folder. file: NULL, or the one that is meant. 1: added, 0: the folder has no weights. */
 static int add_source(ib_clip_sources *l, char *folder, const char *file, ib_error *err) {
     ib_clip_source s = {.folder = folder, .chosen_file = file != NULL};
-    if (!folder)
+    if (!folder) {
         return no_memory(l->root, err);
+    }
     int code = file ? ib_paths_add(&s.path, file, err) : list_folder(&s, err);
-    if (file && !code)
+    if (file && !code) {
         code = 1;
+    }
     if (code > 0) {
         int opened = open_files(&s, err);
         code = opened ? opened : 1;
@@ -173,23 +189,27 @@ static char *folder_of(const char *path) {
 
 static int open_folder(ib_clip_sources *l, ib_error *err) {
     int code = add_source(l, strdup(l->root), NULL, err);
-    if (code)
+    if (code) {
         return code < 0 ? code : IB_OK;
+    }
     for (int i = 0; i < N_PARTS; i++) {
         char *folder = ib_join(l->root, parts[i]);
-        if (!folder)
+        if (!folder) {
             return no_memory(l->root, err);
-        if (!ib_is_dir(folder))
+        }
+        if (!ib_is_dir(folder)) {
             free(folder);
-        else if ((code = add_source(l, folder, NULL, err)) < 0)
+        } else if ((code = add_source(l, folder, NULL, err)) < 0) {
             return code;
+        }
     }
-    if (!l->n)
+    if (!l->n) {
         return ib_fail(err, IB_E_EMPTY,
                        "%s holds no CLIP weights: looked for model.safetensors, its index, "
                        "open_clip_model.safetensors or a single "
                        "other safetensors file, and for folders image_encoder and text_encoder with such",
                        l->root);
+    }
     return IB_OK;
 }
 
@@ -198,28 +218,32 @@ int ib_clip_sources_open(ib_clip_sources *l, const char *path, ib_error *err) {
     *l = (ib_clip_sources){0};
     if (ib_is_dir(path)) {
         size_t n = strlen(path);
-        while (n > 1 && path[n - 1] == '/')
+        while (n > 1 && path[n - 1] == '/') {
             n--;
+        }
         l->root = strndup(path, n);
     } else {
         l->root = folder_of(path);
     }
-    if (!l->root)
+    if (!l->root) {
         return no_memory(path, err);
+    }
     if (ib_is_dir(path)) {
         code = open_folder(l, err);
     } else {
         code = add_source(l, strdup(l->root), path, err);
         code = code < 0 ? code : IB_OK;
     }
-    if (code)
+    if (code) {
         ib_clip_sources_close(l);
+    }
     return code;
 }
 
 void ib_clip_sources_close(ib_clip_sources *l) {
-    for (size_t i = 0; i < l->n; i++)
+    for (size_t i = 0; i < l->n; i++) {
         source_close(&l->v[i]);
+    }
     free(l->v);
     free(l->root);
     *l = (ib_clip_sources){0};
@@ -231,8 +255,9 @@ char *ib_clip_beside(const ib_clip_sources *s, const ib_clip_source *source, con
     for (int k = 0; k < 2; k++) {
         for (size_t i = 0; i < n; i++) {
             char *path = ib_join(folder[k], places[i]);
-            if (path && ib_is_file(path))
+            if (path && ib_is_file(path)) {
                 return path;
+            }
             free(path);
         }
     }

@@ -19,8 +19,9 @@ struct ib_tokenizer {
 int ib_tokenizer_open(ib_tokenizer **out, const char *path, ib_error *err) {
     ib_tokenizer *t = calloc(1, sizeof *t);
     *out = NULL;
-    if (!t)
+    if (!t) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+    }
     int code = ib_vocabulary_load(&t->vocabulary, path, err);
     if (code) {
         free(t);
@@ -31,8 +32,9 @@ int ib_tokenizer_open(ib_tokenizer **out, const char *path, ib_error *err) {
 }
 
 void ib_tokenizer_close(ib_tokenizer **t) {
-    if (!*t)
+    if (!*t) {
         return;
+    }
     ib_vocabulary_free(&(*t)->vocabulary);
     free(*t);
     *t = NULL;
@@ -51,17 +53,20 @@ static character look(const uint8_t *s, size_t n, size_t *bytes) {
     ucs4_t c;
     int m = u8_mbtouc(&c, s, n);
     *bytes = m > 0 ? (size_t)m : 1;
-    if (uc_is_property_white_space(c))
+    if (uc_is_property_white_space(c)) {
         return SPACE;
-    if (uc_is_general_category(c, UC_LETTER))
+    }
+    if (uc_is_general_category(c, UC_LETTER)) {
         return LETTER;
+    }
     return uc_is_general_category(c, UC_NUMBER) ? DIGIT : OTHER;
 }
 
 static size_t run_of(character kind, const uint8_t *s, size_t n) {
     size_t at = 0, m;
-    while (at < n && look(s + at, n - at, &m) == kind)
+    while (at < n && look(s + at, n - at, &m) == kind) {
         at += m;
+    }
     return at;
 }
 
@@ -72,8 +77,9 @@ static size_t word_at(const uint8_t *s, size_t n) {
         "<|startoftext|>", "<|endoftext|>", "'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         size_t m = strlen(whole[i]);
-        if (n >= m && !memcmp(s, whole[i], m))
+        if (n >= m && !memcmp(s, whole[i], m)) {
             return m;
+        }
     }
     size_t m;
     character kind = look(s, n, &m);
@@ -88,11 +94,13 @@ static size_t merge_all(const ib_vocabulary *v, int32_t *token, size_t n) {
         const ib_merge *best = NULL;
         for (size_t i = 0; i + 1 < n; i++) {
             const ib_merge *m = ib_vocabulary_merge(v, token[i], token[i + 1]);
-            if (m && (!best || m->rank < best->rank))
+            if (m && (!best || m->rank < best->rank)) {
                 best = m;
+            }
         }
-        if (!best)
+        if (!best) {
             break;
+        }
         size_t to = 0;
         for (size_t i = 0; i < n; to++) {
             bool here = i + 1 < n && token[i] == best->left && token[i + 1] == best->right;
@@ -105,8 +113,9 @@ static size_t merge_all(const ib_vocabulary *v, int32_t *token, size_t n) {
 }
 
 static size_t encode_word(const ib_vocabulary *v, const uint8_t *word, size_t n, int32_t *token) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         token[i] = i + 1 < n ? v->byte[word[i]] : v->last_byte[word[i]];
+    }
     return merge_all(v, token, n);
 }
 
@@ -116,13 +125,16 @@ int ib_tokenizer_encode(const ib_tokenizer *t, const char *text, size_t length, 
     uint8_t *clean = NULL;
     int32_t *word = NULL;
     int code = IB_OK;
-    if (length < 2)
+    if (length < 2) {
         return ib_fail(err, IB_E_ARGUMENT, "a prompt needs room for 2 tokens, not %zu", length);
-    if (bytes > MAX_PROMPT_BYTES)
+    }
+    if (bytes > MAX_PROMPT_BYTES) {
         return ib_fail(err, IB_E_ARGUMENT, "a prompt of %zu bytes, expected at most %d", bytes,
                        MAX_PROMPT_BYTES);
-    if (u8_check((const uint8_t *)text, bytes))
+    }
+    if (u8_check((const uint8_t *)text, bytes)) {
         return ib_fail(err, IB_E_ARGUMENT, "the prompt '%.60s' is not UTF-8", text);
+    }
     ids[n++] = v->begin;
     if (bytes) {
         clean = u8_tolower((const uint8_t *)text, bytes, NULL, UNINORM_NFC, NULL, &bytes);
@@ -140,13 +152,15 @@ int ib_tokenizer_encode(const ib_tokenizer *t, const char *text, size_t length, 
             continue;
         }
         size_t tokens = encode_word(v, clean + at, m, word);
-        for (size_t i = 0; i < tokens && n + 1 < length; i++)
+        for (size_t i = 0; i < tokens && n + 1 < length; i++) {
             ids[n++] = word[i];
+        }
         at += m;
     }
     ids[n++] = v->end;
-    while (n < length)
+    while (n < length) {
         ids[n++] = v->pad;
+    }
 end:
     free(word);
     free(clean);

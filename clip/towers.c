@@ -26,8 +26,9 @@ static const ib_st_tensor *find(const ib_clip_source *s, const char *prefix, con
     snprintf(whole, sizeof whole, "%s%s", prefix, name);
     for (size_t i = 0; i < s->path.n; i++) {
         const ib_st_tensor *t = ib_st_find(s->file[i], whole);
-        if (t)
+        if (t) {
             return t;
+        }
     }
     return NULL;
 }
@@ -52,17 +53,20 @@ static void consider(candidates *l, const ib_clip_source *s, const char *name) {
         size_t m = strlen(end), before = n - m;
         candidate *c = &l->v[l->n];
         if (n < m || before >= sizeof c->prefix || strcmp(name + before, end) ||
-            (before && name[before - 1] != '.'))
+            (before && name[before - 1] != '.')) {
             continue;
+        }
         *c = (candidate){.source = s, .side = signs[i].side, .naming = signs[i].naming};
         memcpy(c->prefix, name, before);
         /* many models have a token_embedding */
         if (c->side == IB_CLIP_TEXT && c->naming == IB_CLIP_OPENCLIP &&
-            !find(s, c->prefix, "positional_embedding"))
+            !find(s, c->prefix, "positional_embedding")) {
             continue;
+        }
         const ib_st_tensor *p = find(s, c->prefix, projection);
-        if (p && p->rank == 2)
+        if (p && p->rank == 2) {
             c->projection = (size_t)p->shape[c->naming == IB_CLIP_OPENCLIP];
+        }
         l->n++;
         return;
     }
@@ -73,8 +77,9 @@ bool ib_clip_is_in(const ib_st *f) {
     char *path[1] = {NULL};
     ib_clip_source s = {.path = {path, 1}, .file = file};
     candidates l = {0};
-    for (size_t k = 0; k < ib_st_count(f) && !l.n; k++)
+    for (size_t k = 0; k < ib_st_count(f) && !l.n; k++) {
         consider(&l, &s, ib_st_at(f, k)->name);
+    }
     return l.n != 0;
 }
 
@@ -99,9 +104,10 @@ static int load(ib_clip_tower *t, const candidate *c, const char *activation, ib
     t->naming = c->naming;
     snprintf(t->prefix, sizeof t->prefix, "%s", c->prefix);
     if (activation) {
-        if (!ib_clip_act_of(activation, &t->act))
+        if (!ib_clip_act_of(activation, &t->act)) {
             return ib_fail(err, IB_E_ARGUMENT, "unknown activation '%.60s', expected quick_gelu or gelu",
                            activation);
+        }
         snprintf(t->act_why, sizeof t->act_why, "as asked for");
     }
     return ib_clip_tower_load(t, err);
@@ -112,13 +118,16 @@ int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_cli
     candidates l = {0};
     int code = IB_OK;
     *vision = *text = (ib_clip_tower){0};
-    for (size_t i = 0; i < s->n; i++)
-        for (size_t f = 0; f < s->v[i].path.n; f++)
-            for (size_t k = 0; k < ib_st_count(s->v[i].file[f]); k++)
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t f = 0; f < s->v[i].path.n; f++) {
+            for (size_t k = 0; k < ib_st_count(s->v[i].file[f]); k++) {
                 consider(&l, &s->v[i], ib_st_at(s->v[i].file[f], k)->name);
+            }
+        }
+    }
     const candidate *v = choose(&l, IB_CLIP_VISION, 0);
     const candidate *t = choose(&l, IB_CLIP_TEXT, v ? v->projection : 0);
-    if (!v && !t)
+    if (!v && !t) {
         return ib_fail(err, IB_E_FORMAT,
                        "%s holds no CLIP tower: looked for tensors whose names end in '%s' or '%s' (image "
                        "side), '%s' or '%s' (text side)",
@@ -126,10 +135,13 @@ int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_cli
                        ib_clip_names_of[1].side[0].own[IB_CLIP_CLASS],
                        ib_clip_names_of[0].side[1].own[IB_CLIP_TABLE],
                        ib_clip_names_of[1].side[1].own[IB_CLIP_TABLE]);
-    if (v)
+    }
+    if (v) {
         code = load(vision, v, activation, err);
-    if (t && !code)
+    }
+    if (t && !code) {
         code = load(text, t, activation, err);
+    }
     if (code) {
         ib_clip_tower_close(vision);
         ib_clip_tower_close(text);
@@ -161,8 +173,9 @@ static bool made_by_openai(const ib_clip_tower *t) {
 }
 
 static void choose_act(ib_clip_tower *t, const ib_clip_tower_config *c) {
-    if (*t->act_why)
+    if (*t->act_why) {
         return;
+    }
     if (c && c->act_said) {
         t->act = c->act;
         snprintf(t->act_why, sizeof t->act_why, "by %.200s", ib_basename(c->source));
@@ -190,9 +203,11 @@ static void choose_act(ib_clip_tower *t, const ib_clip_tower_config *c) {
 /* Heads are 64 wide, but for the large image towers, which have 16 of them (80, 88, 104 and 112 wide). */
 static size_t usual_heads(const ib_clip_tower *t) {
     static const size_t sixteen[] = {1280, 1408, 1664, 1792};
-    for (size_t i = 0; t->side == IB_CLIP_VISION && i < sizeof sixteen / sizeof *sixteen; i++)
-        if (t->width == sixteen[i])
+    for (size_t i = 0; t->side == IB_CLIP_VISION && i < sizeof sixteen / sizeof *sixteen; i++) {
+        if (t->width == sixteen[i]) {
             return 16;
+        }
+    }
     return t->width % 64 ? 0 : t->width / 64;
 }
 
@@ -207,24 +222,27 @@ int ib_clip_choose(ib_clip_tower *t, ib_error *err) {
     const char *file = t->source->path.v[0];
     c = c->said ? c : NULL;
     if (c && !fits(t, c)) {
-        if (!t->source->chosen_file)
+        if (!t->source->chosen_file) {
             return ib_fail(err, IB_E_MISMATCH,
                            "%s speaks of width %d, %d layers and pictures of %d px, but the tower in %s has "
                            "width %zu, %zu layers%s",
                            c->source, c->width, c->layers, c->image_size, file, t->width, t->layers,
                            t->side == IB_CLIP_VISION ? " or takes pictures of another size" : "");
+        }
         c = NULL; /* a file among others: the config is of another one */
     }
     t->heads = c && c->heads ? (size_t)c->heads : usual_heads(t);
     t->eps = c && c->eps > 0 ? c->eps : 1e-5f;
-    if (!t->heads)
+    if (!t->heads) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "%s: a tower of width %zu has no usual number of heads; a config.json beside it has "
                        "to say num_attention_heads",
                        file, t->width);
-    if (t->width % t->heads)
+    }
+    if (t->width % t->heads) {
         return ib_fail(err, IB_E_MISMATCH, "%s: %zu heads do not divide the width of %zu in %s",
                        c ? c->source : file, t->heads, t->width, file);
+    }
     choose_act(t, c);
     return IB_OK;
 }

@@ -11,8 +11,9 @@ enum {
 }; /* rows of scores that one thread holds: with 257 keys 66 kB, which stays in its cache */
 
 static int grow(float **p, size_t *have, size_t count, const char *what, ib_error *err) {
-    if (count <= *have)
+    if (count <= *have) {
         return IB_OK;
+    }
     ib_free(*p);
     *p = NULL;
     *have = 0;
@@ -27,13 +28,16 @@ int ib_clip_work_reserve(ib_clip_work *w, const ib_clip_tower *t, size_t sequenc
     wide = t->mlp > wide ? t->mlp : wide;
     wide = extra > wide ? extra : wide;
     if (ib_size_mul(sequences, tokens, &rows) || ib_size_mul(rows, t->width, &x) ||
-        ib_size_mul(rows, wide, &all) || rows > INT32_MAX || wide > INT32_MAX)
+        ib_size_mul(rows, wide, &all) || rows > INT32_MAX || wide > INT32_MAX) {
         return ib_fail(err, IB_E_MEMORY, "a batch of %zu is too large", sequences);
+    }
     for (size_t l = 0; l < t->layers; l++) {
         const ib_clip_matrix *m[4] = {&t->block[l].qkv, &t->block[l].out, &t->block[l].fc1, &t->block[l].fc2};
-        for (int i = 0; i < 4; i++)
-            if (!m[i]->direct && m[i]->rows * m[i]->cols > weights)
+        for (int i = 0; i < 4; i++) {
+            if (!m[i]->direct && m[i]->rows * m[i]->cols > weights) {
                 weights = m[i]->rows * m[i]->cols;
+            }
+        }
     }
     size_t norm = w->x_floats;
     w->threads = threads;
@@ -41,11 +45,13 @@ int ib_clip_work_reserve(ib_clip_work *w, const ib_clip_tower *t, size_t sequenc
     code = code ? code : grow(&w->norm, &norm, x, "a batch's tokens", err);
     code = code ? code : grow(&w->wide, &w->wide_floats, all, "a batch's hidden values", err);
     code = code ? code : grow(&w->weights, &w->weights_floats, weights, "a layer's weights", err);
-    if (!code)
+    if (!code) {
         code = grow(&w->scores, &w->scores_floats, (size_t)threads * QUERIES * tokens, "attention's scores",
                     err);
-    if (code)
+    }
+    if (code) {
         ib_clip_work_free(w);
+    }
     return code;
 }
 
@@ -75,14 +81,17 @@ static void tile(const linear *l, size_t r0, size_t r1, size_t c0, size_t c1) {
     size_t rows = r1 - r0, cols = c1 - c0;
     float *y = l->y + r0 * l->stride + c0;
     const float *b = l->b ? l->b + c0 : NULL;
-    if (l->finish == ADD && b)
+    if (l->finish == ADD && b) {
         ib_clip_bias(b, rows, cols, l->stride, y);
+    }
     ib_gemm_bt_part(1.0f, l->x + r0 * l->k, l->k, l->w + c0 * l->k, l->k, l->finish == ADD ? 1.0f : 0.0f, y,
                     l->stride, rows, cols, l->k);
-    if (l->finish == SET && b)
+    if (l->finish == SET && b) {
         ib_clip_bias(b, rows, cols, l->stride, y);
-    if (l->finish == ACTIVATE)
+    }
+    if (l->finish == ACTIVATE) {
         ib_clip_activate(l->act, b, rows, cols, l->stride, y);
+    }
 }
 
 /* The i-th of n nearly equal parts of `whole`, in units of `unit`. */
@@ -109,8 +118,9 @@ static void run(const linear *l, int threads) {
         size_t r = (size_t)i / across, c = (size_t)i % across;
         size_t r0 = cut(l->rows, r, down, 1), r1 = cut(l->rows, r + 1, down, 1);
         size_t c0 = cut(l->n, c, across, 16), c1 = cut(l->n, c + 1, across, 16);
-        if (r1 > r0 && c1 > c0)
+        if (r1 > r0 && c1 > c0) {
             tile(l, r0, r1, c0, c1);
+        }
     }
 }
 
@@ -146,8 +156,9 @@ static void apply(const ib_clip_matrix *m, linear l, ib_clip_work *w) {
 static void norm(const float *x, const float *g, const float *b, float eps, size_t rows, size_t width,
                  int threads, float *y) {
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (ptrdiff_t r = 0; r < (ptrdiff_t)rows; r++)
+    for (ptrdiff_t r = 0; r < (ptrdiff_t)rows; r++) {
         ib_clip_norm(x + (size_t)r * width, g, b, eps, 1, width, y + (size_t)r * width);
+    }
 }
 
 /* wide: [sequences,tokens,3W] with q|k|v; out: [sequences,tokens,W] */

@@ -16,8 +16,9 @@ enum { MAX_LAYERS = 1000, MAX_WIDTH = 65536 };
 static const ib_st_tensor *find(const ib_clip_source *s, const char *name) {
     for (size_t i = 0; i < s->path.n; i++) {
         const ib_st_tensor *t = ib_st_find(s->file[i], name);
-        if (t)
+        if (t) {
             return t;
+        }
     }
     return NULL;
 }
@@ -28,10 +29,12 @@ static const char *file_of(const ib_clip_tower *t) {
 
 static void shape_text(const int64_t *shape, int rank, char *text, size_t bytes) {
     int n = snprintf(text, bytes, "[");
-    for (int i = 0; i < rank && (size_t)n < bytes; i++)
+    for (int i = 0; i < rank && (size_t)n < bytes; i++) {
         n += snprintf(text + n, bytes - (size_t)n, "%s%lld", i ? ", " : "", (long long)shape[i]);
-    if ((size_t)n < bytes)
+    }
+    if ((size_t)n < bytes) {
         snprintf(text + n, bytes - (size_t)n, "]");
+    }
 }
 
 /* A tensor of this name, of a type with numbers, and of this shape (0: any length of at least 1). */
@@ -40,20 +43,24 @@ static int want(ib_clip_tower *t, const char *name, int rank, const size_t *shap
     const ib_st_tensor *x = find(t->source, name);
     const char *what = t->side == IB_CLIP_VISION ? "image tower" : "text tower";
     bool fits;
-    if (!x)
+    if (!x) {
         return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.200s' is missing; the %s in %s naming needs it",
                        file_of(t), name, what, ib_clip_naming_name(t->naming));
-    if (x->dtype != IB_F32 && x->dtype != IB_F16 && x->dtype != IB_BF16)
+    }
+    if (x->dtype != IB_F32 && x->dtype != IB_F16 && x->dtype != IB_BF16) {
         return ib_fail(err, IB_E_UNSUPPORTED, "%s: tensor '%.200s' is %s, expected F32, F16 or BF16",
                        file_of(t), name, ib_dtype_name(x->dtype));
+    }
     fits = x->rank == rank;
-    for (int i = 0; i < rank && fits; i++)
+    for (int i = 0; i < rank && fits; i++) {
         fits = x->shape[i] >= 1 && (!shape[i] || x->shape[i] == (int64_t)shape[i]);
+    }
     if (!fits) {
         int64_t wanted[4];
         char got[160], expected[160];
-        for (int i = 0; i < rank; i++)
+        for (int i = 0; i < rank; i++) {
             wanted[i] = (int64_t)shape[i];
+        }
         shape_text(x->shape, x->rank, got, sizeof got);
         shape_text(wanted, rank, expected, sizeof expected);
         return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.200s' of the %s is %s, expected %s%s", file_of(t),
@@ -108,8 +115,9 @@ void ib_clip_matrix_get(const ib_clip_matrix *m, float *scratch, int threads, co
     for (int i = 0; i < m->parts; i++) {
         const ib_st_tensor *x = m->part[i];
         piece[i] = m->direct ? x->data : out;
-        if (m->direct)
+        if (m->direct) {
             continue;
+        }
         ptrdiff_t chunks = (ptrdiff_t)((x->elements + CHUNK - 1) / CHUNK);
 #pragma omp parallel for num_threads(threads) schedule(static)
         for (ptrdiff_t c = 0; c < chunks; c++) {
@@ -131,9 +139,9 @@ void ib_clip_row_get(const ib_st_tensor *table, size_t row, float *out) {
 static size_t count_layers(const ib_clip_tower *t) {
     char name[512];
     size_t n = 0;
-    do
+    do {
         block_name(t, n, IB_CLIP_LN1_W, name, sizeof name);
-    while (n < MAX_LAYERS && find(t->source, name) && ++n);
+    } while (n < MAX_LAYERS && find(t->source, name) && ++n);
     return n;
 }
 
@@ -150,23 +158,28 @@ static int find_block(ib_clip_tower *t, size_t layer, ib_error *err) {
     for (int i = 0; i < (fused ? 1 : 3); i++) {
         size_t rows = fused ? 3 * w : w;
         if ((code = want_part(t, layer, weights[i], 2, rows, w, &part[i], err)) ||
-            (code = want_part(t, layer, biases[i], 1, rows, 0, &b->vector[b->vectors++], err)))
+            (code = want_part(t, layer, biases[i], 1, rows, 0, &b->vector[b->vectors++], err))) {
             return code;
+        }
     }
     matrix_of(&b->qkv, part, fused ? 1 : 3, 3 * w, w);
-    if ((code = want_part(t, layer, IB_CLIP_OUT_W, 2, w, w, &part[0], err)))
+    if ((code = want_part(t, layer, IB_CLIP_OUT_W, 2, w, w, &part[0], err))) {
         return code;
+    }
     matrix_of(&b->out, part, 1, w, w);
-    if ((code = want_part(t, layer, IB_CLIP_FC1_W, 2, m, w, &part[0], err)))
+    if ((code = want_part(t, layer, IB_CLIP_FC1_W, 2, m, w, &part[0], err))) {
         return code;
+    }
     matrix_of(&b->fc1, part, 1, m, w);
-    if ((code = want_part(t, layer, IB_CLIP_FC2_W, 2, w, m, &part[0], err)))
+    if ((code = want_part(t, layer, IB_CLIP_FC2_W, 2, w, m, &part[0], err))) {
         return code;
+    }
     matrix_of(&b->fc2, part, 1, w, m);
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         size_t n = vectors[i] == IB_CLIP_FC1_B ? m : w;
-        if ((code = want_part(t, layer, vectors[i], 1, n, 0, &b->vector[b->vectors++], err)))
+        if ((code = want_part(t, layer, vectors[i], 1, n, 0, &b->vector[b->vectors++], err))) {
             return code;
+        }
     }
     return IB_OK;
 }
@@ -182,40 +195,47 @@ static int find_projection(ib_clip_tower *t, ib_error *err) {
     bool transposed = t->naming == IB_CLIP_OPENCLIP;
     char name[512];
     ib_clip_own_name(t, IB_CLIP_PROJECT, name, sizeof name);
-    if (!find(t->source, name))
+    if (!find(t->source, name)) {
         return IB_OK;
+    }
     int code = want_own(t, IB_CLIP_PROJECT, 2,
                         (const size_t[2]){transposed ? t->width : 0, transposed ? 0 : t->width}, err);
-    if (!code)
+    if (!code) {
         t->projection = (size_t)t->own[IB_CLIP_PROJECT]->shape[transposed];
+    }
     return code;
 }
 
 static int find_vision(ib_clip_tower *t, ib_error *err) {
     int code = want_own(t, IB_CLIP_CLASS, 1, (const size_t[1]){0}, err);
-    if (code)
+    if (code) {
         return code;
+    }
     t->width = t->own[IB_CLIP_CLASS]->elements;
     if ((code = want_own(t, IB_CLIP_CONV, 4, (const size_t[4]){t->width, 3, 0, 0}, err)) ||
-        (code = want_own(t, IB_CLIP_POSITIONS, 2, (const size_t[2]){0, t->width}, err)))
+        (code = want_own(t, IB_CLIP_POSITIONS, 2, (const size_t[2]){0, t->width}, err))) {
         return code;
+    }
     const ib_st_tensor *conv = t->own[IB_CLIP_CONV];
     t->patch = (size_t)conv->shape[2];
     t->tokens = (size_t)t->own[IB_CLIP_POSITIONS]->shape[0];
     size_t grid = (size_t)lround(sqrt((double)(t->tokens - 1)));
-    if (conv->shape[2] != conv->shape[3] || t->patch > 1024)
+    if (conv->shape[2] != conv->shape[3] || t->patch > 1024) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "%s: patches of %lld x %lld px, expected squares of at most 1024", file_of(t),
                        (long long)conv->shape[2], (long long)conv->shape[3]);
-    if (t->tokens < 2 || grid * grid != t->tokens - 1 || grid > 256 || grid * t->patch > 8192)
+    }
+    if (t->tokens < 2 || grid * grid != t->tokens - 1 || grid > 256 || grid * t->patch > 8192) {
         return ib_fail(
             err, IB_E_UNSUPPORTED,
             "%s: %zu positions are not one more than a square of patches in a picture of at most 8192 px",
             file_of(t), t->tokens);
+    }
     t->image = grid * t->patch;
     const size_t w[1] = {t->width};
-    if ((code = want_own(t, IB_CLIP_PRE_W, 1, w, err)) || (code = want_own(t, IB_CLIP_PRE_B, 1, w, err)))
+    if ((code = want_own(t, IB_CLIP_PRE_W, 1, w, err)) || (code = want_own(t, IB_CLIP_PRE_B, 1, w, err))) {
         return code;
+    }
     return IB_OK;
 }
 
@@ -223,16 +243,19 @@ static int find_text(ib_clip_tower *t, ib_error *err) {
     char name[512];
     ib_clip_own_name(t, IB_CLIP_TABLE, name, sizeof name);
     int code = want(t, name, 2, (const size_t[2]){0, 0}, &t->table, err);
-    if (code)
+    if (code) {
         return code;
+    }
     t->vocab = (size_t)t->table->shape[0];
     t->width = (size_t)t->table->shape[1];
-    if ((code = want_own(t, IB_CLIP_POSITIONS, 2, (const size_t[2]){0, t->width}, err)))
+    if ((code = want_own(t, IB_CLIP_POSITIONS, 2, (const size_t[2]){0, t->width}, err))) {
         return code;
+    }
     t->tokens = (size_t)t->own[IB_CLIP_POSITIONS]->shape[0];
-    if (t->tokens < 2 || t->tokens > 4096)
+    if (t->tokens < 2 || t->tokens > 4096) {
         return ib_fail(err, IB_E_UNSUPPORTED, "%s: a text tower of %zu positions, expected 2 to 4096",
                        file_of(t), t->tokens);
+    }
     return IB_OK;
 }
 
@@ -244,28 +267,35 @@ static void take(const ib_st_tensor *x, float **at) {
 /* All that is small becomes float32 once. */
 static int load_vectors(ib_clip_tower *t, ib_error *err) {
     size_t n = 0;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         n += t->own[i] ? t->own[i]->elements : 0;
-    for (size_t l = 0; l < t->layers; l++)
-        for (int i = 0; i < t->block[l].vectors; i++)
+    }
+    for (size_t l = 0; l < t->layers; l++) {
+        for (int i = 0; i < t->block[l].vectors; i++) {
             n += t->block[l].vector[i]->elements;
+        }
+    }
     int code = ib_alloc_floats(&t->arena, n, "the small tensors of a tower", err);
-    if (code)
+    if (code) {
         return code;
+    }
     const float **own[8] = {
         [IB_CLIP_CLASS] = &t->class_row, [IB_CLIP_CONV] = &t->conv,      [IB_CLIP_POSITIONS] = &t->positions,
         [IB_CLIP_PRE_W] = &t->pre_w,     [IB_CLIP_PRE_B] = &t->pre_b,    [IB_CLIP_POST_W] = &t->post_w,
         [IB_CLIP_POST_B] = &t->post_b,   [IB_CLIP_PROJECT] = &t->project};
     float *at = t->arena;
     for (int i = 0; i < 8; i++) {
-        if (!t->own[i])
+        if (!t->own[i]) {
             continue;
+        }
         *own[i] = at;
         if (i == IB_CLIP_PROJECT && t->naming == IB_CLIP_OPENCLIP) {
             const ib_st_tensor *x = t->own[i];
-            for (size_t d = 0; d < t->projection; d++)
-                for (size_t c = 0; c < t->width; c++)
+            for (size_t d = 0; d < t->projection; d++) {
+                for (size_t c = 0; c < t->width; c++) {
                     widen(x, c * t->projection + d, 1, at++);
+                }
+            }
         } else {
             take(t->own[i], &at);
         }
@@ -275,8 +305,9 @@ static int load_vectors(ib_clip_tower *t, ib_error *err) {
         const ib_st_tensor *const *x = b->vector;
         int q = b->qkv.parts;
         b->qkv_b = at;
-        for (int i = 0; i < q; i++)
+        for (int i = 0; i < q; i++) {
             take(x[i], &at);
+        }
         const float **rest[] = {&b->ln1_w, &b->ln1_b, &b->out_b, &b->ln2_w, &b->ln2_b, &b->fc1_b, &b->fc2_b};
         for (int i = 0; q + i < b->vectors; i++) {
             *rest[i] = at;
@@ -288,32 +319,41 @@ static int load_vectors(ib_clip_tower *t, ib_error *err) {
 
 int ib_clip_tower_load(ib_clip_tower *t, ib_error *err) {
     int code = t->side == IB_CLIP_VISION ? find_vision(t, err) : find_text(t, err);
-    if (code)
+    if (code) {
         return code;
-    if (t->width > MAX_WIDTH)
+    }
+    if (t->width > MAX_WIDTH) {
         return ib_fail(err, IB_E_UNSUPPORTED, "%s: a tower of width %zu, expected at most %d", file_of(t),
                        t->width, MAX_WIDTH);
+    }
     const size_t w[1] = {t->width};
     if ((code = want_own(t, IB_CLIP_POST_W, 1, w, err)) || (code = want_own(t, IB_CLIP_POST_B, 1, w, err)) ||
-        (code = find_projection(t, err)))
+        (code = find_projection(t, err))) {
         return code;
+    }
     t->layers = count_layers(t);
     const ib_st_tensor *fc1;
     if ((code = want_part(t, 0, IB_CLIP_LN1_W, 1, t->width, 0, &fc1, err)) ||
-        (code = want_part(t, 0, IB_CLIP_FC1_W, 2, 0, t->width, &fc1, err)))
+        (code = want_part(t, 0, IB_CLIP_FC1_W, 2, 0, t->width, &fc1, err))) {
         return code;
+    }
     t->mlp = (size_t)fc1->shape[0];
     t->dtype = fc1->dtype;
     t->bytes = t->table ? t->table->bytes : 0; /* the two above come again */
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         t->bytes += t->own[i] ? t->own[i]->bytes : 0;
-    if (!(t->block = ib_calloc(t->layers, sizeof *t->block)))
+    }
+    if (!(t->block = ib_calloc(t->layers, sizeof *t->block))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu layers", t->layers);
-    for (size_t l = 0; l < t->layers; l++)
-        if ((code = find_block(t, l, err)))
+    }
+    for (size_t l = 0; l < t->layers; l++) {
+        if ((code = find_block(t, l, err))) {
             return code;
-    if ((code = ib_clip_choose(t, err)) || (code = load_vectors(t, err)))
+        }
+    }
+    if ((code = ib_clip_choose(t, err)) || (code = load_vectors(t, err))) {
         return code;
+    }
     t->present = true;
     return IB_OK;
 }

@@ -25,10 +25,12 @@ static bool is_stream(const struct stat *st) {
 /* Whether this program makes the same pictures of the source as the one that made the file. 1, 0, or < 0. */
 static int same_pictures(const ib_latent_info *i, const char *path, const ib_encode_options *o,
                          ib_error *err) {
-    if (i->picture_version == IB_PICTURE_VERSION && i->deinterlaced == !o->keep_interlaced)
+    if (i->picture_version == IB_PICTURE_VERSION && i->deinterlaced == !o->keep_interlaced) {
         return 1;
-    if (i->picture_version > IB_PICTURE_VERSION)
+    }
+    if (i->picture_version > IB_PICTURE_VERSION) {
         return 0;
+    }
     ib_reader *r = NULL;
     ib_reader_options ro = {.threads = o->threads, .keep_interlaced = o->keep_interlaced, .stop = o->stop};
     int code = ib_reader_open(&r, path, &ro, err);
@@ -49,26 +51,32 @@ static int unchanged(const char *path, const char *out_path, const struct stat *
                      const ib_encode_options *o, char sha256[65], ib_encode_stats *stats, ib_error *err) {
     ib_latent_file *f = NULL;
     int result = 0;
-    if (!ib_is_file(out_path) || ib_latent_open(&f, out_path, NULL))
+    if (!ib_is_file(out_path) || ib_latent_open(&f, out_path, NULL)) {
         return 0; /* what cannot be read is written anew */
+    }
     const ib_latent_info *i = ib_latent_info_of(f);
     if (!same_settings(i, space, o) || strcmp(i->source, ib_basename(path)) ||
-        i->source_bytes != (int64_t)st->st_size)
+        i->source_bytes != (int64_t)st->st_size) {
         goto end;
-    if (i->source_mtime_ns != mtime_ns(st)) {
-        if ((result = ib_sha256_file(path, sha256, err)))
-            goto end;
-        if (strcmp(sha256, i->source_sha256))
-            goto end;
     }
-    if ((result = same_pictures(i, path, o, err)) <= 0)
+    if (i->source_mtime_ns != mtime_ns(st)) {
+        if ((result = ib_sha256_file(path, sha256, err))) {
+            goto end;
+        }
+        if (strcmp(sha256, i->source_sha256)) {
+            goto end;
+        }
+    }
+    if ((result = same_pictures(i, path, o, err)) <= 0) {
         goto end;
+    }
     stats->unchanged = true;
     stats->frames = i->frames;
     stats->width = i->frame_width;
     stats->height = i->frame_height;
-    for (size_t k = 1; k < i->frames; k++)
+    for (size_t k = 1; k < i->frames; k++) {
         stats->cuts += ib_latent_cuts(f)[k];
+    }
 end:
     ib_latent_close(&f);
     return result;
@@ -93,16 +101,18 @@ typedef struct job {
 static int flush(job *j, const ib_space *space, const ib_encode_options *o, int64_t estimate,
                  ib_encode_stats *stats, ib_error *err) {
     int code = IB_OK;
-    if (j->inputs)
+    if (j->inputs) {
         code = ib_space_encode_inputs(space, j->inputs, j->gathered, j->z, err);
+    }
     for (size_t k = 0; k < j->gathered && !code; k++) {
         code = ib_latent_writer_append(j->writer, j->z + k * j->each, j->pts[k], j->cut[k], err);
         stats->cuts += j->cut[k] && stats->frames;
         stats->frames++;
     }
     j->gathered = 0;
-    if (!code && o->progress)
+    if (!code && o->progress) {
         o->progress(o->user, stats->frames, estimate);
+    }
     return code;
 }
 
@@ -111,22 +121,26 @@ static int encode_frames(job *j, const ib_space *space, const ib_encode_options 
     const ib_frame *frame;
     int code;
     while ((code = ib_reader_next(j->reader, &frame, err)) > 0) {
-        if (o->stop && atomic_load(o->stop))
+        if (o->stop && atomic_load(o->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+        }
         int cut = ib_cuts_push(j->cuts, frame, err);
-        if (cut < 0)
+        if (cut < 0) {
             return cut;
+        }
         size_t k = j->gathered;
         code = j->inputs ? ib_space_prepare(space, frame, j->inputs + k * j->input.floats, err)
                          : ib_space_encode(space, frame, j->z, err);
-        if (code)
+        if (code) {
             return code;
+        }
         /* time never runs backwards in a latent file, whatever the container says */
         j->last = frame->pts_seconds > j->last ? frame->pts_seconds : j->last;
         j->pts[k] = j->last;
         j->cut[k] = cut != 0;
-        if (++j->gathered == j->input.batch && (code = flush(j, space, o, estimate, stats, err)))
+        if (++j->gathered == j->input.batch && (code = flush(j, space, o, estimate, stats, err))) {
             return code;
+        }
     }
     return code || !j->gathered ? code : flush(j, space, o, estimate, stats, err);
 }
@@ -135,14 +149,17 @@ static int make_room(job *j, const ib_space *space, const ib_shape *shape, bool 
     size_t all, inputs;
     j->input = ib_space_input_of(space);
     j->each = shape->tokens * shape->width;
-    if (!j->input.floats || still)
+    if (!j->input.floats || still) {
         j->input.batch = 1;
-    if (ib_size_mul(j->input.batch, j->each, &all) || ib_size_mul(j->input.batch, j->input.floats, &inputs))
+    }
+    if (ib_size_mul(j->input.batch, j->each, &all) || ib_size_mul(j->input.batch, j->input.floats, &inputs)) {
         return ib_fail(err, IB_E_MEMORY, "a batch of %zu frames is too large", j->input.batch);
+    }
     j->pts = ib_calloc(j->input.batch, sizeof *j->pts);
     j->cut = ib_calloc(j->input.batch, sizeof *j->cut);
-    if (!j->pts || !j->cut)
+    if (!j->pts || !j->cut) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a batch of %zu frames", j->input.batch);
+    }
     int code = ib_alloc_floats(&j->z, all, "the latents of a batch", err);
     return code || !inputs ? code : ib_alloc_floats(&j->inputs, inputs, "the pictures of a batch", err);
 }
@@ -162,8 +179,9 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
                             .stop = o->stop,
                             .matrix = IB_MATRIX_UNSPECIFIED};
     int code = ib_reader_open(&j->reader, path, &ro, err);
-    if (code || (!*sha256 && !is_stream(st) && (code = ib_sha256_file(path, sha256, err))))
+    if (code || (!*sha256 && !is_stream(st) && (code = ib_sha256_file(path, sha256, err)))) {
         return code;
+    }
     const ib_video_info *v = ib_reader_info(j->reader);
     ib_latent_info info = {.frame_width = v->width,
                            .frame_height = v->height,
@@ -182,16 +200,18 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
     stats->height = v->height;
     *estimate = (v->frames_estimate + o->every - 1) / o->every;
     if ((code = ib_space_shape(space, v->width, v->height, &info.shape, err)) ||
-        (code = make_room(j, space, &info.shape, v->still, err)) || (code = ib_cuts_create(&j->cuts, err)))
+        (code = make_room(j, space, &info.shape, v->still, err)) || (code = ib_cuts_create(&j->cuts, err))) {
         return code;
+    }
     return ib_latent_writer_create(&j->writer, out_path, &info, err);
 }
 
 /* What may be replaced: nothing, an empty file, or what begins as a latent file of ours does, damaged or not. */
 static int check_output(const char *path, const char *out_path, const ib_encode_options *o, ib_error *err) {
     int code = ib_output_check(out_path, &path, 1, NULL, err);
-    if (code || o->overwrite || !ib_is_file(out_path) || ib_latent_is_ours(out_path))
+    if (code || o->overwrite || !ib_is_file(out_path) || ib_latent_is_ours(out_path)) {
         return code;
+    }
     return ib_fail(err, IB_E_ARGUMENT,
                    "%s: cannot be encoded to %s: that is a file of another kind; --overwrite replaces it",
                    path, out_path);
@@ -208,18 +228,24 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
     ib_encode_stats own;
     stats = stats ? stats : &own;
     memset(stats, 0, sizeof *stats);
-    if (o->every < 1)
+    if (o->every < 1) {
         return ib_fail(err, IB_E_ARGUMENT, "cannot keep every %dth frame of %s, expected 1 or more", o->every,
                        path);
-    if (stat(path, &st))
+    }
+    if (stat(path, &st)) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
-    if ((code = check_output(path, out_path, o, err)))
+    }
+    if ((code = check_output(path, out_path, o, err))) {
         return code;
-    if (!o->force && !is_stream(&st) && (code = unchanged(path, out_path, &st, space, o, sha256, stats, err)))
+    }
+    if (!o->force && !is_stream(&st) &&
+        (code = unchanged(path, out_path, &st, space, o, sha256, stats, err))) {
         return code < 0 ? code : IB_OK;
+    }
     if ((code = begin(&j, path, out_path, &st, space, o, sha256, &estimate, stats, err)) ||
-        (code = encode_frames(&j, space, o, estimate, stats, err)))
+        (code = encode_frames(&j, space, o, estimate, stats, err))) {
         goto end;
+    }
     stats->interlaced = (size_t)ib_reader_interlaced(j.reader);
     stats->damaged = ib_reader_damaged(j.reader, &what);
     snprintf(stats->damage, sizeof stats->damage, "%s", what ? what : "");

@@ -15,11 +15,14 @@ static IB_INLINE double total(const double s[LANES]) {
 static IB_INLINE double norm(const float *u, size_t n) {
     double s[LANES] = {0};
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
+    for (; i + LANES <= n; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
             s[j] += (double)u[i + j] * (double)u[i + j];
-    for (int j = 0; i < n; i++, j++)
+        }
+    }
+    for (int j = 0; i < n; i++, j++) {
         s[j] += (double)u[i] * (double)u[i];
+    }
     return sqrt(total(s));
 }
 
@@ -27,12 +30,13 @@ static IB_INLINE double norm(const float *u, size_t n) {
 static IB_INLINE double unit_angle(const float *u, double nu, const float *v, double nv, size_t n) {
     double less[LANES] = {0}, more[LANES] = {0}, pu = 1 / nu, pv = 1 / nv;
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
         for (int j = 0; j < LANES; j++) {
             double a = u[i + j] * pu, b = v[i + j] * pv;
             less[j] += (a - b) * (a - b);
             more[j] += (a + b) * (a + b);
         }
+    }
     for (int j = 0; i < n; i++, j++) {
         double a = u[i] * pu, b = v[i] * pv;
         less[j] += (a - b) * (a - b);
@@ -42,16 +46,19 @@ static IB_INLINE double unit_angle(const float *u, double nu, const float *v, do
 }
 
 static IB_INLINE void mix(const float *u, double a, const float *v, double b, size_t n, float *out) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out[i] = (float)(a * u[i] + b * v[i]);
+    }
 }
 
 /* Half a turn from u/|u| through the axis k on which u is smallest, made orthogonal to u. */
 static void turn(const float *u, double nu, double w, float t, double scale, size_t n, float *out) {
     size_t k = 0;
-    for (size_t i = 1; i < n; i++)
-        if (fabsf(u[i]) < fabsf(u[k]))
+    for (size_t i = 1; i < n; i++) {
+        if (fabsf(u[i]) < fabsf(u[k])) {
             k = i;
+        }
+    }
     double c = u[k] / nu, rest = 1 - c * c; /* axis - c u/|u| has length sqrt(rest) */
     double along = cos(t * w), across = sin(t * w) / sqrt(rest);
     for (size_t i = 0; i < n; i++) {
@@ -84,12 +91,14 @@ IB_MULTIARCH_EXACT void ib_slerp(const float *z0, const float *z1, float t, size
                                  float *out) {
     if (t <= 0 || t >= 1) {
         const float *z = t <= 0 ? z0 : z1;
-        if (out != z)
+        if (out != z) {
             memmove(out, z, tokens * width * sizeof *out);
+        }
         return;
     }
-    for (size_t i = 0; i < tokens; i++)
+    for (size_t i = 0; i < tokens; i++) {
         slerp_token(z0 + i * width, z1 + i * width, t, width, out + i * width);
+    }
 }
 
 const ib_geometry ib_geometry_plain = {"slerp", ib_slerp};
@@ -106,18 +115,21 @@ void ib_slerp_in(const ib_geometry *g, const float *z0, const float *z1, float t
 IB_MULTIARCH_EXACT void ib_lerp(const float *z0, const float *z1, float t, size_t n, float *out) {
     if (t <= 0 || t >= 1) {
         const float *z = t <= 0 ? z0 : z1;
-        if (out != z)
+        if (out != z) {
             memmove(out, z, n * sizeof *out);
+        }
         return;
     }
     float s = 1 - t;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out[i] = s * z0[i] + t * z1[i];
+    }
 }
 
 IB_MULTIARCH_EXACT double ib_angle(const float *u, const float *v, size_t width) {
     double nu = norm(u, width), nv = norm(v, width);
-    if (nu < 1e-20 || nv < 1e-20)
+    if (nu < 1e-20 || nv < 1e-20) {
         return 0;
+    }
     return unit_angle(u, nu, v, nv, width);
 }

@@ -35,8 +35,9 @@ static herr_t keep_entry(unsigned n, const H5E_error2_t *e, void *ignored) {
 
 /* HDF5 calls it in place of printing, at the end of each call that fails. */
 static herr_t keep(hid_t stack, void *ignored) {
-    if (!*reason)
+    if (!*reason) {
         H5Ewalk2(stack, H5E_WALK_DOWNWARD, keep_entry, ignored);
+    }
     return 0;
 }
 
@@ -108,8 +109,9 @@ static bool uses_locks(void) {
 int ib_hdf5_check_lock(const char *path, ib_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool locked = fd >= 0 && uses_locks() && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+    }
     return locked ? ib_fail(err, IB_E_IO,
                             "cannot open %s: it is locked: another program has it open for writing", path)
                   : IB_OK;
@@ -120,10 +122,12 @@ int ib_hdf5_check(const char *path, ib_error *err) {
     uint8_t b[48] = {0};
     struct stat st;
     int code = ib_hdf5_check_lock(path, err), fd;
-    if (code)
+    if (code) {
         return code;
-    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
+    }
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+    }
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         close(fd);
         return ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
@@ -131,22 +135,26 @@ int ib_hdf5_check(const char *path, ib_error *err) {
     ssize_t n = pread(fd, b, sizeof b, 0);
     int e = errno;
     close(fd);
-    if (n < 0)
+    if (n < 0) {
         return ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(e));
-    if (n < (ssize_t)sizeof b || memcmp(b, magic, sizeof magic))
+    }
+    if (n < (ssize_t)sizeof b || memcmp(b, magic, sizeof magic)) {
         return ib_fail(err, IB_E_FORMAT, "%s is not an HDF5 file", path);
-    if (b[8] < 2 || b[8] > 3 || b[9] != 8 || b[10] != 8)
+    }
+    if (b[8] < 2 || b[8] > 3 || b[9] != 8 || b[10] != 8) {
         return ib_fail(err, IB_E_FORMAT,
                        "%s is an HDF5 file of another kind: superblock version %d, expected 2 or 3", path,
                        b[8]);
+    }
     uint64_t base = 0, end = 0;
     for (int i = 7; i >= 0; i--) {
         base = base << 8 | b[12 + i];
         end = end << 8 | b[28 + i];
     }
-    if (base || end != (uint64_t)st.st_size)
+    if (base || end != (uint64_t)st.st_size) {
         return ib_fail(err, IB_E_FORMAT, "%s is damaged or cut short: %lld bytes, expected %llu", path,
                        (long long)st.st_size, (unsigned long long)end);
+    }
     return IB_OK;
 }
 
@@ -165,10 +173,12 @@ static int put(hid_t object, const char *name, hid_t stored, hid_t memory, const
     hid_t space = H5Screate(H5S_SCALAR);
     hid_t a = space < 0 ? -1 : H5Acreate2(object, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
     int r = a >= 0 && H5Awrite(a, memory, value) >= 0 ? 0 : -1;
-    if (a >= 0 && H5Aclose(a) < 0)
+    if (a >= 0 && H5Aclose(a) < 0) {
         r = -1;
-    if (space >= 0)
+    }
+    if (space >= 0) {
         H5Sclose(space);
+    }
     return r;
 }
 
@@ -185,8 +195,9 @@ static hid_t text_type(size_t size) {
 int ib_hdf5_put_text(hid_t object, const char *name, const char *text) {
     hid_t t = text_type(*text ? strlen(text) : 1);
     int r = t < 0 ? -1 : put(object, name, t, t, text);
-    if (t >= 0)
+    if (t >= 0) {
         H5Tclose(t);
+    }
     return r;
 }
 
@@ -203,22 +214,27 @@ static int open_attribute(hid_t object, const char *path, const char *name, H5T_
                           const char *kind, hid_t *a, hid_t *type, ib_error *err) {
     *a = *type = -1;
     if (H5Aexists(object, name) <= 0 || (*a = H5Aopen(object, name, H5P_DEFAULT)) < 0 ||
-        (*type = H5Aget_type(*a)) < 0)
+        (*type = H5Aget_type(*a)) < 0) {
         return ib_fail(err, IB_E_FORMAT, "%s: attribute '%s' is missing or damaged", path, name);
+    }
     hid_t space = H5Aget_space(*a);
     bool scalar = space >= 0 && H5Sget_simple_extent_type(space) == H5S_SCALAR;
-    if (space >= 0)
+    if (space >= 0) {
         H5Sclose(space);
-    if (!scalar || H5Tget_class(*type) != want || (want == H5T_STRING && H5Tis_variable_str(*type) != 0))
+    }
+    if (!scalar || H5Tget_class(*type) != want || (want == H5T_STRING && H5Tis_variable_str(*type) != 0)) {
         return ib_fail(err, IB_E_FORMAT, "%s: attribute '%s' is not %s", path, name, kind);
+    }
     return IB_OK;
 }
 
 static void close_attribute(hid_t a, hid_t type) {
-    if (type >= 0)
+    if (type >= 0) {
         H5Tclose(type);
-    if (a >= 0)
+    }
+    if (a >= 0) {
         H5Aclose(a);
+    }
     H5Eclear2(H5E_DEFAULT);
 }
 
@@ -226,12 +242,14 @@ int ib_hdf5_get_text(hid_t object, const char *path, const char *name, char *tex
                      ib_error *err) {
     hid_t a, type;
     int code = open_attribute(object, path, name, H5T_STRING, "a fixed-length string", &a, &type, err);
-    if (!code && H5Tget_size(type) >= size)
+    if (!code && H5Tget_size(type) >= size) {
         code = ib_fail(err, IB_E_FORMAT, "%s: attribute '%s' is longer than %zu bytes", path, name, size - 1);
+    }
     if (!code) {
         memset(text, 0, size);
-        if (H5Aread(a, type, text) < 0)
+        if (H5Aread(a, type, text) < 0) {
             code = ib_fail(err, IB_E_FORMAT, "%s: attribute '%s' cannot be read", path, name);
+        }
         text[size - 1] = 0;
     }
     close_attribute(a, type);
@@ -243,13 +261,16 @@ int ib_hdf5_get_int(hid_t object, const char *path, const char *name, int64_t mi
     hid_t a, type;
     int64_t v = 0;
     int code = open_attribute(object, path, name, H5T_INTEGER, "a whole number", &a, &type, err);
-    if (!code && H5Aread(a, H5T_NATIVE_INT64, &v) < 0)
+    if (!code && H5Aread(a, H5T_NATIVE_INT64, &v) < 0) {
         code = ib_fail(err, IB_E_FORMAT, "%s: attribute '%s' cannot be read", path, name);
-    if (!code && (v < min || v > max))
+    }
+    if (!code && (v < min || v > max)) {
         code = ib_fail(err, IB_E_FORMAT, "%s: attribute '%s' is %lld, expected %lld..%lld", path, name,
                        (long long)v, (long long)min, (long long)max);
-    if (!code)
+    }
+    if (!code) {
         *value = v;
+    }
     close_attribute(a, type);
     return code;
 }
@@ -258,10 +279,12 @@ int ib_hdf5_get_real(hid_t object, const char *path, const char *name, double *v
     hid_t a, type;
     double v = 0;
     int code = open_attribute(object, path, name, H5T_FLOAT, "a number", &a, &type, err);
-    if (!code && (H5Aread(a, H5T_NATIVE_DOUBLE, &v) < 0 || !isfinite(v)))
+    if (!code && (H5Aread(a, H5T_NATIVE_DOUBLE, &v) < 0 || !isfinite(v))) {
         code = ib_fail(err, IB_E_FORMAT, "%s: attribute '%s' cannot be read or is not finite", path, name);
-    if (!code)
+    }
+    if (!code) {
         *value = v;
+    }
     close_attribute(a, type);
     return code;
 }

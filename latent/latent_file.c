@@ -24,8 +24,9 @@ static int get_int(hid_t root, const char *path, const char *name, int min, int 
                    ib_error *err) {
     int64_t v;
     int code = ib_hdf5_get_int(root, path, name, min, max, &v, err);
-    if (!code)
+    if (!code) {
         *out = (int)v;
+    }
     return code;
 }
 
@@ -33,10 +34,12 @@ static int get_int(hid_t root, const char *path, const char *name, int min, int 
 static int read_pictures(hid_t root, const char *path, ib_latent_info *i, ib_error *err) {
     int deinterlace = 0, code = IB_OK;
     i->picture_version = 1;
-    if (H5Aexists(root, "picture_version") != 0)
+    if (H5Aexists(root, "picture_version") != 0) {
         code = get_int(root, path, "picture_version", 1, INT32_MAX, &i->picture_version, err);
-    if (!code && H5Aexists(root, "deinterlace") != 0)
+    }
+    if (!code && H5Aexists(root, "deinterlace") != 0) {
         code = get_int(root, path, "deinterlace", 0, 1, &deinterlace, err);
+    }
     i->deinterlaced = deinterlace;
     return code;
 }
@@ -44,10 +47,12 @@ static int read_pictures(hid_t root, const char *path, ib_latent_info *i, ib_err
 static int get_layout(hid_t root, const char *path, ib_layout *out, ib_error *err) {
     char text[32];
     int code = ib_hdf5_get_text(root, path, "layout", text, sizeof text, err);
-    if (code)
+    if (code) {
         return code;
-    if (ib_layout_named(text, out))
+    }
+    if (ib_layout_named(text, out)) {
         return IB_OK;
+    }
     return ib_fail(err, IB_E_FORMAT, "%s: attribute 'layout' is '%s', expected grid, sequence or single",
                    path, text);
 }
@@ -57,17 +62,21 @@ static int read_info(hid_t root, const char *path, ib_latent_info *i, ib_error *
     int64_t tokens = 0, width = 0;
     int version, code;
     ib_shape *s = &i->shape;
-    if ((code = ib_hdf5_get_text(root, path, "format", format, sizeof format, err)))
+    if ((code = ib_hdf5_get_text(root, path, "format", format, sizeof format, err))) {
         return code;
-    if (strcmp(format, IB_LATENT_FORMAT))
+    }
+    if (strcmp(format, IB_LATENT_FORMAT)) {
         return ib_fail(err, IB_E_FORMAT, "%s: attribute 'format' is '%s', expected '%s'", path, format,
                        IB_LATENT_FORMAT);
-    if ((code = get_int(root, path, "version", 1, INT32_MAX, &version, err)))
+    }
+    if ((code = get_int(root, path, "version", 1, INT32_MAX, &version, err))) {
         return code;
-    if (version > IB_LATENT_VERSION)
+    }
+    if (version > IB_LATENT_VERSION) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "%s is a latent file of version %d, this program knows up to %d", path, version,
                        IB_LATENT_VERSION);
+    }
     if ((code = ib_hdf5_get_text(root, path, "space_id", i->space_id, sizeof i->space_id, err)) ||
         (code = get_layout(root, path, &s->layout, err)) ||
         (code = ib_hdf5_get_int(root, path, "tokens", 1, IB_LATENT_MAX_TOKENS, &tokens, err)) ||
@@ -85,17 +94,20 @@ static int read_info(hid_t root, const char *path, ib_latent_info *i, ib_error *
         (code =
              ib_hdf5_get_text(root, path, "source_sha256", i->source_sha256, sizeof i->source_sha256, err)) ||
         (code = ib_hdf5_get_int(root, path, "source_bytes", 0, INT64_MAX, &i->source_bytes, err)) ||
-        (code =
-             ib_hdf5_get_int(root, path, "source_mtime_ns", INT64_MIN, INT64_MAX, &i->source_mtime_ns, err)))
+        (code = ib_hdf5_get_int(root, path, "source_mtime_ns", INT64_MIN, INT64_MAX, &i->source_mtime_ns,
+                                err))) {
         return code;
+    }
     s->tokens = (size_t)tokens;
     s->width = (size_t)width;
     if ((int64_t)s->rows * s->cols != tokens || (s->layout != IB_LAYOUT_GRID && s->rows != 1) ||
-        (s->layout == IB_LAYOUT_SINGLE && tokens != 1))
+        (s->layout == IB_LAYOUT_SINGLE && tokens != 1)) {
         return ib_fail(err, IB_E_FORMAT, "%s: %d rows x %d cols do not make %lld tokens in layout %s", path,
                        s->rows, s->cols, (long long)tokens, ib_layout_name(s->layout));
-    if (!(i->fps > 0))
+    }
+    if (!(i->fps > 0)) {
         return ib_fail(err, IB_E_FORMAT, "%s: attribute 'fps' is %g, expected more than 0", path, i->fps);
+    }
     return IB_OK;
 }
 
@@ -106,8 +118,9 @@ static bool good_layout(hid_t set, int rank, const hsize_t *most) {
     hsize_t chunk[3] = {0};
     bool good = p >= 0 && H5Pget_layout(p) == H5D_CHUNKED && H5Pget_chunk(p, rank, chunk) == rank &&
                 H5Pget_external_count(p) == 0;
-    for (int i = 0; good && i < rank; i++)
+    for (int i = 0; good && i < rank; i++) {
         good = chunk[i] >= 1 && chunk[i] <= most[i];
+    }
     int filters = good ? H5Pget_nfilters(p) : 0;
     if (filters) {
         unsigned flags, config;
@@ -115,8 +128,9 @@ static bool good_layout(hid_t set, int rank, const hsize_t *most) {
         good = filters == 1 &&
                H5Pget_filter2(p, 0, &flags, &values, NULL, 0, NULL, &config) == H5Z_FILTER_FLETCHER32;
     }
-    if (p >= 0)
+    if (p >= 0) {
         H5Pclose(p);
+    }
     return good;
 }
 
@@ -129,10 +143,12 @@ static int open_set(hid_t file, const char *path, const char *name, hid_t type, 
     int code = IB_E_FORMAT;
     *out = -1;
     if (access >= 0 && H5Pset_chunk_cache(access, 1, 0, 1) >= 0 && H5Lexists(file, name, H5P_DEFAULT) > 0 &&
-        H5Lget_info(file, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD)
+        H5Lget_info(file, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD) {
         set = H5Dopen2(file, name, access);
-    if (access >= 0)
+    }
+    if (access >= 0) {
         H5Pclose(access);
+    }
     if (set < 0) {
         ib_fail(err, code, "%s: data set '%s' is missing or damaged", path, name);
         goto fail;
@@ -154,12 +170,15 @@ static int open_set(hid_t file, const char *path, const char *name, hid_t type, 
     return IB_OK;
 fail:
     H5Eclear2(H5E_DEFAULT);
-    if (stored >= 0)
+    if (stored >= 0) {
         H5Tclose(stored);
-    if (space >= 0)
+    }
+    if (space >= 0) {
         H5Sclose(space);
-    if (set >= 0)
+    }
+    if (set >= 0) {
         H5Dclose(set);
+    }
     return code;
 }
 
@@ -169,24 +188,29 @@ static int read_column(ib_latent_file *f, const char *name, hid_t stored, hid_t 
     hid_t set;
     hsize_t n = 0, most = IB_LATENT_COLUMN_CHUNK;
     int code = open_set(f->file, f->path, name, stored, 1, &most, &n, &set, err);
-    if (code)
+    if (code) {
         return code;
-    if (n != f->info.frames)
+    }
+    if (n != f->info.frames) {
         code = ib_fail(err, IB_E_FORMAT, "%s: data set '%s' has %llu entries, expected %zu", f->path, name,
                        (unsigned long long)n, f->info.frames);
-    if (!code && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+    }
+    if (!code && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
         code = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
+    }
     H5Dclose(set);
     return code;
 }
 
 static int check_columns(const ib_latent_file *f, ib_error *err) {
     for (size_t i = 0; i < f->info.frames; i++) {
-        if (!isfinite(f->pts[i]) || (i && f->pts[i] < f->pts[i - 1]))
+        if (!isfinite(f->pts[i]) || (i && f->pts[i] < f->pts[i - 1])) {
             return ib_fail(err, IB_E_FORMAT, "%s: frame %zu has time %g after %g", f->path, i, f->pts[i],
                            i ? f->pts[i - 1] : 0.0);
-        if (f->cuts[i] > 1 || (!i && !f->cuts[i]))
+        }
+        if (f->cuts[i] > 1 || (!i && !f->cuts[i])) {
             return ib_fail(err, IB_E_FORMAT, "%s: the cut mark of frame %zu is %d", f->path, i, f->cuts[i]);
+        }
     }
     return IB_OK;
 }
@@ -194,38 +218,47 @@ static int check_columns(const ib_latent_file *f, ib_error *err) {
 /* Lock held. */
 static int open_locked(ib_latent_file *f, size_t file_bytes, ib_error *err) {
     hid_t access = ib_hdf5_access();
-    if (access >= 0)
+    if (access >= 0) {
         f->file = H5Fopen(f->path, H5F_ACC_RDONLY, access);
+    }
     int code = f->file < 0 ? ib_hdf5_fail(err, IB_E_FORMAT, "cannot open", f->path) : IB_OK;
-    if (access >= 0)
+    if (access >= 0) {
         H5Pclose(access);
-    if (code)
+    }
+    if (code) {
         return code;
-    if ((f->half = ib_hdf5_half()) < 0)
+    }
+    if ((f->half = ib_hdf5_half()) < 0) {
         return ib_hdf5_fail(err, IB_E_MEMORY, "cannot open", f->path);
+    }
 
     code = read_info(f->file, f->path, &f->info, err);
     const ib_shape *s = &f->info.shape;
     hsize_t size[3] = {0}, most[3] = {1, s->tokens, s->width};
-    if (code || (code = open_set(f->file, f->path, "latents", f->half, 3, most, size, &f->latents, err)))
+    if (code || (code = open_set(f->file, f->path, "latents", f->half, 3, most, size, &f->latents, err))) {
         return code;
+    }
     size_t frame_bytes = s->tokens * s->width * 2, frames = (size_t)size[0];
-    if (size[1] != s->tokens || size[2] != s->width || !frames)
+    if (size[1] != s->tokens || size[2] != s->width || !frames) {
         return ib_fail(err, IB_E_FORMAT, "%s: latents are %llu x %llu x %llu, expected N x %zu x %zu",
                        f->path, (unsigned long long)size[0], (unsigned long long)size[1],
                        (unsigned long long)size[2], s->tokens, s->width);
+    }
     if (frame_bytes > IB_LATENT_MAX_CHUNK_BYTES || frames > file_bytes / frame_bytes ||
-        H5Dget_storage_size(f->latents) < frames * frame_bytes)
+        H5Dget_storage_size(f->latents) < frames * frame_bytes) {
         return ib_fail(err, IB_E_FORMAT, "%s: %zu frames of %zu bytes do not fit in a file of %zu", f->path,
                        frames, frame_bytes, file_bytes);
+    }
     f->info.frames = frames;
     f->pts = ib_calloc(frames, sizeof *f->pts);
     f->cuts = ib_calloc(frames, sizeof *f->cuts);
-    if (!f->pts || !f->cuts)
+    if (!f->pts || !f->cuts) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the %zu frames of %s", frames, f->path);
+    }
     if ((code = read_column(f, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, f->pts, err)) ||
-        (code = read_column(f, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, f->cuts, err)))
+        (code = read_column(f, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, f->cuts, err))) {
         return code;
+    }
     return check_columns(f, err);
 }
 
@@ -256,13 +289,15 @@ int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err) {
     struct stat st;
     *out = NULL;
     int code = ib_hdf5_check(path, err);
-    if (code)
+    if (code) {
         return code;
+    }
     ib_latent_file *f = calloc(1, sizeof *f);
-    if (!f || !(f->path = strdup(path)))
+    if (!f || !(f->path = strdup(path))) {
         code = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
-    else if (stat(path, &st))
+    } else if (stat(path, &st)) {
         code = ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+    }
     if (code) {
         free(f ? f->path : NULL);
         free(f);
@@ -272,23 +307,28 @@ int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err) {
     ib_hdf5_lock();
     code = open_locked(f, (size_t)st.st_size, err);
     ib_hdf5_unlock();
-    if (code)
+    if (code) {
         ib_latent_close(&f);
+    }
     *out = f;
     return code;
 }
 
 void ib_latent_close(ib_latent_file **out) {
     ib_latent_file *f = *out;
-    if (!f)
+    if (!f) {
         return;
+    }
     ib_hdf5_lock();
-    if (f->latents >= 0)
+    if (f->latents >= 0) {
         H5Dclose(f->latents);
-    if (f->half >= 0)
+    }
+    if (f->half >= 0) {
         H5Tclose(f->half);
-    if (f->file >= 0)
+    }
+    if (f->file >= 0) {
         H5Fclose(f->file);
+    }
     ib_hdf5_unlock();
     ib_free(f->pts);
     ib_free(f->cuts);
@@ -319,33 +359,41 @@ static int read_locked(ib_latent_file *f, size_t first, size_t count, uint16_t *
     hid_t memory = H5Screate_simple(3, size, NULL), space = H5Dget_space(f->latents);
     int code = IB_OK;
     if (memory < 0 || space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, size, NULL) < 0 ||
-        H5Dread(f->latents, f->half, memory, space, H5P_DEFAULT, h) < 0)
+        H5Dread(f->latents, f->half, memory, space, H5P_DEFAULT, h) < 0) {
         code = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
-    if (space >= 0)
+    }
+    if (space >= 0) {
         H5Sclose(space);
-    if (memory >= 0)
+    }
+    if (memory >= 0) {
         H5Sclose(memory);
+    }
     return code;
 }
 
 /* Number of values before the first that is not finite. */
 static size_t finite_prefix(const uint16_t *h, size_t n) {
     unsigned bad = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         bad |= (h[i] & 0x7c00u) == 0x7c00u;
-    for (size_t i = 0; bad && i < n; i++)
-        if ((h[i] & 0x7c00u) == 0x7c00u)
+    }
+    for (size_t i = 0; bad && i < n; i++) {
+        if ((h[i] & 0x7c00u) == 0x7c00u) {
             return i;
+        }
+    }
     return n;
 }
 
 int ib_latent_read_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
     int code = IB_OK;
-    if (first > f->info.frames || count > f->info.frames - first)
+    if (first > f->info.frames || count > f->info.frames - first) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: frames %zu..%zu asked for, it has %zu", f->path, first,
                        first + count, f->info.frames);
-    if (!count)
+    }
+    if (!count) {
         return IB_OK;
+    }
     ib_hdf5_lock();
     code = read_locked(f, first, count, h, err);
     ib_hdf5_unlock();
@@ -364,9 +412,10 @@ int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_e
         size_t m = total - i < PIECE ? total - i : PIECE;
         memcpy(piece, halves + 2 * i, 2 * m);
         size_t good = finite_prefix(piece, m);
-        if (good < m)
+        if (good < m) {
             return ib_fail(err, IB_E_NONFINITE, "%s: frame %zu holds a value that is not finite", f->path,
                            first + (i + good) / n);
+        }
         ib_f16_to_f32(piece, z + i, m);
     }
     return code;

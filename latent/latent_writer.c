@@ -54,15 +54,19 @@ static int create_set(ib_latent_writer *w, const char *name, hid_t type, int ran
     hid_t p = H5Pcreate(H5P_DATASET_CREATE), access = H5Pcreate(H5P_DATASET_ACCESS);
     if (space >= 0 && p >= 0 && access >= 0 && H5Pset_chunk(p, rank, chunk) >= 0 &&
         H5Pset_fletcher32(p) >= 0 && H5Pset_obj_track_times(p, 0) >= 0 &&
-        H5Pset_chunk_cache(access, 1, 0, 1) >= 0)
+        H5Pset_chunk_cache(access, 1, 0, 1) >= 0) {
         set = H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, p, access);
+    }
     int code = set < 0 ? failed(w, err) : IB_OK;
-    if (access >= 0)
+    if (access >= 0) {
         H5Pclose(access);
-    if (p >= 0)
+    }
+    if (p >= 0) {
         H5Pclose(p);
-    if (space >= 0)
+    }
+    if (space >= 0) {
         H5Sclose(space);
+    }
     *out = set;
     return code;
 }
@@ -71,13 +75,15 @@ static int check_info(const ib_latent_info *i, const char *path, ib_error *err) 
     size_t n;
     if (!i->shape.tokens || i->shape.tokens > IB_LATENT_MAX_TOKENS || !i->shape.width ||
         i->shape.width > IB_LATENT_MAX_WIDTH || ib_size_mul(i->shape.tokens, i->shape.width * 2, &n) ||
-        n > IB_LATENT_MAX_CHUNK_BYTES)
+        n > IB_LATENT_MAX_CHUNK_BYTES) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "cannot write %s: a latent of %zu tokens x %zu is outside the format's range", path,
                        i->shape.tokens, i->shape.width);
-    if (!(i->fps > 0) || !isfinite(i->fps) || i->every < 1)
+    }
+    if (!(i->fps > 0) || !isfinite(i->fps) || i->every < 1) {
         return ib_fail(err, IB_E_ARGUMENT, "cannot write %s: %g frames per second, every %d", path, i->fps,
                        i->every);
+    }
     return IB_OK;
 }
 
@@ -86,19 +92,25 @@ static int create_file(ib_latent_writer *w, ib_error *err) {
     hsize_t t = w->info.shape.tokens, d = w->info.shape.width, size[3] = {0, t, d}, chunk[3] = {1, t, d};
     hid_t creation = ib_hdf5_creation(), access = ib_hdf5_access();
     int code = IB_OK;
-    if (creation >= 0 && access >= 0)
+    if (creation >= 0 && access >= 0) {
         w->file = H5Fcreate(w->pending.temp, H5F_ACC_TRUNC, creation, access);
-    if (w->file < 0)
+    }
+    if (w->file < 0) {
         code = failed(w, err);
-    if (creation >= 0)
+    }
+    if (creation >= 0) {
         H5Pclose(creation);
-    if (access >= 0)
+    }
+    if (access >= 0) {
         H5Pclose(access);
-    if (code)
+    }
+    if (code) {
         return code;
+    }
     w->half = ib_hdf5_half();
-    if (w->half < 0 || put_info(w->file, &w->info))
+    if (w->half < 0 || put_info(w->file, &w->info)) {
         return failed(w, err);
+    }
     return create_set(w, "latents", w->half, 3, size, chunk, true, &w->latents, err);
 }
 
@@ -106,11 +118,13 @@ int ib_latent_writer_create(ib_latent_writer **out, const char *path, const ib_l
                             ib_error *err) {
     *out = NULL;
     int code = check_info(info, path, err);
-    if (code)
+    if (code) {
         return code;
+    }
     ib_latent_writer *w = calloc(1, sizeof *w);
-    if (!w)
+    if (!w) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for writing %s", path);
+    }
     w->info = *info;
     w->file = w->latents = w->half = -1;
     size_t t = info->shape.tokens, d = info->shape.width;
@@ -118,14 +132,16 @@ int ib_latent_writer_create(ib_latent_writer **out, const char *path, const ib_l
         code = ib_fail(err, IB_E_MEMORY, "out of memory for a frame of %s", path);
         goto fail;
     }
-    if ((code = ib_pending_begin(&w->pending, path, err)))
+    if ((code = ib_pending_begin(&w->pending, path, err))) {
         goto fail;
+    }
 
     ib_hdf5_lock();
     code = create_file(w, err);
     ib_hdf5_unlock();
-    if (code)
+    if (code) {
         goto fail;
+    }
     *out = w;
     return IB_OK;
 fail:
@@ -134,17 +150,21 @@ fail:
 }
 
 static int reserve(ib_latent_writer *w, ib_error *err) {
-    if (w->frames < w->room)
+    if (w->frames < w->room) {
         return IB_OK;
+    }
     size_t room = w->room ? 2 * w->room : 256;
     double *pts = realloc(w->pts, room * sizeof *pts);
-    if (pts)
+    if (pts) {
         w->pts = pts;
+    }
     uint8_t *cuts = realloc(w->cuts, room);
-    if (cuts)
+    if (cuts) {
         w->cuts = cuts;
-    if (!pts || !cuts)
+    }
+    if (!pts || !cuts) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu frames of %s", room, w->pending.final);
+    }
     w->room = room;
     return IB_OK;
 }
@@ -154,20 +174,24 @@ static int write_frame(ib_latent_writer *w, ib_error *err) {
     hsize_t t = w->info.shape.tokens, d = w->info.shape.width;
     if (w->frames == w->extent) {
         hsize_t size[3] = {w->extent + GROW, t, d};
-        if (H5Dset_extent(w->latents, size) < 0)
+        if (H5Dset_extent(w->latents, size) < 0) {
             return failed(w, err);
+        }
         w->extent += GROW;
     }
     hsize_t first[3] = {w->frames, 0, 0}, count[3] = {1, t, d};
     hid_t memory = H5Screate_simple(3, count, NULL), file = H5Dget_space(w->latents);
     int code = IB_OK;
     if (memory < 0 || file < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, first, NULL, count, NULL) < 0 ||
-        H5Dwrite(w->latents, w->half, memory, file, H5P_DEFAULT, w->frame) < 0)
+        H5Dwrite(w->latents, w->half, memory, file, H5P_DEFAULT, w->frame) < 0) {
         code = failed(w, err);
-    if (file >= 0)
+    }
+    if (file >= 0) {
         H5Sclose(file);
-    if (memory >= 0)
+    }
+    if (memory >= 0) {
         H5Sclose(memory);
+    }
     return code;
 }
 
@@ -175,24 +199,29 @@ int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seco
                             ib_error *err) {
     size_t n = w->info.shape.tokens * w->info.shape.width;
     int code = reserve(w, err);
-    if (code)
+    if (code) {
         return code;
+    }
     ib_f32_to_f16(z, w->frame, n);
     unsigned bad = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         bad |= (w->frame[i] & 0x7c00u) == 0x7c00u;
-    if (bad || !isfinite(pts_seconds))
+    }
+    if (bad || !isfinite(pts_seconds)) {
         return ib_fail(err, IB_E_NONFINITE,
                        "cannot write frame %zu of %s: a value is not finite or beyond half precision's range",
                        w->frames, w->pending.final);
-    if (w->frames && pts_seconds < w->pts[w->frames - 1])
+    }
+    if (w->frames && pts_seconds < w->pts[w->frames - 1]) {
         return ib_fail(err, IB_E_ARGUMENT, "cannot write frame %zu of %s: its time %g lies before %g",
                        w->frames, w->pending.final, pts_seconds, w->pts[w->frames - 1]);
+    }
     ib_hdf5_lock();
     code = write_frame(w, err);
     ib_hdf5_unlock();
-    if (code)
+    if (code) {
         return code;
+    }
     w->pts[w->frames] = pts_seconds;
     w->cuts[w->frames] = cut || !w->frames;
     w->frames++;
@@ -206,10 +235,12 @@ static int write_column(ib_latent_writer *w, const char *name, hid_t stored, hid
             chunk[3] = {n < IB_LATENT_COLUMN_CHUNK ? n : IB_LATENT_COLUMN_CHUNK};
     hid_t set;
     int code = create_set(w, name, stored, 1, size, chunk, false, &set, err);
-    if (!code && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+    if (!code && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
         code = failed(w, err);
-    if (set >= 0 && H5Dclose(set) < 0 && !code)
+    }
+    if (set >= 0 && H5Dclose(set) < 0 && !code) {
         code = failed(w, err);
+    }
     return code;
 }
 
@@ -217,8 +248,9 @@ static int write_column(ib_latent_writer *w, const char *name, hid_t stored, hid
 static int close_all(ib_latent_writer *w, ib_error *err) {
     ib_hdf5_lock();
     bool bad = w->latents >= 0 && H5Dclose(w->latents) < 0;
-    if (w->half >= 0)
+    if (w->half >= 0) {
         H5Tclose(w->half);
+    }
     bad |= w->file >= 0 && H5Fclose(w->file) < 0;
     w->latents = w->half = w->file = -1;
     int code = bad ? failed(w, err) : IB_OK;
@@ -236,19 +268,25 @@ int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
         goto end;
     }
     ib_hdf5_lock();
-    if (H5Dset_extent(w->latents, size) < 0)
+    if (H5Dset_extent(w->latents, size) < 0) {
         code = failed(w, err);
-    if (!code)
+    }
+    if (!code) {
         code = write_column(w, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, w->pts, err);
-    if (!code)
+    }
+    if (!code) {
         code = write_column(w, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, w->cuts, err);
-    if (!code && H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0)
+    }
+    if (!code && H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0) {
         code = failed(w, err);
+    }
     ib_hdf5_unlock();
-    if (!code)
+    if (!code) {
         code = close_all(w, err);
-    if (!code)
+    }
+    if (!code) {
         code = ib_pending_publish(&w->pending, err);
+    }
 end:
     ib_latent_writer_abort(out);
     return code;
@@ -256,8 +294,9 @@ end:
 
 void ib_latent_writer_abort(ib_latent_writer **out) {
     ib_latent_writer *w = *out;
-    if (!w)
+    if (!w) {
         return;
+    }
     ib_error ignored;
     close_all(w, &ignored);
     ib_pending_abort(&w->pending);

@@ -24,28 +24,31 @@ static const float c4[4][2] = {
 
 /* One-dimensional transforms down the columns of 8 lanes. */
 static IB_INLINE void forward8(float x[8][8], float z[8][8]) {
-    for (int y = 0; y < 4; y++)
+    for (int y = 0; y < 4; y++) {
         for (int i = 0; i < 8; i++) {
             float a = x[y][i], b = x[7 - y][i];
             x[y][i] = a + b;
             x[7 - y][i] = a - b;
         }
-    for (int k = 0; k < 8; k += 2)
+    }
+    for (int k = 0; k < 8; k += 2) {
         for (int i = 0; i < 8; i++) {
             z[k][i] = (c8[k][0] * x[0][i] + c8[k][1] * x[1][i]) + (c8[k][2] * x[2][i] + c8[k][3] * x[3][i]);
             z[k + 1][i] = (c8[k + 1][0] * x[7][i] + c8[k + 1][1] * x[6][i]) +
                           (c8[k + 1][2] * x[5][i] + c8[k + 1][3] * x[4][i]);
         }
+    }
 }
 
 static IB_INLINE void inverse8(float z[8][8], float x[8][8]) {
-    for (int y = 0; y < 4; y++)
+    for (int y = 0; y < 4; y++) {
         for (int i = 0; i < 8; i++) {
             float e = (c8[0][y] * z[0][i] + c8[2][y] * z[2][i]) + (c8[4][y] * z[4][i] + c8[6][y] * z[6][i]);
             float o = (c8[1][y] * z[1][i] + c8[3][y] * z[3][i]) + (c8[5][y] * z[5][i] + c8[7][y] * z[7][i]);
             x[y][i] = e + o;
             x[7 - y][i] = e - o;
         }
+    }
 }
 
 static IB_INLINE void forward4(float x[4][8], float z[4][8]) {
@@ -70,18 +73,21 @@ static IB_INLINE void inverse4(float z[4][8], float x[4][8]) {
 }
 
 static IB_INLINE void transpose8(float a[8][8], float b[8][8]) {
-    for (int i = 0; i < 8; i++)
-        for (int j = 0; j < 8; j++)
+    for (int i = 0; i < 8; i++) {
+        for (int j = 0; j < 8; j++) {
             b[i][j] = a[j][i];
+        }
+    }
 }
 
 /* Two 4x4 blocks side by side, each within itself. */
 static IB_INLINE void transpose4(float a[4][8], float b[4][8]) {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         for (int j = 0; j < 4; j++) {
             b[i][j] = a[j][i];
             b[i][4 + j] = a[j][4 + i];
         }
+    }
 }
 
 size_t ib_patch_pixels(int rows, int cols) {
@@ -92,10 +98,11 @@ IB_MULTIARCH_EXACT void ib_patch_forward(const float *planes, int rows, int cols
     size_t n = (size_t)rows * (size_t)cols, wy = 8 * (size_t)cols, wc = 4 * (size_t)cols;
     const float *py = planes, *pu = planes + 64 * n, *pv = planes + 80 * n;
     float a[8][8], b[8][8], c[4][8], d[4][8];
-    for (size_t r = 0; r < (size_t)rows; r++)
+    for (size_t r = 0; r < (size_t)rows; r++) {
         for (size_t q = 0; q < (size_t)cols; q++, z += IB_PATCH_D) {
-            for (size_t y = 0; y < 8; y++)
+            for (size_t y = 0; y < 8; y++) {
                 memcpy(a[y], py + (8 * r + y) * wy + 8 * q, sizeof a[y]);
+            }
             forward8(a, b);
             transpose8(b, a);
             forward8(a, b);
@@ -114,21 +121,23 @@ IB_MULTIARCH_EXACT void ib_patch_forward(const float *planes, int rows, int cols
                 memcpy(z + 80 + 4 * y, c[y] + 4, 16);
             }
         }
+    }
 }
 
 IB_MULTIARCH_EXACT void ib_patch_inverse(const float *z, int rows, int cols, float *planes) {
     size_t n = (size_t)rows * (size_t)cols, wy = 8 * (size_t)cols, wc = 4 * (size_t)cols;
     float *py = planes, *pu = planes + 64 * n, *pv = planes + 80 * n;
     float a[8][8], b[8][8], c[4][8], d[4][8];
-    for (size_t r = 0; r < (size_t)rows; r++)
+    for (size_t r = 0; r < (size_t)rows; r++) {
         for (size_t q = 0; q < (size_t)cols; q++, z += IB_PATCH_D) {
             memcpy(a, z, sizeof a);
             inverse8(a, b);
             transpose8(b, a);
             inverse8(a, b);
             transpose8(b, a);
-            for (size_t y = 0; y < 8; y++)
+            for (size_t y = 0; y < 8; y++) {
                 memcpy(py + (8 * r + y) * wy + 8 * q, a[y], sizeof a[y]);
+            }
             for (size_t y = 0; y < 4; y++) {
                 memcpy(c[y], z + 64 + 4 * y, 16);
                 memcpy(c[y] + 4, z + 80 + 4 * y, 16);
@@ -142,11 +151,13 @@ IB_MULTIARCH_EXACT void ib_patch_inverse(const float *z, int rows, int cols, flo
                 memcpy(pv + (4 * r + y) * wc + 4 * q, c[y] + 4, 16);
             }
         }
+    }
 }
 
 IB_MULTIARCH_EXACT static void widen_row(const uint8_t *in, size_t n, float black, float range, float *out) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out[i] = ((float)in[i] - black) * (1 / range);
+    }
 }
 
 IB_MULTIARCH_EXACT static void narrow_row(const float *in, size_t n, float black, float range, uint8_t *out) {
@@ -171,10 +182,12 @@ static plane_geometry geometry_of(const ib_frame *f, int rows, int cols, int k) 
     g.height = unit * (size_t)rows;
     g.frame_width = k ? ((size_t)f->width + 1) / 2 : (size_t)f->width;
     g.frame_height = k ? ((size_t)f->height + 1) / 2 : (size_t)f->height;
-    if (g.frame_width > g.width)
+    if (g.frame_width > g.width) {
         g.frame_width = g.width;
-    if (g.frame_height > g.height)
+    }
+    if (g.frame_height > g.height) {
         g.frame_height = g.height;
+    }
     g.black = k ? 128 : 16;
     g.range = k ? 224 : 219;
     return g;
@@ -190,8 +203,9 @@ void ib_patch_from_frame(const ib_frame *frame, int rows, int cols, float *plane
                 continue;
             }
             widen_row(frame->plane[k] + y * frame->stride[k], g.frame_width, g.black, g.range, p);
-            for (size_t x = g.frame_width; x < g.width; x++)
+            for (size_t x = g.frame_width; x < g.width; x++) {
                 p[x] = p[g.frame_width - 1];
+            }
         }
     }
 }
@@ -200,9 +214,10 @@ void ib_patch_to_frame(const float *planes, int rows, int cols, ib_frame *frame)
     const float *p = planes;
     for (int k = 0; k < 3; k++) {
         plane_geometry g = geometry_of(frame, rows, cols, k);
-        for (size_t y = 0; y < g.frame_height; y++)
+        for (size_t y = 0; y < g.frame_height; y++) {
             narrow_row(p + y * g.width, g.frame_width, g.black, g.range,
                        frame->plane[k] + y * frame->stride[k]);
+        }
         p += g.width * g.height;
     }
 }

@@ -19,8 +19,9 @@ static const size_t begin[4] = {0, 64, 80, IB_PATCH_D};
 static IB_INLINE float total(float *x, size_t n) {
     while (n % 2 == 0) {
         n /= 2;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             x[i] += x[i + n];
+        }
     }
     return n == 3 ? x[0] + x[1] + x[2] : x[0];
 }
@@ -30,11 +31,12 @@ static IB_INLINE float likeness(const float *z0, const float *z1, size_t tokens)
     double apart = 0, both = 0;
     for (size_t k = 0; k < tokens; k += TOGETHER) {
         float less[IB_PATCH_D] = {0}, sum[IB_PATCH_D] = {0};
-        for (size_t m = k; m < tokens && m < k + TOGETHER; m++, z0 += IB_PATCH_D, z1 += IB_PATCH_D)
+        for (size_t m = k; m < tokens && m < k + TOGETHER; m++, z0 += IB_PATCH_D, z1 += IB_PATCH_D) {
             for (size_t i = 0; i < IB_PATCH_D; i++) {
                 less[i] += (z0[i] - z1[i]) * (z0[i] - z1[i]);
                 sum[i] += z0[i] * z0[i] + z1[i] * z1[i];
             }
+        }
         apart += (double)total(less, IB_PATCH_D);
         both += (double)total(sum, IB_PATCH_D);
     }
@@ -45,8 +47,9 @@ static IB_INLINE float likeness(const float *z0, const float *z1, size_t tokens)
 /* The transform keeps lengths: no sample differs by more than its plane's coefficients together. */
 static IB_INLINE bool may_leave(const float d[IB_PATCH_D]) {
     float square[IB_PATCH_D];
-    for (size_t i = 0; i < IB_PATCH_D; i++)
+    for (size_t i = 0; i < IB_PATCH_D; i++) {
         square[i] = d[i] * d[i];
+    }
     return total(square, 64) > tolerance[0] * tolerance[0] ||
            total(square + 64, 16) > tolerance[1] * tolerance[1] ||
            total(square + 80, 16) > tolerance[2] * tolerance[2];
@@ -54,9 +57,11 @@ static IB_INLINE bool may_leave(const float d[IB_PATCH_D]) {
 
 static IB_INLINE bool is_far(const float d[IB_PATCH_D]) {
     int far = 0;
-    for (int p = 0; p < 3; p++)
-        for (size_t i = begin[p]; i < begin[p + 1]; i++)
+    for (int p = 0; p < 3; p++) {
+        for (size_t i = begin[p]; i < begin[p + 1]; i++) {
             far |= (d[i] > tolerance[p]) | (d[i] < -tolerance[p]);
+        }
+    }
     return far;
 }
 
@@ -76,10 +81,11 @@ static IB_INLINE float share(const float a[IB_PATCH_D], const float b[IB_PATCH_D
         high += tolerance[p];
         for (size_t i = begin[p]; i < begin[p + 1]; i++) {
             float even = (1 - t) * a[i] + t * b[i];
-            if (even + part * d[i] > high)
+            if (even + part * d[i] > high) {
                 part = (high - even) / d[i];
-            else if (even + part * d[i] < low)
+            } else if (even + part * d[i] < low) {
                 part = (low - even) / d[i];
+            }
         }
     }
     return part;
@@ -99,8 +105,9 @@ IB_MULTIARCH_EXACT static void slerp_in_range(const float *z0, const float *z1, 
     for (size_t k = 0; k < tokens; k++, z0 += IB_PATCH_D, z1 += IB_PATCH_D, out += IB_PATCH_D) {
         float z[IB_PATCH_D], d[IB_PATCH_D], first[IB_PATCH_D], last[IB_PATCH_D], beyond[IB_PATCH_D], part = 1;
         ib_slerp(z0, z1, t, 1, IB_PATCH_D, z);
-        for (size_t i = 0; i < IB_PATCH_D; i++)
+        for (size_t i = 0; i < IB_PATCH_D; i++) {
             d[i] = take * (z[i] - (s * z0[i] + t * z1[i]));
+        }
         if (may_leave(d)) {
             ib_patch_inverse(d, 1, 1, beyond);
             if (is_far(beyond)) {
@@ -109,11 +116,14 @@ IB_MULTIARCH_EXACT static void slerp_in_range(const float *z0, const float *z1, 
                 part = share(first, last, beyond, t);
             }
         }
-        if (part < 1 || take < 1)
-            for (size_t i = 0; i < IB_PATCH_D; i++)
+        if (part < 1 || take < 1) {
+            for (size_t i = 0; i < IB_PATCH_D; i++) {
                 z[i] = s * z0[i] + t * z1[i] + part * d[i];
-        for (size_t i = 0; i < IB_PATCH_D; i++)
+            }
+        }
+        for (size_t i = 0; i < IB_PATCH_D; i++) {
             out[i] = z[i];
+        }
     }
 }
 

@@ -16,18 +16,21 @@ const char *ib_layout_name(ib_layout l) {
 }
 
 bool ib_layout_named(const char *name, ib_layout *out) {
-    for (int l = IB_LAYOUT_GRID; l <= IB_LAYOUT_SINGLE; l++)
+    for (int l = IB_LAYOUT_GRID; l <= IB_LAYOUT_SINGLE; l++) {
         if (!strcmp(name, ib_layout_name((ib_layout)l))) {
             *out = (ib_layout)l;
             return true;
         }
+    }
     return false;
 }
 
 const ib_geometry *ib_geometry_of(const char *space_id) {
-    for (int i = 0; i < N_KINDS; i++)
-        if (kinds[i]->joined && !strcmp(kinds[i]->joined, space_id))
+    for (int i = 0; i < N_KINDS; i++) {
+        if (kinds[i]->joined && !strcmp(kinds[i]->joined, space_id)) {
             return kinds[i]->geometry;
+        }
+    }
     return &ib_geometry_plain;
 }
 
@@ -42,14 +45,17 @@ int ib_space_open_with(ib_space **out, const char *spec, const ib_space_options 
     *out = NULL;
     for (int i = 0; i < N_KINDS; i++) {
         const ib_space_kind *k = kinds[i];
-        if (i)
+        if (i) {
             strncat(known, ", ", sizeof known - strlen(known) - 1);
+        }
         strncat(known, k->usage, sizeof known - strlen(known) - 1);
-        if (strlen(k->name) != n || memcmp(k->name, spec, n))
+        if (strlen(k->name) != n || memcmp(k->name, spec, n)) {
             continue;
+        }
         ib_space *s = calloc(1, sizeof *s);
-        if (!s)
+        if (!s) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for space '%.200s'", spec);
+        }
         s->kind = k;
         o = o ? o : &defaults;
         s->threads = o->threads;
@@ -65,10 +71,12 @@ int ib_space_open_with(ib_space **out, const char *spec, const ib_space_options 
 }
 
 void ib_space_close(ib_space **s) {
-    if (!*s)
+    if (!*s) {
         return;
-    if ((*s)->kind->close)
+    }
+    if ((*s)->kind->close) {
         (*s)->kind->close(*s);
+    }
     free(*s);
     *s = NULL;
 }
@@ -86,8 +94,9 @@ bool ib_space_resizes(const ib_space *s) {
 }
 
 int ib_space_shape(const ib_space *s, int width, int height, ib_shape *shape, ib_error *err) {
-    if (width < 1 || height < 1 || width > 16384 || height > 16384)
+    if (width < 1 || height < 1 || width > 16384 || height > 16384) {
         return ib_fail(err, IB_E_ARGUMENT, "a frame of %d x %d is outside 1..16384", width, height);
+    }
     return s->kind->shape(s, width, height, shape, err);
 }
 
@@ -99,25 +108,30 @@ int ib_space_encode_frames(const ib_space *s, const ib_frame *const *frames, siz
                            ib_error *err) {
     ib_shape shape;
     int code = n ? ib_space_shape(s, frames[0]->width, frames[0]->height, &shape, err) : IB_OK;
-    if (code || !n)
+    if (code || !n) {
         return code;
+    }
     size_t each = shape.tokens * shape.width, step = s->input.batch, floats;
     float *input = NULL;
-    if (!s->input.floats && !s->kind->encode)
+    if (!s->input.floats && !s->kind->encode) {
         return s->kind->prepare(s, frames[0], NULL, err); /* which says why there is no image side */
+    }
     if (!s->input.floats) {
-        for (size_t i = 0; i < n && !code; i++)
+        for (size_t i = 0; i < n && !code; i++) {
             code = ib_space_encode(s, frames[i], z + i * each, err);
+        }
         return code;
     }
     step = step < n ? step : n;
-    if (ib_size_mul(step, s->input.floats, &floats))
+    if (ib_size_mul(step, s->input.floats, &floats)) {
         return ib_fail(err, IB_E_MEMORY, "%zu frames at once are too many", step);
+    }
     code = ib_alloc_floats(&input, floats, "the pictures of a batch", err);
     for (size_t i = 0; i < n && !code; i += step) {
         size_t m = n - i < step ? n - i : step;
-        for (size_t k = 0; k < m && !code; k++)
+        for (size_t k = 0; k < m && !code; k++) {
             code = ib_space_prepare(s, frames[i + k], input + k * s->input.floats, err);
+        }
         code = code ? code : ib_space_encode_inputs(s, input, m, z + i * each, err);
     }
     ib_free(input);
@@ -129,14 +143,16 @@ ib_space_input ib_space_input_of(const ib_space *s) {
 }
 
 int ib_space_prepare(const ib_space *s, const ib_frame *frame, float *input, ib_error *err) {
-    if (!s->kind->prepare)
+    if (!s->kind->prepare) {
         return ib_fail(err, IB_E_UNSUPPORTED, "space %s encodes frames as they are", s->id);
+    }
     return s->kind->prepare(s, frame, input, err);
 }
 
 int ib_space_encode_inputs(const ib_space *s, const float *input, size_t n, float *z, ib_error *err) {
-    if (!s->kind->encode_inputs)
+    if (!s->kind->encode_inputs) {
         return ib_fail(err, IB_E_UNSUPPORTED, "space %s encodes frames as they are", s->id);
+    }
     return s->kind->encode_inputs(s, input, n, z, err);
 }
 
@@ -145,8 +161,9 @@ bool ib_space_reads_text(const ib_space *s) {
 }
 
 int ib_space_encode_text(const ib_space *s, const char *prompt, float *z, ib_error *err) {
-    if (!s->kind->encode_text)
+    if (!s->kind->encode_text) {
         return ib_fail(err, IB_E_UNSUPPORTED, "space %s has no place for prompts", s->id);
+    }
     return s->kind->encode_text(s, prompt, z, err);
 }
 
@@ -155,7 +172,8 @@ bool ib_space_decodes(const ib_space *s) {
 }
 
 int ib_space_decode(const ib_space *s, const float *z, ib_frame *frame, ib_error *err) {
-    if (!s->kind->decode)
+    if (!s->kind->decode) {
         return ib_fail(err, IB_E_UNSUPPORTED, "space %s cannot turn latents into pictures by itself", s->id);
+    }
     return s->kind->decode(s, z, frame, err);
 }

@@ -9,9 +9,10 @@
 
 static int patch_open(ib_space *s, const char *argument, const ib_space_options *o, ib_error *err) {
     (void)o;
-    if (argument && strcmp(argument, PATCH_ARGUMENT))
+    if (argument && strcmp(argument, PATCH_ARGUMENT)) {
         return ib_fail(err, IB_E_ARGUMENT, "unknown kind of patch space '%.100s', expected patch or patch:%s",
                        argument, PATCH_ARGUMENT);
+    }
     snprintf(s->id, sizeof s->id, "patch:%s", PATCH_ARGUMENT);
     return IB_OK;
 }
@@ -29,8 +30,9 @@ static int patch_shape(const ib_space *s, int width, int height, ib_shape *shape
 
 static int begin(const ib_space *s, const ib_frame *frame, ib_shape *shape, float **planes, ib_error *err) {
     int code = ib_space_shape(s, frame->width, frame->height, shape, err);
-    if (code)
+    if (code) {
         return code;
+    }
     return ib_alloc_floats(planes, ib_patch_pixels(shape->rows, shape->cols), "the pixels of a frame", err);
 }
 
@@ -38,8 +40,9 @@ static int patch_encode(const ib_space *s, const ib_frame *frame, float *z, ib_e
     ib_shape shape;
     float *planes;
     int code = begin(s, frame, &shape, &planes, err);
-    if (code)
+    if (code) {
         return code;
+    }
     ib_patch_from_frame(frame, shape.rows, shape.cols, planes);
     ib_patch_forward(planes, shape.rows, shape.cols, z);
     ib_free(planes);
@@ -50,8 +53,9 @@ static int patch_decode(const ib_space *s, const float *z, ib_frame *frame, ib_e
     ib_shape shape;
     float *planes;
     int code = begin(s, frame, &shape, &planes, err);
-    if (code)
+    if (code) {
         return code;
+    }
     ib_patch_inverse(z, shape.rows, shape.cols, planes);
     ib_patch_to_frame(planes, shape.rows, shape.cols, frame);
     ib_free(planes);

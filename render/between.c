@@ -25,15 +25,19 @@ static int open_slerp(ib_betweener *b, int width, int height, ib_error *err) {
     size_t n;
     b->geometry = ib_geometry_of(ib_space_id(b->space));
     int r = ib_space_shape(b->space, width, height, &b->shape, err);
-    if (r)
+    if (r) {
         return r;
-    if (ib_size_mul(b->shape.tokens, b->shape.width, &n))
+    }
+    if (ib_size_mul(b->shape.tokens, b->shape.width, &n)) {
         return ib_fail(err, IB_E_MEMORY, "keyframes of %d x %d are too large", width, height);
+    }
     if ((r = ib_alloc_floats(&b->z0, n, "a keyframe's latent", err)) ||
-        (r = ib_alloc_floats(&b->z1, n, "a keyframe's latent", err)))
+        (r = ib_alloc_floats(&b->z1, n, "a keyframe's latent", err))) {
         return r;
-    for (int i = 0; i < b->threads && !r; i++)
+    }
+    for (int i = 0; i < b->threads && !r; i++) {
         r = ib_alloc_floats(&b->worker[i].z, n, "an in-between's latent", err);
+    }
     return r;
 }
 
@@ -41,12 +45,15 @@ static int open_model(ib_betweener *b, int width, int height, ib_error *err) {
     ib_shape grid;
     int grid_width, grid_height;
     int r = ib_adapter_check_space(b->adapter, ib_space_id(b->space), "rendering pictures", err);
-    if (!r)
+    if (!r) {
         r = ib_adapter_render_grid(b->adapter, width, height, &grid, &grid_width, &grid_height);
-    if (r && !(err && err->code))
+    }
+    if (r && !(err && err->code)) {
         return ib_fail(err, r, "the adapter cannot render frames of %d x %d", width, height);
-    for (int i = 0; i < b->threads && !r; i++)
+    }
+    for (int i = 0; i < b->threads && !r; i++) {
         r = ib_adapter_work_create(&b->worker[i].work, b->adapter, &grid, 1, false, err);
+    }
     return r;
 }
 
@@ -64,10 +71,12 @@ int ib_betweener_create(ib_betweener **out, const ib_adapter *adapter, bool sler
     b->adapter = adapter;
     b->threads = threads;
     int r = ib_space_open(&b->space, "patch", err);
-    if (!r && slerp)
+    if (!r && slerp) {
         r = open_slerp(b, width, height, err);
-    if (!r && adapter)
+    }
+    if (!r && adapter) {
         r = open_model(b, width, height, err);
+    }
     if (r) {
         ib_betweener_free(&b);
         return r;
@@ -79,8 +88,9 @@ int ib_betweener_create(ib_betweener **out, const ib_adapter *adapter, bool sler
 void ib_betweener_free(ib_betweener **pb) {
     ib_betweener *b = *pb;
     *pb = NULL;
-    if (!b)
+    if (!b) {
         return;
+    }
     for (int i = 0; i < b->threads; i++) {
         ib_adapter_work_free(&b->worker[i].work);
         ib_free(b->worker[i].z);

@@ -43,23 +43,29 @@ void ib_movie_defaults(ib_movie_options *o) {
 }
 
 static int check(const ib_movie_options *o, ib_error *err) {
-    if (o->n_keyframes < 2 || o->n_keyframes > MAX_KEYFRAMES)
+    if (o->n_keyframes < 2 || o->n_keyframes > MAX_KEYFRAMES) {
         return ib_fail(err, IB_E_ARGUMENT, "%zu keyframes, 2 to %d were expected", o->n_keyframes,
                        MAX_KEYFRAMES);
-    if (o->frames < 2 || o->frames > MAX_FRAMES)
+    }
+    if (o->frames < 2 || o->frames > MAX_FRAMES) {
         return ib_fail(
             err, IB_E_ARGUMENT,
             "%d frames from keyframe to keyframe, 2 (the keyframes themselves) to %d were expected",
             o->frames, MAX_FRAMES);
-    if (!(o->fps > 0 && o->fps <= 1000))
+    }
+    if (!(o->fps > 0 && o->fps <= 1000)) {
         return ib_fail(err, IB_E_ARGUMENT, "%g frames a second, above 0 and at most 1000 was expected",
                        o->fps);
-    if (!(o->gap_seconds >= 0 && o->gap_seconds < 1e6))
+    }
+    if (!(o->gap_seconds >= 0 && o->gap_seconds < 1e6)) {
         return ib_fail(err, IB_E_ARGUMENT, "a gap of %g seconds, 0 to 1000000 was expected", o->gap_seconds);
-    if (!(o->trust >= 0 && o->trust <= 1))
+    }
+    if (!(o->trust >= 0 && o->trust <= 1)) {
         return ib_fail(err, IB_E_ARGUMENT, "a trust of %g, 0 to 1 was expected", o->trust);
-    if (o->compare && !o->adapter)
+    }
+    if (o->compare && !o->adapter) {
         return ib_fail(err, IB_E_ARGUMENT, "comparing needs an adapter to compare slerp with");
+    }
     return 0;
 }
 
@@ -73,8 +79,9 @@ static int read_keyframe(clip *c, size_t i, ib_error *err) {
                              .stop = o->stop};
     ib_still *s = NULL;
     int r = ib_key_exists(o->keyframes[i], err);
-    if (r || (r = ib_still_open(&s, o->keyframes[i], &how, err)))
+    if (r || (r = ib_still_open(&s, o->keyframes[i], &how, err))) {
         return r;
+    }
     ib_matrix own = ib_still_info(s)->matrix, *all = &c->key->matrix;
     if (i && own != *all) {
         *all = *all == IB_MATRIX_UNSPECIFIED ? IB_MATRIX_BT601 : *all;
@@ -88,19 +95,22 @@ static int read_keyframe(clip *c, size_t i, ib_error *err) {
 
 static int read_keyframes(clip *c, ib_error *err) {
     const ib_movie_options *o = c->o;
-    if (!(c->key = calloc(o->n_keyframes, sizeof *c->key)))
+    if (!(c->key = calloc(o->n_keyframes, sizeof *c->key))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", o->n_keyframes);
+    }
     for (size_t i = 0; i < o->n_keyframes; i++) {
         ib_frame *k = &c->key[i];
         int r = read_keyframe(c, i, err);
-        if (r)
+        if (r) {
             return r;
-        if (k->width != c->key->width || k->height != c->key->height)
+        }
+        if (k->width != c->key->width || k->height != c->key->height) {
             return ib_fail(
                 err, IB_E_MISMATCH,
                 "%s is %d x %d and %s is %d x %d: keyframes must be of one size, or one must be asked for "
                 "(--size)",
                 o->keyframes[0], c->key->width, c->key->height, o->keyframes[i], k->width, k->height);
+        }
     }
     return 0;
 }
@@ -110,16 +120,18 @@ static int name_inputs(clip *c, ib_error *err) {
     const ib_movie_options *o = c->o;
     ib_key *k = &c->resume;
     c->inputs = o->n_keyframes + 1;
-    if (!(c->input = calloc(c->inputs, sizeof *c->input)))
+    if (!(c->input = calloc(c->inputs, sizeof *c->input))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", o->n_keyframes);
+    }
     memcpy(c->input, o->keyframes, o->n_keyframes * sizeof *c->input);
     c->input[o->n_keyframes] = o->adapter;
     ib_key_add(k, "render " IB_VERSION " %d frames %.17g fps %.17g s size %dx%d\n", o->frames, o->fps,
                o->gap_seconds, o->width, o->height);
     ib_key_add(k, "ease %d loop %d mirror %d compare %d trust %.17g interlaced %d\n", o->ease, o->loop,
                o->mirror, o->compare, o->trust, o->keep_interlaced);
-    for (size_t i = 0; i < c->inputs; i++)
+    for (size_t i = 0; i < c->inputs; i++) {
         ib_key_add_input(k, c->input[i]);
+    }
     return k->failed ? ib_fail(err, IB_E_MEMORY, "out of memory for the names of keyframes") : 0;
 }
 
@@ -133,14 +145,17 @@ static int open_clip(clip *c, ib_error *err) {
     c->total = (int64_t)pairs * (o->frames - 1) + !o->loop;
     c->slots = o->threads > 0 ? o->threads : omp_get_max_threads();
     c->slots = c->slots > MAX_THREADS ? MAX_THREADS : c->slots;
-    if (!(c->slot = calloc((size_t)c->slots, sizeof *c->slot)))
+    if (!(c->slot = calloc((size_t)c->slots, sizeof *c->slot))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for rendering");
-    if ((r = ib_betweener_create(&c->between, c->adapter, slerp, w, h, c->slots, err)))
+    }
+    if ((r = ib_betweener_create(&c->between, c->adapter, slerp, w, h, c->slots, err))) {
         return r;
+    }
     for (int i = 0; i < c->slots && !r; i++) {
         r = ib_frame_alloc(&c->slot[i].whole, c->width, c->height, err);
-        if (!r && o->compare && !(r = ib_frame_alloc(&c->slot[i].left, w, h, err)))
+        if (!r && o->compare && !(r = ib_frame_alloc(&c->slot[i].left, w, h, err))) {
             r = ib_frame_alloc(&c->slot[i].right, w, h, err);
+        }
     }
     ib_writer_options how = {.width = c->width,
                              .height = c->height,
@@ -155,8 +170,9 @@ static int open_clip(clip *c, ib_error *err) {
                              .n_inputs = c->inputs,
                              .resume_key = c->resume.text};
     r = r ? r : ib_writer_open(&c->writer, o->output, &how, err);
-    if (!r)
+    if (!r) {
         c->taken_up = ib_writer_done(c->writer);
+    }
     return r;
 }
 
@@ -172,9 +188,10 @@ static void put_together(slot *s) {
         for (int p = 0; p < 3; p++) {
             int cols = p ? (part[i]->width + 1) / 2 : part[i]->width,
                 rows = p ? (w->height + 1) / 2 : w->height;
-            for (int y = 0; y < rows; y++)
+            for (int y = 0; y < rows; y++) {
                 memcpy(w->plane[p] + (size_t)y * w->stride[p] + (p ? x / 2 : x),
                        part[i]->plane[p] + (size_t)y * part[i]->stride[p], (size_t)cols);
+            }
         }
         ib_draw_text(w, x + 4 * scale, 4 * scale, scale, name[i]);
     }
@@ -186,8 +203,9 @@ static int make(clip *c, slot *s, int thread, const ib_frame *key, int step) {
     ib_frame *one = o->compare ? &s->right : &s->whole;
     float t = (float)step / (float)(o->frames - 1);
     int r = 0;
-    if (o->ease)
+    if (o->ease) {
         t = t * t * (3 - 2 * t);
+    }
     if (step == 0 || t <= 0) {
         ib_frame_copy(one, key);
     } else if (c->adapter) {
@@ -195,12 +213,14 @@ static int make(clip *c, slot *s, int thread, const ib_frame *key, int step) {
     } else {
         r = ib_betweener_slerp(c->between, thread, t, one, &s->err);
     }
-    if (r || !o->compare)
+    if (r || !o->compare) {
         return r;
-    if (step == 0)
+    }
+    if (step == 0) {
         ib_frame_copy(&s->left, key);
-    else
+    } else {
         r = ib_betweener_slerp(c->between, thread, t, &s->left, &s->err);
+    }
     put_together(s);
     return r;
 }
@@ -216,9 +236,10 @@ static int skip(clip *c, int n) {
 static int stopped(const clip *c, ib_error *err) {
     const char *kept = ib_writer_kept(c->writer);
     char where[512] = "the clip was dropped";
-    if (kept)
+    if (kept) {
         snprintf(where, sizeof where, "they are kept in %.400s, and the same command goes on from there",
                  kept);
+    }
     return ib_fail(err, IB_E_INTERRUPTED, "%s: stopped after %lld of %lld frames; %s", c->o->output,
                    (long long)c->done, (long long)c->total, where);
 }
@@ -227,20 +248,23 @@ static int stopped(const clip *c, ib_error *err) {
 static int make_batch(clip *c, const ib_frame *key, int first, int n, ib_error *err) {
     int bad = 0;
 #pragma omp parallel for num_threads(n) schedule(static, 1) reduction(+ : bad)
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         bad += make(c, &c->slot[i], i, key, first + i) != 0;
+    }
     for (int i = 0; i < n; i++) {
         if (bad && c->slot[i].err.code) {
             *err = c->slot[i].err;
             return err->code;
         }
         int r = bad ? 0 : ib_writer_write(c->writer, &c->slot[i].whole, err);
-        if (r)
+        if (r) {
             return r;
+        }
         c->done++;
     }
-    if (c->o->progress)
+    if (c->o->progress) {
         c->o->progress(c->o->user, c->done, c->total);
+    }
     return 0;
 }
 
@@ -250,8 +274,9 @@ static int make_pair(clip *c, size_t pair, ib_error *err) {
     double gap = o->gap_seconds > 0 ? o->gap_seconds : (o->frames - 1) / o->fps;
     int r = ib_betweener_pair(c->between, first, last, (float)gap, err);
     for (int step = skip(c, o->frames - 1); !r && step < o->frames - 1; step += c->slots) {
-        if (o->stop && atomic_load(o->stop))
+        if (o->stop && atomic_load(o->stop)) {
             return stopped(c, err);
+        }
         int left = o->frames - 1 - step;
         r = make_batch(c, first, step, left < c->slots ? left : c->slots, err);
     }
@@ -267,8 +292,9 @@ static void release(clip *c) {
         ib_frame_free(&c->slot[i].right);
     }
     free(c->slot);
-    for (size_t i = 0; c->key && i < c->o->n_keyframes; i++)
+    for (size_t i = 0; c->key && i < c->o->n_keyframes; i++) {
         ib_frame_free(&c->key[i]);
+    }
     free(c->key);
     free(c->input);
     ib_key_free(&c->resume);
@@ -282,30 +308,37 @@ int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_err
     clip c = {.o = o};
     int r = check(o, err);
     r = r ? r : name_inputs(&c, err);
-    if (!r && o->adapter)
+    if (!r && o->adapter) {
         r = ib_adapter_open(&c.adapter, o->adapter, err);
+    }
     if (c.adapter) {
         ib_adapter_trust(c.adapter, (float)o->trust);
         ib_adapter_mirror(c.adapter, o->mirror);
     }
-    if (!r)
+    if (!r) {
         r = read_keyframes(&c, err);
-    if (!r)
+    }
+    if (!r) {
         r = open_clip(&c, err);
+    }
     size_t pairs = o->n_keyframes - 1 + o->loop;
-    for (size_t p = 0; !r && p < pairs; p++)
+    for (size_t p = 0; !r && p < pairs; p++) {
         r = make_pair(&c, p, err);
-    if (!r && !o->loop && !skip(&c, 1))
+    }
+    if (!r && !o->loop && !skip(&c, 1)) {
         r = make_batch(&c, &c.key[o->n_keyframes - 1], 0, 1, err);
-    if (!r)
+    }
+    if (!r) {
         r = ib_writer_finish(&c.writer, err);
-    if (!r && summary)
+    }
+    if (!r && summary) {
         *summary = (ib_movie_summary){.frames = c.done,
                                       .taken_up = c.taken_up,
                                       .width = c.width,
                                       .height = c.height,
                                       .seconds = (double)c.done / o->fps,
                                       .interlaced = c.interlaced};
+    }
     release(&c);
     return r;
 }

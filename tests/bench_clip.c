@@ -58,10 +58,11 @@ static double tower_flops(const ib_clip_tower *t) {
 }
 
 static void tell(const char *what, const best *t, double flops, double n, const bench *b) {
-    if (t->wall)
+    if (t->wall) {
         printf("%-12s %8.2f /s   %6.1f GFLOP/s, %5.1f %% of sgemm; by CPU time %6.1f GFLOP/s, %5.1f %%\n",
                what, n / t->wall, 1e-9 * flops / t->wall, 100 * flops / t->wall / b->peak,
                1e-9 * flops / t->cpu, 100 * flops / t->cpu / b->peak_by_spent);
+    }
 }
 
 static void make_model(const char *path) {
@@ -106,22 +107,26 @@ int main(int argc, char **argv) {
         most = b.images * v->projection;
         ib_rng r;
         ib_rng_seed(&r, 2);
-        for (size_t i = 0; i < b.images * 3 * v->image * v->image; i++)
+        for (size_t i = 0; i < b.images * 3 * v->image * v->image; i++) {
             b.in[i] = ib_rng_normal(&r);
+        }
     }
     if (t) {
         b.prompts = 24;
         b.ids = ib_calloc(b.prompts * t->tokens, sizeof *b.ids);
         b.text_flops = (double)b.prompts * tower_flops(t);
         most = b.prompts * t->tokens * t->width > most ? b.prompts * t->tokens * t->width : most;
-        for (size_t i = 0; i < b.prompts * t->tokens; i++)
+        for (size_t i = 0; i < b.prompts * t->tokens; i++) {
             b.ids[i] = (int32_t)(i * 7 % t->vocab);
+        }
     }
     b.out = ib_calloc(most, sizeof *b.out);
-    if (v)
+    if (v) {
         images(&b);
-    if (t)
+    }
+    if (t) {
         texts(&b);
+    }
     getrusage(RUSAGE_SELF, &use);
     double extra = (double)use.ru_maxrss / 1024 - (double)((v ? v->bytes : 0) + (t ? t->bytes : 0)) / 1048576;
     printf("%s: opened in %.2f s; %d threads\n", path, opening, omp_get_max_threads());
@@ -136,17 +141,20 @@ int main(int argc, char **argv) {
     double end = ib_clock_seconds() + limit;
     do {
         b.peak = fmax(b.peak, sgemm_peaks(omp_get_max_threads(), &b.peak_by_spent));
-        if (v)
+        if (v) {
             time_it(&b.image, images, &b);
-        if (t)
+        }
+        if (t) {
             time_it(&b.text, texts, &b);
+        }
     } while (ib_clock_seconds() < end);
     printf("sgemm        %6.1f GFLOP/s on all threads; by CPU time %6.1f GFLOP/s\n", 1e-9 * b.peak,
            1e-9 * b.peak_by_spent);
     tell("pictures", &b.image, b.image_flops, (double)b.images, &b);
     tell("prompts", &b.text, b.text_flops, (double)b.prompts, &b);
     ib_clip_close(&b.clip);
-    if (argc < 2)
+    if (argc < 2) {
         unlink(path);
+    }
     return 0;
 }

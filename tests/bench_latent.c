@@ -53,14 +53,16 @@ static void bench_file(const char *path) {
     float *z = ib_calloc(n, sizeof *z);
     ib_rng r;
     ib_rng_seed(&r, 1);
-    for (size_t k = 0; k < i->frames; k++) /* into the page cache */
+    for (size_t k = 0; k < i->frames; k++) { /* into the page cache */
         ib_latent_read(f, k, 1, z, NULL);
+    }
     before = spent();
-    for (size_t k = 0; k < reads; k++)
+    for (size_t k = 0; k < reads; k++) {
         if (ib_latent_read(f, ib_rng_below(&r, i->frames), 1, z, &err)) {
             fprintf(stderr, "%s\n", err.text);
             exit(1);
         }
+    }
     double each = (spent() - before) / (double)reads;
     printf("open %s: %.0f us\n", path, opened * 1e6);
     printf("read a frame of %zu values at random: %.1f us; 600 a second take %.1f %% of a core\n", n,
@@ -89,22 +91,25 @@ int main(int argc, char **argv) {
         w.other[i] = ib_rng_normal(&r);
     }
     ib_patch_forward(w.planes, 14, 24, w.z);
-    for (size_t i = 0; i < w.n; i++)
+    for (size_t i = 0; i < w.n; i++) {
         w.near[i] = w.z[i] + 0.02f * w.other[i];
+    }
     printf("one frame of 192 x 112, best of 50:\n");
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         double best = 1;
         for (int i = 0; i < 50; i++) {
             double before = ib_clock_seconds();
-            for (int j = 0; j < 10; j++)
+            for (int j = 0; j < 10; j++) {
                 rows[k].run(&w);
+            }
             double t = (ib_clock_seconds() - before) / 10;
             best = t < best ? t : best;
         }
         printf("  %-14s %6.1f us\n", rows[k].name, best * 1e6);
     }
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < argc; i++) {
         bench_file(argv[i]);
+    }
     ib_free(w.planes);
     ib_free(w.z);
     ib_free(w.other);

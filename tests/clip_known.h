@@ -23,8 +23,9 @@ static inline bool clip_known(model *m, const char *name) {
     for (size_t i = 0; i < N_CLIP_KNOWN; i++) {
         size_t w = clip_known_models[i].text_width, largest = 49408 * w, d = clip_known_models[i].projection;
         size_t mlp = clip_known_models[i].mlp, fc = mlp * clip_known_models[i].width;
-        if (strcmp(name, clip_known_models[i].name))
+        if (strcmp(name, clip_known_models[i].name)) {
             continue;
+        }
         m->vision = (model_tower){.width = clip_known_models[i].width,
                                   .layers = clip_known_models[i].layers,
                                   .heads = clip_known_models[i].heads,

@@ -66,8 +66,9 @@ static inline float *model_values(model *m, size_t n, float mean, float spread) 
         return m->pool + (slack ? ib_rng_below(&m->rng, slack) : 0);
     }
     float *v = malloc((n ? n : 1) * sizeof *v);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         v[i] = model_round(mean + spread * ib_rng_normal(&m->rng), m->dtype);
+    }
     return v;
 }
 
@@ -77,8 +78,9 @@ static inline model_tensor *model_add(model *m, const char *name, float *data, i
     model_tensor *t = &m->tensor[m->n++];
     *t = (model_tensor){.rank = rank, .data = data};
     snprintf(t->name, sizeof t->name, "%s%s", m->prefix, name);
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank; i++) {
         t->shape[i] = (int64_t)shape[i];
+    }
     return t;
 }
 
@@ -154,12 +156,13 @@ static inline void model_make_tower(model *m, model_tower *t, bool text) {
                           : "vision_model.embeddings.position_embedding.weight",
                      t->tokens, w, 0.3f);
     t->block = calloc(t->layers, sizeof *t->block);
-    for (size_t l = 0; l < t->layers; l++)
+    for (size_t l = 0; l < t->layers; l++) {
         model_make_block(m, t,
                          text ? o ? "transformer.resblocks." : "text_model.encoder.layers."
                          : o  ? "visual.transformer.resblocks."
                               : "vision_model.encoder.layers.",
                          l, &t->block[l]);
+    }
     const char *post = text ? o ? "ln_final" : "text_model.final_layer_norm"
                        : o  ? "visual.ln_post"
                             : "vision_model.post_layernorm";
@@ -183,19 +186,24 @@ static inline void model_make(model *m, uint64_t seed) {
     ib_rng_seed(&m->rng, seed);
     if (m->pool_floats) {
         m->pool = malloc(m->pool_floats * sizeof *m->pool);
-        for (size_t i = 0; i < m->pool_floats; i++)
+        for (size_t i = 0; i < m->pool_floats; i++) {
             m->pool[i] = model_round(0.03f * ib_rng_normal(&m->rng), m->dtype);
+        }
     }
-    if (m->vision.width)
+    if (m->vision.width) {
         model_make_tower(m, &m->vision, false);
-    if (m->text.width)
+    }
+    if (m->text.width) {
         model_make_tower(m, &m->text, true);
+    }
 }
 
 static inline model_tensor *model_find(model *m, const char *name) {
-    for (size_t i = 0; i < m->n; i++)
-        if (!strcmp(m->tensor[i].name, name))
+    for (size_t i = 0; i < m->n; i++) {
+        if (!strcmp(m->tensor[i].name, name)) {
             return &m->tensor[i];
+        }
+    }
     return NULL;
 }
 
@@ -213,10 +221,12 @@ static inline int model_write_part(const model *m, const char *path, size_t from
         }
         float *v = malloc(n * sizeof *v + 4);
         uint16_t *h = (uint16_t *)v; /* written behind what is read */
-        for (size_t k = 0; k < n; k++)
+        for (size_t k = 0; k < n; k++) {
             v[k] = x->transposed ? x->data[k % rows * cols + k / rows] : x->data[k];
-        if (m->dtype == IB_F16)
+        }
+        if (m->dtype == IB_F16) {
             ib_f32_to_f16(v, h = malloc(n * 2 + 2), n);
+        }
         if (m->dtype == IB_BF16) {
             h = malloc(n * 2 + 2);
             for (size_t k = 0; k < n; k++) {
@@ -226,12 +236,14 @@ static inline int model_write_part(const model *m, const char *path, size_t from
             }
         }
         out->data = m->dtype == IB_F32 ? (void *)v : (void *)h;
-        if (m->dtype != IB_F32)
+        if (m->dtype != IB_F32) {
             free(v);
+        }
     }
     int code = ib_st_write(path, t, to - from, NULL, 0, err);
-    for (size_t i = 0; i < to - from; i++)
+    for (size_t i = 0; i < to - from; i++) {
         free((void *)t[i].data);
+    }
     free(t);
     return code;
 }
@@ -244,8 +256,9 @@ static inline void model_free(model *m) {
     for (size_t i = 0; i < m->n; i++) {
         const float *d = m->tensor[i].data;
         bool inner = strstr(m->tensor[i].name, "k_proj") || strstr(m->tensor[i].name, "v_proj");
-        if (!inner && !(m->pool && d >= m->pool && d < m->pool + m->pool_floats))
+        if (!inner && !(m->pool && d >= m->pool && d < m->pool + m->pool_floats)) {
             free(m->tensor[i].data);
+        }
     }
     free(m->vision.block);
     free(m->text.block);
@@ -278,13 +291,15 @@ enum { MODEL_MERGES = sizeof model_merges / sizeof *model_merges };
 static inline void model_byte_text(int b, char out[3]) {
     int c = b, n = 0;
     bool plain = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-    for (int k = 0; k < b && !plain; k++)
+    for (int k = 0; k < b && !plain; k++) {
         n += !((k >= 33 && k <= 126) || (k >= 161 && k <= 172) || k >= 174);
+    }
     c = plain ? b : 256 + n;
-    if (c < 128)
+    if (c < 128) {
         snprintf(out, 3, "%c", c);
-    else
+    } else {
         snprintf(out, 3, "%c%c", 0xc0 | c >> 6, 0x80 | (c & 63));
+    }
 }
 
 static inline void model_put_token(FILE *f, const char *text, const char *end, int id) {
@@ -314,11 +329,13 @@ static inline void model_write_tokenizer(const char *folder, int form) {
     char path[600];
     snprintf(path, sizeof path, "%s/%s", folder, form ? "tokenizer.json" : "vocab.json");
     FILE *f = fopen(path, "w");
-    if (form)
+    if (form) {
         fputs("{\"version\": \"1.0\", \"model\": {\"type\": \"BPE\", \"vocab\": ", f);
+    }
     model_write_vocabulary(f);
-    if (form)
+    if (form) {
         fputs(", \"merges\": [", f);
+    }
     if (!form) {
         fclose(f);
         snprintf(path, sizeof path, "%s/merges.txt", folder);
@@ -327,16 +344,18 @@ static inline void model_write_tokenizer(const char *folder, int form) {
     }
     for (int i = 0; i < MODEL_MERGES; i++) {
         size_t n = strcspn(model_merges[i], " ");
-        if (!form)
+        if (!form) {
             fprintf(f, "%s\n", model_merges[i]);
-        else if (form == 1)
+        } else if (form == 1) {
             fprintf(f, "%s\"%s\"", i ? ", " : "", model_merges[i]);
-        else
+        } else {
             fprintf(f, "%s[\"%.*s\", \"%s\"]", i ? ", " : "", (int)n, model_merges[i],
                     model_merges[i] + n + 1);
+        }
     }
-    if (form)
+    if (form) {
         fputs("]}}", f);
+    }
     fclose(f);
 }
 

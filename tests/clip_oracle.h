@@ -6,12 +6,15 @@
 
 static inline void oracle_norm(const double *x, const float *w, const float *b, size_t n, double *y) {
     double mean = 0, var = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         mean += x[i] / (double)n;
-    for (size_t i = 0; i < n; i++)
+    }
+    for (size_t i = 0; i < n; i++) {
         var += (x[i] - mean) * (x[i] - mean) / (double)n;
-    for (size_t i = 0; i < n; i++)
+    }
+    for (size_t i = 0; i < n; i++) {
         y[i] = (x[i] - mean) / sqrt(var + 1e-5) * (double)w[i] + (double)b[i];
+    }
 }
 
 /* y[i] = sum_j w[i,j] x[j] + b[i] */
@@ -19,8 +22,9 @@ static inline void oracle_linear(const double *x, const float *w, const float *b
                                  double *y) {
     for (size_t i = 0; i < n; i++) {
         y[i] = b ? (double)b[i] : 0;
-        for (size_t j = 0; j < m; j++)
+        for (size_t j = 0; j < m; j++) {
             y[i] += (double)w[i * m + j] * x[j];
+        }
     }
 }
 
@@ -44,28 +48,34 @@ static inline void oracle_block(const model_tower *t, const model_block *b, bool
             double sum = 0;
             for (size_t j = 0; j < keys; j++) {
                 p[j] = 0;
-                for (size_t c = 0; c < each; c++)
+                for (size_t c = 0; c < each; c++) {
                     p[j] += qkv[i * 3 * w + h * each + c] * qkv[j * 3 * w + w + h * each + c] /
                             sqrt((double)each);
+                }
                 p[j] = exp(p[j]);
                 sum += p[j];
             }
-            for (size_t j = 0; j < keys; j++)
-                for (size_t c = 0; c < each; c++)
+            for (size_t j = 0; j < keys; j++) {
+                for (size_t c = 0; c < each; c++) {
                     o[i * w + h * each + c] += p[j] / sum * qkv[j * 3 * w + 2 * w + h * each + c];
+                }
+            }
         }
     }
     for (size_t i = 0; i < tokens; i++) {
         oracle_linear(o + i * w, b->out_w, b->out_b, w, w, y);
-        for (size_t c = 0; c < w; c++)
+        for (size_t c = 0; c < w; c++) {
             x[i * w + c] += y[c];
+        }
         oracle_norm(x + i * w, b->ln2_w, b->ln2_b, w, n);
         oracle_linear(n, b->fc1_w, b->fc1_b, t->mlp, w, y + w);
-        for (size_t c = 0; c < t->mlp; c++)
+        for (size_t c = 0; c < t->mlp; c++) {
             y[w + c] = oracle_act(y[w + c], quick);
+        }
         oracle_linear(y + w, b->fc2_w, b->fc2_b, w, t->mlp, y);
-        for (size_t c = 0; c < w; c++)
+        for (size_t c = 0; c < w; c++) {
             x[i * w + c] += y[c];
+        }
     }
     free(n);
     free(qkv);
@@ -77,10 +87,12 @@ static inline void oracle_block(const model_tower *t, const model_block *b, bool
 /* x: [tokens,W] after the blocks but the last `skip`; the embedding of its row `at`. z: [D]; NULL: not wanted */
 static inline void oracle_finish(const model_tower *t, bool causal, bool quick, size_t skip, size_t at,
                                  double *x, double *z) {
-    for (size_t l = 0; l + skip < t->layers; l++)
+    for (size_t l = 0; l + skip < t->layers; l++) {
         oracle_block(t, &t->block[l], causal, quick, t->tokens, x);
-    if (!z)
+    }
+    if (!z) {
         return;
+    }
     double *n = malloc(t->width * sizeof *n);
     oracle_norm(x + at * t->width, t->post_w, t->post_b, t->width, n);
     oracle_linear(n, t->project, NULL, t->projection, t->width, z);
@@ -95,16 +107,20 @@ static inline void oracle_image(const model_tower *t, bool quick, const float *p
         h[i] = (double)t->class_row[i] + (double)t->positions[i];
         for (size_t k = 0; k < grid * grid; k++) {
             double v = (double)t->positions[(1 + k) * w + i];
-            for (size_t c = 0; c < 3; c++)
-                for (size_t y = 0; y < p; y++)
-                    for (size_t x = 0; x < p; x++)
+            for (size_t c = 0; c < 3; c++) {
+                for (size_t y = 0; y < p; y++) {
+                    for (size_t x = 0; x < p; x++) {
                         v += (double)t->conv[((i * 3 + c) * p + y) * p + x] *
                              (double)pixels[(c * s + k / grid * p + y) * s + k % grid * p + x];
+                    }
+                }
+            }
             h[(1 + k) * w + i] = v;
         }
     }
-    for (size_t k = 0; k < t->tokens; k++)
+    for (size_t k = 0; k < t->tokens; k++) {
         oracle_norm(h + k * w, t->pre_w, t->pre_b, w, h + k * w);
+    }
     oracle_finish(t, false, quick, skip, 0, h, z);
 }
 
@@ -114,9 +130,10 @@ static inline void oracle_text(const model_tower *t, bool quick, const int32_t *
     size_t at = 0;
     for (size_t k = 0; k < t->tokens; k++) {
         at = ids[k] > ids[at] ? k : at;
-        for (size_t i = 0; i < t->width; i++)
+        for (size_t i = 0; i < t->width; i++) {
             h[k * t->width + i] =
                 (double)t->table[(size_t)ids[k] * t->width + i] + (double)t->positions[k * t->width + i];
+        }
     }
     oracle_finish(t, true, quick, skip, at, h, z);
 }
@@ -146,14 +163,19 @@ static inline void oracle_resample(const uint8_t *rgb, int w, int h, int tw, int
     double *in = malloc((size_t)w * (size_t)h * sizeof *in),
            *narrow = malloc((size_t)side * (size_t)h * sizeof *narrow);
     for (int c = 0; c < 3; c++) {
-        for (int i = 0; i < w * h; i++)
+        for (int i = 0; i < w * h; i++) {
             in[i] = rgb[3 * i + c];
-        for (int y = 0; y < h; y++)
-            for (int x = 0; x < side; x++)
+        }
+        for (int y = 0; y < h; y++) {
+            for (int x = 0; x < side; x++) {
                 narrow[y * side + x] = oracle_sample(in + y * w, 1, w, tw, left + x);
-        for (int y = 0; y < side; y++)
-            for (int x = 0; x < side; x++)
+            }
+        }
+        for (int y = 0; y < side; y++) {
+            for (int x = 0; x < side; x++) {
                 out[(y * side + x) * 3 + c] = oracle_sample(narrow + x, (size_t)side, h, th, top + y);
+            }
+        }
     }
     free(in);
     free(narrow);

@@ -55,8 +55,9 @@ void *realloc(void *p, size_t n) {
 int posix_memalign(void **p, size_t alignment, size_t n) {
     corrupt_note(n);
     void *q = __libc_memalign(alignment, n);
-    if (!q)
+    if (!q) {
         return ENOMEM;
+    }
     *p = q;
     return 0;
 }
@@ -72,8 +73,9 @@ const char *__lsan_default_suppressions(void) {
 static void corrupt_signal(int sig) {
     char text[] = "case 0000000: killed by signal 00\n";
     int n = corrupt_case;
-    for (int i = 11; i >= 5; i--, n /= 10)
+    for (int i = 11; i >= 5; i--, n /= 10) {
         text[i] = (char)('0' + n % 10);
+    }
     text[31] = (char)('0' + sig / 10);
     text[32] = (char)('0' + sig % 10);
     ssize_t r = write(2, text, sizeof text - 1);
@@ -114,8 +116,9 @@ static inline const char *corrupt_damage(uint8_t *b, size_t *n, int number, ib_r
         b[at] ^= (uint8_t)(1u << ib_rng_below(r, 8));
         return "one bit flipped";
     case 3:
-        for (uint64_t k = 1 + ib_rng_below(r, 32); k; k--)
+        for (uint64_t k = 1 + ib_rng_below(r, 32); k; k--) {
             b[ib_rng_below(r, *n)] ^= (uint8_t)(1u << ib_rng_below(r, 8));
+        }
         return "bits flipped";
     case 4:
         len = rest < 8 ? rest : 8;
@@ -126,13 +129,15 @@ static inline const char *corrupt_damage(uint8_t *b, size_t *n, int number, ib_r
         memmove(b + at, b + ib_rng_below(r, *n - len + 1), len);
         return "copied over";
     case 6:
-        for (size_t i = 0; i < rest && i < 16; i++)
+        for (size_t i = 0; i < rest && i < 16; i++) {
             b[at + i] = (uint8_t)ib_rng_u64(r);
+        }
         return "noise";
     default:
         len = 1 + ib_rng_below(r, 64);
-        for (size_t i = 0; i < len; i++)
+        for (size_t i = 0; i < len; i++) {
             b[*n + i] = (uint8_t)ib_rng_u64(r);
+        }
         *n += len;
         return "longer";
     }
@@ -140,8 +145,9 @@ static inline const char *corrupt_damage(uint8_t *b, size_t *n, int number, ib_r
 
 static inline uint8_t *corrupt_load(const char *path, size_t *n) {
     FILE *f = fopen(path, "rb");
-    if (!f || fseek(f, 0, SEEK_END))
+    if (!f || fseek(f, 0, SEEK_END)) {
         return NULL;
+    }
     *n = (size_t)ftell(f);
     rewind(f);
     uint8_t *b = malloc(*n + 64);

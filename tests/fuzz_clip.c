@@ -10,22 +10,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static ib_tokenizer *small_tokenizer(void) {
     static ib_tokenizer *t;
     char folder[] = "/tmp/ib_fuzz_XXXXXX", command[64];
-    if (t)
+    if (t) {
         return t;
-    if (!mkdtemp(folder))
+    }
+    if (!mkdtemp(folder)) {
         abort();
+    }
     model_write_tokenizer(folder, 0);
-    if (ib_tokenizer_open(&t, folder, NULL))
+    if (ib_tokenizer_open(&t, folder, NULL)) {
         abort();
+    }
     snprintf(command, sizeof command, "rm -rf %s", folder);
-    if (system(command))
+    if (system(command)) {
         abort();
+    }
     return t;
 }
 
 static void check(int code, const ib_error *err) {
-    if (code && (code > 0 || err->code != code || !err->text[0]))
+    if (code && (code > 0 || err->code != code || !err->text[0])) {
         abort();
+    }
 }
 
 static void prompt(ib_tokenizer *t, const uint8_t *data, size_t size) {
@@ -36,9 +41,11 @@ static void prompt(ib_tokenizer *t, const uint8_t *data, size_t size) {
     text[size] = 0;
     int code = ib_tokenizer_encode(t, text, 77, ids, &err);
     check(code, &err);
-    for (int k = 0; !code && k < 77; k++)
-        if (ids[k] < 0 || (size_t)ids[k] >= ib_tokenizer_size(t))
+    for (int k = 0; !code && k < 77; k++) {
+        if (ids[k] < 0 || (size_t)ids[k] >= ib_tokenizer_size(t)) {
             abort();
+        }
+    }
     free(text);
 }
 
@@ -49,12 +56,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ib_clip_preprocess pre;
     ib_tokenizer *t = NULL;
     ib_clip *c = NULL;
-    if (!size)
+    if (!size) {
         return 0;
+    }
     int kind = *data++ % 5, fd = memfd_create("fuzz", 0);
     size--;
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size) {
         abort();
+    }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     switch (kind) {
     case 0:
@@ -66,8 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     case 2:
         check(ib_tokenizer_open(&t, path, &err), &err);
-        if (t)
+        if (t) {
             prompt(t, (const uint8_t *)"a cat's 12", 10);
+        }
         ib_tokenizer_close(&t);
         break;
     case 3:

@@ -27,19 +27,24 @@ static size_t good_file(uint8_t bytes[ROOM]) {
     info.shape = (ib_shape){IB_LAYOUT_GRID, 1, 2, 2, VALUES / 2};
     ib_latent_writer *w = NULL;
     float z[VALUES] = {1, 2, 3, 4, 5, 6, 7, 8};
-    if (!mkdtemp(path))
+    if (!mkdtemp(path)) {
         abort();
+    }
     snprintf(name, sizeof name, "%s/a.h5", path);
-    if (ib_latent_writer_create(&w, name, &info, NULL))
+    if (ib_latent_writer_create(&w, name, &info, NULL)) {
         abort();
-    for (int i = 0; i < FRAMES; i++)
+    }
+    for (int i = 0; i < FRAMES; i++) {
         ib_latent_writer_append(w, z, i, i % 7 == 0, NULL);
-    if (ib_latent_writer_finish(&w, NULL))
+    }
+    if (ib_latent_writer_finish(&w, NULL)) {
         abort();
+    }
     FILE *f = fopen(name, "rb");
     size_t n = f ? fread(bytes, 1, ROOM, f) : 0;
-    if (f)
+    if (f) {
         fclose(f);
+    }
     unlink(name);
     rmdir(path);
     return n;
@@ -49,13 +54,15 @@ static size_t good_file(uint8_t bytes[ROOM]) {
 static size_t edit(uint8_t *bytes, size_t n, const uint8_t *p, size_t size) {
     while (size >= 3) {
         size_t at = (size_t)(p[0] | p[1] << 8) % n, len = p[2] & 31u;
-        if (p[2] & 32)
+        if (p[2] & 32) {
             n = at ? at : 1; /* cut */
+        }
         p += 3;
         size -= 3;
         len = len < size ? len : size;
-        for (size_t i = 0; i < len && at + i < n; i++)
+        for (size_t i = 0; i < len && at + i < n; i++) {
             bytes[at + i] = p[i];
+        }
         p += len;
         size -= len;
     }
@@ -68,10 +75,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char path[64];
     ib_latent_file *f = NULL;
     ib_error err = {0};
-    if (!good_bytes)
+    if (!good_bytes) {
         good_bytes = good_file(good);
-    if (!size || size > ROOM)
+    }
+    if (!size || size > ROOM) {
         return 0;
+    }
     size_t n = size - 1;
     if (data[0] & 1) {
         memcpy(bytes, good, good_bytes);
@@ -80,20 +89,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         memcpy(bytes, data + 1, n);
     }
     int fd = memfd_create("fuzz", 0);
-    if (fd < 0 || write(fd, bytes, n) != (ssize_t)n)
+    if (fd < 0 || write(fd, bytes, n) != (ssize_t)n) {
         abort();
+    }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     if (ib_latent_open(&f, path, &err)) {
-        if (f || err.code >= 0 || !err.text[0])
+        if (f || err.code >= 0 || !err.text[0]) {
             abort();
+        }
     } else {
         const ib_latent_info *i = ib_latent_info_of(f);
         size_t per_frame = i->shape.tokens * i->shape.width;
-        if (per_frame * 2 * i->frames > n)
+        if (per_frame * 2 * i->frames > n) {
             abort();
+        }
         float *z = malloc(per_frame * sizeof *z);
-        for (size_t k = 0; z && k < i->frames; k++)
+        for (size_t k = 0; z && k < i->frames; k++) {
             ib_latent_read(f, k, 1, z, NULL);
+        }
         free(z);
     }
     ib_latent_close(&f);

@@ -15,18 +15,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t k = size ? data[0] % (sizeof beginnings / sizeof *beginnings) : 0, n = beginnings[k].n;
     size_t rest = size ? size - 1 : 0;
     uint8_t *b = malloc(n + rest + 1);
-    if (!b)
+    if (!b) {
         abort();
+    }
     memcpy(b, beginnings[k].bytes, n);
-    if (rest)
+    if (rest) {
         memcpy(b + n, data + 1, rest);
+    }
     uint8_t *exact = malloc(n + rest ? n + rest : 1); /* nothing behind its end */
-    if (!exact)
+    if (!exact) {
         abort();
+    }
     memcpy(exact, b, n + rest);
     ib_picture_tags t = ib_picture_tags_of(exact, n + rest);
-    if (t.orientation < 0 || t.orientation > 8)
+    if (t.orientation < 0 || t.orientation > 8) {
         abort();
+    }
     free(exact);
     free(b);
     return 0;

@@ -23,8 +23,9 @@ static const char *in_dir(const char *name) {
 
 static void put(const char *path, const void *bytes, size_t n) {
     FILE *f = fopen(path, "wb");
-    if (!f || fwrite(bytes, 1, n, f) != n || fclose(f))
+    if (!f || fwrite(bytes, 1, n, f) != n || fclose(f)) {
         printf("cannot write %s\n", path), exit(1);
+    }
 }
 
 static void test_sizes(void) {
@@ -43,8 +44,9 @@ static void test_sizes(void) {
     CHECK_ERROR(ib_alloc_floats(&p, SIZE_MAX / 2, "the moon", &err), &err, IB_E_MEMORY, "the moon");
     CHECK_OK(ib_alloc_floats(&p, 1000, "x", &err), &err);
     CHECK_INT((uintptr_t)p % 64, 0);
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < 1000; i++) {
         CHECK(p[i] == 0);
+    }
     ib_free(p);
     CHECK_INT(ib_fail(NULL, IB_E_IO, "nobody listens"), IB_E_IO);
     ib_fail(&err, IB_E_FORMAT, "bad %d", 5);
@@ -83,8 +85,9 @@ static void test_rng(void) {
     CHECK_NEAR(sum / n, 0, 0.02);
     CHECK_NEAR(squares / n, 1, 0.03);
     CHECK_NEAR(u / n, 0.5, 0.005);
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 7; i++) {
         CHECK_NEAR(counts[i], n / 7, 500);
+    }
     CHECK_INT(ib_rng_below(&a, 1), 0);
 }
 
@@ -92,19 +95,22 @@ static void test_rng(void) {
 static uint16_t nearest_half(double x, const double *value /* [0x7c00], rising */) {
     double a = fabs(x);
     int lo = 0, hi = 0x7bff;
-    if (a >= 65520)
+    if (a >= 65520) {
         return (uint16_t)(0x7c00 | (signbit(x) ? 0x8000 : 0));
+    }
     while (lo < hi) {
         int mid = (lo + hi + 1) / 2;
-        if (value[mid] <= a)
+        if (value[mid] <= a) {
             lo = mid;
-        else
+        } else {
             hi = mid - 1;
+        }
     }
     if (lo < 0x7bff) {
         double below = a - value[lo], above = value[lo + 1] - a;
-        if (above < below || (above == below && (lo & 1)))
+        if (above < below || (above == below && (lo & 1))) {
             lo++;
+        }
     }
     return (uint16_t)(lo | (signbit(x) ? 0x8000 : 0));
 }
@@ -114,8 +120,9 @@ static void test_half(void) {
     float *f = malloc(N * sizeof *f), *g = malloc(65536 * sizeof *g), *g2 = malloc(65536 * sizeof *g2);
     uint16_t *h = malloc(N * sizeof *h), *h2 = malloc(N * sizeof *h2), *all = malloc(65536 * sizeof *all);
     double *value = malloc(0x7c00 * sizeof *value);
-    for (int i = 0; i < 65536; i++)
+    for (int i = 0; i < 65536; i++) {
         all[i] = (uint16_t)i;
+    }
     ib_f16_to_f32(all, g, 65536);
     ib_f16_to_f32_portable(all, g2, 65536);
     CHECK(!memcmp(g, g2, 65536 * sizeof *g));
@@ -130,8 +137,9 @@ static void test_half(void) {
     ib_rng_seed(&r, 1);
     for (int i = 0; i < N; i++) {
         uint32_t u = (uint32_t)ib_rng_u64(&r);
-        if (i % 4 == 1) /* around half's range */
+        if (i % 4 == 1) { /* around half's range */
             u = (u & 0x807fffffu) | (uint32_t)(96 + ib_rng_below(&r, 50)) << 23;
+        }
         if (i % 4 == 2) { /* ties and their neighbours */
             float x = (float)((value[ib_rng_below(&r, 0x7bff)] + value[1 + ib_rng_below(&r, 30000)]) / 2);
             size_t k = ib_rng_below(&r, 0x7bff);
@@ -144,11 +152,13 @@ static void test_half(void) {
     ib_f32_to_f16(f, h, N);
     ib_f32_to_f16_portable(f, h2, N);
     CHECK(!memcmp(h, h2, N * sizeof *h));
-    for (int i = 0; i < N; i++)
-        if (isnan(f[i]))
+    for (int i = 0; i < N; i++) {
+        if (isnan(f[i])) {
             CHECK((h[i] & 0x7c00) == 0x7c00 && (h[i] & 0x3ff));
-        else
+        } else {
             CHECK_INT(h[i], nearest_half(f[i], value));
+        }
+    }
     for (size_t n = 0; n < 40; n++) { /* tails */
         memset(h, 0xaa, 2 * 41);
         ib_f32_to_f16(f, h, n);
@@ -204,13 +214,15 @@ static void test_files(void) {
     for (int i = 0; i < 4; i++) {
         struct timespec old[2] = {{time(NULL) - 7200, 0}, {time(NULL) - 7200, 0}};
         put(in_dir(left[i]), "", 0);
-        if (i != 1)
+        if (i != 1) {
             utimensat(AT_FDCWD, in_dir(left[i]), old, 0);
+        }
     }
     CHECK_OK(ib_pending_begin(&p, in_dir("b.txt"), &err), &err);
     ib_pending_abort(&p);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         CHECK_INT(ib_is_file(in_dir(left[i])), i != 0);
+    }
 
     CHECK_OK(ib_mkdirs(in_dir("d/e//f"), &err), &err);
     CHECK_OK(ib_mkdirs(in_dir("d/e/f/"), &err), &err);
@@ -237,8 +249,9 @@ static void test_files(void) {
     CHECK_ERROR(ib_paths_expand(&l, in_dir("d/e/f"), NULL, &err), &err, IB_E_EMPTY, "empty");
     CHECK_ERROR(ib_paths_expand(&l, in_dir("d/e"), accept_txt, &err), &err, IB_E_EMPTY, "d/e");
     CHECK_ERROR(ib_paths_expand(&l, in_dir("nowhere"), NULL, &err), &err, IB_E_IO, "nowhere");
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         CHECK_OK(ib_paths_add(&l, "x", &err), &err);
+    }
     ib_paths_free(&l);
     CHECK(!l.v && !l.n);
 }
@@ -264,8 +277,9 @@ static void test_safetensors(void) {
     CHECK(!strcmp(first, second));
     ib_st *f = NULL;
     CHECK_OK(ib_st_open(&f, in_dir("t.safetensors"), &err), &err);
-    if (!f)
+    if (!f) {
         return;
+    }
     CHECK_INT(ib_st_count(f), 5);
     const ib_st_tensor *x = ib_st_find(f, "w");
     CHECK(x && x->rank == 2 && x->shape[0] == 2 && x->shape[1] == 3 && x->elements == 6 && x->bytes == 24);
@@ -297,8 +311,9 @@ static void test_safetensors(void) {
     t[2].shape[0] = t[2].shape[1] = INT64_MAX;
     CHECK_ERROR(ib_st_write(in_dir("u.safetensors"), t, 5, meta, 2, &err), &err, IB_E_ARGUMENT, "big");
     CHECK(!ib_is_file(in_dir("u.safetensors")));
-    if (access("/dev/full", W_OK) == 0)
+    if (access("/dev/full", W_OK) == 0) {
         CHECK_ERROR(ib_st_write("/dev/full", t, 1, NULL, 0, &err), &err, IB_E_IO, "/dev/full");
+    }
 }
 
 /* Headers that must be refused, each with its own sentence. */
@@ -351,8 +366,9 @@ static void test_hostile_headers(void) {
         memcpy(buf + 8, bad[i].header, n);
         put(in_dir("h.safetensors"), buf, 8 + n + bad[i].data);
         int r = ib_st_open(&f, in_dir("h.safetensors"), &err);
-        if (!strchr(bad[i].says, '|'))
+        if (!strchr(bad[i].says, '|')) {
             CHECK_ERROR(r, &err, bad[i].code, bad[i].says);
+        }
         CHECK(r < 0 && !f && strstr(err.text, "h.safetensors"));
         ib_st_close(&f);
     }
@@ -371,8 +387,9 @@ static void test_hostile_headers(void) {
 int main(void) {
     const char *tmp = getenv("TMPDIR");
     snprintf(dir, sizeof dir, "%s/ib_base_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
+    if (!mkdtemp(dir)) {
         return check_skip("test_base", "no scratch directory");
+    }
     test_sizes();
     test_rng();
     test_half();

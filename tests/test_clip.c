@@ -27,8 +27,9 @@ static void check_image(ib_clip *c, const model *m, bool quick) {
     double *want = malloc(hidden * sizeof *want), *embed = malloc(d * sizeof *embed), worst = 0;
     ib_rng r;
     ib_rng_seed(&r, 5);
-    for (size_t i = 0; i < N * in; i++)
+    for (size_t i = 0; i < N * in; i++) {
         pixels[i] = ib_rng_normal(&r);
+    }
     for (size_t skip = 0; skip < 2; skip++) {
         CHECK_OK(ib_clip_image_hidden(c, pixels, N, skip, h, &err), &err);
         for (size_t i = 0; i < N; i++) {
@@ -61,8 +62,9 @@ static void check_text(ib_clip *c, const model *m, bool quick) {
     ib_rng_seed(&r, 6);
     for (size_t i = 0; i < N; i++) { /* ends at 1, 6, 11 and 15 */
         size_t end = i == 3 ? n - 1 : 1 + 5 * i;
-        for (size_t k = 0; k < n; k++)
+        for (size_t k = 0; k < n; k++) {
             ids[i * n + k] = k == 0 ? 538 : k == end ? 539 : k > end ? 33 : (int32_t)ib_rng_below(&r, 538);
+        }
     }
     for (size_t skip = 0; skip < 2; skip++) {
         CHECK_OK(ib_clip_text_hidden(c, ids, N, skip, false, h, &err), &err);
@@ -73,8 +75,9 @@ static void check_text(ib_clip *c, const model *m, bool quick) {
     }
     CHECK_OK(ib_clip_text_hidden(c, ids, N, 0, true, h, &err), &err);
     oracle_text(t, quick, ids + 3 * n, 0, want, NULL);
-    for (size_t k = 0; k < n; k++)
+    for (size_t k = 0; k < n; k++) {
         oracle_norm(want + k * t->width, t->post_w, t->post_b, t->width, want + k * t->width);
+    }
     worst = fmax(worst, relative(h + 3 * hidden, want, hidden));
     CHECK_OK(ib_clip_texts(c, ids, N, z, &err), &err);
     for (size_t i = 0; i < N; i++) {
@@ -123,9 +126,10 @@ static void test_layouts(void) {
             CHECK_INT(t->heads, 2);
             CHECK_INT(v->image, 30);
             /* without a word from anyone the libraries' own defaults */
-            if (!cases[i].activation)
+            if (!cases[i].activation) {
                 CHECK(v->act == (cases[i].openclip ? IB_CLIP_GELU : IB_CLIP_QUICK_GELU) &&
                       strstr(v->act_why, "assumed"));
+            }
             check_image(c, &m, v->act == IB_CLIP_QUICK_GELU);
             check_text(c, &m, t->act == IB_CLIP_QUICK_GELU);
             ib_clip_tower_sha256(v, hash[i]);
@@ -133,9 +137,11 @@ static void test_layouts(void) {
         ib_clip_close(&c);
         model_free(&m);
     }
-    for (size_t i = 0; i < 6; i++)
-        for (size_t k = 0; k < i; k++)
+    for (size_t i = 0; i < 6; i++) {
+        for (size_t k = 0; k < i; k++) {
             CHECK_INT(!strcmp(hash[i], hash[k]), cases[i].dtype == cases[k].dtype);
+        }
+    }
 }
 
 /* Float tensors that lie at odd addresses are not read in place. */
@@ -176,8 +182,9 @@ static void expect_ids(const ib_clip *c, const char *prompt, int pad, int n, con
     int32_t ids[16];
     CHECK_OK(ib_clip_tokenize(c, prompt, ids, &err), &err);
     CHECK_INT(ids[0], 538);
-    for (int k = 0; k < 15; k++)
+    for (int k = 0; k < 15; k++) {
         CHECK_INT(ids[k + 1], k < n && k < 14 ? want[k] : k == (n < 14 ? n : 14) ? 539 : pad);
+    }
 }
 
 static void test_tokenizer(void) {
@@ -200,8 +207,9 @@ static void test_tokenizer(void) {
             fclose(f);
         }
         CHECK_OK(ib_clip_open(&c, folder, NULL, &err), &err);
-        if (!c)
+        if (!c) {
             continue;
+        }
         CHECK(!ib_clip_vision(c) && ib_clip_tokenizer_path(c));
         expect_ids(c, "", pad, 0, NULL);
         expect_ids(c, " \t\xc2\xa0\xe3\x80\x80\n", pad, 0, NULL); /* white space of all kinds */
@@ -215,8 +223,9 @@ static void test_tokenizer(void) {
         expect_ids(c, "\xf0\x9f\x98\x80", pad, 4, (int[]){0xf0, 0x9f, 0x98, 256 + 0x80});
         expect_ids(c, "<|endoftext|>", pad, 13,
                    (int[]){'<', '|', 'e', 'n', 'd', 'o', 'f', 't', 'e', 'x', 't', '|', 256 + '>'});
-        for (int k = 0; k < 20; k++)
+        for (int k = 0; k < 20; k++) {
             xs[k] = 256 + '9';
+        }
         expect_ids(c, "99999999999999999999", pad, 20, xs);
         int32_t ids[16];
         CHECK_ERROR(ib_clip_tokenize(c, "a\xff\xfe", ids, &err), &err, IB_E_ARGUMENT, "UTF-8");
@@ -244,20 +253,23 @@ static void check_prepare(const ib_clip *c, int w, int h, bool squash, int tw, i
     ib_rng r;
     int other = 0;
     ib_rng_seed(&r, 9);
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < 3 * w; x++)
+    for (int y = 0; y < h; y++) {
+        for (int x = 0; x < 3 * w; x++) {
             rgb[(size_t)y * stride + (size_t)x] = packed[y * 3 * w + x] =
                 (uint8_t)(ib_rng_below(&r, 4) ? 128 + 100 * sin(x * .2 + y * .1)
                                               : (double)ib_rng_below(&r, 256));
+        }
+    }
     CHECK_OK(ib_clip_prepare(c, squash ? IB_FIT_SQUASH : IB_FIT_CROP, rgb, stride, w, h, pixels, &err), &err);
     oracle_resample(packed, w, h, tw, th, (tw - SIDE) / 2, (th - SIDE) / 2, SIDE, want);
-    for (int i = 0; i < SIDE * SIDE; i++)
+    for (int i = 0; i < SIDE * SIDE; i++) {
         for (int k = 0; k < 3; k++) {
             double v = ((double)pixels[k * SIDE * SIDE + i] * dev[k] + mean[k]) * 255,
                    d = fabs(v - want[3 * i + k]);
             other += d > 0.01;
             worst = fmax(worst, d);
         }
+    }
     printf("%d x %d %s: %d of %d samples differ, at most by %.3f\n", w, h, squash ? "squashed" : "cropped",
            other, SIDE * SIDE * 3, worst);
     CHECK(worst < 1.01); /* where a sum lies on the edge between two values */
@@ -295,8 +307,9 @@ static void test_prepare(void) {
 }
 
 int main(void) {
-    if (!make_scratch("clip"))
+    if (!make_scratch("clip")) {
         return check_skip("test_clip", "no scratch directory");
+    }
     test_layouts();
     test_unaligned();
     test_tokenizer();

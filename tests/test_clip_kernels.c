@@ -11,10 +11,12 @@ static void test_gelu(void) {
     enum { N = 400001 };
     float *x = ib_calloc(N, sizeof *x), *y = ib_calloc(N, sizeof *y), *zero = ib_calloc(N, sizeof *zero);
     double apart = 0, near = 0, far = 0;
-    if (!x || !y || !zero)
+    if (!x || !y || !zero) {
         exit(1);
-    for (size_t i = 0; i < N; i++)
+    }
+    for (size_t i = 0; i < N; i++) {
         y[i] = x[i] = (float)(-10 + 20.0 * (double)i / (N - 1));
+    }
     ib_clip_activate(IB_CLIP_GELU, zero, 1, N, N, y);
     for (size_t i = 0; i < N; i++) {
         double v = x[i], want = 0.5 * v * erfc(-v / sqrt(2)), off = fabs(y[i] - want);
@@ -29,8 +31,9 @@ static void test_gelu(void) {
     CHECK_NEAR(far, 0, 3e-6);
     float ends[] = {-1e30f, -40, -0.0f, 0, 40, 1e30f};
     ib_clip_activate(IB_CLIP_GELU, zero, 1, 6, 6, ends);
-    for (size_t i = 0; i < 6; i++)
+    for (size_t i = 0; i < 6; i++) {
         CHECK_NEAR(ends[i], i < 4 ? 0 : i == 4 ? 40 : 1e30f, 1e-37);
+    }
     ib_free(zero);
     ib_free(y);
     ib_free(x);
@@ -60,8 +63,9 @@ static void test_stack(void) {
         int result = -1;
         pthread_attr_init(&a);
         pthread_attr_setstacksize(&a, 96 << 10);
-        if (!picture || pthread_create(&thread, &a, prepare, &result))
+        if (!picture || pthread_create(&thread, &a, prepare, &result)) {
             _exit(2);
+        }
         pthread_join(thread, NULL);
         _exit(result ? 1 : 0);
     }

@@ -97,9 +97,11 @@ static void test_texts(ib_clip *c, const ib_st *expected, const char *folder) {
         CHECK_OK(ib_clip_tokenize(c, json_string_value(json_array_get(prompts, i)), g, &err), &err);
         int same = !memcmp(g, want, sizeof want);
         CHECK(same);
-        for (int k = 0; k < 77 && !same; k++)
-            if (g[k] != want[k] && wrong++ < 20)
+        for (int k = 0; k < 77 && !same; k++) {
+            if (g[k] != want[k] && wrong++ < 20) {
                 printf("    prompt %zu, token %d is %d, wanted %d\n", i, k, g[k], want[k]);
+            }
+        }
         memcpy(g, want, sizeof want);
     }
     ib_alloc_floats(&h, hidden, "hidden", &err);
@@ -131,8 +133,9 @@ static void test_picture(const char *spec, const ib_st *expected, const char *fo
         ib_space *s = NULL;
         ib_space_options o = {.fit = fit ? IB_FIT_SQUASH : IB_FIT_CROP, .tokenizer = FIXTURES "clip-tiny-hf"};
         CHECK_OK(ib_space_open_with(&s, spec, &o, &err), &err);
-        if (!s)
+        if (!s) {
             continue;
+        }
         printf("    %s\n    %s; prompts: %d\n", ib_space_id(s), ib_space_remark(s), ib_space_reads_text(s));
         for (int planes = 0; planes < 2; planes++) {
             CHECK_OK(ib_read_still(&f, path, &(ib_reader_options){.rgb = !planes}, &err), &err);
@@ -186,8 +189,9 @@ static void test_fixture(const char *name, const char *weights) {
 }
 
 int main(void) {
-    if (!ib_is_dir(FIXTURES))
+    if (!ib_is_dir(FIXTURES)) {
         return check_skip("test_clip_reference", "there is no " FIXTURES);
+    }
     test_fixture("clip-tiny-hf", "");
     test_fixture("clip-tiny-openclip", "/open_clip_model.safetensors");
     test_fixture("clip-tiny-openclip", "");

@@ -68,11 +68,13 @@ static void use(int *opened) {
     CHECK(!v || (v->image <= 8 && v->projection <= 64));
     CHECK(!t || (t->tokens <= 16 && t->projection <= 64));
     if (v && v->image <= 8 && v->projection <= 64 &&
-        !ib_clip_prepare(c, IB_FIT_CROP, rgb, sizeof rgb / 17, 24, 17, pixels, &err))
+        !ib_clip_prepare(c, IB_FIT_CROP, rgb, sizeof rgb / 17, 24, 17, pixels, &err)) {
         ib_clip_images(c, pixels, 1, z, &err);
+    }
     if (t && t->tokens <= 16 && t->projection <= 64 &&
-        !ib_clip_tokenize(c, "the cat's hello 12 <|endoftext|>", ids, &err))
+        !ib_clip_tokenize(c, "the cat's hello 12 <|endoftext|>", ids, &err)) {
         ib_clip_texts(c, ids, 1, z, &err);
+    }
     ib_clip_close(&c);
 }
 
@@ -92,13 +94,16 @@ static void damage_text(uint8_t *b, size_t *n, ib_rng *r) {
     const char *word = words[ib_rng_below(r, sizeof words / sizeof *words)];
     size_t at = ib_rng_below(r, *n), end, m = strlen(word);
     bool value = ib_rng_below(r, 3) != 0; /* mostly what a name stands for */
-    while (at < *n && !(value ? b[at] == ':' : strchr("0123456789:\"[{", b[at]) != NULL))
+    while (at < *n && !(value ? b[at] == ':' : strchr("0123456789:\"[{", b[at]) != NULL)) {
         at++;
+    }
     at += value && at < *n;
-    for (end = at; end < *n && !strchr(",]}\n", b[end]);)
+    for (end = at; end < *n && !strchr(",]}\n", b[end]);) {
         end++;
-    if (at >= *n || m > end - at + 64)
+    }
+    if (at >= *n || m > end - at + 64) {
         return;
+    }
     memmove(b + at + m, b + end, *n - end);
     memcpy(b + at, word, m);
     *n = *n - (end - at) + m;
@@ -112,12 +117,15 @@ int main(int argc, char **argv) {
     uint8_t *good[N_NAMES];
     char command[512];
     snprintf(folder, sizeof folder, "%s/ib_corrupt_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(folder))
+    if (!mkdtemp(folder)) {
         return check_skip("test_corrupt_clip", "no scratch directory");
+    }
     write_good();
-    for (int k = 0; k < N_NAMES; k++)
-        if (!(good[k] = corrupt_load(in_folder(names[k]), &size[k])))
+    for (int k = 0; k < N_NAMES; k++) {
+        if (!(good[k] = corrupt_load(in_folder(names[k]), &size[k]))) {
             return 1;
+        }
+    }
     /* as it is, with either tokenizer, and by the index */
     int before = 0;
     use(&before);
@@ -142,10 +150,11 @@ int main(int argc, char **argv) {
             size_t m = header;
             uint8_t *head = malloc(header + 256);
             memcpy(head, b, header);
-            if (i % 3)
+            if (i % 3) {
                 corrupt_damage(head, &m, i / 10, &r);
-            else
+            } else {
                 damage_text(head, &m, &r);
+            }
             memcpy(b, head, m < header ? m : header);
             n = m < header ? m : n;
             free(head);
@@ -155,19 +164,23 @@ int main(int argc, char **argv) {
             corrupt_damage(b, &n, i / 10, &r);
         }
         corrupt_store(in_folder(names[k]), b, n);
-        if (k == 5)
+        if (k == 5) {
             unlink(in_folder("vocab.json"));
-        if (k == 7)
+        }
+        if (k == 7) {
             unlink(in_folder("model.safetensors"));
+        }
         corrupt_begin(i + 1);
         use(&opened[k]);
         corrupt_end();
         all[k]++;
         corrupt_store(in_folder(names[k]), good[k], size[k]);
-        if (k == 5)
+        if (k == 5) {
             corrupt_store(in_folder("vocab.json"), good[3], size[3]);
-        if (k == 7)
+        }
+        if (k == 7) {
             corrupt_store(in_folder(names[0]), good[0], size[0]);
+        }
         free(b);
     }
     for (int k = 0; k < N_NAMES; k++) {

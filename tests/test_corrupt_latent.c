@@ -20,8 +20,9 @@ static void write_good(const char *path, int frames, int rows, int cols, int wid
     float z[512];
     CHECK_OK(ib_latent_writer_create(&w, path, &info, &err), &err);
     for (int f = 0; w && f < frames; f++) {
-        for (int i = 0; i < rows * cols * width; i++)
+        for (int i = 0; i < rows * cols * width; i++) {
             z[i] = (float)((f * 37 + i) % 500 + 1) / 64;
+        }
         CHECK_OK(ib_latent_writer_append(w, z, f, f % 9 == 0, &err), &err);
     }
     CHECK_OK(ib_latent_writer_finish(&w, &err), &err);
@@ -46,17 +47,21 @@ static void read_all(const char *path, const float *good, size_t frames, size_t 
             CHECK(strstr(err.text, path));
             continue;
         }
-        if (k < frames && !memcmp(z, good + k * n, n * sizeof *z))
+        if (k < frames && !memcmp(z, good + k * n, n * sizeof *z)) {
             continue;
+        }
         bool whole = true;
-        for (size_t j = 0; j < n; j++)
+        for (size_t j = 0; j < n; j++) {
             whole = whole && z[j] == 0;
-        for (size_t j = 0; !whole && j < frames; j++)
+        }
+        for (size_t j = 0; !whole && j < frames; j++) {
             whole = !memcmp(z, good + j * n, n * sizeof *z);
-        if (whole)
+        }
+        if (whole) {
             (*moved)++;
-        else
+        } else {
             (*wrong)++;
+        }
     }
     ib_latent_close(&f);
 }
@@ -72,8 +77,9 @@ static void run(const char *dir, uint64_t seed, int frames, int rows, int cols, 
     write_good(path, frames, rows, cols, width);
     float *good = ib_calloc((size_t)frames * n, sizeof *good);
     CHECK_OK(ib_latent_open(&f, path, &err), &err);
-    if (!f)
+    if (!f) {
         return;
+    }
     CHECK_OK(ib_latent_read(f, 0, (size_t)frames, good, &err), &err);
     ib_latent_close(&f);
     uint8_t *bytes = corrupt_load(path, &size), *copy = malloc(size + 64);
@@ -135,10 +141,12 @@ static void replace_text(hid_t f, const char *name, const char *v, bool variable
 static void replace_set(hid_t f, const char *name, hid_t type, int rank, const hsize_t *size,
                         const hsize_t *chunk, bool deflate) {
     hid_t s = H5Screate_simple(rank, size, NULL), p = H5Pcreate(H5P_DATASET_CREATE);
-    if (chunk[0])
+    if (chunk[0]) {
         H5Pset_chunk(p, rank, chunk);
-    if (deflate)
+    }
+    if (deflate) {
         H5Pset_deflate(p, 1);
+    }
     H5Ldelete(f, name, H5P_DEFAULT);
     hid_t d = H5Dcreate2(f, name, type, s, H5P_DEFAULT, p, H5P_DEFAULT);
     CHECK(d >= 0);
@@ -310,8 +318,9 @@ static void test_hostile(const char *dir) {
     corrupt_store(bad, bytes, size);
     hid_t h = H5Fopen(bad, H5F_ACC_RDWR, H5P_DEFAULT), d = H5Dopen2(h, "latents", H5P_DEFAULT);
     float z[3 * 384];
-    for (int i = 0; i < 3 * 384; i++)
+    for (int i = 0; i < 3 * 384; i++) {
         z[i] = i == 2 * 384 + 5 ? NAN : 1;
+    }
     CHECK(H5Dwrite(d, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, z) >= 0);
     H5Dclose(d);
     H5Fclose(h);
@@ -329,8 +338,9 @@ int main(int argc, char **argv) {
     const char *tmp = getenv("TMPDIR");
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     snprintf(dir, sizeof dir, "%s/ib_corrupt_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
+    if (!mkdtemp(dir)) {
         return check_skip("test_corrupt_latent", "no scratch directory");
+    }
     test_hostile(dir);
     run(dir, seed, 3, 2, 2, 96);                              /* most of the file is latents */
     run(dir, seed, 150, 1, 1, 2);                             /* most of it is HDF5's own index */

@@ -58,8 +58,9 @@ static void damage_tags(const uint8_t *good, size_t size, ib_rng *rng) {
         uint8_t *exact = malloc(n ? n : 1);
         memcpy(exact, b, n);
         ib_picture_tags t = ib_picture_tags_of(exact, n);
-        if (t.orientation < 0 || t.orientation > 8)
+        if (t.orientation < 0 || t.orientation > 8) {
             CHECK_INT(t.orientation, 0);
+        }
         free(exact);
     }
     free(b);
@@ -68,8 +69,9 @@ static void damage_tags(const uint8_t *good, size_t size, ib_rng *rng) {
 int main(void) {
     ib_rng rng;
     ib_rng_seed(&rng, 7);
-    if (!make_scratch("corrupt_pictures"))
+    if (!make_scratch("corrupt_pictures")) {
         return check_skip("test_corrupt_pictures", "no scratch directory");
+    }
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         char command[1000];
         const char *path = in_scratch(kinds[k].name), *damaged = in_scratch("damaged");
@@ -85,16 +87,18 @@ int main(void) {
         for (int i = 0; i < CASES; i++) {
             size_t n = size;
             memcpy(b, good, size);
-            if (i)
+            if (i) {
                 corrupt_damage(b, &n, i, &rng);
+            }
             corrupt_store(damaged, b, n);
             corrupt_begin((int)k * 1000 + i + 1);
             read_all(damaged, &frames, &refused);
             corrupt_end();
         }
         corrupt_begin((int)k * 1000 + 999);
-        if (strstr(kinds[k].make, "oriented"))
+        if (strstr(kinds[k].make, "oriented")) {
             damage_tags(good, size, &rng);
+        }
         corrupt_end();
         printf("%s: %d damaged, %d frames, %d refused\n", kinds[k].name, CASES - 1, frames, refused);
         CHECK(refused < CASES || strstr(kinds[k].name, "animated")); /* which FFmpeg 5.1 cannot read */

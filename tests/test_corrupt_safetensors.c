@@ -8,10 +8,12 @@ static void write_good(const char *path) {
     float w[200];
     uint16_t h[33];
     int64_t ids[4] = {1, 2, 3, 4};
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 200; i++) {
         w[i] = (float)i;
-    for (int i = 0; i < 33; i++)
+    }
+    for (int i = 0; i < 33; i++) {
         h[i] = (uint16_t)(0x3c00 + i);
+    }
     ib_st_tensor t[] = {
         {.name = "trunk.0.weight", .dtype = IB_F32, .rank = 4, .shape = {2, 3, 3, 11}, .data = w},
         {.name = "trunk.0.bias", .dtype = IB_F16, .rank = 1, .shape = {33}, .data = h},
@@ -39,8 +41,9 @@ static void read_all(const char *path, size_t file_bytes, int *opened) {
         const ib_st_tensor *t = ib_st_at(f, i);
         total += t->bytes;
         CHECK(total <= file_bytes && t->elements * ib_dtype_bytes(t->dtype) == t->bytes);
-        if (total > file_bytes)
+        if (total > file_bytes) {
             break;
+        }
         CHECK(ib_st_find(f, t->name) == t);
         float *x = malloc(t->elements * sizeof *x + 1);
         int r = ib_st_to_f32(t, x, &err);
@@ -64,8 +67,9 @@ static void test_bomb(const char *path) {
         ib_st *f = NULL;
         ib_error err = {0};
         size_t m = strlen(fill[k]);
-        for (size_t i = 0; i < N; i++)
+        for (size_t i = 0; i < N; i++) {
             b[8 + i] = (uint8_t)fill[k][i % m];
+        }
         memcpy(b, "\x00\x2d\x31\x01\x00\x00\x00\x00", 8); /* 20000000 */
         b[8] = '{';
         corrupt_store(path, b, N + 8);
@@ -85,16 +89,18 @@ int main(int argc, char **argv) {
     const char *tmp = getenv("TMPDIR");
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     snprintf(dir, sizeof dir, "%s/ib_corrupt_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
+    if (!mkdtemp(dir)) {
         return check_skip("test_corrupt_safetensors", "no scratch directory");
+    }
     snprintf(path, sizeof path, "%s/good.safetensors", dir);
     snprintf(bad, sizeof bad, "%s/bad.safetensors", dir);
     write_good(path);
     size_t size = 0, header;
     int opened = 0;
     uint8_t *bytes = corrupt_load(path, &size), *copy = malloc(size + 64);
-    if (!bytes)
+    if (!bytes) {
         return 1;
+    }
     header = 8 + (size_t)bytes[0] + 256 * (size_t)bytes[1];
     for (int k = 0; k < CASES; k++) {
         ib_rng r;

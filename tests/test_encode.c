@@ -33,13 +33,16 @@ static void make_video(const char *path, int w, int h, int frames, int cut) {
     CHECK_OK(ib_frame_alloc(&f, w, h, &err), &err);
     for (int k = 0; out && k < frames; k++) {
         bool other = cut && k >= cut;
-        for (int p = 0; p < 3; p++)
-            for (int y = 0; y < (p ? h / 2 : h); y++)
-                for (int x = 0; x < (p ? w / 2 : w); x++)
+        for (int p = 0; p < 3; p++) {
+            for (int y = 0; y < (p ? h / 2 : h); y++) {
+                for (int x = 0; x < (p ? w / 2 : w); x++) {
                     f.plane[p][(size_t)y * f.stride[p] + (size_t)x] =
                         (uint8_t)(p       ? 128 + (other ? 60 : -20)
                                   : other ? 30 + (y * 3 + k) % 60
                                           : 120 + (x + 2 * k) % 100);
+                }
+            }
+        }
         f.matrix = IB_MATRIX_BT709;
         CHECK_OK(ib_writer_write(out, &f, &err), &err);
     }
@@ -73,8 +76,9 @@ static void check_content(const char *video, const char *latents, const ib_encod
                             .threads = 1};
     CHECK_OK(ib_reader_open(&r, video, &ro, &err), &err);
     CHECK_OK(ib_latent_open(&f, latents, &err), &err);
-    if (!r || !f)
+    if (!r || !f) {
         return;
+    }
     const ib_latent_info *i = ib_latent_info_of(f);
     float *z = ib_calloc(i->shape.tokens * i->shape.width, sizeof *z);
     CHECK_OK(ib_frame_alloc(&back, i->frame_width, i->frame_height, &err), &err);
@@ -86,13 +90,15 @@ static void check_content(const char *video, const char *latents, const ib_encod
         CHECK_NEAR(ib_latent_pts(f)[k], frame->pts_seconds, 1e-9);
         CHECK_OK(ib_latent_read(f, k, 1, z, &err), &err);
         CHECK_OK(ib_space_decode(space, z, &back, &err), &err);
-        for (int p = 0; p < 3; p++)
-            for (int y = 0; y < (p ? back.height / 2 : back.height); y++)
+        for (int p = 0; p < 3; p++) {
+            for (int y = 0; y < (p ? back.height / 2 : back.height); y++) {
                 for (int x = 0; x < (p ? back.width / 2 : back.width); x++) {
                     int d = abs(back.plane[p][(size_t)y * back.stride[p] + (size_t)x] -
                                 frame->plane[p][(size_t)y * frame->stride[p] + (size_t)x]);
                     worst = d > worst ? d : worst;
                 }
+            }
+        }
         CHECK_INT(worst, 0);
         k++;
     }
@@ -230,8 +236,9 @@ static void *read_some(void *file) {
     for (int k = 0; k < 300 && !result; k++) {
         size_t frame = ib_rng_below(&r, 30);
         if (ib_latent_read(f, frame, 1, z, NULL) || ib_latent_read(f, frame, 1, again, NULL) ||
-            memcmp(z, again, 48 * 96 * sizeof *z))
+            memcmp(z, again, 48 * 96 * sizeof *z)) {
             result = "failed";
+        }
     }
     ib_free(z);
     ib_free(again);
@@ -245,8 +252,9 @@ static void test_threads(void) {
     ib_error err = {0};
     ib_latent_file *f = NULL;
     make_video(in_dir("b.mp4"), 96, 64, 30, 11);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         pthread_create(&t[i], NULL, encode_one, names[i]);
+    }
     for (int i = 0; i < 4; i++) {
         pthread_join(t[i], &result);
         CHECK(!result);
@@ -255,8 +263,9 @@ static void test_threads(void) {
     CHECK_OK(ib_sha256_file(in_dir("s.h5"), other, &err), &err);
     CHECK(!strcmp(first, other)); /* same input, same bytes */
     CHECK_OK(ib_latent_open(&f, in_dir("q.h5"), &err), &err);
-    for (int i = 0; f && i < 4; i++)
+    for (int i = 0; f && i < 4; i++) {
         pthread_create(&t[i], NULL, read_some, f);
+    }
     for (int i = 0; f && i < 4; i++) {
         pthread_join(t[i], &result);
         CHECK(!result);
@@ -268,8 +277,9 @@ int main(void) {
     const char *tmp = getenv("TMPDIR");
     ib_error err = {0};
     snprintf(dir, sizeof dir, "%s/ib_encode_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
+    if (!mkdtemp(dir)) {
         return check_skip("test_encode", "no scratch directory");
+    }
     CHECK_OK(ib_space_open(&space, "patch", &err), &err);
     test_content();
     test_skipping();

@@ -36,22 +36,25 @@ static void slerp_oracle(const float *u, const float *v, float t, size_t n, long
     }
     nu = sqrtl(nu);
     nv = sqrtl(nv);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         dot += (u[i] / nu) * (v[i] / nv);
+    }
     for (size_t i = 0; i < n; i++) {
         long double c = v[i] / nv - dot * (u[i] / nu);
         cross += c * c;
     }
     long double w = atan2l(sqrtl(cross), dot), s = 1 - (long double)t;
     long double scale = (s * nu + t * nv) / sinl(w);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out[i] = scale * (sinl(s * w) * u[i] / nu + sinl(t * w) * v[i] / nv);
+    }
 }
 
 static double norm_of(const float *u, size_t n) {
     double s = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         s += (double)u[i] * u[i];
+    }
     return sqrt(s);
 }
 
@@ -72,22 +75,25 @@ static void test_slerp_against_formula(void) {
         }
         float t = ib_rng_float(&r) * 0.98f + 0.01f;
         double w = ib_angle(u, v, n), steep = 1 / sin(w); /* by which rounding of the inputs grows */
-        if (w < 2e-4 || acos(-1) - w < 2e-4)
+        if (w < 2e-4 || acos(-1) - w < 2e-4) {
             continue; /* other rules there: test_slerp_special */
+        }
         tested++;
         slerp_oracle(u, v, t, n, want);
         ib_slerp(u, v, t, 1, n, out);
         double nu = norm_of(u, n), nv = norm_of(v, n), size = (1 - t) * nu + t * nv, worst = 0;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             worst = fmax(worst, fabs((double)(out[i] - want[i])));
+        }
         CHECK_NEAR(worst / size, 0, 2e-6);
         CHECK_NEAR(norm_of(out, n) / size, 1, 1e-6);
         CHECK_NEAR(ib_angle(u, out, n), t * w, 1e-6);
         CHECK_NEAR(ib_angle(out, v, n), (1 - t) * w, 1e-6);
         float back[N];
         ib_slerp(v, u, 1 - t, 1, n, back);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             CHECK_NEAR(back[i] / size, out[i] / size, 1e-6 + 1e-6 * steep);
+        }
     }
     CHECK(tested > 350);
 }
@@ -110,8 +116,9 @@ static void test_slerp_special(void) {
     float u[N], v[N], out[N], zero[N] = {0};
     ib_rng r;
     ib_rng_seed(&r, 9);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         u[i] = ib_rng_normal(&r);
+    }
     /* ends: the keyframes' own bits, negative zero included */
     u[5] = -0.0f;
     memcpy(v, u, sizeof v);
@@ -126,13 +133,16 @@ static void test_slerp_special(void) {
     CHECK(!memcmp(out, v, sizeof v));
     /* equal and near-parallel tokens */
     ib_slerp(u, u, 0.3f, 1, N, out);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         CHECK_NEAR(out[i], u[i], 1e-6);
-    for (int i = 0; i < N; i++)
+    }
+    for (int i = 0; i < N; i++) {
         v[i] = 2 * u[i] * (1 + 1e-6f * (float)(i % 3));
+    }
     ib_slerp(u, v, 0.25f, 1, N, out);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         CHECK_NEAR(out[i], 1.25 * u[i], 1e-5);
+    }
     /* no jump where the near-parallel rule begins */
     for (int k = 0; k < 2; k++) {
         float a[2] = {1, 0}, b[2] = {1, k ? 0.99e-4f : 1.01e-4f}, o[2];
@@ -142,15 +152,18 @@ static void test_slerp_special(void) {
     }
     /* zero tokens */
     ib_slerp(u, zero, 0.25f, 1, N, out);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         CHECK_NEAR(out[i], 0.75 * u[i], 1e-6);
+    }
     ib_slerp(zero, zero, 0.5f, 1, N, out);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         CHECK(out[i] == 0);
+    }
     CHECK_NEAR(ib_angle(u, zero, N), 0, 0);
     /* antipodal: finite, of the interpolated norm, through the axis on which u is smallest (here 5) */
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         v[i] = -2 * u[i];
+    }
     for (int k = 1; k < 8; k++) {
         float t = (float)k / 8;
         ib_slerp(u, v, t, 1, N, out);
@@ -167,8 +180,9 @@ static void test_slerp_special(void) {
         z1[i] = i < N ? -z0[i] : ib_rng_normal(&r);
     }
     ib_slerp(z0, z1, 0.4f, 3, N, a);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         ib_slerp(z0 + i * N, z1 + i * N, 0.4f, 1, N, b + i * N);
+    }
     CHECK(!memcmp(a, b, sizeof a));
     memcpy(b, z0, sizeof b);
     ib_slerp(b, z1, 0.4f, 3, N, b);
@@ -184,10 +198,12 @@ static void test_slerp_special(void) {
 /* The transform by its definition, one coefficient at a time. */
 static double dct_oracle(const float *plane, size_t stride, int n, int ky, int kx) {
     double s = 0, pi = acos(-1);
-    for (int y = 0; y < n; y++)
-        for (int x = 0; x < n; x++)
+    for (int y = 0; y < n; y++) {
+        for (int x = 0; x < n; x++) {
             s += plane[(size_t)y * stride + (size_t)x] * cos((2 * y + 1) * ky * pi / (2 * n)) *
                  cos((2 * x + 1) * kx * pi / (2 * n));
+        }
+    }
     return s * (2.0 / n) * (ky ? 1 : sqrt(0.5)) * (kx ? 1 : sqrt(0.5));
 }
 
@@ -198,10 +214,11 @@ static void test_dct(void) {
     ib_rng r;
     ib_rng_seed(&r, 4);
     CHECK_INT(n, 96 * 15);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         p[i] = ib_rng_normal(&r);
+    }
     ib_patch_forward(p, rows, cols, z);
-    for (int b = 0; b < 15; b++)
+    for (int b = 0; b < 15; b++) {
         for (int k = 0; k < 96; k++) {
             const float *plane = p + (k < 64 ? 0 : k < 80 ? 64 * blocks : 80 * blocks);
             int side = k < 64 ? 8 : 4, i = k < 64 ? k : (k - 64) % 16;
@@ -209,6 +226,7 @@ static void test_dct(void) {
             plane += (size_t)(b / cols * side) * stride + (size_t)(b % cols * side);
             CHECK_NEAR(z[96 * b + k], dct_oracle(plane, stride, side, i / side, i % side), 3e-6);
         }
+    }
     /* mirrored latents are those of the mirrored picture */
     float *m = ib_calloc(n, 4);
     ib_patch_mirror(z, rows, cols, m);
@@ -230,8 +248,9 @@ static void test_dct(void) {
     CHECK_NEAR(energy_z / energy_p, 1, 1e-6);
     /* adjoint = inverse: <F p, y> = <p, F' y> */
     float *y = ib_calloc(n, 4);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         y[i] = ib_rng_normal(&r);
+    }
     ib_patch_inverse(y, rows, cols, q);
     for (size_t i = 0; i < n; i++) {
         dot += (double)z[i] * y[i];
@@ -245,8 +264,9 @@ static void test_dct(void) {
         z[k] = 1;
         ib_patch_inverse(z, 1, 1, q);
         ib_patch_forward(q, 1, 1, y);
-        for (int i = 0; i < 96; i++)
+        for (int i = 0; i < 96; i++) {
             CHECK_NEAR(y[i], i == k, 1e-6);
+        }
     }
     ib_free(p);
     ib_free(z);
@@ -298,8 +318,9 @@ static void test_patch_space(void) {
     CHECK_ERROR(ib_space_open(&s, "patch:dct16", &err), &err, IB_E_ARGUMENT, "dct16");
     CHECK(!s);
     CHECK_OK(ib_space_open(&s, "patch", &err), &err);
-    if (!s)
+    if (!s) {
         return;
+    }
     ib_space *again = NULL;
     CHECK_OK(ib_space_open(&again, ib_space_id(s), &err), &err); /* the id opens the space again */
     CHECK(again && !strcmp(ib_space_id(s), ib_space_id(again)));
@@ -346,8 +367,9 @@ static void test_patch_space(void) {
     memset(a.bytes, 128, 96);
     memset(a.bytes, 16, 64);
     CHECK_OK(ib_space_encode(s, &a.f, z, &err), &err);
-    for (int i = 0; i < 96; i++)
+    for (int i = 0; i < 96; i++) {
         CHECK(z[i] == 0);
+    }
     z[0] = 1e30f;
     z[64] = -1e30f;
     z[80] = NAN;
@@ -380,8 +402,9 @@ static int write_file(const char *path, size_t frames, ib_error *err) {
     float z[12 * 96];
     int code = ib_latent_writer_create(&w, path, &info, err);
     for (size_t f = 0; !code && f < frames; f++) {
-        for (size_t i = 0; i < 12 * 96; i++)
+        for (size_t i = 0; i < 12 * 96; i++) {
             z[i] = (float)value_at(f, i);
+        }
         code = ib_latent_writer_append(w, z, (double)f * 0.04, f % 50 == 30, err);
     }
     if (code) {
@@ -399,8 +422,9 @@ static void test_round_trip(void) {
         size_t n = lengths[k];
         CHECK_OK(write_file(in_dir("a.h5"), n, &err), &err);
         CHECK_OK(ib_latent_open(&f, in_dir("a.h5"), &err), &err);
-        if (!f)
+        if (!f) {
             return;
+        }
         const ib_latent_info *i = ib_latent_info_of(f);
         ib_latent_info want = info_for(3, 4, 96);
         CHECK_INT(i->frames, n);
@@ -414,8 +438,9 @@ static void test_round_trip(void) {
         CHECK_OK(ib_latent_read(f, 0, n, z, &err), &err);
         double worst = 0;
         for (size_t a = 0; a < n; a++) {
-            for (size_t b = 0; b < 12 * 96; b++)
+            for (size_t b = 0; b < 12 * 96; b++) {
                 worst = fmax(worst, fabs(z[a * 12 * 96 + b] - value_at(a, b)));
+            }
             CHECK_NEAR(ib_latent_pts(f)[a], (double)a * 0.04, 0);
             CHECK_INT(ib_latent_cuts(f)[a], a == 0 || a % 50 == 30);
         }
@@ -490,10 +515,12 @@ static void test_killed_writer(void) {
             ib_latent_info info = info_for(3, 4, 96);
             ib_latent_writer *w = NULL;
             float z[12 * 96] = {0};
-            if (ib_latent_writer_create(&w, path, &info, NULL))
+            if (ib_latent_writer_create(&w, path, &info, NULL)) {
                 _exit(1);
-            for (int i = 0; i < 100; i++)
+            }
+            for (int i = 0; i < 100; i++) {
                 ib_latent_writer_append(w, z, i, false, NULL);
+            }
             raise(SIGKILL);
         }
         int status = 0;
@@ -546,8 +573,9 @@ static void test_other_readers(void) {
 int main(void) {
     const char *tmp = getenv("TMPDIR");
     snprintf(dir, sizeof dir, "%s/ib_latent_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
+    if (!mkdtemp(dir)) {
         return check_skip("test_latent", "no scratch directory");
+    }
     test_slerp_against_formula();
     test_slerp_midpoint_norm();
     test_slerp_special();

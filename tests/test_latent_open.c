@@ -23,8 +23,9 @@ int main(void) {
     ib_error err = {0};
     ib_latent_file *f = NULL;
     int refused = 0;
-    if (!make_scratch("latent_open"))
+    if (!make_scratch("latent_open")) {
         return check_skip("test_latent_open", "no scratch directory");
+    }
     const char *path = in_scratch("a.h5");
     CHECK_OK(moving_write(path, &(moving){2, 2, 3, 1, 1, NULL, false, "v", NULL}, &err), &err);
     for (int k = 0; k < 8; k++) {

@@ -24,44 +24,56 @@ static const char *in_scratch(const char *name) {
 static int files_there(void) {
     DIR *d = opendir(scratch);
     int n = 0;
-    for (struct dirent *e; d && (e = readdir(d));)
+    for (struct dirent *e; d && (e = readdir(d));) {
         n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
-    if (d)
+    }
+    if (d) {
         closedir(d);
+    }
     return n;
 }
 
 static void draw(ib_frame *f, double shift) {
-    for (int y = 0; y < f->height; y++)
-        for (int x = 0; x < f->width; x++)
+    for (int y = 0; y < f->height; y++) {
+        for (int x = 0; x < f->width; x++) {
             f->plane[0][(size_t)y * f->stride[0] + (size_t)x] = (uint8_t)lrint(
                 126 + 45 * sin((x + shift) * .21 + 1) * cos(y * .17) + 30 * sin(x * .09 + y * .13 + shift));
-    for (int p = 1; p < 3; p++)
-        for (int y = 0; y < (f->height + 1) / 2; y++)
-            for (int x = 0; x < (f->width + 1) / 2; x++)
+        }
+    }
+    for (int p = 1; p < 3; p++) {
+        for (int y = 0; y < (f->height + 1) / 2; y++) {
+            for (int x = 0; x < (f->width + 1) / 2; x++) {
                 f->plane[p][(size_t)y * f->stride[p] + (size_t)x] =
                     (uint8_t)lrint(128 + 30 * sin((2 * x + shift) * .05 + p));
+            }
+        }
+    }
 }
 
 static bool same(const ib_frame *a, const ib_frame *b) {
-    if (a->width != b->width || a->height != b->height)
+    if (a->width != b->width || a->height != b->height) {
         return false;
-    for (int p = 0; p < 3; p++)
-        for (int y = 0; y < (p ? (a->height + 1) / 2 : a->height); y++)
+    }
+    for (int p = 0; p < 3; p++) {
+        for (int y = 0; y < (p ? (a->height + 1) / 2 : a->height); y++) {
             if (memcmp(a->plane[p] + (size_t)y * a->stride[p], b->plane[p] + (size_t)y * b->stride[p],
-                       (size_t)(p ? (a->width + 1) / 2 : a->width)))
+                       (size_t)(p ? (a->width + 1) / 2 : a->width))) {
                 return false;
+            }
+        }
+    }
     return true;
 }
 
 static double luma_difference(const ib_frame *a, const ib_frame *b) {
     double sum = 0;
-    for (int y = 0; y < a->height; y++)
+    for (int y = 0; y < a->height; y++) {
         for (int x = 0; x < a->width; x++) {
             double d = a->plane[0][(size_t)y * a->stride[0] + (size_t)x] -
                        b->plane[0][(size_t)y * b->stride[0] + (size_t)x];
             sum += d * d;
         }
+    }
     return sum / ((double)a->width * a->height);
 }
 
@@ -81,14 +93,16 @@ static void write_lossless(const char *path, int width, int height, ib_matrix ma
     CHECK_OK(ib_frame_alloc(&f, width, height, &err), &err);
     CHECK_OK(ib_writer_open(&w, path, &o, &err), &err);
     for (int i = 0; w && i < frames; i++) {
-        if (shift < 0)
+        if (shift < 0) {
             ib_frame_fill_black(&f);
-        else
+        } else {
             draw(&f, shift + i);
+        }
         CHECK_OK(ib_writer_write(w, &f, &err), &err);
     }
-    if (w)
+    if (w) {
         CHECK_OK(ib_writer_finish(&w, &err), &err);
+    }
     ib_frame_free(&f);
 }
 
@@ -113,8 +127,9 @@ static void read_film(const char *path, film *m) {
 }
 
 static void free_film(film *m) {
-    for (int i = 0; i < m->n; i++)
+    for (int i = 0; i < m->n; i++) {
         ib_frame_free(&m->frame[i]);
+    }
     m->n = 0;
 }
 
@@ -127,8 +142,9 @@ static void render(ib_movie_options *o, film *m) {
     int r = ib_render_movie(o, &s, &err);
     CHECK_OK(r, &err);
     m->n = 0;
-    if (r)
+    if (r) {
         return;
+    }
     read_film(o->output, m);
     CHECK_INT(s.frames, m->n);
     CHECK_NEAR(s.seconds, m->n / o->fps, 1e-9);
@@ -188,8 +204,9 @@ static void test_two(void) {
     o.threads = 4;
     render(&o, &again);
     CHECK_INT(again.n, 7);
-    for (int i = 0; i < m.n && i < again.n; i++)
+    for (int i = 0; i < m.n && i < again.n; i++) {
         CHECK(same(&m.frame[i], &again.frame[i]));
+    }
     free_film(&again);
     /* eased: nearer to the ends early and late, the same in the middle */
     o.ease = true;
@@ -210,8 +227,9 @@ static void test_two(void) {
     o.frames = 5;
     keys[1] = keys[0];
     render(&o, &again);
-    for (int i = 0; i < again.n; i++)
+    for (int i = 0; i < again.n; i++) {
         CHECK(same(&again.frame[i], &a));
+    }
     free_film(&again);
     free_film(&m);
     ib_frame_free(&a);
@@ -230,26 +248,30 @@ static void test_chain_and_loop(void) {
     o.n_keyframes = 3;
     o.frames = 4;
     o.threads = 2;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         still(keys[i], &key[i]);
+    }
     CHECK(!same(&key[1], &key[2]));
     render(&o, &m);
     CHECK_INT(m.n, 7);
-    for (int i = 0; i < m.n; i++)
+    for (int i = 0; i < m.n; i++) {
         CHECK_INT(same(&m.frame[i], &key[i / 3]), i % 3 == 0);
+    }
     free_film(&m);
     o.loop = true;
     render(&o, &m);
     CHECK_INT(m.n, 9);
-    for (int i = 0; i < m.n; i++)
+    for (int i = 0; i < m.n; i++) {
         CHECK_INT(same(&m.frame[i], &key[i / 3]), i % 3 == 0);
+    }
     ib_frame want;
     expect_slerp(&key[2], &key[0], 1 / 3.0f, &want);
     CHECK(m.n > 7 && same(&m.frame[7], &want));
     ib_frame_free(&want);
     free_film(&m);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         ib_frame_free(&key[i]);
+    }
 }
 
 static void test_sizes_and_colours(void) {
@@ -296,8 +318,9 @@ static void test_sizes_and_colours(void) {
     CHECK_OK(ib_frame_to_rgb(&b, rgb[0], &err), &err);
     CHECK_OK(ib_frame_to_rgb(&m.frame[2], rgb[1], &err), &err);
     int worst = 0;
-    for (size_t i = 0; i < sizeof rgb[0]; i++)
+    for (size_t i = 0; i < sizeof rgb[0]; i++) {
         worst = abs(rgb[0][i] - rgb[1][i]) > worst ? abs(rgb[0][i] - rgb[1][i]) : worst;
+    }
     CHECK_NEAR(worst, 0, 8);
     ib_frame_free(&b);
     free_film(&m);
@@ -305,8 +328,9 @@ static void test_sizes_and_colours(void) {
     keys[0] = keys[1] = in_scratch("black.mkv");
     render(&o, &m);
     still(keys[0], &b);
-    for (int i = 0; i < m.n; i++)
+    for (int i = 0; i < m.n; i++) {
         CHECK(same(&m.frame[i], &b));
+    }
     free_film(&m);
     keys[1] = in_scratch("a.mkv");
     render(&o, &m);
@@ -386,8 +410,9 @@ static void make_adapter(const char *path, const char *space_id) {
     ib_adapter *a = NULL;
     CHECK_OK(ib_adapter_preset("toaster", space_id, IB_LAYOUT_GRID, 96, &config, &err), &err);
     CHECK_OK(ib_adapter_create(&a, &config, 1, &err), &err);
-    if (a)
+    if (a) {
         CHECK_OK(ib_adapter_save(a, path, NULL, 0, &err), &err);
+    }
     ib_adapter_free(&a);
 }
 
@@ -451,8 +476,9 @@ int main(void) {
     const char *tmp = getenv("TMPDIR");
     char command[300];
     snprintf(scratch, sizeof scratch, "%s/ib_render_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(scratch))
+    if (!mkdtemp(scratch)) {
         return check_skip("test_render", "no scratch directory can be made");
+    }
     write_lossless(in_scratch("a.mkv"), 96, 64, IB_MATRIX_BT709, 1, 0);
     write_lossless(in_scratch("b.mkv"), 96, 64, IB_MATRIX_BT709, 5, 3);
     write_lossless(in_scratch("other.mkv"), 96, 64, IB_MATRIX_BT601, 1, 3);
@@ -465,7 +491,8 @@ int main(void) {
     test_refusals();
     test_adapter();
     snprintf(command, sizeof command, "rm -rf '%s'", scratch);
-    if (system(command))
+    if (system(command)) {
         printf("%s was not removed\n", scratch);
+    }
     return check_report("test_render");
 }

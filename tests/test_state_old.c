@@ -30,8 +30,9 @@ static void save(const char *path) {
         .others_samples = 8,
         .err_slerp = 0.75};
     CHECK_OK(ib_state_alloc(&s, 3, 1, &err), &err);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         s.weights[i] = s.ema[i] = s.moment[0][i] = (float)i;
+    }
     CHECK_OK(ib_state_save(&s, path, &err), &err);
     ib_state_free(&s);
 }
@@ -41,8 +42,9 @@ static void change(const char *path, int version, const char *const *without, si
     ib_error err = {0};
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), a = H5Aopen(file, "format_version", H5P_DEFAULT);
     CHECK(H5Awrite(a, H5T_NATIVE_INT, &version) >= 0 && H5Aclose(a) >= 0);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         CHECK(H5Adelete(file, without[i]) >= 0);
+    }
     CHECK(H5Fclose(file) >= 0);
     CHECK_OK(ib_seal_write(path, &err), &err);
 }
@@ -58,8 +60,9 @@ static void check_common(const ib_state *s) {
 
 int main(void) {
     enum { SINCE_2 = sizeof since_2 / sizeof *since_2, OPTIONAL = sizeof optional / sizeof *optional };
-    if (!make_scratch("state_old"))
+    if (!make_scratch("state_old")) {
         return check_skip("test_state_old", "no scratch directory");
+    }
     ib_error err = {0};
     ib_state s;
     const char *path = in_scratch("state.h5");

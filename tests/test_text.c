@@ -22,8 +22,9 @@ static const char *in_folder(const char *name) {
 static void store(const char *path, const char *text, size_t n) {
     FILE *f = fopen(path, "wb");
     CHECK(f && fwrite(text, 1, n, f) == n);
-    if (f)
+    if (f) {
         fclose(f);
+    }
 }
 
 /* ---- the two forms ---- */
@@ -94,8 +95,9 @@ static void test_utf8(void) {
         unsigned char b[4];
         size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
         static const unsigned char lead[5] = {0, 0, 0xc0, 0xe0, 0xf0};
-        for (size_t i = n; i-- > 0;)
+        for (size_t i = n; i-- > 0;) {
             b[i] = (unsigned char)((n == 1 ? 0 : 0x80) | (c >> 6 * (n - 1 - i) & (n == 1 ? 0x7f : 0x3f)));
+        }
         b[0] = (unsigned char)(b[0] & (n == 1 ? 0x7f : 0x3f)) | lead[n];
         uint32_t got = 0;
         bool surrogate = c >= 0xd800 && c < 0xe000;
@@ -111,8 +113,9 @@ static void test_utf8(void) {
         uint32_t c;
         if (k >= 65536) {
             n = 3 + (size_t)k % 2;
-            for (size_t i = 0; i < n; i++)
+            for (size_t i = 0; i < n; i++) {
                 b[i] = (char)(0x80 | ib_rng_below(&rng, 128));
+            }
         }
         for (size_t i = 0; i < n && (length = ib_utf8_char(b + i, n - i, &c)); i += length)
             ;
@@ -125,21 +128,24 @@ static void test_utf8(void) {
                                          {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069},
                                          {0xfeff, 0xfeff}};
     int marked = 0, meant = 0;
-    for (uint32_t c = 0; c <= 0x10ffff; c++)
+    for (uint32_t c = 0; c <= 0x10ffff; c++) {
         marked += !ib_char_is_plain(c);
-    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+    }
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
         for (uint32_t c = hidden[i][0]; c <= hidden[i][1]; c++) {
             meant++;
             CHECK(!ib_char_is_plain(c));
         }
+    }
     CHECK_INT(marked, meant);
 }
 
 static void test_cuts(void) {
     const char *s = "a\xc3\xa9\xe6\x97\xa5\xf0\x9f\x8e\x88z";
     static const size_t want[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11, 11};
-    for (size_t most = 0; most < sizeof want / sizeof *want; most++)
+    for (size_t most = 0; most < sizeof want / sizeof *want; most++) {
         CHECK_INT(ib_text_fit(s, most), want[most]);
+    }
     CHECK_INT(ib_text_fit("\x80\x80\x80\x80\x80\x80", 4), 4); /* no character is parted */
     CHECK_INT(ib_text_bom("\xef\xbb\xbf", 3), 3);
     CHECK_INT(ib_text_bom("\xef\xbb\xbf", 2), 0);
@@ -252,8 +258,9 @@ static void test_strict(void) {
     for (int k = 0; k < 300000; k++) {
         char text[200] = "[";
         size_t words = 1 + ib_rng_below(&rng, 7);
-        for (size_t i = 0; i < words; i++)
+        for (size_t i = 0; i < words; i++) {
             strcat(text, part[ib_rng_below(&rng, PARTS)]);
+        }
         strcat(text, "]");
         json_error_t je;
         json_t *ours, *theirs = json_loads(text, JSON_REJECT_DUPLICATES, &je);
@@ -374,10 +381,12 @@ static double f8_by_definition(int byte, int bits, int bias, bool ieee) {
     int fraction_bits = 7 - bits, top = (1 << bits) - 1;
     int e = byte >> fraction_bits & top, m = byte & ((1 << fraction_bits) - 1), whole = 1 << fraction_bits;
     double sign = byte & 0x80 ? -1 : 1;
-    if (ieee && e == top)
+    if (ieee && e == top) {
         return m ? (double)NAN : sign * (double)INFINITY;
-    if (!ieee && e == top && m == whole - 1)
+    }
+    if (!ieee && e == top && m == whole - 1) {
         return (double)NAN;
+    }
     return e ? sign * pow(2, e - bias) * (1 + (double)m / whole) : sign * pow(2, 1 - bias) * m / whole;
 }
 
@@ -385,8 +394,9 @@ static void test_f8(void) {
     uint8_t all[256];
     float got[256];
     ib_error err = {0};
-    for (int i = 0; i < 256; i++)
+    for (int i = 0; i < 256; i++) {
         all[i] = (uint8_t)i;
+    }
     for (int kind = 0; kind < 2; kind++) {
         ib_st_tensor t = {.name = "x",
                           .dtype = kind ? IB_F8_E5M2 : IB_F8_E4M3,
@@ -402,8 +412,9 @@ static void test_f8(void) {
             bool same =
                 isnan(want) ? isnan(got[i]) : (double)got[i] == want && !signbit(got[i]) == !signbit(want);
             wrong += !same;
-            if (!same)
+            if (!same) {
                 printf("%s 0x%02x is %.9g, wanted %.9g\n", ib_dtype_name(t.dtype), i, (double)got[i], want);
+            }
         }
         CHECK_INT(wrong, 0);
         CHECK_OK(ib_st_to_f32_part(&t, 0x38, 2, got, &err), &err);
@@ -412,8 +423,9 @@ static void test_f8(void) {
 }
 
 int main(void) {
-    if (!mkdtemp(folder))
+    if (!mkdtemp(folder)) {
         return 1;
+    }
     test_forms();
     test_utf8();
     test_cuts();
@@ -425,8 +437,9 @@ int main(void) {
     test_metadata();
     test_f8();
     static const char *const made[] = {"n.safetensors", "m.safetensors", "config.json", "bom.txt"};
-    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
         unlink(in_folder(made[i]));
+    }
     rmdir(folder);
     return check_report("test_text");
 }

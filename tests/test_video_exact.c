@@ -42,8 +42,9 @@ static verdict compare(const char *name, const char *arguments, const ib_reader_
     char command[1000];
     double sum = 0, samples = 0;
     CHECK_OK(ib_reader_open(&r, at(name), o, &err), &err);
-    if (!r)
+    if (!r) {
         return v;
+    }
     v.info = *ib_reader_info(r);
     snprintf(command, sizeof command,
              "ffmpeg -v quiet -i '%s' -vsync passthrough %s -pix_fmt yuv420p -f rawvideo - </dev/null",
@@ -53,7 +54,7 @@ static verdict compare(const char *name, const char *arguments, const ib_reader_
     uint8_t *row = malloc(row_bytes);
     bool more = true;
     while (ib_reader_next(r, &f, &err) > 0) {
-        for (int k = 0; more && k < 3; k++)
+        for (int k = 0; more && k < 3; k++) {
             for (int y = 0; more && y < (k ? (f->height + 1) / 2 : f->height); y++) {
                 size_t n = (size_t)(k ? (f->width + 1) / 2 : f->width);
                 const uint8_t *ours = f->plane[k] + (size_t)y * f->stride[k];
@@ -65,6 +66,7 @@ static verdict compare(const char *name, const char *arguments, const ib_reader_
                 }
                 samples += (double)n;
             }
+        }
         v.missing -= !more;
         v.frames++;
         v.last_pts = f->pts_seconds;
@@ -72,8 +74,9 @@ static verdict compare(const char *name, const char *arguments, const ib_reader_
     size_t frame_bytes = row_bytes * (size_t)v.info.height +
                          2 * (size_t)((v.info.width + 1) / 2) * (size_t)((v.info.height + 1) / 2),
            rest = 0, got;
-    while ((got = fread(row, 1, row_bytes, p)) > 0)
+    while ((got = fread(row, 1, row_bytes, p)) > 0) {
         rest += got;
+    }
     v.missing += (int)((rest + frame_bytes - 1) / frame_bytes);
     v.mean = samples > 0 ? sum / samples : 0;
     v.damaged = ib_reader_damaged(r, NULL);
@@ -115,9 +118,10 @@ static void test_codecs(void) {
         }
         /* inter.mp4 is marked as interlaced; every frame of it as it is stored */
         verdict v = compare(clips[i].name, "", &(ib_reader_options){.keep_interlaced = true});
-        if (v.frames != 25 || v.missing || v.worst)
+        if (v.frames != 25 || v.missing || v.worst) {
             printf("%s: %d frames, %d missing, worst %d, mean %.4f\n", clips[i].name, v.frames, v.missing,
                    v.worst, v.mean);
+        }
         CHECK_INT(v.frames, 25);
         CHECK_INT(v.missing, 0);
         CHECK_INT(v.worst, 0);
@@ -208,8 +212,9 @@ static void test_levels(void) {
             CHECK_NEAR(f.plane[1][8 * f.stride[1] + 8], files[i].u, 2);
             CHECK_NEAR(f.plane[2][8 * f.stride[2] + 8], files[i].v, 2);
         }
-        if (check_failed > before)
+        if (check_failed > before) {
             printf("... of %s\n", files[i].name);
+        }
         ib_frame_free(&f);
     }
 }
@@ -256,8 +261,9 @@ static void test_times(void) {
     int n = 0;
     CHECK_OK(ib_reader_open(&r, at("vfr.mp4"), NULL, &err), &err);
     for (int source = 0; r && source < 50; source++) {
-        if (source % 3 && source % 7 != 1)
+        if (source % 3 && source % 7 != 1) {
             continue;
+        }
         CHECK_INT(ib_reader_next(r, &f, &err), 1);
         CHECK_NEAR(f ? f->pts_seconds : -1, source / 25.0, 1e-5);
         CHECK_INT(f ? f->index : -1, n);
@@ -308,10 +314,11 @@ static void test_streams(void) {
     CHECK_ERROR(ib_reader_open(&r, at("tone.wav"), NULL, &err), &err, IB_E_FORMAT, "no video");
     if (!sh("ffmpeg -y -f lavfi -i testsrc2=s=64x48:d=1 -frames:v 1 cover.png && ffmpeg -y -i tone.wav -i "
             "cover.png -map 0 -map 1 -c:v "
-            "copy -disposition:v attached_pic cover.flac"))
+            "copy -disposition:v attached_pic cover.flac")) {
         CHECK_ERROR(ib_reader_open(&r, at("cover.flac"), NULL, &err), &err, IB_E_FORMAT, "no video");
-    else
+    } else {
         printf("SKIPPED cover art: this ffmpeg cannot make it\n");
+    }
     sh("for s in 160x120 96x96; do ffmpeg -y -f lavfi -i testsrc2=s=$s:d=1 -c:v libx264 -pix_fmt yuv420p -f "
        "h264 $s.264; done; cat "
        "160x120.264 96x96.264 > both.264");
@@ -338,8 +345,9 @@ static void test_scaling(void) {
         {64, 96, IB_FIT_CROP, "crop=160:240:80:0,scale=64:96:flags=area+accurate_rnd+bitexact"},
         {640, 480, IB_FIT_CROP, "scale=640:480:flags=bicubic+accurate_rnd+bitexact"},
     };
-    if (sh("ffmpeg -y " SOURCE " -frames:v 10 -c:v ffv1 -pix_fmt yuv420p s.mkv", "320x240"))
+    if (sh("ffmpeg -y " SOURCE " -frames:v 10 -c:v ffv1 -pix_fmt yuv420p s.mkv", "320x240")) {
         return;
+    }
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char arguments[300];
         ib_reader_options o = {.width = cases[i].w, .height = cases[i].h, .fit = cases[i].fit};
@@ -356,8 +364,9 @@ static void test_scaling(void) {
 int main(void) {
     const char *tmp = getenv("TMPDIR");
     snprintf(scratch, sizeof scratch, "%s/ib_exact_XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(scratch))
+    if (!mkdtemp(scratch)) {
         return check_skip("test_video_exact", "no scratch directory can be made");
+    }
     if (sh("ffmpeg -version")) {
         rmdir(scratch);
         return check_skip("test_video_exact", "the ffmpeg program is not here to compare with");

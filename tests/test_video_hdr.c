@@ -51,11 +51,13 @@ static void expected(curve c, const double e[3], double peak, double rgb[3]) {
     static const double m[3][3] = {
         {1.660491, -0.587641, -0.072850}, {-0.124550, 1.132900, -0.008349}, {-0.018151, -0.100579, 1.118730}};
     double in[3], out[3], most = 0;
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < 3; k++) {
         in[k] = to_light(c, e[k]);
+    }
     double luminance = 0.2627 * in[0] + 0.6780 * in[1] + 0.0593 * in[2];
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < 3; k++) {
         in[k] *= c == PQ ? 1 / 203.0 : c == HLG ? 1000 / 203.0 * pow(luminance, 0.2) : 1;
+    }
     for (int k = 0; k < 3; k++) {
         out[k] = m[k][0] * in[0] + m[k][1] * in[1] + m[k][2] * in[2];
         most = fmax(most, out[k]);
@@ -73,8 +75,9 @@ static void light_of(curve c, int patch, double light[3]) {
     static const double colour[6][3] = {{1, .3, .2},  {.2, .9, .25}, {.3, .35, 1},
                                         {1, .1, .05}, {.8, .7, .2},  {.5, .8, .9}};
     static const double scale[3] = {150, 0.25, 0.6};
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < 3; k++) {
         light[k] = patch < 6 ? grey[c][patch] : colour[patch - 6][k] * scale[c];
+    }
 }
 
 /* What became of a patch's signal when its samples were rounded. */
@@ -87,36 +90,43 @@ static void write_raw(curve c, int bits, bool rgb, int width, int height) {
     size_t n = 0;
     for (int p = 0; p < 3; p++) {
         int step = p && !rgb ? 2 : 1;
-        for (int y = 0; y < (height + step - 1) / step; y++)
+        for (int y = 0; y < (height + step - 1) / step; y++) {
             for (int x = 0; x < (width + step - 1) / step; x++) {
                 int patch = x * step / PATCH < PATCHES ? x * step / PATCH : PATCHES - 1;
                 double light[3], e[3];
                 light_of(c, patch, light);
-                for (int k = 0; k < 3; k++)
+                for (int k = 0; k < 3; k++) {
                     e[k] = to_signal(c, light[k]);
+                }
                 double luma = 0.2627 * e[0] + 0.6780 * e[1] + 0.0593 * e[2], v;
-                if (rgb)
+                if (rgb) {
                     v = 1023 * e[(p + 1) % 3];
-                else
+                } else {
                     v = (1 << (bits - 8)) * (p == 0   ? 16 + 219 * luma
                                              : p == 1 ? 128 + 224 * (e[2] - luma) / 1.8814
                                                       : 128 + 224 * (e[0] - luma) / 1.4746);
+                }
                 long s = lrint(v);
                 b[n++] = (uint8_t)s;
-                if (bits > 8)
+                if (bits > 8) {
                     b[n++] = (uint8_t)(s >> 8);
+                }
             }
+        }
     }
-    if (!f || fwrite(b, 1, n, f) != n || fclose(f))
+    if (!f || fwrite(b, 1, n, f) != n || fclose(f)) {
         exit(1);
+    }
     free(b);
     for (int patch = 0; patch < PATCHES; patch++) {
         double light[3], *e = signal_of[patch];
         light_of(c, patch, light);
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 3; k++) {
             e[k] = to_signal(c, light[k]);
-        if (rgb)
+        }
+        if (rgb) {
             continue;
+        }
         double s = 1 << (bits - 8), luma = 0.2627 * e[0] + 0.6780 * e[1] + 0.0593 * e[2];
         double y = lrint(s * (16 + 219 * luma)) / s, u = lrint(s * (128 + 224 * (e[2] - luma) / 1.8814)) / s,
                v = lrint(s * (128 + 224 * (e[0] - luma) / 1.4746)) / s;
@@ -124,8 +134,9 @@ static void write_raw(curve c, int bits, bool rgb, int width, int height) {
         e[0] = y + 1.4746 * (v - 128) / 224;
         e[2] = y + 1.8814 * (u - 128) / 224;
         e[1] = (y - 0.2627 * e[0] - 0.0593 * e[2]) / 0.6780;
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 3; k++) {
             e[k] = fmin(fmax(e[k], 0), 1);
+        }
     }
 }
 
@@ -150,8 +161,9 @@ static void check_file(const char *name, curve c, double peak, double tolerance,
     ib_reader_options o = {.rgb = true};
     double worst = 0, worst_luma = 0;
     CHECK_OK(ib_reader_open(&r, in_scratch(name), &o, &err), &err);
-    if (!r)
+    if (!r) {
         return;
+    }
     const ib_video_info *i = ib_reader_info(r);
     CHECK(!strcmp(i->wide, names[c]));
     CHECK(!i->plain);
@@ -164,9 +176,10 @@ static void check_file(const char *name, curve c, double peak, double tolerance,
         for (int k = 0; k < 3; k++) {
             want[k] *= alpha;
             double off = fabs(f->rgb[y * f->rgb_stride + 3 * x + (size_t)k] - want[k]);
-            if (off > tolerance)
+            if (off > tolerance) {
                 printf("%s: patch %d, %c is %d, wanted %.1f within %.1f\n", name, patch, "RGB"[k],
                        f -> rgb[y * f->rgb_stride + 3 * x + (size_t)k], want[k], tolerance);
+            }
             worst = fmax(worst, off);
         }
         double luma = 16 + 219 / 255.0 * (0.2126 * want[0] + 0.7152 * want[1] + 0.0722 * want[2]);
@@ -249,16 +262,18 @@ static void test_tags(void) {
     const ib_frame *g;
     int n = 0, more;
     CHECK_OK(ib_reader_open(&r, in_scratch("change.264"), NULL, &err), &err);
-    while ((more = ib_reader_next(r, &g, &err)) > 0)
+    while ((more = ib_reader_next(r, &g, &err)) > 0) {
         n += g->width == 384 && g->height == 64;
+    }
     CHECK_OK(more, &err);
     CHECK_INT(n, 7);
     ib_reader_close(&r);
 }
 
 int main(void) {
-    if (!make_scratch("hdr"))
+    if (!make_scratch("hdr")) {
         return check_skip("test_video_hdr", "no scratch directory");
+    }
     if (sh("ffmpeg -v error -filters | grep -q zscale")) {
         remove_scratch();
         return check_skip("test_video_hdr", "no ffmpeg with zscale is here");

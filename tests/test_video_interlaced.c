@@ -20,7 +20,7 @@ __attribute__((format(printf, 1, 2))) static int sh(const char *fmt, ...) {
 /* Combs: how far lines lie outside both of their neighbours, mean over the samples, 8-bit steps. */
 static double combs(const ib_frame *f) {
     double sum = 0;
-    for (int y = 1; y + 1 < f->height; y++)
+    for (int y = 1; y + 1 < f->height; y++) {
         for (int x = 0; x < f->width; x++) {
             const uint8_t *p = f->plane[0] + (size_t)y * f->stride[0] + (size_t)x;
             int up = p[0] - p[-(ptrdiff_t)f->stride[0]], down = p[0] - p[f->stride[0]];
@@ -28,6 +28,7 @@ static double combs(const ib_frame *f) {
                    : up < 0 && down < 0 ? -(up > down ? up : down)
                                         : 0;
         }
+    }
     return sum / (f->width * (f->height - 2.0));
 }
 
@@ -47,8 +48,9 @@ static void read_clip(clip *c, const char *name, bool keep, int threads) {
     int more = 0;
     memset(c, 0, sizeof *c);
     CHECK_OK(ib_reader_open(&r, in_scratch(name), &o, &err), &err);
-    if (!r)
+    if (!r) {
         return;
+    }
     c->info = *ib_reader_info(r);
     while (c->frames < MOST && (more = ib_reader_next(r, &f, &err)) > 0) {
         c->pts[c->frames] = f->pts_seconds;
@@ -64,15 +66,18 @@ static void read_clip(clip *c, const char *name, bool keep, int threads) {
 }
 
 static void drop(clip *c) {
-    for (int i = 0; i < c->frames; i++)
+    for (int i = 0; i < c->frames; i++) {
         ib_frame_free(&c->frame[i]);
+    }
 }
 
 static bool same_frames(const clip *a, const clip *b) {
     bool same = a->frames == b->frames;
-    for (int i = 0; same && i < a->frames; i++)
-        for (int p = 0; p < 3; p++)
+    for (int i = 0; same && i < a->frames; i++) {
+        for (int p = 0; p < 3; p++) {
             same = same && difference(&a->frame[i], &b->frame[i], p) == 0;
+        }
+    }
     return same;
 }
 
@@ -89,17 +94,20 @@ static void check_against_ffmpeg(const char *name, const clip *c) {
              in_scratch(name));
     FILE *p = popen(command, "r");
     uint8_t *row = malloc((size_t)c->info.width);
-    for (int i = 0; p && i < c->frames; i++)
+    for (int i = 0; p && i < c->frames; i++) {
         for (int k = 0; k < 3; k++) {
             const ib_frame *f = &c->frame[i];
             size_t w = (size_t)(k ? (f->width + 1) / 2 : f->width);
-            for (int y = 0; y < (k ? (f->height + 1) / 2 : f->height); y++)
+            for (int y = 0; y < (k ? (f->height + 1) / 2 : f->height); y++) {
                 wrong += fread(row, 1, w, p) != w || memcmp(row, f->plane[k] + (size_t)y * f->stride[k], w);
+            }
         }
+    }
     CHECK_INT(wrong, 0); /* rows */
     CHECK(p && fgetc(p) == EOF);
-    if (p)
+    if (p) {
         pclose(p);
+    }
     free(row);
 }
 
@@ -132,12 +140,14 @@ static void check_stills(const char *name) {
         ib_frame f = {0};
         char spec[600];
         int at = (int)(times[k] * 25 + 1e-6);
-        if (at >= made.frames)
+        if (at >= made.frames) {
             continue;
+        }
         snprintf(spec, sizeof spec, "%s@%g", in_scratch(name), times[k]);
         CHECK_OK(ib_read_still(&f, spec, NULL, &err), &err);
-        if (f.plane[0])
+        if (f.plane[0]) {
             CHECK_NEAR(difference(&f, &made.frame[at], 0), 0, 0);
+        }
         ib_frame_free(&f);
     }
 }
@@ -207,8 +217,9 @@ static void test_changes(void) {
     for (int i = 0; i < made.frames && i < kept.frames; i++) {
         CHECK_NEAR(made.pts[i], kept.pts[i], 0);
         CHECK_INT(made.index[i], i);
-        if ((i >= 25 && i < 50) || i >= 100) /* the progressive ones */
+        if ((i >= 25 && i < 50) || i >= 100) { /* the progressive ones */
             same = same && difference(&made.frame[i], &kept.frame[i], 0) == 0;
+        }
     }
     CHECK(same);
     drop(&made);
@@ -216,8 +227,9 @@ static void test_changes(void) {
 }
 
 int main(void) {
-    if (!make_scratch("interlaced"))
+    if (!make_scratch("interlaced")) {
         return check_skip("test_video_interlaced", "no scratch directory");
+    }
     if (sh("ffmpeg -version")) {
         remove_scratch();
         return check_skip("test_video_interlaced", "ffmpeg is not here");

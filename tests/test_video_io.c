@@ -31,8 +31,9 @@ static void test_frame(void) {
     f.index = 7;
     f.matrix = IB_MATRIX_BT2020;
     ib_frame_copy(&g, &f);
-    for (int p = 0; p < 3; p++)
+    for (int p = 0; p < 3; p++) {
         CHECK_NEAR(difference(&f, &g, p), 0, 0);
+    }
     CHECK(g.pts_seconds == 1.5 && g.index == 7 && g.matrix == IB_MATRIX_BT2020);
     ib_frame_fill_black(&g);
     CHECK_INT(g.plane[0][16 * g.stride[0] + 32], 16);
@@ -66,19 +67,22 @@ static void test_scale(void) {
     CHECK_OK(ib_frame_alloc(&g, 120, 68, &err), &err);
     CHECK_OK(ib_frame_scale(&g, &f, &err), &err);
     double worst = 0;
-    for (int y = 0; y < 68; y++)
+    for (int y = 0; y < 68; y++) {
         for (int x = 0; x < 120; x++) {
             const uint8_t *a = f.plane[0] + (size_t)(2 * y) * f.stride[0] + 2 * x, *b = a + f.stride[0];
             double d =
                 fabs((a[0] + a[1] + b[0] + b[1]) / 4.0 - g.plane[0][(size_t)y * g.stride[0] + (size_t)x]);
             worst = d > worst ? d : worst;
         }
+    }
     CHECK_NEAR(worst, 0, 1.01);
     /* Chroma sits on the left luma column: sample x of the small picture lies at 2x + 0.25 of the large one's chroma. (Were it
      * centred, it would lie at 2x + 0.5.) The place is measured on a wave, by least squares. */
-    for (int y = 0; y < 68; y++)
-        for (int x = 0; x < 120; x++)
+    for (int y = 0; y < 68; y++) {
+        for (int x = 0; x < 120; x++) {
             f.plane[1][(size_t)y * f.stride[1] + (size_t)x] = (uint8_t)lrint(128 + 100 * sin(0.1 * x));
+        }
+    }
     CHECK_OK(ib_frame_scale(&g, &f, &err), &err);
     double along = 0, across = 0;
     for (int x = 5; x < 55; x++) {
@@ -107,10 +111,11 @@ static void test_rgb(void) {
     ib_error err = {0};
     ib_frame f;
     CHECK_OK(ib_frame_alloc(&f, W, H, &err), &err);
-    for (size_t m = 0; m < sizeof matrix / sizeof *matrix; m++)
+    for (size_t m = 0; m < sizeof matrix / sizeof *matrix; m++) {
         for (size_t c = 0; c < sizeof colour / sizeof *colour; c++) {
-            for (int i = 0; i < W * H; i++)
+            for (int i = 0; i < W * H; i++) {
                 memcpy(rgb + 3 * i, colour[c], 3);
+            }
             f.matrix = matrix[m].m;
             CHECK_OK(ib_frame_from_rgb(&f, rgb, &err), &err);
             double r = colour[c][0] / 255.0, g = colour[c][1] / 255.0, b = colour[c][2] / 255.0;
@@ -119,9 +124,11 @@ static void test_rgb(void) {
             CHECK_NEAR(f.plane[1][2 * f.stride[1] + 3], 128 + 112 * (b - y) / (1 - matrix[m].kb), 1.0);
             CHECK_NEAR(f.plane[2][2 * f.stride[2] + 3], 128 + 112 * (r - y) / (1 - matrix[m].kr), 1.0);
             CHECK_OK(ib_frame_to_rgb(&f, rgb, &err), &err);
-            for (int k = 0; k < 3; k++)
+            for (int k = 0; k < 3; k++) {
                 CHECK_NEAR(rgb[3 * (W * 3 + 5) + k], colour[c][k], 2.5);
+            }
         }
+    }
     ib_frame_free(&f);
 }
 
@@ -162,8 +169,9 @@ static void test_round_trips(void) {
         CHECK_OK(r, &err);
         ib_reader *reader = NULL;
         CHECK_OK(ib_reader_open(&reader, path, NULL, &err), &err);
-        if (!reader)
+        if (!reader) {
             continue;
+        }
         const ib_video_info *info = ib_reader_info(reader);
         CHECK_INT(info->width, clips[i].read_width);
         CHECK_INT(info->height, clips[i].read_height);
@@ -204,8 +212,9 @@ static void to_bt709(uint8_t *rgb) {
     static const double m[3][3] = {
         {1.660491, -0.587641, -0.072850}, {-0.124550, 1.132900, -0.008349}, {-0.018151, -0.100579, 1.118730}};
     double in[3];
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < 3; k++) {
         in[k] = pow(rgb[k] / 255.0, 2.4);
+    }
     for (int k = 0; k < 3; k++) {
         double x = m[k][0] * in[0] + m[k][1] * in[1] + m[k][2] * in[2];
         rgb[k] = (uint8_t)lrint(255 * pow(fmin(fmax(x, 0), 1), 1 / 2.4));
@@ -229,8 +238,9 @@ static void test_colour_tags(void) {
         CHECK_OK(ib_read_still(&still, in_scratch("tags.mp4"), NULL, &err), &err);
         bool wide = matrix[i] == IB_MATRIX_BT2020; /* is not kept */
         CHECK_INT(still.matrix, wide ? IB_MATRIX_BT709 : matrix[i]);
-        if (!wide)
+        if (!wide) {
             CHECK_NEAR(still.plane[0][100], 90, 1);
+        }
         ib_frame_free(&still);
         /* converted on request: same colour, other numbers */
         ib_reader_options ask = {.matrix = IB_MATRIX_BT601};
@@ -240,10 +250,12 @@ static void test_colour_tags(void) {
         f.matrix = matrix[i];
         CHECK_OK(ib_frame_to_rgb(&f, a, &err), &err);
         CHECK_OK(ib_frame_to_rgb(&still, b, &err), &err);
-        if (wide)
+        if (wide) {
             to_bt709(a + 3 * 700);
-        for (int k = 0; k < 3; k++)
+        }
+        for (int k = 0; k < 3; k++) {
             CHECK_NEAR(b[3 * 700 + k], a[3 * 700 + k], 4);
+        }
         ib_frame_free(&still);
         ib_frame_free(&f);
     }
@@ -347,8 +359,9 @@ static int fill_up(const char *name, rlim_t limit) {
     setrlimit(RLIMIT_FSIZE, &l);
     int r = write_clip(in_scratch(name), 320, 240, 20, 25, NULL, 0, &err);
     fflush(stdout);
-    if (r == IB_E_IO && strstr(err.text, name))
+    if (r == IB_E_IO && strstr(err.text, name)) {
         return 0;
+    }
     dprintf(STDERR_FILENO, "%s on a full disk: %d \"%s\"\n", name, r, err.text);
     return 1;
 }
@@ -356,23 +369,26 @@ static int fill_up(const char *name, rlim_t limit) {
 static void test_full_disk(void) {
     static const char *const names[] = {"full/a.mp4", "full/a.mkv", "full/a.webm"};
     mkdir(in_scratch("full"), 0777);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (rlim_t limit = 16; limit < 40000; limit = limit * 40 + 1) {
             fflush(stdout);
             pid_t child = fork();
-            if (child == 0)
+            if (child == 0) {
                 _exit(fill_up(names[i], limit));
+            }
             int status = -1;
             waitpid(child, &status, 0);
             CHECK_INT(status, 0);
             CHECK_INT(files_in(in_scratch("full")), 0);
         }
+    }
     rmdir(in_scratch("full"));
 }
 
 int main(void) {
-    if (!make_scratch("video_io"))
+    if (!make_scratch("video_io")) {
         return check_skip("test_video_io", "no scratch directory can be made");
+    }
     test_frame();
     test_scale();
     test_rgb();

@@ -16,17 +16,22 @@ static void test_cuts(void) {
     for (int i = 0; i < 80; i++) {
         double shift = i < 20 ? 2 * i : i < 40 ? 1000 + 12 * i : 5000 + i;
         draw(&f, shift);
-        if (i >= 20 && i < 60) /* another texture */
-            for (int y = 0; y < f.height; y++)
-                for (int x = 0; x < f.width; x++)
+        if (i >= 20 && i < 60) { /* another texture */
+            for (int y = 0; y < f.height; y++) {
+                for (int x = 0; x < f.width; x++) {
                     f.plane[0][(size_t)y * f.stride[0] + (size_t)x] =
                         (uint8_t)lrint(120 + 50 * sin((x + shift) * .05) * sin(y * (i < 40 ? .09 : .31)) +
                                        30 * cos((x - y + shift) * .03));
-        if (i >= 70)
+                }
+            }
+        }
+        if (i >= 70) {
             ib_frame_fill_black(&f);
+        }
         int got = ib_cuts_push(c, &f, &err), want = i == 0 || i == 20 || i == 40 || i == 60 || i == 70;
-        if (got != want)
+        if (got != want) {
             printf("frame %d:\n", i);
+        }
         CHECK_INT(got, want);
     }
     ib_cuts_free(&c);
@@ -59,9 +64,11 @@ static void test_strip(void) {
     CHECK_NEAR(sheet.plane[0][(4 + 20 + 24) * sheet.stride[0] + 4 + 32], 200, 2);
     CHECK_NEAR(sheet.plane[0][(4 + 20 + 24) * sheet.stride[0] + 4 + 68 + 32], 24, 2);
     int bright = 0;
-    for (int y = 4; y < 22; y++)
-        for (int x = 4; x < 64; x++)
+    for (int y = 4; y < 22; y++) {
+        for (int x = 4; x < 64; x++) {
             bright += sheet.plane[0][(size_t)y * sheet.stride[0] + (size_t)x] > 200;
+        }
+    }
     CHECK(bright > 50 && bright < 700);
     ib_frame_free(&sheet);
     cells[1] = &g;
@@ -70,8 +77,9 @@ static void test_strip(void) {
     CHECK_ERROR(ib_strip_write(in_scratch("s.png"), cells, 1, 1, NULL, &err), &err, IB_E_ARGUMENT,
                 "without any frame");
     const ib_frame *many[100];
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         many[i] = &f;
+    }
     CHECK_OK(ib_strip_write(in_scratch("wide.png"), many, 1, 100, NULL, &err), &err);
     CHECK_OK(ib_read_still(&sheet, in_scratch("wide.png"), NULL, &err), &err);
     CHECK(sheet.width <= 4096);
@@ -133,8 +141,9 @@ static void test_minterpolate(void) {
     CHECK_ERROR(ib_minterpolate(keys, 2, GAP, out, &err), &err, IB_E_UNSUPPORTED, "16 x 16");
     keys[1] = &key[1];
     CHECK_ERROR(ib_minterpolate(keys, 2, GAP, out, &err), &err, IB_E_MISMATCH, "128 x 96");
-    for (int i = 0; i < KEYS; i++)
+    for (int i = 0; i < KEYS; i++) {
         ib_frame_free(&key[i]);
+    }
     ib_frame_free(&tiny[0]);
     ib_frame_free(&tiny[1]);
     ib_frame_free(&want);
@@ -142,8 +151,9 @@ static void test_minterpolate(void) {
 }
 
 int main(void) {
-    if (!make_scratch("video_look"))
+    if (!make_scratch("video_look")) {
         return check_skip("test_video_look", "no scratch directory can be made");
+    }
     test_cuts();
     test_strip();
     test_minterpolate();

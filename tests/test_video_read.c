@@ -14,10 +14,11 @@ static void make_clips(void) {
                  {"e.webm", NULL, 96, 64, 25}, {"f.gif", NULL, 96, 64, 25},
                  {"g.apng", NULL, 96, 64, 25}, {"ffv1.mkv", "ffv1", 97, 63, 25}};
     ib_error err = {0};
-    for (size_t i = 0; i < sizeof clips / sizeof *clips; i++)
+    for (size_t i = 0; i < sizeof clips / sizeof *clips; i++) {
         CHECK_OK(write_clip(in_scratch(clips[i].name), clips[i].width, clips[i].height, 12, clips[i].fps,
                             clips[i].codec, -1, &err),
                  &err);
+    }
 }
 
 static void test_reader_options(void) {
@@ -136,8 +137,9 @@ static void test_still_at(void) {
 static void write_bytes(const char *path, const void *bytes, size_t n) {
     FILE *f = fopen(path, "wb");
     CHECK(f && fwrite(bytes, 1, n, f) == n);
-    if (f)
+    if (f) {
         fclose(f);
+    }
 }
 
 static uint8_t *read_bytes(const char *path, size_t *n) {
@@ -148,8 +150,9 @@ static uint8_t *read_bytes(const char *path, size_t *n) {
         rewind(f);
         CHECK(fread(p, 1, *n, f) == *n);
     }
-    if (f)
+    if (f) {
         fclose(f);
+    }
     return p;
 }
 
@@ -193,13 +196,15 @@ static void test_damage(void) {
             memcpy(bad, good, bytes);
             seed = seed * 1664525 + 1013904223;
             size_t at = (size_t)((double)seed / 4294967296.0 * (double)bytes);
-            if (k % 3 == 0)
+            if (k % 3 == 0) {
                 n = at;
-            else if (k % 3 == 1)
+            } else if (k % 3 == 1) {
                 memset(bad + at, 0, bytes - at < 200 ? bytes - at : 200);
-            else
-                for (size_t b = at; b < bytes; b += 97)
+            } else {
+                for (size_t b = at; b < bytes; b += 97) {
                     bad[b] ^= (uint8_t)(1 << b % 8);
+                }
+            }
             write_bytes(in_scratch("bad"), bad, n);
             ib_error err = {0};
             ib_reader *r = NULL;
@@ -227,8 +232,9 @@ static void test_damage(void) {
     int n = 0, result;
     const char *what;
     CHECK_OK(ib_reader_open(&r, in_scratch("half.mp4"), NULL, &err), &err);
-    while ((result = ib_reader_next(r, &f, &err)) > 0)
+    while ((result = ib_reader_next(r, &f, &err)) > 0) {
         n++;
+    }
     CHECK_INT(result, 0);
     CHECK(n > 60 && n < 240);
     CHECK(ib_reader_damaged(r, &what) > 60 && strstr(what, "half.mp4"));
@@ -287,8 +293,9 @@ static void test_odd_files(void) {
 }
 
 int main(void) {
-    if (!make_scratch("video_read"))
+    if (!make_scratch("video_read")) {
         return check_skip("test_video_read", "no scratch directory can be made");
+    }
     make_clips();
     test_reader_options();
     test_fit();

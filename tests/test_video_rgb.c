@@ -21,8 +21,9 @@ static void test_picture(void) {
     CHECK_OK(ib_read_still(&f, in_scratch("a.png"), &o, &err), &err);
     CHECK(f.rgb != NULL);
     int wrong = 0;
-    for (int y = 0; f.rgb && y < H; y++)
+    for (int y = 0; f.rgb && y < H; y++) {
         wrong += memcmp(f.rgb + (size_t)y * f.rgb_stride, rgb + (size_t)y * W * 3, (size_t)W * 3) != 0;
+    }
     CHECK_INT(wrong, 0);
 
     /* copies carry it, or say that they have none */
@@ -46,9 +47,11 @@ static double against_planes(const ib_frame *f) {
     double sum = 0;
     ib_error err = {0};
     CHECK_OK(ib_frame_to_rgb(f, rgb, &err), &err);
-    for (int y = 0; y < f->height; y++)
-        for (size_t x = 0; x < row; x++)
+    for (int y = 0; y < f->height; y++) {
+        for (size_t x = 0; x < row; x++) {
             sum += abs(rgb[(size_t)y * row + x] - f->rgb[(size_t)y * f->rgb_stride + x]);
+        }
+    }
     free(rgb);
     return sum / (double)n;
 }
@@ -64,8 +67,9 @@ static void test_clip(const char *name, const ib_reader_options *o, int width, i
         CHECK_INT(f->width, width);
         CHECK_INT(f->height, height);
         CHECK(f->rgb != NULL);
-        if (f->rgb)
+        if (f->rgb) {
             CHECK_NEAR(against_planes(f), 0, tolerance);
+        }
     }
     CHECK_INT(frames, 4);
     ib_reader_close(&r);
@@ -73,8 +77,9 @@ static void test_clip(const char *name, const ib_reader_options *o, int width, i
 
 int main(void) {
     ib_error err = {0};
-    if (!make_scratch("video_rgb"))
+    if (!make_scratch("video_rgb")) {
         return check_skip("test_video_rgb", "no scratch directory");
+    }
     test_picture();
     CHECK_OK(write_clip(in_scratch("up.mp4"), 96, 64, 4, 25, NULL, 10, &err), &err);
     test_clip("up.mp4", &(ib_reader_options){.rgb = true}, 96, 64, 0);

@@ -32,9 +32,10 @@ static void check_quadrants(const char *what, const ib_frame *f, int orientation
     bool swapped = orientation >= 5;
     CHECK_INT(f->width, swapped ? 32 : 48);
     CHECK_INT(f->height, swapped ? 48 : 32);
-    if (f->width * f->height != 48 * 32 || ib_frame_to_rgb(f, rgb, &err))
+    if (f->width * f->height != 48 * 32 || ib_frame_to_rgb(f, rgb, &err)) {
         return;
-    for (int bottom = 0; bottom < 2; bottom++)
+    }
+    for (int bottom = 0; bottom < 2; bottom++) {
         for (int right = 0; right < 2; right++) {
             int x = 0, y = 0; /* halves of the upright picture */
             char place[2] = {sides[orientation].row, sides[orientation].column};
@@ -44,7 +45,7 @@ static void check_quadrants(const char *what, const ib_frame *f, int orientation
                 y = place[k] == 't' ? half[k] : place[k] == 'b' ? !half[k] : y;
             }
             int at = (f->height * (2 * y + 1) / 4) * f->width + f->width * (2 * x + 1) / 4;
-            for (int c = 0; c < 3; c++)
+            for (int c = 0; c < 3; c++) {
                 if (abs(rgb[3 * at + c] - colours[bottom][right][c]) > 8) {
                     printf("%s, orientation %d: quadrant %d %d is %d %d %d, wanted %d %d %d within 8\n", what,
                            orientation, y, x, rgb[3 * at], rgb[3 * at + 1], rgb[3 * at + 2],
@@ -52,7 +53,9 @@ static void check_quadrants(const char *what, const ib_frame *f, int orientation
                     CHECK(false);
                     return;
                 }
+            }
         }
+    }
     CHECK(true);
 }
 
@@ -61,7 +64,7 @@ static void test_orientation(void) {
         const char *kind, *ending;
     } kinds[] = {{"png", "png"},      {"png-late", "png"}, {"webp", "webp"}, {"webp-prefix", "webp"},
                  {"tiff-le", "tiff"}, {"tiff-be", "tiff"}, {"jpeg", "jpg"}};
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         for (int n = 1; n <= 9; n++) { /* 9: no orientation at all, which counts as upright */
             ib_error err = {0};
             ib_frame f = {0};
@@ -74,18 +77,21 @@ static void test_orientation(void) {
                 continue;
             }
             CHECK_OK(ib_read_still(&f, in_scratch(name), NULL, &err), &err);
-            if (f.plane[0])
+            if (f.plane[0]) {
                 check_quadrants(kinds[k].kind, &f, n < 9 ? n : 1);
+            }
             CHECK_OK(ib_reader_open(&r, in_scratch(name), NULL, &err), &err);
             if (r && ib_reader_next(r, &g, &err) == 1) {
                 check_quadrants(name, g, n < 9 ? n : 1);
-                for (int p = 0; p < 3; p++)
+                for (int p = 0; p < 3; p++) {
                     CHECK_NEAR(difference(g, &f, p), 0, 0);
+                }
                 CHECK_INT(ib_reader_info(r)->plain, strcmp(kinds[k].kind, "jpeg") ? n == 1 || n == 9 : 1);
             }
             ib_reader_close(&r);
             ib_frame_free(&f);
         }
+    }
 }
 
 /* ---- sample aspect ratio ---- */
@@ -93,14 +99,16 @@ static void test_orientation(void) {
 /* Width over height of what is bright. */
 static double blob(const ib_frame *f) {
     int left = f->width, right = -1, top = f->height, bottom = -1;
-    for (int y = 0; y < f->height; y++)
-        for (int x = 0; x < f->width; x++)
+    for (int y = 0; y < f->height; y++) {
+        for (int x = 0; x < f->width; x++) {
             if (f->plane[0][(size_t)y * f->stride[0] + (size_t)x] > 125) {
                 left = x < left ? x : left;
                 right = x > right ? x : right;
                 top = y < top ? y : top;
                 bottom = y > bottom ? y : bottom;
             }
+        }
+    }
     return (double)(right - left + 1) / (bottom - top + 1);
 }
 
@@ -128,8 +136,9 @@ static void check_round(const char *name, int width, int height) {
         ib_reader_options o = {
             .width = asked[k].width, .height = asked[k].height, .auto_orient = asked[k].orient};
         CHECK_OK(ib_reader_open(&r, in_scratch(name), &o, &err), &err);
-        if (!r)
+        if (!r) {
             continue;
+        }
         const ib_video_info *i = ib_reader_info(r);
         CHECK_INT(i->source_width, width);
         CHECK_INT(i->source_height, height);
@@ -138,16 +147,18 @@ static void check_round(const char *name, int width, int height) {
             CHECK_INT(i->height, height);
         }
         int n = 0;
-        while (ib_reader_next(r, &f, &err) > 0)
+        while (ib_reader_next(r, &f, &err) > 0) {
             if (!n++) {
                 printf("%s at %d x %d: the circle is %.3f as wide as high\n", name, f->width, f->height,
                        blob(f));
                 CHECK_NEAR(blob(f), 1, 0.02);
             }
+        }
         CHECK_INT(n, i->still ? 1 : 5);
         CHECK_OK(ib_read_still(&g, in_scratch(name), &o, &err), &err);
-        if (g.plane[0])
+        if (g.plane[0]) {
             CHECK_NEAR(blob(&g), 1, 0.02);
+        }
         ib_frame_free(&g);
         ib_reader_close(&r);
     }
@@ -201,16 +212,18 @@ static void test_square(void) {
                   0);
         CHECK_OK(ib_read_still(&f, in_scratch("said.mkv"), NULL, &err), &err);
         CHECK_OK(ib_read_still(&want, in_scratch("square.mkv"), NULL, &err), &err);
-        for (int p = 0; p < 3; p++)
+        for (int p = 0; p < 3; p++) {
             CHECK_NEAR(difference(&f, &want, p), 0, 0);
+        }
         ib_frame_free(&f);
         ib_frame_free(&want);
     }
 }
 
 int main(void) {
-    if (!make_scratch("shape"))
+    if (!make_scratch("shape")) {
         return check_skip("test_video_shape", "no scratch directory");
+    }
     if (sh("ffmpeg -version && python3 --version")) {
         remove_scratch();
         return check_skip("test_video_shape", "ffmpeg or python3 is not here");

@@ -11,10 +11,12 @@ static int good_frames; /* before it is stuck; -1: never is */
 /* Stands before FFmpeg's own. */
 int avcodec_receive_frame(AVCodecContext *c, AVFrame *frame) {
     static int (*real)(AVCodecContext *, AVFrame *);
-    if (!real)
+    if (!real) {
         *(void **)&real = dlsym(RTLD_NEXT, "avcodec_receive_frame");
-    if (!good_frames)
+    }
+    if (!good_frames) {
         return AVERROR_INVALIDDATA;
+    }
     int r = real(c, frame);
     good_frames -= r >= 0 && good_frames > 0;
     return r;
@@ -25,8 +27,9 @@ int main(void) {
     ib_reader *r = NULL;
     const ib_frame *f;
     const char *what = "";
-    if (!make_scratch("stuck"))
+    if (!make_scratch("stuck")) {
         return check_skip("test_video_stuck", "no scratch directory");
+    }
     good_frames = -1;
     CHECK_OK(write_clip(in_scratch("a.mkv"), 64, 48, 12, 25, "ffv1", -1, &err), &err);
     alarm(20);
@@ -36,8 +39,9 @@ int main(void) {
     err = (ib_error){0};
     CHECK_OK(ib_reader_open(&r, in_scratch("a.mkv"), NULL, &err), &err);
     int n = 0, more = r ? 1 : 0;
-    while (more && (more = ib_reader_next(r, &f, &err)) > 0)
+    while (more && (more = ib_reader_next(r, &f, &err)) > 0) {
         n++;
+    }
     CHECK_INT(more, 0);
     CHECK(n > 0 && n <= 5); /* probing the file takes some */
     CHECK(!r || (ib_reader_damaged(r, &what) > 0 && strstr(what, "cannot be decoded")));

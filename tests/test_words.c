@@ -23,11 +23,12 @@ static void test_seconds(void) {
     CHECK(ib_text_seconds("1.5s", &t) && t == 1.5);
     CHECK(ib_text_seconds("0", &t) && t == 0);
     CHECK(ib_text_seconds("2e1", &t) && t == 20);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         if (ib_text_seconds(bad[i], &t)) {
             printf("'%s' was taken for %g s\n", bad[i], t);
             CHECK(!"a time");
         }
+    }
     CHECK_ERROR(ib_text_no_seconds("a.mp4@x", &err), &err, IB_E_ARGUMENT, "a.mp4@x: after @ a time");
 }
 
@@ -46,8 +47,9 @@ static void test_keys(void) {
     double worst = 0;
     for (int i = 0; i <= 1000; i++) {
         double x = i / 1000.0, got = 0, want = 3 - 2 * x + 0.7 * x * x;
-        for (int k = -2; k <= 3; k++)
+        for (int k = -2; k <= 3; k++) {
             got += ib_keys(k - x) * (3 - 2 * k + 0.7 * k * k);
+        }
         worst = fmax(worst, fabs(got - want));
     }
     printf("cubic convolution of a parabola: off by at most %.3g\n", worst);

@@ -12,8 +12,9 @@ void ib_ffmpeg_quiet(void) {
 }
 
 const char *ib_av_error(int code, ib_av_text *text) {
-    if (av_strerror(code, text->s, sizeof text->s) < 0)
+    if (av_strerror(code, text->s, sizeof text->s) < 0) {
         snprintf(text->s, sizeof text->s, "FFmpeg error %d", code);
+    }
     return text->s;
 }
 

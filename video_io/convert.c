@@ -11,11 +11,13 @@ int ib_square_width(int width, AVRational aspect) {
 }
 
 static bool full_range(const AVFrame *in, const AVPixFmtDescriptor *d, bool yuvj) {
-    if (yuvj || (d->flags & AV_PIX_FMT_FLAG_RGB))
+    if (yuvj || (d->flags & AV_PIX_FMT_FLAG_RGB)) {
         return true;
+    }
     /* Like all of FFmpeg: grey that does not say otherwise is full. */
-    if (d->nb_components < 3)
+    if (d->nb_components < 3) {
         return in->color_range != AVCOL_RANGE_MPEG;
+    }
     return in->color_range == AVCOL_RANGE_JPEG;
 }
 
@@ -25,25 +27,29 @@ static int flatten(ib_converter *c, const AVFrame *in, const ib_image_spec *spec
     if (!out || out->width != in->width || out->height != in->height) {
         av_frame_free(&c->rgba);
         out = c->rgba = av_frame_alloc();
-        if (!out)
+        if (!out) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for a picture");
+        }
         out->width = in->width;
         out->height = in->height;
         out->format = AV_PIX_FMT_RGBA;
-        if (av_frame_get_buffer(out, 64) < 0)
+        if (av_frame_get_buffer(out, 64) < 0) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for a picture of %d x %d", in->width, in->height);
+        }
     }
     ib_image_spec to = {in->width, in->height, AV_PIX_FMT_RGBA, true, spec->matrix, 0};
     int r = ib_scaler_set(&c->unalpha, spec, &to, err);
-    if (!r)
+    if (!r) {
         r = ib_scaler_run(&c->unalpha, (const uint8_t *const *)in->data, in->linesize, out->data,
                           out->linesize, err);
+    }
     for (int y = 0; !r && y < out->height; y++) {
         uint8_t *p = out->data[0] + (ptrdiff_t)y * out->linesize[0];
         for (int x = 0; x < out->width; x++, p += 4) {
             unsigned a = p[3];
-            for (int k = 0; k < 3; k++)
+            for (int k = 0; k < 3; k++) {
                 p[k] = (uint8_t)((p[k] * a + 127) / 255);
+            }
         }
     }
     return r;
@@ -54,14 +60,16 @@ static void crop_to_shape(AVFrame *view, const AVPixFmtDescriptor *d, int w, int
     int sw = view->width, sh = view->height;
     AVRational aspect = view->sample_aspect_ratio;
     int64_t cw = sw, ch = sh, across = (int64_t)w * aspect.den, down = (int64_t)h * aspect.num;
-    if (sw * down > sh * across)
+    if (sw * down > sh * across) {
         cw = (sh * across + down / 2) / down;
-    else
+    } else {
         ch = (sw * down + across / 2) / across;
+    }
     int ax = 1 << d->log2_chroma_w, ay = 1 << d->log2_chroma_h;
     int left = (int)(sw - cw) / 2 / ax * ax, top = (int)(sh - ch) / 2 / ay * ay;
-    if (cw < ax || ch < ay)
+    if (cw < ax || ch < ay) {
         return;
+    }
     view->crop_left = (size_t)left;
     view->crop_top = (size_t)top;
     view->crop_right = (size_t)(sw - cw - left);
@@ -104,8 +112,9 @@ static int to_sdr(ib_converter *c, const AVFrame *in, ib_error *err) {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in->format);
     bool yuvj = false;
     ib_av_plain_format(in->format, &yuvj);
-    if (!c->sdr && !(c->sdr = av_frame_alloc()))
+    if (!c->sdr && !(c->sdr = av_frame_alloc())) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    }
     av_frame_unref(c->sdr);
     return ib_tonemap_run(&c->tonemap, in, full_range(in, d, yuvj), c->peak, c->sdr, err);
 }
@@ -120,27 +129,32 @@ static int convert(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit,
     from.matrix = ib_av_is_rgb(in->format) ? out->matrix : ib_av_matrix(in->colorspace);
     from.chroma_location = in->chroma_location;
     /* Unspecified is read as BT.601 by whoever has to choose, so the two are one matrix. */
-    if (from.matrix == IB_MATRIX_UNSPECIFIED && out->matrix == IB_MATRIX_BT601)
+    if (from.matrix == IB_MATRIX_UNSPECIFIED && out->matrix == IB_MATRIX_BT601) {
         from.matrix = IB_MATRIX_BT601;
+    }
 
     const AVFrame *whole = in;
     if (d->flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM)) {
         int r = flatten(c, in, &from, err);
-        if (r)
+        if (r) {
             return r;
+        }
         whole = c->rgba;
         from.format = AV_PIX_FMT_RGBA;
         from.full_range = true;
         d = av_pix_fmt_desc_get(from.format);
     }
-    if (!c->view && !(c->view = av_frame_alloc()))
+    if (!c->view && !(c->view = av_frame_alloc())) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    }
     av_frame_unref(c->view);
-    if (av_frame_ref(c->view, whole) < 0)
+    if (av_frame_ref(c->view, whole) < 0) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    }
     int w = turn.transpose ? out->height : out->width, h = turn.transpose ? out->width : out->height;
-    if (fit == IB_FIT_CROP && (w != ib_square_width(in->width, in->sample_aspect_ratio) || h != in->height))
+    if (fit == IB_FIT_CROP && (w != ib_square_width(in->width, in->sample_aspect_ratio) || h != in->height)) {
         crop_to_shape(c->view, d, w, h);
+    }
     from.width = c->view->width;
     from.height = c->view->height;
 
@@ -149,17 +163,21 @@ static int convert(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit,
                  from.height == h && from.matrix == out->matrix;
     ib_frame *dst = turned ? &c->small : out;
     int r = turned && (!plain || out->rgb) ? make_small(c, w, h, out, err) : 0;
-    if (plain)
+    if (plain) {
         ib_turn_planes(turn, (const uint8_t *const *)c->view->data, c->view->linesize, w, h, out);
-    else if (!r)
+    } else if (!r) {
         r = scale_planes(c, &from, dst, err);
-    if (!r && !plain && turned)
+    }
+    if (!r && !plain && turned) {
         ib_turn_planes(turn, (const uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
                        (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, w, h, out);
-    if (!r && out->rgb)
+    }
+    if (!r && out->rgb) {
         r = scale_rgb(c, &from, dst, err);
-    if (!r && out->rgb && turned)
+    }
+    if (!r && out->rgb && turned) {
         ib_turn_rgb(turn, dst->rgb, (ptrdiff_t)dst->rgb_stride, out);
+    }
     av_frame_unref(c->view);
     return r;
 }
@@ -167,11 +185,13 @@ static int convert(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit,
 int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
                      ib_error *err) {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in->format);
-    if (!d || (d->flags & AV_PIX_FMT_FLAG_HWACCEL))
+    if (!d || (d->flags & AV_PIX_FMT_FLAG_HWACCEL)) {
         return ib_fail(err, IB_E_UNSUPPORTED, "frames of pixel format %s cannot be read",
                        d ? d->name : "unknown");
-    if (!ib_is_wide(in))
+    }
+    if (!ib_is_wide(in)) {
         return convert(c, in, turn, fit, out, err);
+    }
     int r = to_sdr(c, in, err);
     return r < 0 ? r : convert(c, c->sdr, turn, fit, out, err);
 }

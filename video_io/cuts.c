@@ -38,8 +38,9 @@ static void boil_down(const ib_frame *f, grid *g) {
             uint64_t sum = 0;
             for (int y = y0; y < y1; y++) {
                 const uint8_t *row = f->plane[0] + (size_t)y * f->stride[0];
-                for (int x = x0; x < x1; x++)
+                for (int x = x0; x < x1; x++) {
                     sum += row[x];
+                }
             }
             uint64_t n = (uint64_t)(y1 - y0) * (uint64_t)(x1 - x0);
             g->y[j][i] = (uint8_t)((sum + n / 2) / n);
@@ -49,50 +50,62 @@ static void boil_down(const ib_frame *f, grid *g) {
 
 static int difference(const grid *a, int ax, int ay, const grid *b, int bx, int by) {
     int sum = 0;
-    for (int y = 0; y < BLOCK; y++)
-        for (int x = 0; x < BLOCK; x++)
+    for (int y = 0; y < BLOCK; y++) {
+        for (int x = 0; x < BLOCK; x++) {
             sum += abs(a->y[ay + y][ax + x] - b->y[by + y][bx + x]);
+        }
+    }
     return sum;
 }
 
 /* Mean absolute deviation from the block's mean, summed over the block. */
 static int contrast(const grid *g, int bx, int by) {
     int mean = 0, sum = 0;
-    for (int y = 0; y < BLOCK; y++)
-        for (int x = 0; x < BLOCK; x++)
+    for (int y = 0; y < BLOCK; y++) {
+        for (int x = 0; x < BLOCK; x++) {
             mean += g->y[by + y][bx + x];
+        }
+    }
     mean = (mean + BLOCK * BLOCK / 2) / (BLOCK * BLOCK);
-    for (int y = 0; y < BLOCK; y++)
-        for (int x = 0; x < BLOCK; x++)
+    for (int y = 0; y < BLOCK; y++) {
+        for (int x = 0; x < BLOCK; x++) {
             sum += abs(g->y[by + y][bx + x] - mean);
+        }
+    }
     return sum;
 }
 
 static int best_match(const grid *before, const grid *now, int bx, int by) {
     int best = difference(now, bx, by, before, bx, by);
-    for (int y = by - REACH_Y; y <= by + REACH_Y; y++)
-        for (int x = bx - REACH_X; x <= bx + REACH_X; x++)
+    for (int y = by - REACH_Y; y <= by + REACH_Y; y++) {
+        for (int x = bx - REACH_X; x <= bx + REACH_X; x++) {
             if (x >= 0 && y >= 0 && x + BLOCK <= COLS && y + BLOCK <= ROWS) {
                 int d = difference(now, bx, by, before, x, y);
                 best = d < best ? d : best;
             }
+        }
+    }
     return best;
 }
 
 /* Motion is searched only where standing still leaves enough to explain. */
 static float surprise(const grid *before, const grid *now) {
     int64_t still = 0, left = 0, held = 0, n = 0;
-    for (int by = 0; by + BLOCK <= ROWS; by += BLOCK)
+    for (int by = 0; by + BLOCK <= ROWS; by += BLOCK) {
         for (int bx = 0; bx + BLOCK <= COLS; bx += BLOCK, n += BLOCK * BLOCK) {
             still += difference(now, bx, by, before, bx, by);
             held += contrast(now, bx, by);
         }
+    }
     float scale = (float)held + CONTRAST_FLOOR * (float)n;
-    if ((float)still < 0.3f * scale)
+    if ((float)still < 0.3f * scale) {
         return (float)still / scale;
-    for (int by = 0; by + BLOCK <= ROWS; by += BLOCK)
-        for (int bx = 0; bx + BLOCK <= COLS; bx += BLOCK)
+    }
+    for (int by = 0; by + BLOCK <= ROWS; by += BLOCK) {
+        for (int bx = 0; bx + BLOCK <= COLS; bx += BLOCK) {
             left += best_match(before, now, bx, by);
+        }
+    }
     return (float)left / scale;
 }
 
@@ -105,16 +118,18 @@ static int by_size(const void *a, const void *b) {
 static float usual(const ib_cuts *c) {
     float sorted[HISTORY] = {0};
     int64_t n = c->seen - 1 < HISTORY ? c->seen - 1 : HISTORY;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
         sorted[i] = c->recent[i];
+    }
     qsort(sorted, (size_t)n, sizeof *sorted, by_size);
     return n > 0 ? sorted[(n - 1) / 2] : 0;
 }
 
 int ib_cuts_push(ib_cuts *c, const ib_frame *frame, ib_error *err) {
     grid now;
-    if (!frame->plane[0] || frame->width < 1 || frame->height < 1)
+    if (!frame->plane[0] || frame->width < 1 || frame->height < 1) {
         return ib_fail(err, IB_E_ARGUMENT, "the cut detector was given an empty frame");
+    }
     boil_down(frame, &now);
     int cut = 1;
     if (c->seen > 0) {

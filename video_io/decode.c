@@ -36,21 +36,26 @@ __attribute__((format(printf, 2, 3))) static void note_damage(ib_decoder *d, con
 static bool refused_format(const char *name) {
     static const char *const names[] = {"tty", "bin",     "xbin", "adf",   "idf",         "concat",
                                         "hls", "concatf", "dash", "lavfi", "vapoursynth", "imf"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(name, names[i]))
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!strcmp(name, names[i])) {
             return true;
+        }
+    }
     return false;
 }
 
 static int check_file(const char *path, ib_error *err) {
     struct stat st;
-    if (stat(path, &st) < 0)
+    if (stat(path, &st) < 0) {
         return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
-    if (S_ISDIR(st.st_mode))
+    }
+    if (S_ISDIR(st.st_mode)) {
         return ib_fail(err, IB_E_IO, "%s: is a directory where a video or picture was expected", path);
-    if (S_ISREG(st.st_mode) && st.st_size == 0)
+    }
+    if (S_ISREG(st.st_mode) && st.st_size == 0) {
         return ib_fail(err, IB_E_FORMAT, "%s: is empty (0 bytes) where a video or picture was expected",
                        path);
+    }
     return 0;
 }
 
@@ -61,31 +66,38 @@ static bool usable(const AVStream *st) {
 
 static AVStream *best_stream(AVFormatContext *f) {
     int best = av_find_best_stream(f, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
-    if (best >= 0 && usable(f->streams[best]))
+    if (best >= 0 && usable(f->streams[best])) {
         return f->streams[best];
+    }
     /* the best was cover art */
-    for (unsigned i = 0; i < f->nb_streams; i++)
-        if (usable(f->streams[i]))
+    for (unsigned i = 0; i < f->nb_streams; i++) {
+        if (usable(f->streams[i])) {
             return f->streams[i];
+        }
+    }
     return NULL;
 }
 
 static int probe_streams(ib_decoder *d, ib_error *err) {
     AVFormatContext *f = d->format;
     AVDictionary **options = av_calloc(f->nb_streams ? f->nb_streams : 1, sizeof *options);
-    if (!options)
+    if (!options) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory", d->path);
+    }
     unsigned n = f->nb_streams;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         av_dict_set(&options[i], "max_pixels", MAX_PIXELS, 0);
+    }
     int r = avformat_find_stream_info(f, n ? options : NULL);
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         av_dict_free(&options[i]);
+    }
     av_free(options);
     ib_av_text t;
-    if (r < 0)
+    if (r < 0) {
         return ib_fail(err, ib_av_code(r), "%s: its streams cannot be read (%s)", d->path,
                        ib_av_error(r, &t));
+    }
     return 0;
 }
 
@@ -93,27 +105,31 @@ static int open_codec(ib_decoder *d, int threads, ib_error *err) {
     const AVCodecParameters *par = d->stream->codecpar;
     const char *name = avcodec_get_name(par->codec_id);
     const AVCodec *codec = avcodec_find_decoder(par->codec_id);
-    if (!codec)
+    if (!codec) {
         return ib_fail(err, IB_E_UNSUPPORTED, "%s: this FFmpeg has no decoder for %s", d->path, name);
+    }
     d->codec = avcodec_alloc_context3(codec);
-    if (!d->codec || avcodec_parameters_to_context(d->codec, par) < 0)
+    if (!d->codec || avcodec_parameters_to_context(d->codec, par) < 0) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a decoder", d->path);
+    }
     d->codec->pkt_timebase = d->stream->time_base;
     d->codec->thread_count = d->still ? 1 : threads;
     d->codec->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
     d->codec->max_pixels = strtoll(MAX_PIXELS, NULL, 10);
     int r = avcodec_open2(d->codec, codec, NULL);
     ib_av_text t;
-    if (r < 0)
+    if (r < 0) {
         return ib_fail(err, ib_av_code(r), "%s: the %s decoder refuses it (%s)", d->path, name,
                        ib_av_error(r, &t));
+    }
     return 0;
 }
 
 static double frames_per_second(const ib_decoder *d) {
     AVRational r = av_guess_frame_rate(d->format, d->stream, NULL);
-    if (d->stream->avg_frame_rate.num > 0 && d->stream->avg_frame_rate.den > 0)
+    if (d->stream->avg_frame_rate.num > 0 && d->stream->avg_frame_rate.den > 0) {
         r = d->stream->avg_frame_rate;
+    }
     double fps = r.num > 0 && r.den > 0 ? av_q2d(r) : 25;
     return d->still ? 1 : fps > 1000 || fps < 1e-3 ? 25 : fps;
 }
@@ -122,30 +138,36 @@ static double frames_per_second(const ib_decoder *d) {
 static bool is_picture_brand(const AVFormatContext *f) {
     static const char *const brands[] = {"avif", "mif1", "heic", "heix"};
     const AVDictionaryEntry *e = av_dict_get(f->metadata, "major_brand", NULL, 0);
-    for (size_t i = 0; e && i < sizeof brands / sizeof *brands; i++)
-        if (!strcmp(e->value, brands[i]))
+    for (size_t i = 0; e && i < sizeof brands / sizeof *brands; i++) {
+        if (!strcmp(e->value, brands[i])) {
             return true;
+        }
+    }
     return false;
 }
 
 static int open_input(ib_decoder *d, const char *url, AVDictionary **options, ib_error *err) {
     ib_av_text t;
     int r = ib_is_stream(d->path) ? ib_stream_open(&d->stream_in, d->path, is_stopped, d, err) : 0;
-    if (r < 0)
+    if (r < 0) {
         return r;
-    if (d->stream_in.pb)
+    }
+    if (d->stream_in.pb) {
         d->format->pb = d->stream_in.pb;
-    if ((r = avformat_open_input(&d->format, url, NULL, options)) < 0)
+    }
+    if ((r = avformat_open_input(&d->format, url, NULL, options)) < 0) {
         return ib_fail(err, ib_av_code(r), "%s: not a video or picture that FFmpeg can read (%s)", d->path,
                        ib_av_error(r, &t));
+    }
     return 0;
 }
 
 int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options *o, ib_error *err) {
     *out = NULL;
     int r = check_file(path, err);
-    if (r)
+    if (r) {
         return r;
+    }
     ib_decoder *d = calloc(1, sizeof *d);
     /* "file:" keeps FFmpeg from taking a name with a colon for an address */
     char *url = av_asprintf("file:%s", path);
@@ -161,23 +183,27 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
     d->keep_interlaced = o->keep_interlaced;
     d->stopped = o->stop;
     d->format->interrupt_callback = (AVIOInterruptCB){interrupted, d};
-    if ((r = open_input(d, url, &options, err)))
+    if ((r = open_input(d, url, &options, err))) {
         goto fail;
+    }
     const char *kind = d->format->iformat->name;
     if (refused_format(kind)) {
         r = ib_fail(err, IB_E_FORMAT, "%s: not a video or picture (FFmpeg takes it for \"%s\")", path, kind);
         goto fail;
     }
-    if ((r = probe_streams(d, err)))
+    if ((r = probe_streams(d, err))) {
         goto fail;
+    }
     if (!(d->stream = best_stream(d->format))) {
         r = ib_fail(err, IB_E_FORMAT, "%s: holds no video (FFmpeg takes it for \"%s\", %u streams)", path,
                     kind, d->format->nb_streams);
         goto fail;
     }
-    for (unsigned i = 0; i < d->format->nb_streams; i++)
-        if (d->format->streams[i] != d->stream)
+    for (unsigned i = 0; i < d->format->nb_streams; i++) {
+        if (d->format->streams[i] != d->stream) {
             d->format->streams[i]->discard = AVDISCARD_ALL;
+        }
+    }
     d->still = !strcmp(kind, "image2") || (strlen(kind) > 5 && !strcmp(kind + strlen(kind) - 5, "_pipe")) ||
                (d->stream->nb_frames <= 1 && is_picture_brand(d->format));
     const AVCodecParameters *par = d->stream->codecpar;
@@ -186,16 +212,18 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
                     par->width, par->height, MAX_SIDE);
         goto fail;
     }
-    if ((r = open_codec(d, o->threads, err)))
+    if ((r = open_codec(d, o->threads, err))) {
         goto fail;
+    }
     d->frame_seconds = 1 / frames_per_second(d);
     av_dict_free(&options);
     av_free(url);
     *out = d;
     return 0;
 fail:
-    if (d && is_stopped(d)) /* whatever went wrong then */
+    if (d && is_stopped(d)) { /* whatever went wrong then */
         r = ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", path);
+    }
     av_dict_free(&options);
     av_free(url);
     ib_decoder_close(&d);
@@ -205,8 +233,9 @@ fail:
 void ib_decoder_close(ib_decoder **pd) {
     ib_decoder *d = *pd;
     *pd = NULL;
-    if (!d)
+    if (!d) {
         return;
+    }
     ib_deinterlacer_free(&d->deinterlacer);
     av_frame_free(&d->waiting);
     avcodec_free_context(&d->codec);
@@ -219,8 +248,9 @@ void ib_decoder_close(ib_decoder **pd) {
 
 /* A file that ends before its own table of packets does. */
 static void check_whole(ib_decoder *d) {
-    if (!strstr(d->format->iformat->name, "mp4"))
+    if (!strstr(d->format->iformat->name, "mp4")) {
         return;
+    }
     int64_t listed = avformat_index_get_entries_count(d->stream);
     if (listed > d->packets) {
         note_damage(d, "%s: ends early, %lld of %lld packets are there", d->path, (long long)d->packets,
@@ -232,8 +262,9 @@ static void check_whole(ib_decoder *d) {
 static int end_of_packets(ib_decoder *d, ib_error *err) {
     d->draining = true;
     int r = avcodec_send_packet(d->codec, NULL);
-    if (r < 0 && r != AVERROR_EOF)
+    if (r < 0 && r != AVERROR_EOF) {
         return ib_fail(err, ib_av_code(r), "%s: the decoder cannot be drained", d->path);
+    }
     return 0;
 }
 
@@ -243,26 +274,31 @@ static int feed(ib_decoder *d, ib_error *err) {
     d->refusals = 0;
     for (;;) {
         int r = av_read_frame(d->format, d->packet);
-        if (is_stopped(d))
+        if (is_stopped(d)) {
             return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", d->path);
-        if (r == AVERROR(ENOMEM))
+        }
+        if (r == AVERROR(ENOMEM)) {
             return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a packet", d->path);
-        if (r == AVERROR(EAGAIN) && ++d->errors_in_a_row < MAX_ERRORS_IN_A_ROW)
+        }
+        if (r == AVERROR(EAGAIN) && ++d->errors_in_a_row < MAX_ERRORS_IN_A_ROW) {
             continue;
+        }
         if (r < 0) {
-            if (r != AVERROR_EOF)
+            if (r != AVERROR_EOF) {
                 note_damage(d, "%s: reading ends at packet %lld (%s)", d->path, (long long)d->packets,
                             ib_av_error(r, &t));
-            else
+            } else {
                 check_whole(d);
+            }
             return end_of_packets(d, err);
         }
         if (d->packet->stream_index != d->stream->index) {
             av_packet_unref(d->packet);
             continue;
         }
-        if (!d->packets++ && d->still)
+        if (!d->packets++ && d->still) {
             d->tags = ib_picture_tags_of(d->packet->data, d->packet->size > 0 ? (size_t)d->packet->size : 0);
+        }
         if (d->packet->flags & AV_PKT_FLAG_CORRUPT) {
             note_damage(d, "%s: packet %lld is damaged", d->path, (long long)d->packets - 1);
             av_packet_unref(d->packet);
@@ -270,11 +306,13 @@ static int feed(ib_decoder *d, ib_error *err) {
         }
         r = avcodec_send_packet(d->codec, d->packet);
         av_packet_unref(d->packet);
-        if (r == AVERROR(ENOMEM))
+        if (r == AVERROR(ENOMEM)) {
             return ib_fail(err, IB_E_MEMORY, "%s: out of memory while decoding", d->path);
-        if (r < 0)
+        }
+        if (r < 0) {
             note_damage(d, "%s: packet %lld cannot be decoded (%s)", d->path, (long long)d->packets - 1,
                         ib_av_error(r, &t));
+        }
         return 0;
     }
 }
@@ -286,8 +324,9 @@ static double time_of(ib_decoder *d, const AVFrame *f) {
         d->first_pts = f->best_effort_timestamp;
         return 0;
     }
-    if (f->best_effort_timestamp == AV_NOPTS_VALUE || d->first_pts == AV_NOPTS_VALUE)
+    if (f->best_effort_timestamp == AV_NOPTS_VALUE || d->first_pts == AV_NOPTS_VALUE) {
         return after_last;
+    }
     /* in long double: hostile time stamps lie 2^64 apart */
     double s = (double)(((long double)f->best_effort_timestamp - (long double)d->first_pts) *
                         d->stream->time_base.num / d->stream->time_base.den);
@@ -298,25 +337,31 @@ static double time_of(ib_decoder *d, const AVFrame *f) {
 static int next_decoded(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
     ib_av_text t;
     for (;;) {
-        if (is_stopped(d))
+        if (is_stopped(d)) {
             return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", d->path);
+        }
         int r = avcodec_receive_frame(d->codec, frame);
-        if (r == AVERROR_EOF)
+        if (r == AVERROR_EOF) {
             return 0;
+        }
         if (r == AVERROR(EAGAIN)) {
-            if (d->draining)
+            if (d->draining) {
                 return 0;
-            if ((r = feed(d, err)) < 0)
+            }
+            if ((r = feed(d, err)) < 0) {
                 return r;
+            }
             continue;
         }
-        if (r == AVERROR(ENOMEM))
+        if (r == AVERROR(ENOMEM)) {
             return ib_fail(err, IB_E_MEMORY, "%s: out of memory while decoding", d->path);
+        }
         if (r < 0) {
             note_damage(d, "%s: a frame near packet %lld cannot be decoded (%s)", d->path,
                         (long long)d->packets, ib_av_error(r, &t));
-            if (++d->refusals > MAX_ERRORS_IN_A_ROW) /* it does not even ask for packets */
+            if (++d->refusals > MAX_ERRORS_IN_A_ROW) { /* it does not even ask for packets */
                 return 0;
+            }
             continue;
         }
         d->errors_in_a_row = 0;
@@ -341,8 +386,9 @@ static int next_decoded(ib_decoder *d, AVFrame *frame, double *seconds, int64_t 
 
 static int deinterlace(ib_decoder *d, AVFrame *frame, double seconds, int64_t index, ib_error *err) {
     int r = d->deinterlacer ? 0 : ib_deinterlacer_create(&d->deinterlacer, frame, err);
-    if (!r)
+    if (!r) {
         r = ib_deinterlacer_push(d->deinterlacer, frame, seconds, index, err);
+    }
     return r < 0 ? ib_error_prefix(err, r, "%s", d->path) : 0;
 }
 
@@ -351,10 +397,12 @@ static int next_progressive(ib_decoder *d, AVFrame *frame, double *seconds, int6
     enum { LEAST_SIDE = 4 }; /* that the filter takes */
     for (;;) {
         int r = d->deinterlacer ? ib_deinterlacer_pull(d->deinterlacer, frame, seconds, index, err) : 0;
-        if (r)
+        if (r) {
             return r < 0 ? ib_error_prefix(err, r, "%s", d->path) : r;
-        if (d->deinterlacer && ib_deinterlacer_ended(d->deinterlacer))
+        }
+        if (d->deinterlacer && ib_deinterlacer_ended(d->deinterlacer)) {
             ib_deinterlacer_free(&d->deinterlacer);
+        }
         if (d->waiting->buf[0]) {
             av_frame_move_ref(frame, d->waiting);
             *seconds = d->waiting_seconds;
@@ -364,8 +412,9 @@ static int next_progressive(ib_decoder *d, AVFrame *frame, double *seconds, int6
             return r;
         }
         if (!r) {
-            if (!d->deinterlacer)
+            if (!d->deinterlacer) {
                 return 0;
+            }
             r = ib_deinterlacer_push(d->deinterlacer, NULL, 0, 0, err);
         } else if (d->deinterlacer && !ib_deinterlacer_takes(d->deinterlacer, frame)) {
             av_frame_move_ref(d->waiting, frame);
@@ -378,8 +427,9 @@ static int next_progressive(ib_decoder *d, AVFrame *frame, double *seconds, int6
         } else {
             return 1;
         }
-        if (r < 0)
+        if (r < 0) {
             return r;
+        }
     }
 }
 
@@ -401,8 +451,9 @@ static double peak_of(const ib_decoder *d, const AVFrame *frame) {
         AVFrameSideData *s = data && bytes >= kinds[i].bytes
                                  ? av_frame_new_side_data(all, kinds[i].frame, kinds[i].bytes)
                                  : NULL;
-        if (s)
+        if (s) {
             memcpy(s->data, data, kinds[i].bytes);
+        }
     }
     peak = all ? ib_frame_peak(all) : peak;
     av_frame_free(&all);
@@ -413,14 +464,17 @@ static double peak_of(const ib_decoder *d, const AVFrame *frame) {
 static AVRational aspect_of(const ib_decoder *d, AVFrame *frame) {
     AVRational a = av_guess_sample_aspect_ratio(d->format, d->stream, frame), square = {1, 1};
     /* a density is one over a width; FFmpeg takes that of PNG and JPEG for a ratio of widths, as its own encoders write it */
-    if (d->tags.density)
+    if (d->tags.density) {
         a = av_inv_q(a);
-    if (a.num <= 0 || a.den <= 0)
+    }
+    if (a.num <= 0 || a.den <= 0) {
         return square;
+    }
     av_reduce(&a.num, &a.den, a.num, a.den, 65535);
     double ratio = a.num > 0 && a.den > 0 ? av_q2d(a) : 0;
-    if (ratio < 0.125 || ratio > 8 || fabs(ratio - 1) < 0.01)
+    if (ratio < 0.125 || ratio > 8 || fabs(ratio - 1) < 0.01) {
         return square;
+    }
     int w = ib_square_width(frame->width, a);
     return w >= 1 && w <= MAX_SIDE ? a : square;
 }
@@ -430,19 +484,21 @@ int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *ind
     int r = next_progressive(d, frame, seconds, index, err);
     if (r > 0) {
         frame->sample_aspect_ratio = aspect_of(d, frame);
-        if (first)
+        if (first) {
             d->peak = peak_of(d, frame);
+        }
     }
     return r;
 }
 
 int ib_decoder_no_frame(const ib_decoder *d, ib_error *err) {
-    if (d->tags.animated)
+    if (d->tags.animated) {
         return ib_fail(
             err, IB_E_UNSUPPORTED,
             "%s: is an animated WebP, which this FFmpeg (%s) cannot read; convert it to .gif, .apng or "
             ".webm",
             d->path, ib_ffmpeg_version());
+    }
     return ib_fail(err, IB_E_FORMAT, "%s: no frame of its %s video can be decoded", d->path,
                    avcodec_get_name(d->codec->codec_id));
 }
@@ -452,14 +508,16 @@ bool ib_decoder_can_seek(const ib_decoder *d) {
 }
 
 int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err) {
-    if (d->interlaced && !d->keep_interlaced)
+    if (d->interlaced && !d->keep_interlaced) {
         seconds = fmax(0, seconds - 2 * d->frame_seconds); /* a frame's neighbours count too */
+    }
     int64_t base = d->first_pts == AV_NOPTS_VALUE ? 0 : d->first_pts;
     int64_t target = base + (int64_t)floor(seconds / av_q2d(d->stream->time_base));
     int r = av_seek_frame(d->format, d->stream->index, target, AVSEEK_FLAG_BACKWARD);
     ib_av_text t;
-    if (r < 0)
+    if (r < 0) {
         return ib_fail(err, ib_av_code(r), "%s: cannot be searched (%s)", d->path, ib_av_error(r, &t));
+    }
     avcodec_flush_buffers(d->codec);
     ib_deinterlacer_free(&d->deinterlacer);
     av_frame_unref(d->waiting);
@@ -472,13 +530,15 @@ ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame) {
     const AVFrameSideData *own = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX);
     size_t bytes = 0;
     const uint8_t *m = ib_stream_side_data(d->stream, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
-    if (own && own->size >= 9 * sizeof(int32_t))
+    if (own && own->size >= 9 * sizeof(int32_t)) {
         m = own->data;
-    else if (bytes < 9 * sizeof(int32_t))
+    } else if (bytes < 9 * sizeof(int32_t)) {
         m = NULL;
+    }
     int32_t matrix[9];
-    if (!m)
+    if (!m) {
         return ib_turn_of_orientation(d->tags.orientation);
+    }
     memcpy(matrix, m, sizeof matrix);
     return ib_turn_of_matrix(matrix);
 }
@@ -493,20 +553,23 @@ void ib_decoder_describe(const ib_decoder *d, const AVFrame *first, ib_video_inf
     info->aspect_width = first->sample_aspect_ratio.num;
     info->aspect_height = first->sample_aspect_ratio.den;
     info->interlaced = d->interlaced > 0;
-    if (ib_is_wide(first))
+    if (ib_is_wide(first)) {
         ib_wide_name(first, info->wide, sizeof info->wide);
+    }
     enum AVFieldOrder order = d->stream->codecpar->field_order;
     info->plain = info->aspect_width == info->aspect_height && !*info->wide && !info->interlaced &&
                   (order == AV_FIELD_UNKNOWN || order == AV_FIELD_PROGRESSIVE) && d->tags.orientation < 2;
     info->rotation_degrees = ib_turn_degrees(turn);
     info->still = d->still;
     info->fps = frames_per_second(d);
-    if (d->stream->duration > 0)
+    if (d->stream->duration > 0) {
         info->duration_seconds = (double)d->stream->duration * av_q2d(d->stream->time_base);
-    else if (d->format->duration > 0)
+    } else if (d->format->duration > 0) {
         info->duration_seconds = (double)d->format->duration / AV_TIME_BASE;
-    if (d->still)
+    }
+    if (d->still) {
         info->duration_seconds = 0;
+    }
     double frames =
         d->stream->nb_frames > 0 ? (double)d->stream->nb_frames : info->duration_seconds * info->fps;
     info->frames_estimate = d->still ? 1 : frames < 1e15 ? (int64_t)(frames + 0.5) : 0;

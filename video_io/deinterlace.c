@@ -31,8 +31,9 @@ static int open_graph(ib_deinterlacer *d, const char *filter, ib_error *err) {
     AVFilterInOut *in = NULL, *end = NULL;
     avfilter_graph_free(&d->graph);
     d->source = d->sink = NULL;
-    if (!(d->graph = avfilter_graph_alloc()))
+    if (!(d->graph = avfilter_graph_alloc())) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for deinterlacing");
+    }
     d->graph->nb_threads = 1;
     snprintf(text, sizeof text,
              "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/1:pixel_aspect=1/1,%s,buffersink@out",
@@ -40,8 +41,9 @@ static int open_graph(ib_deinterlacer *d, const char *filter, ib_error *err) {
     int r = avfilter_graph_parse2(d->graph, text, &in, &end);
     avfilter_inout_free(&in);
     avfilter_inout_free(&end);
-    if (r >= 0)
+    if (r >= 0) {
         r = avfilter_graph_config(d->graph, NULL);
+    }
     if (r >= 0) {
         d->source = avfilter_graph_get_filter(d->graph, "buffer@in");
         d->sink = avfilter_graph_get_filter(d->graph, "buffersink@out");
@@ -58,14 +60,16 @@ static int open_graph(ib_deinterlacer *d, const char *filter, ib_error *err) {
 int ib_deinterlacer_create(ib_deinterlacer **out, const AVFrame *like, ib_error *err) {
     ib_deinterlacer *d = calloc(1, sizeof *d);
     *out = NULL;
-    if (!d)
+    if (!d) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for deinterlacing");
+    }
     d->width = like->width;
     d->height = like->height;
     d->format = like->format;
     int r = open_graph(d, "bwdif=mode=send_frame:parity=auto:deint=interlaced", err);
-    if (r < 0)
+    if (r < 0) {
         ib_deinterlacer_free(&d);
+    }
     *out = d;
     return r;
 }
@@ -74,8 +78,9 @@ int ib_deinterlacer_create(ib_deinterlacer **out, const AVFrame *like, ib_error 
 static int without_neighbours(ib_deinterlacer *d, ib_error *err) {
     int r = open_graph(d, "estdif=mode=frame:parity=auto:deint=interlaced", err);
     ib_av_text t;
-    if (r >= 0 && (r = av_buffersrc_add_frame(d->source, d->first)) < 0)
+    if (r >= 0 && (r = av_buffersrc_add_frame(d->source, d->first)) < 0) {
         return ib_fail(err, ib_av_code(r), "FFmpeg's filter estdif refuses a frame (%s)", ib_av_error(r, &t));
+    }
     return r;
 }
 
@@ -86,19 +91,22 @@ bool ib_deinterlacer_takes(const ib_deinterlacer *d, const AVFrame *f) {
 int ib_deinterlacer_push(ib_deinterlacer *d, AVFrame *f, double seconds, int64_t index, ib_error *err) {
     ib_av_text t;
     if (f) {
-        if (d->in - d->out == INSIDE)
+        if (d->in - d->out == INSIDE) {
             return ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's filter bwdif gives no frames");
+        }
         d->seconds[d->in % INSIDE] = seconds;
         d->index[d->in % INSIDE] = index;
         f->pts = d->in++;
         av_frame_free(&d->first);
-        if (d->in == 1 && !(d->first = av_frame_clone(f)))
+        if (d->in == 1 && !(d->first = av_frame_clone(f))) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+        }
     } else {
         d->ended = true;
         int code = d->first ? without_neighbours(d, err) : 0;
-        if (code < 0)
+        if (code < 0) {
             return code;
+        }
     }
     int r = av_buffersrc_add_frame(d->source, f);
     return r < 0
@@ -109,10 +117,12 @@ int ib_deinterlacer_push(ib_deinterlacer *d, AVFrame *f, double seconds, int64_t
 int ib_deinterlacer_pull(ib_deinterlacer *d, AVFrame *f, double *seconds, int64_t *index, ib_error *err) {
     ib_av_text t;
     int r = av_buffersink_get_frame(d->sink, f);
-    if (r == AVERROR(EAGAIN) || r == AVERROR_EOF)
+    if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) {
         return 0;
-    if (r < 0)
+    }
+    if (r < 0) {
         return ib_fail(err, ib_av_code(r), "FFmpeg's filter bwdif failed (%s)", ib_av_error(r, &t));
+    }
     if (d->out == d->in) { /* nothing more went in */
         av_frame_unref(f);
         return 0;
@@ -130,8 +140,9 @@ bool ib_deinterlacer_ended(const ib_deinterlacer *d) {
 void ib_deinterlacer_free(ib_deinterlacer **pd) {
     ib_deinterlacer *d = *pd;
     *pd = NULL;
-    if (!d)
+    if (!d) {
         return;
+    }
     avfilter_graph_free(&d->graph);
     av_frame_free(&d->first);
     free(d);

@@ -23,8 +23,9 @@ const ib_container *ib_container_of(const char *path) {
     size_t n = strlen(path);
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         size_t k = strlen(list[i].extension);
-        if (n > k && !strcasecmp(path + n - k, list[i].extension))
+        if (n > k && !strcasecmp(path + n - k, list[i].extension)) {
             return &list[i];
+        }
     }
     return NULL;
 }
@@ -63,25 +64,32 @@ struct ib_encoder {
 };
 
 static const encoder_defaults *defaults_of(const char *name) {
-    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
-        if (!strcmp(defaults[i].name, name))
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
+        if (!strcmp(defaults[i].name, name)) {
             return &defaults[i];
+        }
+    }
     return NULL;
 }
 
 static enum AVPixelFormat choose_format(const AVCodec *codec) {
     const enum AVPixelFormat *list = ib_encoder_formats(codec);
     bool full = false;
-    if (!list)
+    if (!list) {
         return AV_PIX_FMT_YUV420P;
-    if (codec->id == AV_CODEC_ID_GIF)
+    }
+    if (codec->id == AV_CODEC_ID_GIF) {
         return AV_PIX_FMT_PAL8;
+    }
     ib_av_plain_format(list[0], &full);
-    if (full)
+    if (full) {
         return list[0]; /* JPEG's: it takes limited range only under protest */
-    for (const enum AVPixelFormat *p = list; *p != AV_PIX_FMT_NONE; p++)
-        if (*p == AV_PIX_FMT_YUV420P)
+    }
+    for (const enum AVPixelFormat *p = list; *p != AV_PIX_FMT_NONE; p++) {
+        if (*p == AV_PIX_FMT_YUV420P) {
             return *p;
+        }
+    }
     return avcodec_find_best_pix_fmt_of_list(list, AV_PIX_FMT_YUV420P, 0, NULL);
 }
 
@@ -100,16 +108,19 @@ static int set_quality(AVCodecContext *c, const ib_encoder *e, const ib_writer_o
     const char *name = c->codec->name;
     const encoder_defaults *d = defaults_of(name);
     bool has_crf = c->priv_data && av_opt_find(c->priv_data, "crf", NULL, 0, 0);
-    if (o->crf >= 0 && !has_crf)
+    if (o->crf >= 0 && !has_crf) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: the encoder %s has no constant rate factor (--crf)", e->name,
                        name);
-    if (d && d->options && av_dict_parse_string(options, d->options, "=", ":", 0) < 0)
+    }
+    if (d && d->options && av_dict_parse_string(options, d->options, "=", ":", 0) < 0) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for the encoder's options", e->name);
+    }
     int crf = o->crf >= 0 ? o->crf : d ? d->crf : -1;
     if (has_crf && crf >= 0) {
         c->bit_rate = d ? d->bit_rate : 0;
-        if (av_dict_set_int(options, "crf", crf, 0) < 0)
+        if (av_dict_set_int(options, "crf", crf, 0) < 0) {
             return ib_fail(err, IB_E_MEMORY, "%s: out of memory for the encoder's options", e->name);
+        }
     } else if (!has_crf) {
         c->flags |= AV_CODEC_FLAG_QSCALE;
         c->global_quality = 2 * FF_QP2LAMBDA;
@@ -123,8 +134,9 @@ static int try_open(ib_encoder *e, const AVCodec *codec, const ib_writer_options
     AVDictionary *options = NULL;
     avcodec_free_context(&e->codec);
     AVCodecContext *c = e->codec = avcodec_alloc_context3(codec);
-    if (!c)
+    if (!c) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", e->name);
+    }
     bool full = false;
     c->width = width;
     c->height = height;
@@ -136,13 +148,16 @@ static int try_open(ib_encoder *e, const AVCodec *codec, const ib_writer_options
     c->sample_aspect_ratio = (AVRational){1, 1};
     c->thread_count = o->threads;
     set_colour(c, o->matrix, full);
-    if (e->format->oformat->flags & AVFMT_GLOBALHEADER)
+    if (e->format->oformat->flags & AVFMT_GLOBALHEADER) {
         c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    if (codec->id == AV_CODEC_ID_HEVC && strcmp(e->format->oformat->name, "matroska"))
+    }
+    if (codec->id == AV_CODEC_ID_HEVC && strcmp(e->format->oformat->name, "matroska")) {
         c->codec_tag = MKTAG('h', 'v', 'c', '1');
+    }
     int r = set_quality(c, e, o, &options, err);
-    if (!r)
+    if (!r) {
         r = avcodec_open2(c, codec, &options);
+    }
     av_dict_free(&options);
     return r;
 }
@@ -155,17 +170,20 @@ static int open_codec(ib_encoder *e, const AVCodec *codec, const ib_writer_optio
     int r = odd && even_only ? AVERROR(EINVAL) : try_open(e, codec, o, fps, o->width, o->height, err);
     if (r < 0 && !err->code && odd) {
         r = try_open(e, codec, o, fps, w, h, err);
-        if (r >= 0 && (r = ib_frame_alloc(&e->padded, w, h, err)) < 0)
+        if (r >= 0 && (r = ib_frame_alloc(&e->padded, w, h, err)) < 0) {
             return r;
+        }
     }
-    if (r < 0 && err->code)
+    if (r < 0 && err->code) {
         return r;
+    }
     ib_av_text t;
-    if (r < 0)
+    if (r < 0) {
         return ib_fail(err, r == AVERROR(ENOMEM) ? IB_E_MEMORY : IB_E_UNSUPPORTED,
                        "%s: the encoder %s refuses %d x %d at %g frames a second%s (%s)", e->name,
                        codec->name, o->width, o->height, o->fps, o->crf >= 0 ? " with that --crf" : "",
                        ib_av_error(r, &t));
+    }
     return 0;
 }
 
@@ -178,17 +196,20 @@ static int open_conversion(ib_encoder *e, const ib_writer_options *o, ib_error *
     f->format = e->codec->pix_fmt;
     f->color_range = e->codec->color_range;
     f->colorspace = e->codec->colorspace;
-    if (f->format == AV_PIX_FMT_PAL8)
+    if (f->format == AV_PIX_FMT_PAL8) {
         return ib_palette_create(&e->palette, f->width, f->height, e->codec->time_base, err);
-    if (av_frame_get_buffer(f, 64) < 0)
+    }
+    if (av_frame_get_buffer(f, 64) < 0) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame of %d x %d", e->name, f->width,
                        f->height);
+    }
     ib_image_spec from = {f->width, f->height, AV_PIX_FMT_YUV420P, false, o->matrix, AVCHROMA_LOC_LEFT},
                   to = from;
     to.format = ib_av_plain_format(e->codec->pix_fmt, &full);
     to.full_range = full || ib_av_is_rgb(to.format);
-    if (to.format == AV_PIX_FMT_YUV420P && !to.full_range)
+    if (to.format == AV_PIX_FMT_YUV420P && !to.full_range) {
         return 0;
+    }
     return ib_scaler_set(&e->scaler, &from, &to, err);
 }
 
@@ -196,18 +217,22 @@ static int open_file(ib_encoder *e, const char *file, ib_error *err) {
     ib_av_text t;
     AVDictionary *options = NULL;
     int r = avio_open(&e->format->pb, e->format->url, AVIO_FLAG_WRITE);
-    if (r < 0)
+    if (r < 0) {
         return ib_fail(err, IB_E_IO, "%s: %s cannot be written (%s)", e->name, file, ib_av_error(r, &t));
+    }
     const char *muxer = e->format->oformat->name;
-    if (!strcmp(muxer, "mp4") || !strcmp(muxer, "mov"))
+    if (!strcmp(muxer, "mp4") || !strcmp(muxer, "mov")) {
         av_dict_set(&options, "movflags", "+faststart", 0);
-    if (!strcmp(muxer, "apng"))
+    }
+    if (!strcmp(muxer, "apng")) {
         av_dict_set(&options, "plays", "0", 0);
+    }
     r = avformat_write_header(e->format, &options);
     av_dict_free(&options);
-    if (r < 0)
+    if (r < 0) {
         return ib_fail(err, ib_av_code(r), "%s: its beginning cannot be written (%s)", e->name,
                        ib_av_error(r, &t));
+    }
     return 0;
 }
 
@@ -217,16 +242,18 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
     int r;
     const char *wanted = o->codec ? o->codec : container->encoder;
     const AVCodec *codec = avcodec_find_encoder_by_name(wanted);
-    if (!codec || codec->type != AVMEDIA_TYPE_VIDEO)
+    if (!codec || codec->type != AVMEDIA_TYPE_VIDEO) {
         return ib_fail(err, o->codec ? IB_E_ARGUMENT : IB_E_UNSUPPORTED,
                        "%s: this FFmpeg has no video encoder called %s; --codec names another one", name,
                        wanted);
-    if (!strcmp(container->muxer, "gif") && o->fps > GIF_MOST_FPS)
+    }
+    if (!strcmp(container->muxer, "gif") && o->fps > GIF_MOST_FPS) {
         return ib_fail(
             err, IB_E_ARGUMENT,
             "%s: a GIF cannot play %g frames a second: its delays are whole hundredths of a second, and "
             "browsers make 10 of 1; use %d frames a second (--fps) or less, or .apng or .webm",
             name, o->fps, GIF_MOST_FPS);
+    }
     ib_encoder *e = calloc(1, sizeof *e);
     char *url = av_asprintf("file:%s", file);
     if (!e || !url || !(e->name = strdup(name)) || !(e->packet = av_packet_alloc()) ||
@@ -243,16 +270,18 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
                     container->extension);
         goto fail;
     }
-    if ((r = open_codec(e, codec, o, err)) < 0 || (r = open_conversion(e, o, err)) < 0)
+    if ((r = open_codec(e, codec, o, err)) < 0 || (r = open_conversion(e, o, err)) < 0) {
         goto fail;
+    }
     e->stream->time_base = e->codec->time_base;
     e->stream->avg_frame_rate = e->codec->framerate;
     if (avcodec_parameters_from_context(e->stream->codecpar, e->codec) < 0) {
         r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", name);
         goto fail;
     }
-    if ((r = open_file(e, file, err)) < 0)
+    if ((r = open_file(e, file, err)) < 0) {
         goto fail;
+    }
     av_free(url);
     *out = e;
     return 0;
@@ -266,37 +295,44 @@ fail:
 static int encode(ib_encoder *e, AVFrame *frame, ib_error *err) {
     ib_av_text t;
     int r = avcodec_send_frame(e->codec, frame);
-    if (r < 0 && r != AVERROR_EOF)
+    if (r < 0 && r != AVERROR_EOF) {
         return ib_fail(err, ib_av_code(r), "%s: frame %lld cannot be encoded (%s)", e->name,
                        (long long)e->next, ib_av_error(r, &t));
+    }
     while ((r = avcodec_receive_packet(e->codec, e->packet)) >= 0) {
-        if (!e->packet->duration)
+        if (!e->packet->duration) {
             e->packet->duration = 1; /* else the last frame of an MP4 lasts no time */
+        }
         e->packet->stream_index = e->stream->index;
         av_packet_rescale_ts(e->packet, e->codec->time_base, e->stream->time_base);
         r = av_interleaved_write_frame(e->format, e->packet);
-        if (r >= 0 && e->format->pb->error < 0)
+        if (r >= 0 && e->format->pb->error < 0) {
             r = e->format->pb->error;
-        if (r < 0)
+        }
+        if (r < 0) {
             return ib_fail(err, IB_E_IO, "%s: cannot be written (%s)", e->name, ib_av_error(r, &t));
+        }
     }
-    if (r != AVERROR(EAGAIN) && r != AVERROR_EOF)
+    if (r != AVERROR(EAGAIN) && r != AVERROR_EOF) {
         return ib_fail(err, ib_av_code(r), "%s: the encoder failed at frame %lld (%s)", e->name,
                        (long long)e->next, ib_av_error(r, &t));
+    }
     return 0;
 }
 
 /* Paletted frames that are ready; at_end: what remains. */
 static int encode_paletted(ib_encoder *e, bool at_end, ib_error *err) {
     AVFrame *f = av_frame_alloc();
-    if (!f)
+    if (!f) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", e->name);
+    }
     int r;
     while ((r = ib_palette_pull(e->palette, f, at_end, err)) > 0) {
         r = encode(e, f, err);
         av_frame_unref(f);
-        if (r < 0)
+        if (r < 0) {
             break;
+        }
     }
     av_frame_free(&f);
     return r;
@@ -309,13 +345,16 @@ static const ib_frame *pad(ib_frame *to, const ib_frame *from) {
         const uint8_t *s = from->plane[0] + (size_t)(y < h ? y : h - 1) * from->stride[0];
         uint8_t *d = to->plane[0] + (size_t)y * to->stride[0];
         memcpy(d, s, (size_t)w);
-        if (to->width > w)
+        if (to->width > w) {
             d[w] = s[w - 1];
+        }
     }
-    for (int p = 1; p < 3; p++)
-        for (int y = 0; y < (h + 1) / 2; y++)
+    for (int p = 1; p < 3; p++) {
+        for (int y = 0; y < (h + 1) / 2; y++) {
             memcpy(to->plane[p] + (size_t)y * to->stride[p], from->plane[p] + (size_t)y * from->stride[p],
                    (size_t)(w + 1) / 2);
+        }
+    }
     to->matrix = from->matrix;
     return to;
 }
@@ -324,23 +363,28 @@ int ib_encoder_write(ib_encoder *e, const ib_frame *frame, ib_error *err) {
     int r;
     const ib_frame *f = e->padded.width ? pad(&e->padded, frame) : frame;
     if (e->palette) {
-        if ((r = ib_palette_push(e->palette, f, e->next++, err)) < 0)
+        if ((r = ib_palette_push(e->palette, f, e->next++, err)) < 0) {
             return r;
+        }
         return encode_paletted(e, false, err);
     }
-    if (av_frame_make_writable(e->frame) < 0)
+    if (av_frame_make_writable(e->frame) < 0) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", e->name);
+    }
     if (e->scaler.sws) {
         r = ib_scaler_run(&e->scaler, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
                           (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, e->frame->data,
                           e->frame->linesize, err);
-        if (r < 0)
+        if (r < 0) {
             return r;
+        }
     } else {
-        for (int p = 0; p < 3; p++)
-            for (int y = 0; y < (p ? (f->height + 1) / 2 : f->height); y++)
+        for (int p = 0; p < 3; p++) {
+            for (int y = 0; y < (p ? (f->height + 1) / 2 : f->height); y++) {
                 memcpy(e->frame->data[p] + (ptrdiff_t)y * e->frame->linesize[p],
                        f->plane[p] + (size_t)y * f->stride[p], (size_t)(p ? (f->width + 1) / 2 : f->width));
+            }
+        }
     }
     e->frame->pts = e->next++;
     return encode(e, e->frame, err);
@@ -348,30 +392,35 @@ int ib_encoder_write(ib_encoder *e, const ib_frame *frame, ib_error *err) {
 
 int ib_encoder_finish(ib_encoder *e, ib_error *err) {
     int r = e->palette ? encode_paletted(e, true, err) : 0;
-    if (r < 0 || (r = encode(e, NULL, err)) < 0)
+    if (r < 0 || (r = encode(e, NULL, err)) < 0) {
         return r;
+    }
     ib_av_text t;
     r = av_write_trailer(e->format);
-    if (r >= 0 && e->format->pb->error < 0)
+    if (r >= 0 && e->format->pb->error < 0) {
         r = e->format->pb->error;
+    }
     int closed = avio_closep(&e->format->pb);
     r = r < 0 ? r : closed;
-    if (r < 0)
+    if (r < 0) {
         return ib_fail(err, IB_E_IO, "%s: cannot be written (%s)", e->name, ib_av_error(r, &t));
+    }
     return 0;
 }
 
 void ib_encoder_close(ib_encoder **pe) {
     ib_encoder *e = *pe;
     *pe = NULL;
-    if (!e)
+    if (!e) {
         return;
+    }
     ib_palette_free(&e->palette);
     ib_scaler_free(&e->scaler);
     ib_frame_free(&e->padded);
     avcodec_free_context(&e->codec);
-    if (e->format)
+    if (e->format) {
         avio_closep(&e->format->pb);
+    }
     avformat_free_context(e->format);
     av_frame_free(&e->frame);
     av_packet_free(&e->packet);

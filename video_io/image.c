@@ -20,8 +20,9 @@ static int encode_png(AVPacket **out, const uint8_t *rgb, int width, int height,
         r = ib_fail(err, IB_E_UNSUPPORTED, "%s: this FFmpeg has no PNG encoder", path);
         goto done;
     }
-    if (!c || !f || !p)
+    if (!c || !f || !p) {
         goto memory;
+    }
     c->width = f->width = width;
     c->height = f->height = height;
     c->pix_fmt = AV_PIX_FMT_RGB24;
@@ -29,11 +30,13 @@ static int encode_png(AVPacket **out, const uint8_t *rgb, int width, int height,
     c->time_base = (AVRational){1, 1};
     c->thread_count = 1;
     c->compression_level = 6;
-    if (av_frame_get_buffer(f, 0) < 0)
+    if (av_frame_get_buffer(f, 0) < 0) {
         goto memory;
-    for (int y = 0; y < height; y++)
+    }
+    for (int y = 0; y < height; y++) {
         memcpy(f->data[0] + (ptrdiff_t)y * f->linesize[0], rgb + (size_t)y * (size_t)width * 3,
                (size_t)width * 3);
+    }
     int code;
     ib_av_text t;
     if ((code = avcodec_open2(c, codec, NULL)) < 0 || (code = avcodec_send_frame(c, f)) < 0 ||
@@ -56,13 +59,15 @@ done:
 
 int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int width, int height,
                  ib_error *err) {
-    if (width < 1 || height < 1 || width > 65535 || height > 65535)
+    if (width < 1 || height < 1 || width > 65535 || height > 65535) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: a picture of %d x %d samples, each side must be 1 to 65535",
                        name, width, height);
+    }
     AVPacket *png = NULL;
     int r = encode_png(&png, rgb, width, height, name, err);
-    if (r)
+    if (r) {
         return r;
+    }
     FILE *f = fopen(file, "wbe");
     bool good = f && fwrite(png->data, 1, (size_t)png->size, f) == (size_t)png->size;
     int why = errno;
@@ -70,8 +75,9 @@ int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int wid
         why = good ? errno : why;
         good = false;
     }
-    if (!good)
+    if (!good) {
         r = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", name, strerror(why));
+    }
     av_packet_free(&png);
     return r;
 }
@@ -79,8 +85,9 @@ int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int wid
 int ib_write_png(const char *path, const uint8_t *rgb, int width, int height, ib_error *err) {
     ib_pending p = {0};
     int r = ib_pending_begin(&p, path, err);
-    if (!r && !(r = ib_png_write(p.temp, path, rgb, width, height, err)))
+    if (!r && !(r = ib_png_write(p.temp, path, rgb, width, height, err))) {
         r = ib_pending_publish(&p, err);
+    }
     ib_pending_abort(&p);
     return r;
 }

@@ -13,10 +13,11 @@ static int convert(const ib_frame *in, AVFrame *out, ib_error *err) {
                         true,      IB_MATRIX_BT601, AVCHROMA_LOC_CENTER};
     from.matrix = in->matrix == IB_MATRIX_UNSPECIFIED ? IB_MATRIX_BT601 : in->matrix;
     int r = ib_scaler_set(&scaler, &from, &to, err);
-    if (!r)
+    if (!r) {
         r = ib_scaler_run(&scaler, (const uint8_t *[4]){in->plane[0], in->plane[1], in->plane[2]},
                           (int[4]){(int)in->stride[0], (int)in->stride[1], (int)in->stride[2]}, out->data,
                           out->linesize, err);
+    }
     ib_scaler_free(&scaler);
     return r;
 }
@@ -26,8 +27,9 @@ int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n
     int code, r = IB_E_MEMORY;
     *bytes = NULL;
     *n = 0;
-    if (coarseness < 1 || coarseness > 31)
+    if (coarseness < 1 || coarseness > 31) {
         return ib_fail(err, IB_E_ARGUMENT, "a JPEG coarseness of %d, expected 1 to 31", coarseness);
+    }
     const AVCodec *codec = avcodec_find_encoder(AV_CODEC_ID_MJPEG);
     AVCodecContext *c = codec ? avcodec_alloc_context3(codec) : NULL;
     AVFrame *frame = av_frame_alloc();
@@ -36,8 +38,9 @@ int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n
         r = ib_fail(err, IB_E_UNSUPPORTED, "this FFmpeg has no JPEG encoder");
         goto done;
     }
-    if (!c || !frame || !packet)
+    if (!c || !frame || !packet) {
         goto memory;
+    }
     c->width = frame->width = f->width;
     c->height = frame->height = f->height;
     c->pix_fmt = AV_PIX_FMT_YUVJ420P;
@@ -47,21 +50,25 @@ int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n
     c->thread_count = 1;
     c->flags |= AV_CODEC_FLAG_QSCALE | AV_CODEC_FLAG_BITEXACT;
     c->global_quality = frame->quality = FF_QP2LAMBDA * coarseness;
-    if (av_frame_get_buffer(frame, 64) < 0)
+    if (av_frame_get_buffer(frame, 64) < 0) {
         goto memory;
+    }
     /* the encoder looks at whole blocks, also beyond the edge */
-    for (int p = 0; p < AV_NUM_DATA_POINTERS && frame->buf[p]; p++)
+    for (int p = 0; p < AV_NUM_DATA_POINTERS && frame->buf[p]; p++) {
         memset(frame->buf[p]->data, 128, frame->buf[p]->size);
-    if ((r = convert(f, frame, err)))
+    }
+    if ((r = convert(f, frame, err))) {
         goto done;
+    }
     if ((code = avcodec_open2(c, codec, NULL)) < 0 || (code = avcodec_send_frame(c, frame)) < 0 ||
         (code = avcodec_send_frame(c, NULL)) < 0 || (code = avcodec_receive_packet(c, packet)) < 0) {
         r = ib_fail(err, ib_av_code(code), "the JPEG encoder failed for a picture of %d x %d (%s)", f->width,
                     f->height, ib_av_error(code, &t));
         goto done;
     }
-    if (!(*bytes = malloc((size_t)packet->size)))
+    if (!(*bytes = malloc((size_t)packet->size))) {
         goto memory;
+    }
     memcpy(*bytes, packet->data, (size_t)packet->size);
     *n = (size_t)packet->size;
     r = IB_OK;

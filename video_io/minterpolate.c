@@ -14,8 +14,9 @@ static int open_graph(AVFilterGraph **graph, AVFilterContext **source, AVFilterC
     char text[512];
     AVFilterInOut *in = NULL, *end = NULL;
     *graph = avfilter_graph_alloc();
-    if (!*graph)
+    if (!*graph) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for FFmpeg's minterpolate filter");
+    }
     snprintf(text, sizeof text,
              "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/%d:frame_rate=1/1:pixel_aspect=1/1,"
              "minterpolate=fps=%d:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none,buffersink@out",
@@ -23,13 +24,15 @@ static int open_graph(AVFilterGraph **graph, AVFilterContext **source, AVFilterC
     int r = avfilter_graph_parse2(*graph, text, &in, &end);
     avfilter_inout_free(&in);
     avfilter_inout_free(&end);
-    if (r >= 0)
+    if (r >= 0) {
         r = avfilter_graph_config(*graph, NULL);
+    }
     ib_av_text t;
-    if (r < 0)
+    if (r < 0) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "FFmpeg's minterpolate filter cannot be set up for %d x %d (%s)", width, height,
                        ib_av_error(r, &t));
+    }
     *source = avfilter_graph_get_filter(*graph, "buffer@in");
     *sink = avfilter_graph_get_filter(*graph, "buffersink@out");
     return 0;
@@ -37,20 +40,24 @@ static int open_graph(AVFilterGraph **graph, AVFilterContext **source, AVFilterC
 
 static int push(AVFilterContext *source, const ib_frame *key, int64_t pts, ib_error *err) {
     AVFrame *f = av_frame_alloc();
-    if (!f)
+    if (!f) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    }
     f->width = key->width;
     f->height = key->height;
     f->format = AV_PIX_FMT_YUV420P;
     f->pts = pts;
     f->sample_aspect_ratio = (AVRational){1, 1};
     int r = av_frame_get_buffer(f, 64);
-    for (int p = 0; r >= 0 && p < 3; p++)
-        for (int y = 0; y < (p ? (key->height + 1) / 2 : key->height); y++)
+    for (int p = 0; r >= 0 && p < 3; p++) {
+        for (int y = 0; y < (p ? (key->height + 1) / 2 : key->height); y++) {
             memcpy(f->data[p] + (ptrdiff_t)y * f->linesize[p], key->plane[p] + (size_t)y * key->stride[p],
                    (size_t)(p ? (key->width + 1) / 2 : key->width));
-    if (r >= 0)
+        }
+    }
+    if (r >= 0) {
         r = av_buffersrc_add_frame(source, f);
+    }
     av_frame_free(&f);
     ib_av_text t;
     return r < 0 ? ib_fail(err, ib_av_code(r), "FFmpeg's minterpolate filter refuses a frame (%s)",
@@ -85,21 +92,25 @@ static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wan
         av_frame_unref(f);
     }
     av_frame_free(&f);
-    if (result || r == AVERROR(EAGAIN) || r == AVERROR_EOF)
+    if (result || r == AVERROR(EAGAIN) || r == AVERROR_EOF) {
         return result;
+    }
     return ib_fail(err, ib_av_code(r), "FFmpeg's minterpolate filter failed (%s)", ib_av_error(r, &t));
 }
 
 int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_frame *out, ib_error *err) {
-    if (n_keys < 2 || gap < 2 || gap > 1000)
+    if (n_keys < 2 || gap < 2 || gap > 1000) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "minterpolate was given %zu keyframes and a gap of %d, at least 2 of both were "
                        "expected and a gap of at most 1000",
                        n_keys, gap);
-    for (size_t i = 1; i < n_keys; i++)
-        if (keys[i]->width != keys[0]->width || keys[i]->height != keys[0]->height)
+    }
+    for (size_t i = 1; i < n_keys; i++) {
+        if (keys[i]->width != keys[0]->width || keys[i]->height != keys[0]->height) {
             return ib_fail(err, IB_E_MISMATCH, "keyframes of %d x %d and of %d x %d", keys[0]->width,
                            keys[0]->height, keys[i]->width, keys[i]->height);
+        }
+    }
     AVFilterGraph *graph = NULL;
     AVFilterContext *source, *sink;
     size_t wanted = (n_keys - 1) * (size_t)(gap - 1), got = 0;
@@ -107,14 +118,17 @@ int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_fram
     int r = open_graph(&graph, &source, &sink, keys[0]->width, keys[0]->height, 1, gap, err);
     for (size_t i = 0; !r && i <= n_keys; i++) {
         r = push(source, keys[i < n_keys ? i : n_keys - 1], (int64_t)i, err);
-        if (!r)
+        if (!r) {
             r = pull(sink, keys[0], gap, wanted, out, &got, err);
+        }
     }
-    if (!r && got != wanted)
+    if (!r && got != wanted) {
         r = ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's minterpolate filter gave %zu of %zu frames", got,
                     wanted);
-    for (size_t i = 0; r && i < wanted; i++)
+    }
+    for (size_t i = 0; r && i < wanted; i++) {
         ib_frame_free(&out[i]);
+    }
     avfilter_graph_free(&graph);
     return r;
 }
@@ -140,8 +154,9 @@ static int one_at(const ib_frame *key0, const ib_frame *key1, float t, ib_frame 
             av_frame_unref(f);
         }
     }
-    if (!r && !done)
+    if (!r && !done) {
         r = ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's minterpolate filter gave no frame at %g", (double)t);
+    }
     av_frame_free(&f);
     avfilter_graph_free(&graph);
     return r;
@@ -153,21 +168,26 @@ int ib_minterpolate_at(const ib_frame *key0, const ib_frame *key1, const float *
     bool even = n >= 1 && n < 1000;
     int r = IB_OK;
     for (size_t i = 0; i < n; i++) {
-        if (!(at[i] > 0 && at[i] < 1))
+        if (!(at[i] > 0 && at[i] < 1)) {
             return ib_fail(err, IB_E_ARGUMENT, "minterpolate was asked for a frame at %g, not within 0 and 1",
                            (double)at[i]);
+        }
         double off = (double)at[i] - (double)(i + 1) / (double)(n + 1);
         even = even && off < 0.5 / 1024 && off > -0.5 / 1024;
     }
-    if (even)
+    if (even) {
         return ib_minterpolate(keys, 2, (int)n + 1, out, err);
-    if (key0->width != key1->width || key0->height != key1->height)
+    }
+    if (key0->width != key1->width || key0->height != key1->height) {
         return ib_fail(err, IB_E_MISMATCH, "keyframes of %d x %d and of %d x %d", key0->width, key0->height,
                        key1->width, key1->height);
+    }
     memset(out, 0, n * sizeof *out);
-    for (size_t i = 0; i < n && !r; i++)
+    for (size_t i = 0; i < n && !r; i++) {
         r = one_at(key0, key1, at[i], &out[i], err);
-    for (size_t i = 0; r && i < n; i++)
+    }
+    for (size_t i = 0; r && i < n; i++) {
         ib_frame_free(&out[i]);
+    }
     return r;
 }

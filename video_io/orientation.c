@@ -9,8 +9,9 @@ typedef struct bytes {
 } bytes;
 
 static bytes part(bytes b, size_t from, size_t n) {
-    if (from > b.n)
+    if (from > b.n) {
         return (bytes){b.at, 0};
+    }
     return (bytes){b.at + from, n < b.n - from ? n : b.n - from};
 }
 
@@ -34,15 +35,18 @@ static uint32_t get32(bytes b, size_t from, bool little) {
 static int tiff_orientation(bytes b) {
     enum { ORIENTATION = 274, SHORT = 3, ENTRY = 12 };
     bool little = begins(b, "II*\0", 4);
-    if (b.n < 8 || (!little && !begins(b, "MM\0*", 4)))
+    if (b.n < 8 || (!little && !begins(b, "MM\0*", 4))) {
         return 0;
+    }
     size_t at = get32(b, 4, little);
-    if (at > b.n || b.n - at < 2)
+    if (at > b.n || b.n - at < 2) {
         return 0;
+    }
     unsigned entries = get16(b, at, little);
     for (at += 2; entries && b.n - at >= ENTRY; entries--, at += ENTRY) {
-        if (get16(b, at, little) != ORIENTATION)
+        if (get16(b, at, little) != ORIENTATION) {
             continue;
+        }
         unsigned value = get16(b, at + 8, little);
         bool good =
             get16(b, at + 2, little) == SHORT && get32(b, at + 4, little) >= 1 && value >= 1 && value <= 8;
@@ -56,12 +60,15 @@ static void read_png(bytes b, ib_picture_tags *t) {
     for (size_t at = 8; at < b.n && b.n - at >= 12;) {
         size_t length = get32(b, at, false);
         bytes name = part(b, at + 4, 4), content = part(b, at + 8, length);
-        if (content.n < length || begins(name, "IEND", 4))
+        if (content.n < length || begins(name, "IEND", 4)) {
             return;
-        if (begins(name, "eXIf", 4) && !t->orientation)
+        }
+        if (begins(name, "eXIf", 4) && !t->orientation) {
             t->orientation = tiff_orientation(content);
-        if (begins(name, "pHYs", 4) && length == 9)
+        }
+        if (begins(name, "pHYs", 4) && length == 9) {
             t->density = content.at[8] == 1;
+        }
         at += 12 + length; /* no further than 4 bytes behind the end */
     }
 }
@@ -71,13 +78,16 @@ static void read_webp(bytes b, ib_picture_tags *t) {
     for (size_t at = 12; at < b.n && b.n - at >= 8;) {
         size_t length = get32(b, at + 4, true);
         bytes name = part(b, at, 4), content = part(b, at + 8, length);
-        if (begins(name, "VP8X", 4) && content.n)
+        if (begins(name, "VP8X", 4) && content.n) {
             t->animated = content.at[0] & 2;
-        if (begins(name, "EXIF", 4) && !t->orientation)
+        }
+        if (begins(name, "EXIF", 4) && !t->orientation) {
             t->orientation =
                 tiff_orientation(begins(content, "Exif\0", 6) ? part(content, 6, length) : content);
-        if (content.n < length)
+        }
+        if (content.n < length) {
             return;
+        }
         at += 8 + length + (length & 1);
     }
 }
@@ -85,13 +95,14 @@ static void read_webp(bytes b, ib_picture_tags *t) {
 ib_picture_tags ib_picture_tags_of(const uint8_t *data, size_t size) {
     ib_picture_tags t = {0};
     bytes b = {data, size};
-    if (begins(b, "\x89PNG\r\n\x1a\n", 8))
+    if (begins(b, "\x89PNG\r\n\x1a\n", 8)) {
         read_png(b, &t);
-    else if (begins(b, "RIFF", 4) && begins(part(b, 8, 4), "WEBP", 4))
+    } else if (begins(b, "RIFF", 4) && begins(part(b, 8, 4), "WEBP", 4)) {
         read_webp(b, &t);
-    else if (begins(b, "\xff\xd8\xff\xe0", 4) && begins(part(b, 6, 5), "JFIF", 5) && b.n > 13)
+    } else if (begins(b, "\xff\xd8\xff\xe0", 4) && begins(part(b, 6, 5), "JFIF", 5) && b.n > 13) {
         t.density = b.at[13] == 1 || b.at[13] == 2;
-    else
+    } else {
         t.orientation = tiff_orientation(b);
+    }
     return t;
 }

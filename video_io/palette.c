@@ -31,8 +31,9 @@ int ib_palette_create(ib_palette **out, int width, int height, AVRational time_b
     int r = avfilter_graph_parse2(p->graph, text, &in, &end);
     avfilter_inout_free(&in);
     avfilter_inout_free(&end);
-    if (r >= 0)
+    if (r >= 0) {
         r = avfilter_graph_config(p->graph, NULL);
+    }
     if (r >= 0) {
         p->source = avfilter_graph_get_filter(p->graph, "buffer@in");
         p->sink = avfilter_graph_get_filter(p->graph, "buffersink@out");
@@ -50,22 +51,25 @@ int ib_palette_create(ib_palette **out, int width, int height, AVRational time_b
 int ib_palette_push(ib_palette *p, const ib_frame *f, int64_t pts, ib_error *err) {
     ib_image_spec from = ib_spec_of(f), to = {f->width, f->height, AV_PIX_FMT_RGB32, true, f->matrix, 0};
     int r = ib_scaler_set(&p->scaler, &from, &to, err);
-    if (r < 0)
+    if (r < 0) {
         return r;
+    }
     av_frame_unref(p->frame);
     p->frame->width = f->width;
     p->frame->height = f->height;
     p->frame->format = AV_PIX_FMT_RGB32;
     p->frame->sample_aspect_ratio = (AVRational){1, 1};
-    if (av_frame_get_buffer(p->frame, 64) < 0)
+    if (av_frame_get_buffer(p->frame, 64) < 0) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a picture of %d x %d", f->width, f->height);
+    }
     r = ib_scaler_run(&p->scaler, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
                       (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, p->frame->data,
                       p->frame->linesize, err);
     p->frame->pts = pts;
     ib_av_text t;
-    if (r >= 0 && (r = av_buffersrc_add_frame(p->source, p->frame)) < 0)
+    if (r >= 0 && (r = av_buffersrc_add_frame(p->source, p->frame)) < 0) {
         r = ib_fail(err, ib_av_code(r), "FFmpeg's palette filters refuse a frame (%s)", ib_av_error(r, &t));
+    }
     return r;
 }
 
@@ -76,20 +80,24 @@ int ib_palette_pull(ib_palette *p, AVFrame *out, bool at_end, ib_error *err) {
         p->ended = true;
         r = av_buffersrc_add_frame(p->source, NULL);
     }
-    if (r >= 0)
+    if (r >= 0) {
         r = av_buffersink_get_frame(p->sink, out);
-    if (r == AVERROR(EAGAIN) || r == AVERROR_EOF)
+    }
+    if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) {
         return 0;
-    if (r < 0)
+    }
+    if (r < 0) {
         return ib_fail(err, ib_av_code(r), "FFmpeg's palette filters failed (%s)", ib_av_error(r, &t));
+    }
     return 1;
 }
 
 void ib_palette_free(ib_palette **pp) {
     ib_palette *p = *pp;
     *pp = NULL;
-    if (!p)
+    if (!p) {
         return;
+    }
     avfilter_graph_free(&p->graph);
     av_frame_free(&p->frame);
     ib_scaler_free(&p->scaler);

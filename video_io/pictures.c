@@ -29,15 +29,17 @@ struct ib_pictures {
 /* Finds the one %d or %0Nd of a sequence's name. 1: found, 0: no percent sign at all. */
 static int find_pattern(ib_pictures *p, ib_error *err) {
     const char *percent = strchr(p->path, '%');
-    if (!percent)
+    if (!percent) {
         return 0;
+    }
     char *end = NULL;
     long digits = percent[1] == '0' ? strtol(percent + 1, &end, 10) : 0;
     const char *d = end ? end : percent + 1;
-    if (*d != 'd' || digits < 0 || digits > MAX_DIGITS || strchr(d, '%') || strchr(d, '/'))
+    if (*d != 'd' || digits < 0 || digits > MAX_DIGITS || strchr(d, '%') || strchr(d, '/')) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "%s: a picture sequence has one %%d or %%0Nd (N up to %d) in its file name", p->path,
                        MAX_DIGITS);
+    }
     p->number_at = (size_t)(percent - p->path);
     p->digits = (int)digits;
     p->pattern_bytes = (int)(d + 1 - percent);
@@ -48,8 +50,9 @@ static int find_pattern(ib_pictures *p, ib_error *err) {
 static char *picture_name(const ib_pictures *p, int64_t number) {
     char *name = NULL;
     if (asprintf(&name, "%.*s%0*lld%s", (int)p->number_at, p->path, p->digits, (long long)number,
-                 p->path + p->number_at + p->pattern_bytes) < 0)
+                 p->path + p->number_at + p->pattern_bytes) < 0) {
         return NULL;
+    }
     return name;
 }
 
@@ -61,12 +64,14 @@ static int resolve_path(ib_pictures *p, const char *path, ib_error *err) {
         p->path = NULL;
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a writer", path);
     }
-    if (directory && strchr(path, '%'))
+    if (directory && strchr(path, '%')) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: a directory for pictures cannot have %% in its name", path);
+    }
     int r = find_pattern(p, err);
     p->sequence = r > 0;
-    if (r < 0 || !directory)
+    if (r < 0 || !directory) {
         return r < 0 ? r : 0;
+    }
     p->made_directory = !ib_is_dir(path);
     return ib_mkdirs(path, err);
 }
@@ -75,11 +80,13 @@ static int resolve_path(ib_pictures *p, const char *path, ib_error *err) {
 static int64_t number_of(const ib_pictures *p, const char *name) {
     const char *pattern = ib_basename(p->path), *tail = p->path + p->number_at + p->pattern_bytes;
     size_t head = (size_t)(p->path + p->number_at - pattern);
-    if (strncmp(name, pattern, head))
+    if (strncmp(name, pattern, head)) {
         return 0;
+    }
     size_t digits = strspn(name + head, "0123456789");
-    if (!digits || digits > 18 || strcmp(name + head + digits, tail))
+    if (!digits || digits > 18 || strcmp(name + head + digits, tail)) {
         return 0;
+    }
     int64_t number = strtoll(name + head, NULL, 10);
     char *made = picture_name(p, number);
     bool same = made && !strcmp(ib_basename(made), name);
@@ -89,8 +96,9 @@ static int64_t number_of(const ib_pictures *p, const char *name) {
 
 /* Already put under its final name by an earlier run with the same key, which did not come to its end. */
 static bool is_published(const ib_pictures *p, int64_t number) {
-    if (!p->resume.publishing || number > p->resume.done)
+    if (!p->resume.publishing || number > p->resume.done) {
         return false;
+    }
     char *part = ib_resume_part(&p->resume, number, ending);
     bool there = part && ib_is_file(part);
     free(part);
@@ -106,56 +114,65 @@ static int check_folder(const ib_pictures *p, ib_error *err) {
     int r = folder ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a writer", p->path);
     while (d && !r && (e = readdir(d))) {
         int64_t number = number_of(p, e->d_name);
-        if (number < 1 || is_published(p, number))
+        if (number < 1 || is_published(p, number)) {
             continue;
+        }
         char *path = picture_name(p, number);
-        if (!path)
+        if (!path) {
             r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
-        else if (!p->opt.overwrite)
+        } else if (!p->opt.overwrite) {
             r = ib_fail(err, IB_E_ARGUMENT, "%s: there is a picture of that name; --overwrite replaces it",
                         path);
-        else
+        } else {
             r = ib_output_check(path, p->opt.inputs, p->opt.n_inputs, NULL, err);
+        }
         free(path);
     }
-    if (d)
+    if (d) {
         closedir(d);
+    }
     free(folder);
     return r;
 }
 
 static int open_sequence(ib_pictures *p, const char *key, ib_error *err) {
     int r = ib_resume_begin(&p->resume, p->path, key, ending, err);
-    if (r)
+    if (r) {
         return r;
+    }
     p->resumable = key != NULL;
     p->done = p->resume.done;
     return check_folder(p, err);
 }
 
 static int open_single(ib_pictures *p, ib_error *err) {
-    if (p->opt.frames > 1)
+    if (p->opt.frames > 1) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "%s: is one picture, and there are %lld; NAME-%%04d.png takes many", p->path,
                        (long long)p->opt.frames);
+    }
     int r = ib_output_check(p->path, p->opt.inputs, p->opt.n_inputs, NULL, err);
     return r ? r : ib_pending_begin(&p->pending, p->path, err);
 }
 
 int ib_pictures_open(ib_pictures **out, const char *path, const ib_writer_options *opt, ib_error *err) {
     *out = NULL;
-    if (opt->codec || opt->crf >= 0)
+    if (opt->codec || opt->crf >= 0) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: PNG pictures take neither --codec nor --crf", path);
+    }
     ib_pictures *p = calloc(1, sizeof *p);
-    if (!p)
+    if (!p) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a writer", path);
+    }
     p->opt = *opt;
     int r = resolve_path(p, path, err);
-    if (!r && !(p->rgb = ib_calloc((size_t)opt->width * (size_t)opt->height, 3)))
+    if (!r && !(p->rgb = ib_calloc((size_t)opt->width * (size_t)opt->height, 3))) {
         r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a picture of %d x %d", path, opt->width,
                     opt->height);
-    if (!r)
+    }
+    if (!r) {
         r = p->sequence ? open_sequence(p, opt->resume_key, err) : open_single(p, err);
+    }
     if (r) {
         ib_pictures_close(&p);
         return r;
@@ -173,9 +190,10 @@ const char *ib_pictures_kept(const ib_pictures *p) {
 }
 
 int ib_pictures_write(ib_pictures *p, const ib_frame *frame, ib_error *err) {
-    if (!p->sequence && p->done)
+    if (!p->sequence && p->done) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "%s: is one picture and takes one frame; NAME-%%04d.png takes many", p->path);
+    }
     int r = ib_frame_to_rgb(frame, p->rgb, err);
     if (!r && !p->sequence) {
         r = ib_png_write(p->pending.temp, p->path, p->rgb, frame->width, frame->height, err);
@@ -193,8 +211,9 @@ int ib_pictures_write(ib_pictures *p, const ib_frame *frame, ib_error *err) {
 static int publish(const ib_pictures *p, int64_t number, ib_error *err) {
     char *part = ib_resume_part(&p->resume, number, ending), *name = picture_name(p, number);
     int r = part && name ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
-    if (!r && !(p->resume.publishing && !ib_is_file(part)))
+    if (!r && !(p->resume.publishing && !ib_is_file(part))) {
         r = ib_move(part, name, p->opt.overwrite, err);
+    }
     free(part);
     free(name);
     return r;
@@ -207,8 +226,9 @@ int ib_pictures_finish(ib_pictures *p, ib_error *err) {
     }
     int r = check_folder(p, err);
     r = r ? r : ib_resume_publish(&p->resume, p->done, err);
-    for (int64_t i = 1; !r && i <= p->done; i++)
+    for (int64_t i = 1; !r && i <= p->done; i++) {
         r = publish(p, i, err);
+    }
     r = r ? r : ib_sync_folder_of(p->path, err);
     p->finished = !r;
     return r;
@@ -217,13 +237,15 @@ int ib_pictures_finish(ib_pictures *p, ib_error *err) {
 void ib_pictures_close(ib_pictures **pp) {
     ib_pictures *p = *pp;
     *pp = NULL;
-    if (!p)
+    if (!p) {
         return;
+    }
     ib_pending_abort(&p->pending);
-    if (p->finished || !ib_pictures_kept(p))
+    if (p->finished || !ib_pictures_kept(p)) {
         ib_resume_remove(&p->resume);
-    else
+    } else {
         ib_resume_leave(&p->resume);
+    }
     if (p->made_directory && !p->finished) {
         *strrchr(p->path, '/') = 0;
         rmdir(p->path); /* only if there is nothing in it */

@@ -35,13 +35,15 @@ struct ib_reader {
 /* Scales the decoder's current frame into the ring once there is room. 0, or < 0 to stop. */
 static int deliver(ib_reader *r, double seconds, int64_t index, ib_error *err) {
     pthread_mutex_lock(&r->lock);
-    while (r->filled == r->slots && !r->stop)
+    while (r->filled == r->slots && !r->stop) {
         pthread_cond_wait(&r->changed, &r->lock);
+    }
     bool stop = r->stop;
     ib_frame *slot = &r->slot[(r->first + r->filled) % r->slots];
     pthread_mutex_unlock(&r->lock);
-    if (stop)
+    if (stop) {
         return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", r->decoder->path);
+    }
     slot->matrix = r->info.matrix;
     slot->pts_seconds = seconds;
     slot->index = index;
@@ -60,10 +62,12 @@ static int deliver(ib_reader *r, double seconds, int64_t index, ib_error *err) {
 
 static void share_counts(ib_reader *r) {
     r->interlaced = r->decoder->interlaced;
-    if (r->damaged == r->decoder->damaged)
+    if (r->damaged == r->decoder->damaged) {
         return;
-    if (!r->damaged)
+    }
+    if (!r->damaged) {
         memcpy(r->damage, r->decoder->damage, sizeof r->damage);
+    }
     r->damaged = r->decoder->damaged;
 }
 
@@ -75,10 +79,12 @@ static void *produce(void *user) {
     int64_t index = 0;
     int result = 1;
     while (result > 0) {
-        if (index % r->opt.every == 0)
+        if (index % r->opt.every == 0) {
             result = deliver(r, seconds, index, &err);
-        if (result < 0)
+        }
+        if (result < 0) {
             break;
+        }
         av_frame_unref(r->frame);
         result = ib_decoder_next(r->decoder, r->frame, &seconds, &index, &err);
         pthread_mutex_lock(&r->lock);
@@ -99,12 +105,14 @@ static bool good_side(int n) {
 }
 
 int ib_reader_check(const ib_reader_options *o, ib_error *err) {
-    if ((o->width || o->height) && (!good_side(o->width) || !good_side(o->height)))
+    if ((o->width || o->height) && (!good_side(o->width) || !good_side(o->height))) {
         return ib_fail(err, IB_E_ARGUMENT, "frame size %d x %d: each side must be even and 16 to 16384",
                        o->width, o->height);
-    if (o->every < 0 || o->threads < 0)
+    }
+    if (o->every < 0 || o->threads < 0) {
         return ib_fail(err, IB_E_ARGUMENT, "every %d frames, %d threads: neither may be below 0", o->every,
                        o->threads);
+    }
     return 0;
 }
 
@@ -126,35 +134,43 @@ static int start(ib_reader *r, ib_error *err) {
     for (int i = 0; i < r->slots; i++) {
         int code = r->opt.rgb ? ib_frame_alloc_rgb(&r->slot[i], r->info.width, r->info.height, err)
                               : ib_frame_alloc(&r->slot[i], r->info.width, r->info.height, err);
-        if (code < 0)
+        if (code < 0) {
             return code;
+        }
     }
-    if (pthread_create(&r->thread, NULL, produce, r))
+    if (pthread_create(&r->thread, NULL, produce, r)) {
         return ib_fail(err, IB_E_MEMORY, "%s: no thread could be started for decoding", r->decoder->path);
+    }
     r->started = true;
     return 0;
 }
 
 int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *opt, ib_error *err) {
     ib_error own = {0};
-    if (!err)
+    if (!err) {
         err = &own;
+    }
     *out = NULL;
     ib_reader *r = calloc(1, sizeof *r);
-    if (!r)
+    if (!r) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a reader", path);
+    }
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     r->opt = opt ? *opt : (ib_reader_options){0};
-    if (r->opt.matrix == 0)
+    if (r->opt.matrix == 0) {
         r->opt.matrix = IB_MATRIX_UNSPECIFIED;
+    }
     int result = ib_reader_check(&r->opt, err);
-    if (r->opt.every < 1)
+    if (r->opt.every < 1) {
         r->opt.every = 1;
-    if (!result)
+    }
+    if (!result) {
         result = ib_decoder_open(&r->decoder, path, &r->opt, err);
-    if (result < 0)
+    }
+    if (result < 0) {
         goto fail;
+    }
     double seconds;
     int64_t index;
     if (!(r->frame = av_frame_alloc())) {
@@ -162,17 +178,20 @@ int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *o
         goto fail;
     }
     result = ib_decoder_next(r->decoder, r->frame, &seconds, &index, err);
-    if (result == 0)
+    if (result == 0) {
         result = ib_decoder_no_frame(r->decoder, err);
-    if (result < 0)
+    }
+    if (result < 0) {
         goto fail;
+    }
     ib_decoder_describe(r->decoder, r->frame, &r->info);
     ib_reader_choose_size(&r->opt, &r->info);
     r->info.matrix = r->opt.matrix != IB_MATRIX_UNSPECIFIED ? r->opt.matrix : ib_av_frame_matrix(r->frame);
     r->converter.peak = r->decoder->peak;
     share_counts(r);
-    if ((result = start(r, err)) < 0)
+    if ((result = start(r, err)) < 0) {
         goto fail;
+    }
     *out = r;
     return 0;
 fail:
@@ -193,8 +212,9 @@ int ib_reader_next(ib_reader *r, const ib_frame **frame, ib_error *err) {
         r->filled--;
         pthread_cond_signal(&r->changed);
     }
-    while (!r->filled && !r->ended)
+    while (!r->filled && !r->ended) {
         pthread_cond_wait(&r->changed, &r->lock);
+    }
     int result = r->status;
     if (r->filled) {
         r->holding = true;
@@ -211,8 +231,9 @@ int ib_reader_damaged(const ib_reader *reader, const char **what) {
     ib_reader *r = (ib_reader *)reader; /* only for its lock */
     pthread_mutex_lock(&r->lock);
     int n = r->damaged;
-    if (what)
+    if (what) {
         *what = r->damage; /* written once, before the count rises */
+    }
     pthread_mutex_unlock(&r->lock);
     return n;
 }
@@ -228,8 +249,9 @@ int64_t ib_reader_interlaced(const ib_reader *reader) {
 void ib_reader_close(ib_reader **reader) {
     ib_reader *r = *reader;
     *reader = NULL;
-    if (!r)
+    if (!r) {
         return;
+    }
     if (r->started) {
         pthread_mutex_lock(&r->lock);
         r->stop = true;
@@ -238,8 +260,9 @@ void ib_reader_close(ib_reader **reader) {
         pthread_mutex_unlock(&r->lock);
         pthread_join(r->thread, NULL);
     }
-    for (int i = 0; i < r->slots; i++)
+    for (int i = 0; i < r->slots; i++) {
         ib_frame_free(&r->slot[i]);
+    }
     av_frame_free(&r->frame);
     ib_converter_free(&r->converter);
     ib_decoder_close(&r->decoder);

@@ -23,14 +23,16 @@ static int failed(int code, const char *what, ib_error *err) {
 static int open_coders(recoder *r, double fps, int crf, ib_error *err) {
     const AVCodec *encoder = avcodec_find_encoder_by_name("libx264");
     const AVCodec *decoder = avcodec_find_decoder(AV_CODEC_ID_H264);
-    if (!encoder || !decoder)
+    if (!encoder || !decoder) {
         return ib_fail(err, IB_E_UNSUPPORTED, "this FFmpeg cannot encode and decode H.264 (libx264)");
+    }
     r->encoder = avcodec_alloc_context3(encoder);
     r->decoder = avcodec_alloc_context3(decoder);
     r->packet = av_packet_alloc();
     r->frame = av_frame_alloc();
-    if (!r->encoder || !r->decoder || !r->packet || !r->frame)
+    if (!r->encoder || !r->decoder || !r->packet || !r->frame) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for encoding frames");
+    }
     AVCodecContext *e = r->encoder;
     e->width = (r->like->width + 1) / 2 * 2;
     e->height = (r->like->height + 1) / 2 * 2;
@@ -43,8 +45,9 @@ static int open_coders(recoder *r, double fps, int crf, ib_error *err) {
     /* x264 0.164 with AVX-512 and B frames takes what is in fresh memory into account there: other bits every time */
     av_opt_set(e->priv_data, "x264-params", "no-mbtree=1", 0);
     int code = avcodec_open2(e, encoder, NULL);
-    if (code < 0)
+    if (code < 0) {
         return failed(code, "opening the H.264 encoder", err);
+    }
     code = avcodec_open2(r->decoder, decoder, NULL);
     return code < 0 ? failed(code, "opening the H.264 decoder", err) : IB_OK;
 }
@@ -62,8 +65,9 @@ static int fill(AVFrame *f, const ib_frame *in, const AVCodecContext *e, int64_t
         for (int y = 0; y < rows; y++) {
             uint8_t *to = f->data[p] + (ptrdiff_t)y * f->linesize[p];
             memcpy(to, in->plane[p] + (size_t)(y < h ? y : h - 1) * in->stride[p], (size_t)w);
-            if (columns > w)
+            if (columns > w) {
                 to[w] = to[w - 1];
+            }
         }
     }
     return code;
@@ -72,12 +76,14 @@ static int fill(AVFrame *f, const ib_frame *in, const AVCodecContext *e, int64_t
 static int take(recoder *r, ib_error *err) {
     const AVFrame *f = r->frame;
     if (r->got >= r->n || f->width < r->like->width || f->height < r->like->height ||
-        f->format != AV_PIX_FMT_YUV420P)
+        f->format != AV_PIX_FMT_YUV420P) {
         return ib_fail(err, IB_E_FORMAT, "the H.264 decoder gave other frames than were encoded");
+    }
     ib_frame *to = &r->out[r->got];
     int code = ib_frame_alloc(to, r->like->width, r->like->height, err);
-    if (code)
+    if (code) {
         return code;
+    }
     r->got++;
     ib_turn_planes((ib_turn){0}, (const uint8_t *const *)f->data, f->linesize, to->width, to->height, to);
     to->matrix = r->like->matrix;
@@ -90,8 +96,9 @@ static int decode(recoder *r, const AVPacket *packet, ib_error *err) {
     while (code >= 0 && (code = avcodec_receive_frame(r->decoder, r->frame)) >= 0) {
         int c = take(r, err);
         av_frame_unref(r->frame);
-        if (c)
+        if (c) {
             return c;
+        }
     }
     return code == AVERROR(EAGAIN) || code == AVERROR_EOF ? IB_OK
                                                           : failed(code, "decoding H.264 frames", err);
@@ -103,8 +110,9 @@ static int encode(recoder *r, const AVFrame *frame, ib_error *err) {
         c = decode(r, r->packet, err);
         av_packet_unref(r->packet);
     }
-    if (c)
+    if (c) {
         return c;
+    }
     return code == AVERROR(EAGAIN) || code == AVERROR_EOF ? IB_OK
                                                           : failed(code, "encoding H.264 frames", err);
 }
@@ -112,9 +120,10 @@ static int encode(recoder *r, const AVFrame *frame, ib_error *err) {
 int ib_recode(const ib_frame *in, size_t n, double fps, int crf, ib_frame *out, ib_error *err) {
     recoder r = {.like = in, .out = out, .n = n};
     memset(out, 0, n * sizeof *out);
-    if (!n || !(fps > 0) || crf < 0 || crf > 51)
+    if (!n || !(fps > 0) || crf < 0 || crf > 51) {
         return ib_fail(err, IB_E_ARGUMENT, "%zu frames a second %g at a rate factor of %d cannot be encoded",
                        n, fps, crf);
+    }
     int code = open_coders(&r, fps, crf, err);
     for (size_t i = 0; i < n && !code; i++) {
         int c = in[i].width == in->width && in[i].height == in->height ? 0 : AVERROR(EINVAL);
@@ -123,10 +132,12 @@ int ib_recode(const ib_frame *in, size_t n, double fps, int crf, ib_frame *out, 
     }
     code = code ? code : encode(&r, NULL, err);
     code = code ? code : decode(&r, NULL, err);
-    if (!code && r.got != n)
+    if (!code && r.got != n) {
         code = ib_fail(err, IB_E_FORMAT, "the H.264 decoder gave %zu of %zu frames", r.got, n);
-    for (size_t i = 0; code && i < n; i++)
+    }
+    for (size_t i = 0; code && i < n; i++) {
         ib_frame_free(&out[i]);
+    }
     av_frame_free(&r.frame);
     av_packet_free(&r.packet);
     avcodec_free_context(&r.encoder);

@@ -25,12 +25,14 @@ static const int *coefficients(ib_matrix m) {
 static void chroma_position(const ib_image_spec *spec, int *h, int *v) {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(spec->format);
     *h = *v = -513;
-    if (!d || (d->flags & AV_PIX_FMT_FLAG_RGB) || d->nb_components < 3)
+    if (!d || (d->flags & AV_PIX_FMT_FLAG_RGB) || d->nb_components < 3) {
         return;
+    }
     bool centre = spec->chroma_location == AVCHROMA_LOC_CENTER || spec->chroma_location == AVCHROMA_LOC_TOP ||
                   spec->chroma_location == AVCHROMA_LOC_BOTTOM;
-    if (d->log2_chroma_w == 1)
+    if (d->log2_chroma_w == 1) {
         *h = centre ? 128 : 0;
+    }
     if (d->log2_chroma_h == 1) {
         bool top = spec->chroma_location == AVCHROMA_LOC_TOPLEFT || spec->chroma_location == AVCHROMA_LOC_TOP;
         bool bottom =
@@ -40,20 +42,24 @@ static void chroma_position(const ib_image_spec *spec, int *h, int *v) {
 }
 
 int ib_scaler_set(ib_scaler *s, const ib_image_spec *src, const ib_image_spec *dst, ib_error *err) {
-    if (s->sws && same_spec(&s->src, src) && same_spec(&s->dst, dst))
+    if (s->sws && same_spec(&s->src, src) && same_spec(&s->dst, dst)) {
         return 0;
+    }
     ib_scaler_free(s);
     s->src = *src;
     s->dst = *dst;
     s->sws = sws_alloc_context();
-    if (!s->sws)
+    if (!s->sws) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a scaler");
+    }
     bool shrinks = (int64_t)dst->width * dst->height < (int64_t)src->width * src->height;
     int flags = (shrinks ? SWS_AREA : SWS_BICUBIC) | SWS_ACCURATE_RND | SWS_BITEXACT;
-    if (ib_av_is_rgb(src->format))
+    if (ib_av_is_rgb(src->format)) {
         flags |= SWS_FULL_CHR_H_INP;
-    if (ib_av_is_rgb(dst->format))
+    }
+    if (ib_av_is_rgb(dst->format)) {
         flags |= SWS_FULL_CHR_H_INT;
+    }
     int sh, sv, dh, dv;
     chroma_position(src, &sh, &sv);
     chroma_position(dst, &dh, &dv);
@@ -73,8 +79,9 @@ int ib_scaler_set(ib_scaler *s, const ib_image_spec *src, const ib_image_spec *d
                    {"dst_h_chr_pos", dh},
                    {"dst_v_chr_pos", dv},
                    {"sws_flags", flags}};
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         av_opt_set_int(s->sws, options[i].name, options[i].value, 0);
+    }
     /* Between two YUV formats equal tables mean that the matrix is left alone. */
     ib_matrix from = ib_av_is_rgb(src->format) ? dst->matrix : src->matrix;
     ib_matrix to = ib_av_is_rgb(dst->format) ? from : dst->matrix;
@@ -93,9 +100,10 @@ int ib_scaler_set(ib_scaler *s, const ib_image_spec *src, const ib_image_spec *d
 int ib_scaler_run(ib_scaler *s, const uint8_t *const src[4], const int src_stride[4], uint8_t *const dst[4],
                   const int dst_stride[4], ib_error *err) {
     int rows = sws_scale(s->sws, src, src_stride, 0, s->src.height, dst, dst_stride);
-    if (rows != s->dst.height)
+    if (rows != s->dst.height) {
         return ib_fail(err, IB_E_MEMORY, "scaling %d x %d to %d x %d gave %d rows", s->src.width,
                        s->src.height, s->dst.width, s->dst.height, rows);
+    }
     return 0;
 }
 

@@ -10,11 +10,14 @@
 
 static bool has_extension(const char *name, const char *const *list, size_t n) {
     const char *dot = strrchr(name, '.');
-    if (!dot || dot == name)
+    if (!dot || dot == name) {
         return false;
-    for (size_t i = 0; i < n; i++)
-        if (!strcasecmp(dot + 1, list[i]))
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!strcasecmp(dot + 1, list[i])) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -35,18 +38,21 @@ bool ib_is_picture_name(const char *name) {
 /* "PATH@TIME" to PATH (owned by the caller) and seconds; -1 without a time. */
 static int split_spec(const char *spec, char **path, double *seconds, ib_error *err) {
     *seconds = -1;
-    if (!(*path = strdup(spec)))
+    if (!(*path = strdup(spec))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory");
+    }
     char *at = strrchr(*path, '@');
-    if (!at || ib_is_file(spec) || ib_is_dir(spec))
+    if (!at || ib_is_file(spec) || ib_is_dir(spec)) {
         return 0;
+    }
     double t;
     if (!ib_text_seconds(at + 1, &t)) {
         *at = 0;
         bool exists = ib_is_file(*path);
         *at = '@';
-        if (!exists)
+        if (!exists) {
             return 0; /* then the whole is a name, of a file that opening will report as missing */
+        }
         return ib_text_no_seconds(spec, err);
     }
     *at = 0;
@@ -88,10 +94,12 @@ struct ib_still {
 static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *next, ib_error *err) {
     enum { WORTH_SECONDS = 5 };
     int r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err);
-    if (r == 0)
+    if (r == 0) {
         return ib_decoder_no_frame(s->decoder, err);
-    if (r < 0 || seconds < 0)
+    }
+    if (r < 0 || seconds < 0) {
         return r;
+    }
     double frame_seconds = s->decoder->frame_seconds;
     if (seconds > WORTH_SECONDS && ib_decoder_can_seek(s->decoder)) {
         double found = -1;
@@ -105,15 +113,18 @@ static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *ne
         av_frame_unref(s->frame);
         ib_decoder_close(&s->decoder);
         if ((r = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0 ||
-            (r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err)) < 0)
+            (r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err)) < 0) {
             return r;
-        if (r == 0)
+        }
+        if (r == 0) {
             return ib_decoder_no_frame(s->decoder, err);
+        }
     }
     r = advance(s->decoder, seconds, s->frame, next, &s->seconds, &s->index, err);
-    if (r == 0 && seconds > s->seconds + frame_seconds + 1e-6)
+    if (r == 0 && seconds > s->seconds + frame_seconds + 1e-6) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: has no frame at %g s, its last begins at %g s", path, seconds,
                        s->seconds);
+    }
     return r < 0 ? r : 1;
 }
 
@@ -132,14 +143,16 @@ int ib_still_open(ib_still **out, const char *spec, const ib_reader_options *opt
     }
     s->how = opt ? *opt : (ib_reader_options){0};
     if ((r = split_spec(spec, &path, &seconds, err)) < 0 ||
-        (r = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0)
+        (r = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0) {
         goto done;
+    }
     if (s->decoder->still && seconds > 0) {
         r = ib_fail(err, IB_E_ARGUMENT, "%s: is a still picture, it has no frame at %g s", path, seconds);
         goto done;
     }
-    if ((r = find_frame(s, path, seconds, next, err)) < 0)
+    if ((r = find_frame(s, path, seconds, next, err)) < 0) {
         goto done;
+    }
     ib_reader_options none = {0};
     ib_decoder_describe(s->decoder, s->frame, &s->info);
     ib_reader_choose_size(&none, &s->info);
@@ -165,13 +178,15 @@ int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, i
     ib_video_info info = s->info;
     *out = (ib_frame){0};
     int r = ib_reader_check(&o, err);
-    if (r < 0)
+    if (r < 0) {
         return r;
+    }
     ib_reader_choose_size(&o, &info);
     r = o.rgb ? ib_frame_alloc_rgb(out, info.width, info.height, err)
               : ib_frame_alloc(out, info.width, info.height, err);
-    if (r < 0)
+    if (r < 0) {
         return r;
+    }
     out->matrix = o.matrix && o.matrix != IB_MATRIX_UNSPECIFIED ? o.matrix : info.matrix;
     out->pts_seconds = s->seconds;
     out->index = s->index;
@@ -186,8 +201,9 @@ int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, i
 void ib_still_close(ib_still **ps) {
     ib_still *s = *ps;
     *ps = NULL;
-    if (!s)
+    if (!s) {
         return;
+    }
     ib_converter_free(&s->converter);
     ib_decoder_close(&s->decoder);
     av_frame_free(&s->frame);
@@ -201,10 +217,12 @@ int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt,
     ib_still *s = NULL;
     *out = (ib_frame){0};
     int r = ib_reader_check(&o, err);
-    if (!r)
+    if (!r) {
         r = ib_still_open(&s, spec, &o, err);
-    if (!r)
+    }
+    if (!r) {
         r = ib_still_convert(s, out, &o, err);
+    }
     ib_still_close(&s);
     return r;
 }

@@ -20,16 +20,20 @@ static int read_some(void *user, uint8_t *buffer, int bytes) {
     ib_stream *s = user;
     for (;;) {
         struct pollfd p = {.fd = s->fd, .events = POLLIN};
-        if (s->stopped(s->user))
+        if (s->stopped(s->user)) {
             return AVERROR_EXIT;
+        }
         int ready = poll(&p, 1, WAIT_MS);
-        if (ready < 0 && errno != EINTR)
+        if (ready < 0 && errno != EINTR) {
             return AVERROR(errno);
-        if (ready <= 0)
+        }
+        if (ready <= 0) {
             continue;
+        }
         ssize_t n = read(s->fd, buffer, (size_t)bytes);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
             continue;
+        }
         return n < 0 ? AVERROR(errno) : n ? (int)n : AVERROR_EOF;
     }
 }
@@ -37,11 +41,13 @@ static int read_some(void *user, uint8_t *buffer, int bytes) {
 int ib_stream_open(ib_stream *s, const char *path, bool (*stopped)(void *user), void *user, ib_error *err) {
     enum { BUFFER_BYTES = 1 << 15 };
     *s = (ib_stream){.fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), .stopped = stopped, .user = user};
-    if (s->fd < 0)
+    if (s->fd < 0) {
         return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    }
     uint8_t *buffer = av_malloc(BUFFER_BYTES);
-    if (buffer && !(s->pb = avio_alloc_context(buffer, BUFFER_BYTES, 0, s, read_some, NULL, NULL)))
+    if (buffer && !(s->pb = avio_alloc_context(buffer, BUFFER_BYTES, 0, s, read_some, NULL, NULL))) {
         av_freep(&buffer);
+    }
     if (!buffer) {
         ib_stream_close(s);
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory", path);
@@ -50,12 +56,15 @@ int ib_stream_open(ib_stream *s, const char *path, bool (*stopped)(void *user), 
 }
 
 void ib_stream_close(ib_stream *s) {
-    if (!s->stopped)
+    if (!s->stopped) {
         return;
-    if (s->pb)
+    }
+    if (s->pb) {
         av_freep(&s->pb->buffer);
+    }
     avio_context_free(&s->pb);
-    if (s->fd >= 0)
+    if (s->fd >= 0) {
         close(s->fd);
+    }
     *s = (ib_stream){0};
 }

@@ -42,8 +42,9 @@ static const uint8_t font[95][5] = {
 };
 
 static void dot(ib_frame *f, int x, int y, uint8_t luma) {
-    if (x < 0 || y < 0 || x >= f->width || y >= f->height)
+    if (x < 0 || y < 0 || x >= f->width || y >= f->height) {
         return;
+    }
     f->plane[0][(size_t)y * f->stride[0] + (size_t)x] = luma;
     f->plane[1][(size_t)(y / 2) * f->stride[1] + (size_t)(x / 2)] = 128;
     f->plane[2][(size_t)(y / 2) * f->stride[2] + (size_t)(x / 2)] = 128;
@@ -52,12 +53,13 @@ static void dot(ib_frame *f, int x, int y, uint8_t luma) {
 void ib_draw_text(ib_frame *f, int x, int y, int scale, const char *text) {
     for (; *text && x < f->width; text++, x += 6 * scale) {
         const uint8_t *glyph = font[*text >= 32 && *text < 127 ? *text - 32 : '?' - 32];
-        for (int v = 0; v < 9 * scale; v++)
+        for (int v = 0; v < 9 * scale; v++) {
             for (int u = 0; u < 6 * scale; u++) {
                 int col = u / scale - 1, row = v / scale - 1;
                 bool ink = col >= 0 && row >= 0 && (glyph[col] >> row & 1);
                 dot(f, x + u, y + v, ink ? 235 : 24);
             }
+        }
     }
 }
 
@@ -65,20 +67,23 @@ void ib_frame_paste(ib_frame *dst, int x, int y, const ib_frame *src) {
     for (int p = 0; p < 3; p++) {
         int w = p ? (src->width + 1) / 2 : src->width, h = p ? (src->height + 1) / 2 : src->height;
         int px = p ? x / 2 : x, py = p ? y / 2 : y;
-        for (int v = 0; v < h; v++)
+        for (int v = 0; v < h; v++) {
             memcpy(dst->plane[p] + (size_t)(py + v) * dst->stride[p] + px,
                    src->plane[p] + (size_t)v * src->stride[p], (size_t)w);
+        }
     }
 }
 
 static int write_frame(const char *path, const ib_frame *f, ib_error *err) {
     uint8_t *rgb = ib_calloc((size_t)f->width * (size_t)f->height, 3);
-    if (!rgb)
+    if (!rgb) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a picture of %d x %d", path, f->width,
                        f->height);
+    }
     int r = ib_frame_to_rgb(f, rgb, err);
-    if (!r)
+    if (!r) {
         r = ib_write_png(path, rgb, f->width, f->height, err);
+    }
     ib_free(rgb);
     return r;
 }
@@ -86,54 +91,67 @@ static int write_frame(const char *path, const ib_frame *f, ib_error *err) {
 int ib_strip_write(const char *path, const ib_frame *const *frames, int rows, int cols,
                    const char *const *labels, ib_error *err) {
     enum { GAP = 4, LABEL = 20, MAX_WIDTH = 4096, MAX_HEIGHT = 16384 };
-    if (rows < 1 || cols < 1 || rows > 1000 || cols > 1000)
+    if (rows < 1 || cols < 1 || rows > 1000 || cols > 1000) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: a strip of %d rows and %d columns, each must be 1 to 1000",
                        path, rows, cols);
+    }
     const ib_frame *model = NULL;
     for (int i = 0; i < rows * cols; i++) {
-        if (!frames[i])
+        if (!frames[i]) {
             continue;
+        }
         model = model ? model : frames[i];
-        if (frames[i]->width != model->width || frames[i]->height != model->height)
+        if (frames[i]->width != model->width || frames[i]->height != model->height) {
             return ib_fail(err, IB_E_MISMATCH, "%s: frames of %d x %d and of %d x %d in one strip", path,
                            model->width, model->height, frames[i]->width, frames[i]->height);
+        }
     }
-    if (!model)
+    if (!model) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: a strip without any frame", path);
+    }
     int label = labels ? LABEL : 0;
     double shrink = 1, width = (MAX_WIDTH - GAP) / cols - GAP,
            height = (MAX_HEIGHT - GAP) / rows - GAP - label;
-    if (model->width > width)
+    if (model->width > width) {
         shrink = width / model->width;
-    if (model->height * shrink > height)
+    }
+    if (model->height * shrink > height) {
         shrink = height / model->height;
+    }
     int w = (int)(model->width * shrink) / 2 * 2, h = (int)(model->height * shrink) / 2 * 2;
     if (shrink == 1) {
         w = model->width;
         h = model->height;
     }
-    if (w < 2 || h < 2)
+    if (w < 2 || h < 2) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: %d x %d frames of %d x %d do not fit into one picture", path,
                        rows, cols, model->width, model->height);
+    }
     int cw = (w + 1) / 2 * 2 + GAP, ch = (h + 1) / 2 * 2 + GAP + label;
     ib_frame sheet = {0}, cell = {0};
     int r = ib_frame_alloc(&sheet, GAP + cols * cw, GAP + rows * ch, err);
-    if (!r)
+    if (!r) {
         r = ib_frame_alloc(&cell, w, h, err);
-    if (r)
+    }
+    if (r) {
         goto done;
+    }
     ib_frame_fill_black(&sheet);
-    for (int y = 0; y < sheet.height; y++)
+    for (int y = 0; y < sheet.height; y++) {
         memset(sheet.plane[0] + (size_t)y * sheet.stride[0], 24, (size_t)sheet.width);
+    }
     sheet.matrix = model->matrix;
     for (int i = 0; i < rows * cols; i++) {
         int x = GAP + i % cols * cw, y = GAP + i / cols * ch;
-        if (labels && labels[i / cols] && i % cols == 0)
+        if (labels && labels[i / cols] && i % cols == 0) {
             ib_draw_text(&sheet, x, y, 2, labels[i / cols]);
-        if (!frames[i])
+        }
+        if (!frames[i]) {
             continue;
-        if ((r = ib_frame_scale(&cell, frames[i], err)))
+        }
+        if ((r = ib_frame_scale(&cell, frames[i], err))) {
             goto done;
+        }
         ib_frame_paste(&sheet, x, y + label, &cell);
     }
     r = write_frame(path, &sheet, err);

@@ -44,8 +44,9 @@ static bool credible(double peak) {
 double ib_frame_peak(const AVFrame *f) {
     const AVFrameSideData *light = av_frame_get_side_data(f, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL),
                           *display = av_frame_get_side_data(f, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA);
-    if (light && credible(((const AVContentLightMetadata *)light->data)->MaxCLL))
+    if (light && credible(((const AVContentLightMetadata *)light->data)->MaxCLL)) {
         return ((const AVContentLightMetadata *)light->data)->MaxCLL;
+    }
     if (display) {
         const AVMasteringDisplayMetadata *m = (const AVMasteringDisplayMetadata *)display->data;
         double most = m->has_luminance && m->max_luminance.den > 0 ? av_q2d(m->max_luminance) : 0;
@@ -59,14 +60,16 @@ static void describe(AVFrame *f, const AVFrame *in, bool full) {
     bool rgb = ib_av_is_rgb(in->format);
     f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     f->color_primaries = primaries_of(in);
-    if (rgb)
+    if (rgb) {
         f->colorspace = AVCOL_SPC_RGB;
-    else if (in->colorspace == AVCOL_SPC_UNSPECIFIED || in->colorspace == AVCOL_SPC_RESERVED ||
-             in->colorspace == AVCOL_SPC_RGB)
+    } else if (in->colorspace == AVCOL_SPC_UNSPECIFIED || in->colorspace == AVCOL_SPC_RESERVED ||
+               in->colorspace == AVCOL_SPC_RGB) {
         f->colorspace = AVCOL_SPC_BT2020_NCL;
+    }
     if (in->color_trc == AVCOL_TRC_UNSPECIFIED || in->color_trc == AVCOL_TRC_RESERVED0 ||
-        in->color_trc == AVCOL_TRC_RESERVED)
+        in->color_trc == AVCOL_TRC_RESERVED) {
         f->color_trc = AVCOL_TRC_BT2020_10; /* the curve of BT.709 */
+    }
 }
 
 static bool alike(const AVFrame *a, const AVFrame *b) {
@@ -77,8 +80,9 @@ static bool alike(const AVFrame *a, const AVFrame *b) {
 }
 
 static bool remember(ib_tonemap *t, const AVFrame *f) {
-    if (!t->in && !(t->in = av_frame_alloc()))
+    if (!t->in && !(t->in = av_frame_alloc())) {
         return false;
+    }
     t->in->width = f->width;
     t->in->height = f->height;
     t->in->format = f->format;
@@ -106,13 +110,15 @@ static int open_graph(ib_tonemap *t, const AVFrame *in, ib_error *err) {
     bool alpha = d->flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL),
          hlg = in->color_trc == AVCOL_TRC_ARIB_STD_B67;
     avfilter_graph_free(&t->graph);
-    if (!(t->graph = avfilter_graph_alloc()))
+    if (!(t->graph = avfilter_graph_alloc())) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for FFmpeg's filter tonemap");
+    }
     t->graph->nb_threads = 1; /* slices would show in the chroma at their edges */
     t->graph->scale_sws_opts = av_strdup("flags=bicubic+accurate_rnd+bitexact");
-    if (is_hdr(in))
+    if (is_hdr(in)) {
         snprintf(curve, sizeof curve, "tonemap=mobius:param=0.3:desat=0:peak=%.9f,",
                  (hlg ? USUAL_PEAK : t->peak) / (double)WHITE);
+    }
     /* agamma=0: only then HLG's system gamma is applied to the luminance, as BT.2100 has it, and not to R, G and B */
     snprintf(text, sizeof text,
              "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/1:pixel_aspect=1/1,%s"
@@ -123,8 +129,9 @@ static int open_graph(ib_tonemap *t, const AVFrame *in, ib_error *err) {
     int r = avfilter_graph_parse2(t->graph, text, &open, &end);
     avfilter_inout_free(&open);
     avfilter_inout_free(&end);
-    if (r >= 0)
+    if (r >= 0) {
         r = avfilter_graph_config(t->graph, NULL);
+    }
     ib_av_text why;
     if (r < 0) {
         avfilter_graph_free(&t->graph);
@@ -141,8 +148,9 @@ static int open_graph(ib_tonemap *t, const AVFrame *in, ib_error *err) {
 
 int ib_tonemap_run(ib_tonemap *t, const AVFrame *in, bool full, double peak, AVFrame *out, ib_error *err) {
     AVFrame *f = av_frame_clone(in);
-    if (!f)
+    if (!f) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    }
     f->format = ib_av_plain_format(f->format, &full);
     f->pts = 0;
     f->sample_aspect_ratio = (AVRational){1, 1};

@@ -6,8 +6,9 @@
 /* A display matrix takes (x, y) to (m0 x + m3 y, m1 x + m4 y); what is not a multiple of 90 degrees goes to the nearest. */
 ib_turn ib_turn_of_matrix(const int32_t m[9]) {
     int64_t a = m[0], b = m[1], c = m[3], d = m[4];
-    if (llabs(b) + llabs(c) > llabs(a) + llabs(d))
+    if (llabs(b) + llabs(c) > llabs(a) + llabs(d)) {
         return (ib_turn){.transpose = true, .mirror = c < 0, .flip = b < 0};
+    }
     return (ib_turn){.mirror = a < 0, .flip = d < 0};
 }
 
@@ -33,8 +34,9 @@ ib_turn ib_turn_of_orientation(int exif) {
 }
 
 int ib_turn_degrees(ib_turn t) {
-    if (t.transpose)
+    if (t.transpose) {
         return t.flip && !t.mirror ? 270 : 90;
+    }
     return t.flip ? 180 : 0;
 }
 
@@ -46,22 +48,27 @@ static void turn_plane(ib_turn t, const uint8_t *src, ptrdiff_t stride, int w, i
         for (int y = 0; y < dh; y++) {
             const uint8_t *s = src + (t.flip ? dh - 1 - y : y) * stride;
             uint8_t *d = dst + (size_t)y * dst_stride;
-            if (!t.mirror)
+            if (!t.mirror) {
                 memcpy(d, s, (size_t)dw);
-            else
-                for (int x = 0; x < dw; x++)
+            } else {
+                for (int x = 0; x < dw; x++) {
                     d[x] = s[dw - 1 - x];
+                }
+            }
         }
         return;
     }
-    for (int y0 = 0; y0 < dh; y0 += TILE)
-        for (int x0 = 0; x0 < dw; x0 += TILE)
+    for (int y0 = 0; y0 < dh; y0 += TILE) {
+        for (int x0 = 0; x0 < dw; x0 += TILE) {
             for (int y = y0; y < dh && y < y0 + TILE; y++) {
                 const uint8_t *s = src + (t.flip ? dh - 1 - y : y);
                 uint8_t *d = dst + (size_t)y * dst_stride;
-                for (int x = x0; x < dw && x < x0 + TILE; x++)
+                for (int x = x0; x < dw && x < x0 + TILE; x++) {
                     d[x] = s[(t.mirror ? dw - 1 - x : x) * stride];
+                }
             }
+        }
+    }
 }
 
 void ib_turn_planes(ib_turn t, const uint8_t *const src[4], const int stride[4], int src_width,

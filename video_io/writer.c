@@ -26,23 +26,27 @@ static bool ends_with(const char *s, const char *tail) {
 }
 
 static int check_options(const char *path, const ib_writer_options *o, ib_error *err) {
-    if (o->width < 1 || o->height < 1 || o->width > 16384 || o->height > 16384)
+    if (o->width < 1 || o->height < 1 || o->width > 16384 || o->height > 16384) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: frames of %d x %d, each side must be 1 to 16384", path,
                        o->width, o->height);
-    if (o->crf < -1 || o->crf > 255)
+    }
+    if (o->crf < -1 || o->crf > 255) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: constant rate factor %d, 0 to 255 was expected", path,
                        o->crf);
-    if (!(o->fps > 0 && o->fps <= 1000))
+    }
+    if (!(o->fps > 0 && o->fps <= 1000)) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: %g frames a second, above 0 and at most 1000 was expected",
                        path, o->fps);
+    }
     return 0;
 }
 
 void ib_writer_abort(ib_writer **pw) {
     ib_writer *w = *pw;
     *pw = NULL;
-    if (!w)
+    if (!w) {
         return;
+    }
     ib_pictures_close(&w->pictures);
     ib_encoder_close(&w->encoder);
     ib_pending_abort(&w->pending);
@@ -63,8 +67,9 @@ int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *o
     *err = (ib_error){0};
     *out = NULL;
     int r = check_options(path, opt, err);
-    if (r < 0)
+    if (r < 0) {
         return r;
+    }
     ib_writer *w = calloc(1, sizeof *w);
     if (!w || !(w->path = strdup(path))) {
         free(w);
@@ -72,15 +77,16 @@ int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *o
     }
     w->opt = *opt;
     const ib_container *container = ib_container_of(path);
-    if (ends_with(path, ".png") || (*path && path[strlen(path) - 1] == '/'))
+    if (ends_with(path, ".png") || (*path && path[strlen(path) - 1] == '/')) {
         r = ib_pictures_open(&w->pictures, path, opt, err);
-    else if (container)
+    } else if (container) {
         r = open_clip(w, container, opt, err);
-    else
+    } else {
         r = ib_fail(err, IB_E_ARGUMENT,
                     "%s: its ending names no format that can be written; these do: .mp4 .m4v .mov .mkv .webm "
                     ".gif .apng .png, NAME-%%04d.png and DIRECTORY/",
                     path);
+    }
     if (r < 0) {
         ib_writer_abort(&w);
         return r;
@@ -98,13 +104,15 @@ const char *ib_writer_kept(const ib_writer *w) {
 }
 
 int ib_writer_write(ib_writer *w, const ib_frame *frame, ib_error *err) {
-    if (frame->width != w->opt.width || frame->height != w->opt.height)
+    if (frame->width != w->opt.width || frame->height != w->opt.height) {
         return ib_fail(err, IB_E_MISMATCH, "%s: a frame of %d x %d in a clip of %d x %d", w->path,
                        frame->width, frame->height, w->opt.width, w->opt.height);
+    }
     ib_frame tagged = *frame;
     tagged.matrix = w->opt.matrix;
-    if (w->pictures)
+    if (w->pictures) {
         return ib_pictures_write(w->pictures, &tagged, err);
+    }
     int r = ib_encoder_write(w->encoder, &tagged, err);
     w->written += !r;
     return r;
