@@ -1,8 +1,10 @@
-/* The in-between model: z(t) = slerp(z0, z1, t) + residual(z0, z1, t). docs/model.md describes the architecture.
+/* The in-between model: z(t) = slerp(z0, z1, t) + residual(z0, z1, t). docs/model.md describes the
+ * architecture.
  *
- * By construction the model is exact at the keyframes, silent when they agree, and the same forward and backward in time. An
- * untrained one is slerp or, with the motion head, interpolation along a classical estimate of motion. Parameters are one flat array with a table of names, so optimisers, averages and files need to know
- * nothing of the architecture. */
+ * By construction the model is exact at the keyframes, silent when they agree, and the same forward and
+ * backward in time. An untrained one is slerp or, with the motion head, interpolation along a classical
+ * estimate of motion. Parameters are one flat array with a table of names, so optimisers, averages and files
+ * need to know nothing of the architecture. */
 #ifndef IB_ADAPTER_ADAPTER_H
 #define IB_ADAPTER_ADAPTER_H
 
@@ -52,33 +54,36 @@ IB_API float *ib_adapter_params(ib_adapter *a);            /* [P], 64-byte align
 IB_API size_t ib_adapter_tensor_count(const ib_adapter *a);
 IB_API const ib_param *ib_adapter_tensor(const ib_adapter *a, size_t i);
 
-/* Multiply-adds of one sample's forward pass through trunk and heads, 3x3 convolutions counted in the direct form; a training step takes
- * about three times as many. */
+/* Multiply-adds of one sample's forward pass through trunk and heads, 3x3 convolutions counted in the direct
+ * form; a training step takes about three times as many. */
 IB_API double ib_adapter_forward_macs(const ib_adapter *a, const ib_shape *shape);
 
-/* Files. meta: extra pairs (training summary, parents ...), may be NULL. Open checks every tensor's name and shape
- * against the architecture in the metadata, and that all values are finite. */
+/* Files. meta: extra pairs (training summary, parents ...), may be NULL. Open checks every tensor's name and
+ * shape against the architecture in the metadata, and that all values are finite. */
 IB_API int ib_adapter_save(const ib_adapter *a, const char *path, const ib_st_meta *meta, size_t n_meta,
                            ib_error *err);
 IB_API int ib_adapter_open(ib_adapter **out, const char *path, ib_error *err);
-/* The same with the tensors as `dtype`, IB_F32 or IB_F16 (IB_E_NONFINITE if a weight is beyond 65504 then). */
+/* The same with the tensors as `dtype`, IB_F32 or IB_F16 (IB_E_NONFINITE if a weight is
+ * beyond 65504 then). */
 IB_API int ib_adapter_save_as(const ib_adapter *a, const char *path, ib_dtype dtype, const ib_st_meta *meta,
                               size_t n_meta, ib_error *err);
 /* The same from a file that is open already; `path` is for sentences. The adapter keeps nothing of f. */
 IB_API int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error *err);
-/* IB_E_MISMATCH, naming both, unless the adapter's space id is `space_id`. `what` names the other side in the sentence. */
+/* IB_E_MISMATCH, naming both, unless the adapter's space id is `space_id`. `what` names the other side in the
+ * sentence. */
 IB_API int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
 
-/* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an untrained model would; between them
- * the heads' answers are mixed. Videos from elsewhere than those learned from gain by some reserve, and those very like them lose
- * (docs/model.md; as weights are mixed in WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903). At first IB_ADAPTER_TRUST; clamped to
- * [0,1]. Otherwise like ib_adapter_mirror. */
+/* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an
+ * untrained model would; between them the heads' answers are mixed. Videos from elsewhere than those learned
+ * from gain by some reserve, and those very like them lose (docs/model.md; as weights are mixed in WiSE-FT,
+ * Wortsman et al. 2022, arXiv:2109.01903). At first IB_ADAPTER_TRUST; clamped to [0,1]. Otherwise like
+ * ib_adapter_mirror. */
 #define IB_ADAPTER_TRUST 0.6
 IB_API void ib_adapter_trust(ib_adapter *a, float trust);
 
-/* Whether what is predicted and rendered is the mean of what the model says of the keyframes and of their mirror images, in twice the
- * time; at first not. It is a way of using an adapter and not saved; without a motion head it changes nothing. Not to be called while
- * another thread predicts. */
+/* Whether what is predicted and rendered is the mean of what the model says of the keyframes and of their
+ * mirror images, in twice the time; at first not. It is a way of using an adapter and not saved; without a
+ * motion head it changes nothing. Not to be called while another thread predicts. */
 IB_API void ib_adapter_mirror(ib_adapter *a, bool on);
 
 /* One request: keyframes and the place between them. */
@@ -88,16 +93,18 @@ typedef struct ib_between {
     float gap_seconds;    /* time from z0 to z1, > 0 */
 } ib_between;
 
-/* Call after writing to ib_adapter_params: recomputes what is derived from them (transformed convolution weights). Not to be
- * called while another thread predicts or learns. ib_adapter_create and ib_adapter_open have done it. */
+/* Call after writing to ib_adapter_params: recomputes what is derived from them (transformed convolution
+ * weights). Not to be called while another thread predicts or learns. ib_adapter_create and ib_adapter_open
+ * have done it. */
 IB_API void ib_adapter_refresh(ib_adapter *a);
 /* The same by several threads. */
 IB_API void ib_adapter_refresh_by(ib_adapter *a, int threads);
 
-/* Scratch memory for one thread, for one shape; `batch` is the most samples that one call may bring (1 is best for grids, whose
- * samples are large; 64 or more for the single layout, whose samples are one token). */
+/* Scratch memory for one thread, for one shape; `batch` is the most samples that one call may bring (1 is
+ * best for grids, whose samples are large; 64 or more for the single layout, whose samples are one token). */
 typedef struct ib_adapter_work ib_adapter_work;
-/* Made for training it serves predictions too, but with fewer overlapping patches, which is a little worse. */
+/* Made for training it serves predictions too, but with fewer overlapping patches, which is
+ * a little worse. */
 IB_API int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape,
                                   int batch, bool training, ib_error *err);
 IB_API void ib_adapter_work_free(ib_adapter_work **w);
@@ -106,21 +113,23 @@ IB_API void ib_adapter_work_free(ib_adapter_work **w);
 IB_API int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */ int n,
                               float *z, ib_error *err);
 
-/* What the trunk has to do without in a step (Srivastava et al. 2014, JMLR 15): each of its channels is left out of a sample with the chance `rate`, in
- * [0,1), as the sample's seed decides, and the others grow by 1 / (1 - rate). */
+/* What the trunk has to do without in a step (Srivastava et al. 2014, JMLR 15): each of its channels is left
+ * out of a sample with the chance `rate`, in [0,1), as the sample's seed decides, and the others grow by 1 /
+ * (1 - rate). */
 typedef struct ib_dropout {
     float rate;
     const uint64_t *seed; /* [n] */
 } ib_dropout;
 
-/* Mean squared error per value of a latent below which an error is as good as none: about a third of an 8-bit step, RMS. Slerp's own
- * below it is nothing to compare with: there is no skill then (eval/score.h). */
+/* Mean squared error per value of a latent below which an error is as good as none: about a third of an 8-bit
+ * step, RMS. Slerp's own below it is nothing to compare with: there is no skill then (eval/score.h). */
 #define IB_ERROR_FLOOR 2e-6
 
 /* Forward and backward of n samples (training work only). The loss of a sample is
  *   r = |z - target|^2 / (|slerp - target|^2 + IB_ERROR_FLOOR T D),
- * squares summed over [T,D], or log(1 + 10 r) / log(11) with a motion head: 0 is perfect, 1 is slerp, see docs/model.md. The
- * gradient times `scale` is added up inside the work until ib_adapter_collect. Threads use their own work. */
+ * squares summed over [T,D], or log(1 + 10 r) / log(11) with a motion head: 0 is perfect, 1 is slerp, see
+ * docs/model.md. The gradient times `scale` is added up inside the work until ib_adapter_collect. Threads use
+ * their own work. */
 typedef struct ib_sample_loss {
     double loss;
     double err_model, err_slerp; /* sums of squares over [T,D], for skill */
@@ -130,13 +139,14 @@ IB_API int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_be
                             int n, float scale, const ib_dropout *drop, /* NULL: nothing */
                             ib_sample_loss *loss,                       /* [n] */
                             ib_error *err);
-/* Adds the work's gathered gradient to grads [P] and clears it in the work. Always from the same works in the same order:
- * the sum is then the same to the bit. */
+/* Adds the work's gathered gradient to grads [P] and clears it in the work. Always from the same works in the
+ * same order: the sum is then the same to the bit. */
 IB_API void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *grads);
 
-/* Rendering larger than predicted: motion found on keyframes scaled to `grid`, carried up to full-size keyframes.
- * full0, full1: frames of one size; out: allocated, same size. The work must have been made for the grid that
- * ib_adapter_render_grid names. Without a motion head: IB_E_UNSUPPORTED. t = 0 and 1 copy the keyframes' samples. */
+/* Rendering larger than predicted: motion found on keyframes scaled to `grid`, carried up to full-size
+ * keyframes. full0, full1: frames of one size; out: allocated, same size. The work must have been made for
+ * the grid that ib_adapter_render_grid names. Without a motion head: IB_E_UNSUPPORTED. t = 0 and 1 copy the
+ * keyframes' samples. */
 IB_API int ib_adapter_render_grid(const ib_adapter *a, int width, int height, ib_shape *grid, int *grid_width,
                                   int *grid_height);
 IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0,

@@ -1,5 +1,5 @@
-/* In-betweens at the keyframes' own size: motion and correction are found on keyframes scaled down to about the size that models
- * are trained at, and carried up; the pixels come from the full-size keyframes. */
+/* In-betweens at the keyframes' own size: motion and correction are found on keyframes scaled down to about
+ * the size that models are trained at, and carried up; the pixels come from the full-size keyframes. */
 #include <math.h>
 #include <string.h>
 
@@ -52,7 +52,8 @@ static IB_INLINE float between(const float *f, int cols, axis y, axis x) {
     return top + y.part * (low - top);
 }
 
-/* Catmull-Rom weights (Keys 1981 with a = -1/2): unlike a bilinear sample, one at half a px keeps its sharpness. */
+/* Catmull-Rom weights (Keys 1981 with a = -1/2): unlike a bilinear sample, one at half a px keeps its
+ * sharpness. */
 static IB_INLINE void cubic(float f, float *w) {
     w[0] = f * (-0.5f + f * (1.0f - 0.5f * f));
     w[1] = 1.0f + f * f * (-2.5f + 1.5f * f);
@@ -140,8 +141,8 @@ static void carry_plane(const plane_job *j) {
     }
 }
 
-/* How much the model falls back on the cross-fade in the finest luma coefficients of each token: what is finer still, which the
- * small picture cannot hold, follows them. fade: [tokens] in [0,1] */
+/* How much the model falls back on the cross-fade in the finest luma coefficients of each token: what is
+ * finer still, which the small picture cannot hold, follows them. fade: [tokens] in [0,1] */
 static void finest_mixing(const float *mixing, size_t tokens, size_t width, float *fade) {
     enum { FINE = 7 }; /* order of a coefficient: row + column */
     for (size_t k = 0; k < tokens; k++) {
@@ -156,7 +157,8 @@ static void finest_mixing(const float *mixing, size_t tokens, size_t width, floa
     }
 }
 
-/* residual: what the model's picture has beyond motion and cross-fade, at the small size. All planes of `rows` x `cols` tokens. */
+/* residual: what the model's picture has beyond motion and cross-fade, at the small size. All planes of
+ * `rows` x `cols` tokens. */
 static void rest(const float *z0, const float *z1, const float *blend, const float *fade, float t, int rows,
                  int cols, float *residual) {
     size_t luma = 64 * (size_t)rows * (size_t)cols;

@@ -12,7 +12,8 @@
 
 /* Added to a token's RMS distance before dividing by it: a quarter of an 8-bit step. */
 static const float distance_floor = 1e-3f;
-/* What is added to the part of slerp's error that is left before its logarithm is taken: the loss with a motion head (docs/model.md). */
+/* What is added to the part of slerp's error that is left before its logarithm is taken: the loss with a
+ * motion head (docs/model.md). */
 static const double left_floor = 0.1;
 
 /* Samples that go through the trunk together, at most. */
@@ -184,8 +185,9 @@ static void apart(const float *restrict a, const float *restrict b, float inv, s
     }
 }
 
-/* What the trunk is told of a token's pixels: the carried keyframes' mean, brightness and hue aside, how far they are apart, and how far the
- * keyframes themselves; all without signs, with which more is learnt by heart (docs/model.md). f: [IB_LOOKS] */
+/* What the trunk is told of a token's pixels: the carried keyframes' mean, brightness and hue aside, how far
+ * they are apart, and how far the keyframes themselves; all without signs, with which more is learnt by heart
+ * (docs/model.md). f: [IB_LOOKS] */
 static void looks(const float *u, const float *v, const float *uw, const float *vw, float inv, float *f) {
     for (size_t i = 0; i < IB_PATCH_D; i++) {
         if (means[i] == 0.0f) {
@@ -262,15 +264,16 @@ static void correct(const float *restrict f, const float *restrict scale, float 
     }
 }
 
-/* RMS distance of a token's keyframes at which its coefficients may fall by half of what the mixing head says: about an 8-bit
- * step. */
+/* RMS distance of a token's keyframes at which its coefficients may fall by half of what the mixing head
+ * says: about an 8-bit step. */
 static const float calm = 5e-3f;
 /* What e counts of coefficient i of a token whose keyframes are s apart; a block's mean does not fall. */
 static IB_INLINE float fall(float bow, float s, size_t i) {
     return bow * s / (s + calm) * (1.0f - means[i]);
 }
 
-/* What a token's coefficients are mixed from, [T,D] each; alternative: [IB_ALTERNATIVES,T,D]; scale: s, [T]. */
+/* What a token's coefficients are mixed from, [T,D] each; alternative: [IB_ALTERNATIVES,T,D];
+ * scale: s, [T]. */
 typedef struct parts {
     const float *blend, *slerp, *tilt, *alternative, *scale;
 } parts;
@@ -281,8 +284,8 @@ static parts parts_of(const ib_adapter_work *w, size_t sample) {
                    w->scale + sample * w->shape.tokens};
 }
 
-/* z = blend + a (slerp - blend) + bow b tilt - fall e blend + sum of c_k (alternative_k - blend); mixing holds a, b, e and c of each
- * token, fall = bow s / (s + calm), and 0 at means. */
+/* z = blend + a (slerp - blend) + bow b tilt - fall e blend + sum of c_k (alternative_k - blend); mixing
+ * holds a, b, e and c of each token, fall = bow s / (s + calm), and 0 at means. */
 IB_MULTIARCH
 static void mix(const float *restrict mixing, const parts *p, float bow, size_t tokens, size_t width,
                 float *restrict z) {
@@ -426,8 +429,8 @@ static void average(float *restrict a, const float *restrict b, size_t n) {
     }
 }
 
-/* Each in-between the mean of what is said of the keyframes and of their mirror images, if that is asked for and latents are
- * pictures. */
+/* Each in-between the mean of what is said of the keyframes and of their mirror images, if that is asked for
+ * and latents are pictures. */
 static int run_both_ways(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n,
                          float *const *z, ib_error *err) {
     int rc = run(a, w, in, n, z, err), rows = (int)w->rows, cols = (int)w->cols;

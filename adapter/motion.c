@@ -70,7 +70,8 @@ static void refine(ib_motion *m, size_t rows, size_t cols, float t, float *v, fl
     }
 }
 
-/* How a motion does, cell by cell: mean difference of the carried keyframes' luma; what it adds to the prior. f: [cells, 3 IB_ALTERNATIVES], the first three of each */
+/* How a motion does, cell by cell: mean difference of the carried keyframes' luma; what it adds to the prior.
+ * f: [cells, 3 IB_ALTERNATIVES], the first three of each */
 static void judge(const ib_motion *m, size_t rows, size_t cols, const float *v, float *f) {
     enum { STRIDE = IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES };
     size_t w = IB_CELLS * cols, cells = IB_TOKEN_CELLS * rows * cols, width = IB_CELL_PX * w;
@@ -91,7 +92,8 @@ static void judge(const ib_motion *m, size_t rows, size_t cols, const float *v, 
     }
 }
 
-/* The prior and the views, [1 + IB_VIEWS, 2, cells] of m->v, from the keyframes and what matching found, which lies behind them. features: [cells, IB_PRIOR_FEATURES] */
+/* The prior and the views, [1 + IB_VIEWS, 2, cells] of m->v, from the keyframes and what matching found,
+ * which lies behind them. features: [cells, IB_PRIOR_FEATURES] */
 static void prior(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
     size_t cells = IB_TOKEN_CELLS * rows * cols, luma = 64 * rows * cols;
     float *forward = m->scratch, *backward = forward + 2 * luma, *cover = backward + 2 * luma,
@@ -121,7 +123,8 @@ static void prior(ib_motion *m, size_t rows, size_t cols, float t, float *featur
     close_gate(m, cells, far);
 }
 
-/* Where the prior is wrong, at the edges of moving things above all, one of these is often right. features: [cells, 3 IB_ALTERNATIVES] */
+/* Where the prior is wrong, at the edges of moving things above all, one of these is often right. features:
+ * [cells, 3 IB_ALTERNATIVES] */
 static void alternatives(ib_motion *m, size_t rows, size_t cols, float t, float *features) {
     size_t cells = IB_TOKEN_CELLS * rows * cols, pixels = 96 * rows * cols;
     for (size_t k = 0; k < IB_ALTERNATIVES; k++) {

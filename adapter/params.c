@@ -186,8 +186,8 @@ static bool ends_with(const char *s, const char *end) {
 /* Near the best that do not depend on the keyframes (docs/model.md). */
 const float ib_first_mixing[IB_MIXINGS] = {[0] = 0.12f, [3] = 0.17f, [4] = 0.17f, [IB_MIXINGS - 1] = 0.44f};
 
-/* He initialisation (He et al. 2015, arXiv:1502.01852); a block's last maps start small, so that blocks start near the
- * identity; scales, shifts, biases and the heads start at zero, but for the mixing head's bias. */
+/* He initialisation (He et al. 2015, arXiv:1502.01852); a block's last maps start small, so that blocks start
+ * near the identity; scales, shifts, biases and the heads start at zero, but for the mixing head's bias. */
 static void initialise(ib_adapter *a, uint64_t seed) {
     ib_rng r;
     ib_rng_seed(&r, seed);

@@ -18,7 +18,8 @@ enum {
     IB_CELL_OUTPUTS = 6, /* motion head, per cell: corrections of V0 and V1, mask, gain of the prior */
     IB_TOKEN_CELLS = IB_CELLS * IB_CELLS,
     IB_VIEWS = 2, /* the flows as seen from either keyframe */
-    /* other motions that a token may follow: either view's, those found by matching, and those of overlapping patches */
+    /* other motions that a token may follow: either view's, those found by matching, and those of overlapping
+       patches */
     IB_ALTERNATIVES = IB_VIEWS + IB_MATCH_WINDOWS + 1,
     IB_ALTERNATIVE_FEATURES = 3,
     IB_PRIOR_FEATURES = 4 + 2 * IB_VIEWS, /* prior, difference of the views, cover and misfit of each */
@@ -28,7 +29,8 @@ enum {
     IB_LOOKS = 3 * IB_PATCH_D - IB_PATCH_BLOCKS, /* what the trunk is told of a token's pixels */
     IB_MIXINGS =
         3 + IB_ALTERNATIVES, /* mixing head, per token and coefficient: slerp, tilt, evenness, alternatives */
-    /* where a token of a sequence lies: two coordinates as sines and cosines, and whether it stands before them */
+    /* where a token of a sequence lies: two coordinates as sines and cosines, and whether it stands before
+       them */
     IB_POSITION_OCTAVES = 5,
     IB_POSITION_FEATURES = 4 * IB_POSITION_OCTAVES + 1
 };
@@ -64,15 +66,16 @@ struct ib_adapter {
     int blocks;
 };
 
-/* The trunk's memory for `batch` images of rows x cols tokens (1 x T for sequences, 1 x 1 for the single layout). */
+/* The trunk's memory for `batch` images of rows x cols tokens (1 x T for sequences, 1 x 1 for the single
+ * layout). */
 typedef struct ib_trunk {
     size_t batch, rows, cols, tokens; /* per image */
     size_t crows, ccols, ctokens;     /* coarse level */
     float *features;                  /* [N,F], N = batch * tokens; filled by the caller */
     float *time_in, *time_pre, *time; /* [batch, 16], [batch, 64] twice */
     float *film;                      /* per block and the last: [batch, 2C] each, one after the other */
-    float *
-        keep; /* [batch, C] each likewise: what the film's outputs are multiplied by; NULL while nothing is left out */
+    float *keep; /* [batch, C] each likewise: what the film's outputs are multiplied by; NULL while nothing is
+                    left out */
     float *keep_room;                    /* where keep points when it does; training only */
     float **x;                           /* input of each block, [N,C] */
     float **u;                           /* output of each block's first map */
@@ -97,8 +100,8 @@ void ib_trunk_forward(const ib_adapter *a, ib_trunk *t, size_t n);
 /* dout [N,C] -> grads [P], added to. */
 void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads);
 
-/* Samples are handled with t <= 1/2: the others are turned round, which makes the model the same forward and backward in time
- * by construction. At t = 1/2 the order is that of the keyframes' bytes. */
+/* Samples are handled with t <= 1/2: the others are turned round, which makes the model the same forward and
+ * backward in time by construction. At t = 1/2 the order is that of the keyframes' bytes. */
 typedef struct ib_ordered {
     const float *z0, *z1;
     float t, gap_seconds;
@@ -112,7 +115,8 @@ void ib_position_features(size_t token, size_t tokens, float *f);
 /* Heads of an attending block: 64 channels each, or 32 or 16 where that does not divide them. */
 size_t ib_attention_heads(size_t channels);
 
-/* What the mixing head says before it has learnt anything: the weights of slerp, tilt, evenness and the alternatives, the blend having the rest. */
+/* What the mixing head says before it has learnt anything: the weights of slerp, tilt, evenness and the
+ * alternatives, the blend having the rest. */
 extern const float ib_first_mixing[IB_MIXINGS];
 
 /* One sample's pixels and motion. */
@@ -131,7 +135,8 @@ typedef struct ib_motion {
 /* per: overlapping patches a token, each way (overlap.h) */
 int ib_motion_create(ib_motion *m, size_t rows, size_t cols, size_t per, ib_error *err);
 void ib_motion_free(ib_motion *m);
-/* From planes0, planes1: prior, alternatives, gate, carried keyframes. cells: [tokens, 4 * IB_CELL_FEATURES] */
+/* From planes0, planes1: prior, alternatives, gate, carried keyframes. cells: [tokens,
+ * 4 * IB_CELL_FEATURES] */
 void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *cells);
 /* o [tokens, 4 * IB_CELL_OUTPUTS] -> fields */
 void ib_motion_fields(ib_motion *m, const float *o, size_t rows, size_t cols);
@@ -159,10 +164,12 @@ struct ib_adapter_work {
     float *arena;
 };
 
-/* Runs everything up to the heads for n samples already ordered; correction, mixing and motion_out are then filled. */
+/* Runs everything up to the heads for n samples already ordered; correction, mixing and motion_out are then
+ * filled. */
 void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n);
 
-/* Heads and assembly of one ordered sample; z: [T,D]. motion[0] then holds its fields and the blended planes. */
+/* Heads and assembly of one ordered sample; z: [T,D]. motion[0] then holds its fields and
+ * the blended planes. */
 int ib_model_one(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, float *z, ib_error *err);
 
 /* Checks a config's ranges; IB_E_ARGUMENT or IB_E_UNSUPPORTED with a sentence. */

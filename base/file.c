@@ -30,8 +30,8 @@ static void pending_free(ib_pending *p) {
     p->final = p->temp = NULL;
 }
 
-/* Removes what killed runs have left of this file: temporary ones that nobody has written to for an hour. A living writer, perhaps on
- * another machine, writes more often. */
+/* Removes what killed runs have left of this file: temporary ones that nobody has written to for an hour. A
+ * living writer, perhaps on another machine, writes more often. */
 static void remove_leftovers(const char *path) {
     enum { OLD_SECONDS = 3600 };
     char *dir = dir_of(path), prefix[NAME_MAX + 1];

@@ -12,16 +12,18 @@
 extern "C" {
 #endif
 
-/* A file under construction. The content is written to `temp` (same directory, name ".NAME.RANDOM.tmp") and takes
- * its final name only in ib_pending_publish, after fsync of file and directory. A file that it replaces gives it its permissions. */
+/* A file under construction. The content is written to `temp` (same directory, name ".NAME.RANDOM.tmp") and
+ * takes its final name only in ib_pending_publish, after fsync of file and directory. A file that it replaces
+ * gives it its permissions. */
 typedef struct ib_pending {
     char *final; /* owned */
     char *temp;  /* owned; write here, with any library */
 } ib_pending;
 
-/* Chooses the temporary name and checks that the directory exists and can be written (creates nothing else than
- * an empty temp file; temp files of the same name that a killed run left more than an hour ago are removed). IB_E_IO too if
- * there is a file of that name which may not be written, though renaming could replace it. */
+/* Chooses the temporary name and checks that the directory exists and can be written (creates nothing else
+ * than an empty temp file; temp files of the same name that a killed run left more than an hour ago are
+ * removed). IB_E_IO too if there is a file of that name which may not be written, though renaming could
+ * replace it. */
 IB_API int ib_pending_begin(ib_pending *p, const char *path, ib_error *err);
 /* fsync, rename, fsync of the directory; frees the names. On failure the temp file is removed. */
 IB_API int ib_pending_publish(ib_pending *p, ib_error *err);
@@ -44,9 +46,9 @@ typedef struct ib_paths {
 } ib_paths;
 IB_API int ib_paths_add(ib_paths *l, const char *path, ib_error *err);
 IB_API void ib_paths_free(ib_paths *l);
-/* Adds `path` itself if it is a file, or, if it is a directory, the regular files in it (not below it) for which
- * accept(name) is true (NULL: all), in bytewise order of their names; hidden files never. IB_E_IO if there is no
- * such path, IB_E_EMPTY if a directory holds nothing acceptable. */
+/* Adds `path` itself if it is a file, or, if it is a directory, the regular files in it (not below it) for
+ * which accept(name) is true (NULL: all), in bytewise order of their names; hidden files never. IB_E_IO if
+ * there is no such path, IB_E_EMPTY if a directory holds nothing acceptable. */
 IB_API int ib_paths_expand(ib_paths *l, const char *path, bool (*accept)(const char *name), ib_error *err);
 
 /* Lower-case hex SHA-256 of a file's bytes, or of bytes in memory. hex: 65 bytes. */

@@ -16,8 +16,8 @@ IB_API int ib_size_mul(size_t a, size_t b, size_t *out);
 /* *out = a + b, likewise. */
 IB_API int ib_size_add(size_t a, size_t b, size_t *out);
 
-/* 64-byte aligned, zero-filled array of `count` elements of `element_bytes`. NULL when the size does not fit or
- * memory is out; count 0 gives a pointer that may be freed but not read. Free with ib_free. */
+/* 64-byte aligned, zero-filled array of `count` elements of `element_bytes`. NULL when the size does not fit
+ * or memory is out; count 0 gives a pointer that may be freed but not read. Free with ib_free. */
 IB_API void *ib_calloc(size_t count, size_t element_bytes);
 IB_API void ib_free(void *p);
 

@@ -1,5 +1,5 @@
-/* Random numbers whose whole state is four words, so that a resumed run draws what the unbroken run would have.
- * xoshiro256** by Blackman and Vigna (2018), https://prng.di.unimi.it/, seeded through splitmix64. */
+/* Random numbers whose whole state is four words, so that a resumed run draws what the unbroken run would
+ * have. xoshiro256** by Blackman and Vigna (2018), https://prng.di.unimi.it/, seeded through splitmix64. */
 #ifndef IB_BASE_RNG_H
 #define IB_BASE_RNG_H
 

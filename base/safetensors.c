@@ -16,8 +16,9 @@
 #error "inbetween needs a little-endian processor: its files are read as they lie in memory"
 #endif
 
-/* A header is three levels deep: the object, a tensor, its shape. The bound on the number of JSON values keeps the parsed header
- * within a small multiple of what an honest file of IB_ST_MAX_TENSORS tensors needs. */
+/* A header is three levels deep: the object, a tensor, its shape. The bound on the number of JSON values
+ * keeps the parsed header within a small multiple of what an honest file of
+ * IB_ST_MAX_TENSORS tensors needs. */
 enum { MAX_DEPTH = 3, MAX_VALUES = IB_ST_MAX_TENSORS * 16 };
 
 static const struct {

@@ -1,8 +1,9 @@
-/* safetensors files (https://github.com/huggingface/safetensors): an 8-byte little-endian header length, a JSON
- * header, then raw little-endian tensors. The reader treats the file as hostile: the header length is checked against
- * the file size and IB_ST_MAX_HEADER_BYTES before anything is allocated, nesting and number of its JSON values before it is
- * parsed, a name that comes twice is refused, and the tensors must cover the bytes after the header without gap or
- * overlap, each as long as its dtype and shape say. The file is mapped: do not shorten it while it is open. */
+/* safetensors files (https://github.com/huggingface/safetensors): an 8-byte little-endian header length, a
+ * JSON header, then raw little-endian tensors. The reader treats the file as hostile: the header length is
+ * checked against the file size and IB_ST_MAX_HEADER_BYTES before anything is allocated, nesting and number
+ * of its JSON values before it is parsed, a name that comes twice is refused, and the tensors must cover the
+ * bytes after the header without gap or overlap, each as long as its dtype and shape say. The file is mapped:
+ * do not shorten it while it is open. */
 #ifndef IB_BASE_SAFETENSORS_H
 #define IB_BASE_SAFETENSORS_H
 
@@ -47,15 +48,17 @@ typedef struct ib_st_tensor {
     size_t bytes;
 } ib_st_tensor;
 
-/* What a result may replace without asking: IB_E_ARGUMENT if there is a file of that name which does not begin as safetensors do. */
+/* What a result may replace without asking: IB_E_ARGUMENT if there is a file of that name which does not
+ * begin as safetensors do. */
 IB_API int ib_st_check_replace(const char *path, ib_error *err);
 
 typedef struct ib_st ib_st;
-/* Maps the file and checks the whole header; tensor values are not looked at. Any other dtype than the above is
- * IB_E_UNSUPPORTED, whatever else is wrong IB_E_FORMAT. */
+/* Maps the file and checks the whole header; tensor values are not looked at. Any other dtype than the above
+ * is IB_E_UNSUPPORTED, whatever else is wrong IB_E_FORMAT. */
 IB_API int ib_st_open(ib_st **out, const char *path, ib_error *err);
-/* The same from a copy in memory, for files that somebody may shorten or replace meanwhile (a mapped one would end the process then): shared
- * folders. IB_E_UNSUPPORTED, before anything is allocated, if the file has more than most_bytes. */
+/* The same from a copy in memory, for files that somebody may shorten or replace meanwhile (a mapped one
+ * would end the process then): shared folders. IB_E_UNSUPPORTED, before anything is allocated, if the file
+ * has more than most_bytes. */
 IB_API int ib_st_open_copied(ib_st **out, const char *path, size_t most_bytes, ib_error *err);
 IB_API void ib_st_close(ib_st **f);
 IB_API size_t ib_st_count(const ib_st *f);
@@ -66,8 +69,9 @@ IB_API size_t ib_st_metadata_count(const ib_st *f);
 IB_API void ib_st_metadata_at(const ib_st *f, size_t i, const char **key, const char **value);
 /* Elements [first, first + n) of a tensor; the same otherwise. out: [n] */
 IB_API int ib_st_to_f32_part(const ib_st_tensor *t, size_t first, size_t n, float *out, ib_error *err);
-/* Bytes of the file that will not be needed soon: what is mapped of them counts no more as this process's memory, and comes back from
- * the file when it is touched. Whole pages within the range only; of a file that was copied, none. */
+/* Bytes of the file that will not be needed soon: what is mapped of them counts no more as this process's
+ * memory, and comes back from the file when it is touched. Whole pages within the range only; of a file that
+ * was copied, none. */
 IB_API void ib_st_release(const ib_st *f, const void *data, size_t bytes);
 /* The whole file as it is mapped or copied, for checksums. */
 IB_API const void *ib_st_bytes(const ib_st *f, size_t *bytes);
@@ -86,14 +90,16 @@ typedef struct ib_st_meta {
 IB_API int ib_st_write(const char *path, const ib_st_tensor *tensors, size_t n, const ib_st_meta *meta,
                        size_t n_meta, ib_error *err);
 
-/* The same in pieces, for files larger than memory: begin with the list of tensors (their data is not looked at), append the bytes of all
- * of them in their order in pieces of any size, finish. Space on the disk is asked for at the beginning, so a full one is found out at once. */
+/* The same in pieces, for files larger than memory: begin with the list of tensors (their data is not looked
+ * at), append the bytes of all of them in their order in pieces of any size, finish. Space on the disk is
+ * asked for at the beginning, so a full one is found out at once. */
 typedef struct ib_st_writer ib_st_writer;
 IB_API int ib_st_writer_begin(ib_st_writer **out, const char *path, const ib_st_tensor *tensors, size_t n,
                               const ib_st_meta *meta, size_t n_meta, ib_error *err);
 IB_API int ib_st_writer_append(ib_st_writer *w, const void *data, size_t bytes, ib_error *err);
-/* meta NULL: as it was. Else it takes the place of what was given at the beginning, and its text must be as long (for checksums, which
- * are known last). Takes its final name; frees the writer, also on failure. IB_E_ARGUMENT if bytes are missing. */
+/* meta NULL: as it was. Else it takes the place of what was given at the beginning, and its text must be as
+ * long (for checksums, which are known last). Takes its final name; frees the writer, also on failure.
+ * IB_E_ARGUMENT if bytes are missing. */
 IB_API int ib_st_writer_finish(ib_st_writer **w, const ib_st_meta *meta, size_t n_meta, ib_error *err);
 /* Nothing is left behind. Accepts NULL and a finished writer. */
 IB_API void ib_st_writer_abort(ib_st_writer **w);

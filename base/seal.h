@@ -1,5 +1,5 @@
-/* A checksum inside the file that it is of. What opens a sealed file can rely on its bytes: HDF5, for one, is not built to survive
- * others. */
+/* A checksum inside the file that it is of. What opens a sealed file can rely on its bytes: HDF5, for one, is
+ * not built to survive others. */
 #ifndef IB_BASE_SEAL_H
 #define IB_BASE_SEAL_H
 
@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-/* The seal: a place of 64 bytes after this mark, which holds the lower-case hex SHA-256 of the file with the place filled with '0'. */
+/* The seal: a place of 64 bytes after this mark, which holds the lower-case hex SHA-256 of the file with the
+ * place filled with '0'. */
 #define IB_SEAL_MARK "inbetween-sha256:"
 /* Fills the place. IB_E_FORMAT if there is none. */
 int ib_seal_write(const char *path, ib_error *err);

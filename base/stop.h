@@ -1,4 +1,5 @@
-/* atomic_int for C and for C++: the type of the flags by which a caller asks long functions to end (IB_E_INTERRUPTED). */
+/* atomic_int for C and for C++: the type of the flags by which a caller asks long functions to end
+ * (IB_E_INTERRUPTED). */
 #ifndef IB_BASE_STOP_H
 #define IB_BASE_STOP_H
 

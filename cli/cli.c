@@ -121,7 +121,8 @@ int cli_print_json(cli *c, json_t *j, size_t flags) {
     return CLI_DONE;
 }
 
-/* In one piece: of a line that is written in several, what runs many processes (mpirun) may pass on a part when it ends them. */
+/* In one piece: of a line that is written in several, what runs many processes (mpirun) may pass on a part
+ * when it ends them. */
 static void say(cli *c, const char *lead, const char *fmt, va_list ap) {
     char *text = NULL;
     int length = vasprintf(&text, fmt, ap);

@@ -1,5 +1,5 @@
-/* What the subcommands share: the table of options, parsing, status lines, progress, interruption. The cli is the only room that
- * prints, parses or exits. Results go to stdout, everything else to stderr. */
+/* What the subcommands share: the table of options, parsing, status lines, progress, interruption. The cli is
+ * the only room that prints, parses or exits. Results go to stdout, everything else to stderr. */
 #ifndef IB_CLI_CLI_H
 #define IB_CLI_CLI_H
 
@@ -62,10 +62,11 @@ int cli_paths(const cli *c, ib_paths *arguments, const char *name, ib_paths *val
 bool cli_quiet(const cli *c);
 bool cli_json(const cli *c);
 bool cli_prints_text(const cli *c); /* neither --json nor --quiet: the result is wanted in words */
-/* >= 1: --threads or the number of cores this process may use, and no more than OpenMP gives it (OMP_THREAD_LIMIT) */
+/* >= 1: --threads or the number of cores this process may use, and no more than OpenMP gives it
+ * (OMP_THREAD_LIMIT) */
 int cli_threads(const cli *c);
-/* Gives OpenMP this number of threads for the calling thread, or as many as its limit allows; returns how many. A thread that
- * the command itself starts begins with OpenMP's own default and calls this first. */
+/* Gives OpenMP this number of threads for the calling thread, or as many as its limit allows; returns how
+ * many. A thread that the command itself starts begins with OpenMP's own default and calls this first. */
 int cli_threads_begin(int threads);
 
 /* Set by SIGINT, SIGTERM, SIGHUP and SIGUSR1; a second signal ends the process at once. */
@@ -84,12 +85,13 @@ int cli_print_json(cli *c, json_t *j, size_t flags);
 __attribute__((format(printf, 2, 3))) void cli_status(cli *c, const char *fmt, ...);
 /* "inbetween: warning: ..." on stderr, --quiet or not. */
 __attribute__((format(printf, 2, 3))) void cli_warn(cli *c, const char *fmt, ...);
-/* "inbetween: SENTENCE" on stderr; returns the exit status that fits err->code (IB_E_INTERRUPTED: 130, else 1). */
+/* "inbetween: SENTENCE" on stderr; returns the exit status that fits err->code (IB_E_INTERRUPTED: 130, else
+ * 1). */
 int cli_fail(cli *c, const ib_error *err);
 /* "inbetween NAME: SENTENCE" and a hint at --help; returns 2. */
 __attribute__((format(printf, 2, 3))) int cli_usage(cli *c, const char *fmt, ...);
-/* On a terminal a bar that is redrawn in place (at most 10 times a second), elsewhere a plain line at most every 10 seconds and
- * one at fraction 1. fraction in [0,1]; the text says rate and time left. */
+/* On a terminal a bar that is redrawn in place (at most 10 times a second), elsewhere a plain line at most
+ * every 10 seconds and one at fraction 1. fraction in [0,1]; the text says rate and time left. */
 __attribute__((format(printf, 3, 4))) void cli_progress(cli *c, double fraction, const char *fmt, ...);
 /* Ends the line of the bar, so that what follows starts clean. */
 void cli_progress_end(cli *c);

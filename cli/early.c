@@ -1,9 +1,9 @@
 /* What must be known before the shared libraries are set up.
  *
- * While it is loaded, OpenBLAS maps a buffer for each thread and, where the address space is limited (ulimit -v),
- * tries again for ever: the program would hang before main. This runs before it, looks whether that much is to be
- * had, and says so if not. It is compiled where there is such a time (.preinit_array of glibc); the sanitizers need
- * it for themselves. */
+ * While it is loaded, OpenBLAS maps a buffer for each thread and, where the address space is limited (ulimit
+ * -v), tries again for ever: the program would hang before main. This runs before it, looks whether that much
+ * is to be had, and says so if not. It is compiled where there is such a time (.preinit_array of glibc); the
+ * sanitizers need it for themselves. */
 #include <limits.h> /* brings __GLIBC__ */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)

@@ -143,7 +143,8 @@ static int write_report(ib_pending *p, const char *name, const ib_eval_report *r
 
 /* ---- places to write to ---- */
 
-/* Places that cannot be written are found out before the work. What is given here is released by drop_outputs. */
+/* Places that cannot be written are found out before the work. What is given here is released by
+ * drop_outputs. */
 typedef struct outputs {
     const char *const *name;
     ib_pending *pending; /* [n] */

@@ -49,8 +49,8 @@ void cli_describe_kind(const cli_option *o, char *text, size_t bytes) {
     snprintf(text, bytes, "%s", o->value ? o->value : "a value");
 }
 
-/* Prints the words of text[0..n) in lines of at most `columns`, each begun by `indent` blanks; `at` is where the cursor stands.
- * Returns where it stands then. */
+/* Prints the words of text[0..n) in lines of at most `columns`, each begun by `indent` blanks; `at` is where
+ * the cursor stands. Returns where it stands then. */
 static int flow(FILE *out, const char *text, size_t n, int indent, int at) {
     for (size_t i = 0; i < n;) {
         size_t l = 0;
@@ -67,7 +67,8 @@ static int flow(FILE *out, const char *text, size_t n, int indent, int at) {
     return at;
 }
 
-/* Lines of `text` flow together; one that begins with a blank is an example and stays as it is; an empty one ends a paragraph. */
+/* Lines of `text` flow together; one that begins with a blank is an example and stays as it is; an empty one
+ * ends a paragraph. */
 static void wrap(FILE *out, const char *text, int indent, int at) {
     while (*text) {
         size_t n = strcspn(text, "\n");

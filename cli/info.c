@@ -1,4 +1,5 @@
-/* inbetween info: what a file is. Each kind fills an ordered JSON object, which is printed as it is or as "name: value" lines. */
+/* inbetween info: what a file is. Each kind fills an ordered JSON object, which is printed as it is or as
+ * "name: value" lines. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>

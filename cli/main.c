@@ -103,7 +103,8 @@ static int dispatch(int argc, char **argv) {
     return m ? run(m, argc - 2, argv + 2) : unknown_command(word);
 }
 
-/* Begins again with the kernels that OpenBLAS should have chosen, unless someone has said which; if that cannot be, it goes on with those that there are. */
+/* Begins again with the kernels that OpenBLAS should have chosen, unless someone has said which; if that
+ * cannot be, it goes on with those that there are. */
 static void right_kernels(char **argv) {
     const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : ib_gemm_better_core();
     if (core && !setenv("OPENBLAS_CORETYPE", core, 1)) {
@@ -111,8 +112,8 @@ static void right_kernels(char **argv) {
     }
 }
 
-/* A file that is opened must not get the number of a stream that is closed: what is printed would go into it. Such a stream is
- * opened the wrong way round, so that using it fails as before. */
+/* A file that is opened must not get the number of a stream that is closed: what is printed would go into it.
+ * Such a stream is opened the wrong way round, so that using it fails as before. */
 static void hold_streams(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) {

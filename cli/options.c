@@ -1,4 +1,5 @@
-/* From words to values, strictly: a number is all of its word and within its range, or the word is refused. */
+/* From words to values, strictly: a number is all of its word and within its range, or the
+ * word is refused. */
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>

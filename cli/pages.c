@@ -1,4 +1,5 @@
-/* The man page and the shells' completions, from the one table of commands, so that they cannot lag behind it. */
+/* The man page and the shells' completions, from the one table of commands, so that they cannot lag behind
+ * it. */
 #include <string.h>
 #include "cli/private.h"
 

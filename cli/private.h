@@ -50,8 +50,8 @@ extern const cli_command *const cli_commands[];
 /* NULL if there is none. */
 const cli_command *cli_command_find(const char *name);
 
-/* options.c: the words after the subcommand. Returns 0, or CLI_USAGE after saying why on stderr. The arrays in c are
- * owned by it from here on, also after a failure. */
+/* options.c: the words after the subcommand. Returns 0, or CLI_USAGE after saying why on stderr. The arrays
+ * in c are owned by it from here on, also after a failure. */
 int cli_parse(cli *c, const cli_command *command, int argc, char **argv);
 void cli_release(cli *c);
 /* The known word nearest to `word`, or NULL if none is near. */

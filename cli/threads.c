@@ -28,8 +28,8 @@ int cli_cores(void) {
     return n < 1 ? 1 : n;
 }
 
-/* OpenBLAS in its OpenMP build takes its number of threads from here too, and computes with one inside our own
- * parallel regions. Nesting stays off, so that there are never more threads than asked for. */
+/* OpenBLAS in its OpenMP build takes its number of threads from here too, and computes with one inside our
+ * own parallel regions. Nesting stays off, so that there are never more threads than asked for. */
 int cli_threads_begin(int threads) {
     int limit = omp_get_thread_limit();
     threads = limit < threads ? limit : threads;

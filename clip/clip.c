@@ -10,7 +10,8 @@
 #include "clip/tokenizer.h"
 #include "clip/transformer.h"
 
-/* Rows of tokens that one pass holds: enough that widening and packing the weights does not count, and 8 pictures of 257 tokens. */
+/* Rows of tokens that one pass holds: enough that widening and packing the weights does not count, and 8
+ * pictures of 257 tokens. */
 enum { PASS_ROWS = 2304, MAX_PASS = 64 };
 
 struct ib_clip {
@@ -286,7 +287,8 @@ int ib_clip_tokenize(const ib_clip *c, const char *prompt, int32_t *ids, ib_erro
     return ib_tokenizer_encode(c->tokenizer, prompt, c->text.tokens, ids, err);
 }
 
-/* work.x becomes the first `tokens` tokens of n prompts after `layers` blocks; what follows them has no part in them. */
+/* work.x becomes the first `tokens` tokens of n prompts after `layers` blocks; what follows them has no part
+ * in them. */
 static int read(ib_clip *c, const int32_t *ids, size_t n, size_t tokens, size_t layers, ib_error *err) {
     const ib_clip_tower *t = &c->text;
     ib_clip_work *w = &c->work;

@@ -1,5 +1,5 @@
-/* Inside clip/ only: what the files beside the weights say about them. Everything may be silent; then the tensors' shapes and the
- * field's conventions decide. */
+/* Inside clip/ only: what the files beside the weights say about them. Everything may be silent; then the
+ * tensors' shapes and the field's conventions decide. */
 #ifndef IB_CLIP_CONFIG_H
 #define IB_CLIP_CONFIG_H
 
@@ -25,8 +25,9 @@ typedef struct ib_clip_config {
     ib_clip_tower_config vision, text;
 } ib_clip_config;
 
-/* Hugging Face's config.json (of the whole model or of one tower) or OpenCLIP's open_clip_config.json, told apart by content. What
- * is not in the file keeps its value in *c. IB_E_UNSUPPORTED for an activation that this program does not have. */
+/* Hugging Face's config.json (of the whole model or of one tower) or OpenCLIP's open_clip_config.json, told
+ * apart by content. What is not in the file keeps its value in *c. IB_E_UNSUPPORTED for an activation that
+ * this program does not have. */
 int ib_clip_config_load(ib_clip_config *c, const char *path, ib_error *err);
 
 typedef enum ib_clip_filter { IB_CLIP_BICUBIC, IB_CLIP_BILINEAR } ib_clip_filter;

@@ -70,8 +70,9 @@ static size_t run_of(character kind, const uint8_t *s, size_t n) {
     return at;
 }
 
-/* Bytes of the word at s, by the pattern of OpenAI's tokenizer: the two special tokens' names; the English endings 's 't 're 've 'm 'll
- * 'd; a run of letters; a single digit; a run of what is neither letter, number nor white space. 0: white space. */
+/* Bytes of the word at s, by the pattern of OpenAI's tokenizer: the two special tokens' names; the English
+ * endings 's 't 're 've 'm 'll 'd; a run of letters; a single digit; a run of what is neither letter, number
+ * nor white space. 0: white space. */
 static size_t word_at(const uint8_t *s, size_t n) {
     static const char *const whole[] = {
         "<|startoftext|>", "<|endoftext|>", "'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
@@ -88,7 +89,8 @@ static size_t word_at(const uint8_t *s, size_t n) {
 
 /* ---- byte pairs ---- */
 
-/* Merges the tokens of one word, the lowest rank first and all its occurrences at once; their number afterwards. */
+/* Merges the tokens of one word, the lowest rank first and all its occurrences at once; their number
+ * afterwards. */
 static size_t merge_all(const ib_vocabulary *v, int32_t *token, size_t n) {
     while (n > 1) {
         const ib_merge *best = NULL;

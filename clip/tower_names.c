@@ -20,7 +20,13 @@ const ib_clip_names ib_clip_names_of[2] =
                       [IB_CLIP_TEXT] =
                           {.block = "text_model.encoder.layers.",
                            .own =
-                               {[IB_CLIP_POSITIONS] = "text_model.embeddings.position_embedding.weight", [IB_CLIP_POST_W] = "text_model.final_layer_norm.weight", [IB_CLIP_POST_B] = "text_model.final_layer_norm.bias", [IB_CLIP_PROJECT] = "text_projection.weight", [IB_CLIP_TABLE] = "text_model.embeddings.token_embedding.weight"}}},
+                               {
+                                   [IB_CLIP_POSITIONS] = "text_model.embeddings.position_embedding.weight",
+                                   [IB_CLIP_POST_W] = "text_model.final_layer_norm.weight",
+                                   [IB_CLIP_POST_B] = "text_model.final_layer_norm.bias",
+                                   [IB_CLIP_PROJECT] = "text_projection.weight",
+                                   [IB_CLIP_TABLE] = "text_model.embeddings.token_embedding.weight",
+                               }}},
              .part = {[IB_CLIP_Q_W] = "self_attn.q_proj.weight",
                       [IB_CLIP_K_W] = "self_attn.k_proj.weight",
                       [IB_CLIP_V_W] = "self_attn.v_proj.weight",

@@ -100,8 +100,8 @@ static size_t cut(size_t whole, size_t i, size_t n, size_t unit) {
     return i == n ? whole : at;
 }
 
-/* Each thread gets one tile, as square as can be: OpenBLAS packs both factors of every product, which costs a tile's
- * circumference, while the work is its area. */
+/* Each thread gets one tile, as square as can be: OpenBLAS packs both factors of every product, which costs a
+ * tile's circumference, while the work is its area. */
 static void run(const linear *l, int threads) {
     size_t best = 1, p = (size_t)threads;
     double least = INFINITY;

@@ -1,4 +1,5 @@
-/* Inside clip/ only: the blocks that both towers are made of (pre-norm attention and two-layer perceptron, each added to its input). */
+/* Inside clip/ only: the blocks that both towers are made of (pre-norm attention and two-layer perceptron,
+ * each added to its input). */
 #ifndef IB_CLIP_TRANSFORMER_H
 #define IB_CLIP_TRANSFORMER_H
 

@@ -9,7 +9,8 @@
 
 enum { MAX_TOKENS = 1 << 20, MAX_WORD = 1024 };
 
-/* Bytes stand for themselves as characters where those are printable, and for U+0100 and on, in order, where they are not. */
+/* Bytes stand for themselves as characters where those are printable, and for U+0100 and on, in order, where
+ * they are not. */
 static void byte_character(int b, char out[3]) {
     int c = b, next = 256;
     if (!((b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174)) {

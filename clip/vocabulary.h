@@ -21,7 +21,8 @@ typedef struct ib_vocabulary {
     size_t size; /* tokens are below this */
 } ib_vocabulary;
 
-/* path: as in tokenizer.h. Checked: every byte has its tokens, every merge is of known tokens into a known one. */
+/* path: as in tokenizer.h. Checked: every byte has its tokens, every merge is of known tokens into a known
+ * one. */
 int ib_vocabulary_load(ib_vocabulary *v, const char *path, ib_error *err);
 void ib_vocabulary_free(ib_vocabulary *v);
 /* NULL: the two stay apart. */

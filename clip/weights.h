@@ -1,8 +1,10 @@
-/* Inside clip/ only: where the weights of the two towers lie in the user's files, checked; and their way to float32.
+/* Inside clip/ only: where the weights of the two towers lie in the user's files, checked; and their way to
+ * float32.
  *
- * Two namings are known. Hugging Face: vision_model.* and text_model.* with visual_projection.weight and text_projection.weight beside
- * them, q, k and v apart. OpenCLIP (and OpenAI before it): visual.* and, without a stem, the text tower's names; q|k|v in one, projections
- * stored [W,D], transposed. Either may sit under any prefix, as it does in checkpoints of whole diffusion models. */
+ * Two namings are known. Hugging Face: vision_model.* and text_model.* with visual_projection.weight and
+ * text_projection.weight beside them, q, k and v apart. OpenCLIP (and OpenAI before it): visual.* and,
+ * without a stem, the text tower's names; q|k|v in one, projections stored [W,D], transposed. Either may sit
+ * under any prefix, as it does in checkpoints of whole diffusion models. */
 #ifndef IB_CLIP_WEIGHTS_H
 #define IB_CLIP_WEIGHTS_H
 
@@ -14,11 +16,11 @@
 
 /* Files that were saved together (one, or the shards of an index), and what lies beside them. */
 typedef struct ib_clip_source {
-    ib_paths path; /* of the files */
-    ib_st **file;  /* [path.n] */
-    char *folder;  /* in which they lie */
-    bool
-        chosen_file; /* the user named the file and not the folder: a config beside it may be another model's */
+    ib_paths path;    /* of the files */
+    ib_st **file;     /* [path.n] */
+    char *folder;     /* in which they lie */
+    bool chosen_file; /* the user named the file and not the folder: a config beside it may be another model's
+                       */
     ib_clip_config config;
 } ib_clip_source;
 
@@ -28,11 +30,12 @@ typedef struct ib_clip_sources {
     char *root; /* the folder that the user named, or in which the file that they named lies */
 } ib_clip_sources;
 
-/* path: a safetensors file; a folder with one, or with the index of several; a diffusers pipeline, whose image_encoder/ and
- * text encoders are such folders. Opens all of them with their configs. */
+/* path: a safetensors file; a folder with one, or with the index of several; a diffusers pipeline, whose
+ * image_encoder/ and text encoders are such folders. Opens all of them with their configs. */
 int ib_clip_sources_open(ib_clip_sources *s, const char *path, ib_error *err);
 void ib_clip_sources_close(ib_clip_sources *s);
-/* malloc'ed path of the first of these places (relative to the source's folder or the root) that is a file; NULL: none is. */
+/* malloc'ed path of the first of these places (relative to the source's folder or the root) that is a file;
+ * NULL: none is. */
 char *ib_clip_beside(const ib_clip_sources *s, const ib_clip_source *source, const char *const *places,
                      size_t n);
 
@@ -82,23 +85,23 @@ typedef struct ib_clip_tower {
     float *arena;                 /* owns what is float above */
 } ib_clip_tower;
 
-/* Finds the towers in the sources, the ones that have a projection before others, a text tower that fits the image tower before
- * others, and checks every tensor's presence, dtype and shape. At least one tower is present on success. activation: NULL or the
- * user's word for both. */
+/* Finds the towers in the sources, the ones that have a projection before others, a text tower that fits the
+ * image tower before others, and checks every tensor's presence, dtype and shape. At least one tower is
+ * present on success. activation: NULL or the user's word for both. */
 int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_clip_tower *vision,
                         ib_clip_tower *text, ib_error *err);
 /* True if one of the file's tensors announces a tower. */
 bool ib_clip_is_in(const ib_st *f);
 void ib_clip_tower_close(ib_clip_tower *t);
 
-/* The matrix as float32 [rows,cols]: where it is mapped, or widened into scratch [rows*cols] by `threads` threads. piece[3] gets the
- * beginnings of its parts, which lie below each other in scratch. */
+/* The matrix as float32 [rows,cols]: where it is mapped, or widened into scratch [rows*cols] by `threads`
+ * threads. piece[3] gets the beginnings of its parts, which lie below each other in scratch. */
 void ib_clip_matrix_get(const ib_clip_matrix *m, float *scratch, int threads, const float *piece[3]);
 /* Rows of a table as float32. out: [W] */
 void ib_clip_row_get(const ib_st_tensor *table, size_t row, float *out);
 
-/* Lower-case hex SHA-256 over the tower's numbers as stored, in one order for both namings and both orders of the projection, so that
- * the same weights have the same hash wherever they lie. */
+/* Lower-case hex SHA-256 over the tower's numbers as stored, in one order for both namings and both orders of
+ * the projection, so that the same weights have the same hash wherever they lie. */
 void ib_clip_tower_sha256(const ib_clip_tower *t, char hex[65]);
 
 #endif

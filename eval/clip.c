@@ -128,7 +128,8 @@ static void on_judged(void *user, size_t windows, size_t targets) {
     ib_eval_tell(e, e->encoded + (1 - e->encoded) * (double)e->judged / (double)e->due);
 }
 
-/* What noise does, where there are pictures to see it in: of a latent file in a space without a decoder there are none. */
+/* What noise does, where there are pictures to see it in: of a latent file in a space without a decoder there
+ * are none. */
 static int judge_oracles(ib_evaluation *e, const char *path, const ib_store *store, ib_windows *w,
                          ib_error *err) {
     const ib_judge *j = &e->judge;

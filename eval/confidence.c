@@ -1,4 +1,5 @@
-/* Means over clips, and how far to trust them: bootstrap over clips, differences between methods clip by clip. */
+/* Means over clips, and how far to trust them: bootstrap over clips, differences between methods clip by
+ * clip. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ static int compare(const void *a, const void *b) {
     return (p > q) - (p < q);
 }
 
-/* value: [d->n], NaN: does not take part. room: [IB_EVAL_RESAMPLES]. Resamples without any value are passed over. */
+/* value: [d->n], NaN: does not take part. room: [IB_EVAL_RESAMPLES]. Resamples without any value are passed
+ * over. */
 static ib_eval_interval interval_of(const draws *d, const double *value, double *room) {
     ib_eval_interval out = {NAN, NAN, NAN};
     size_t there = 0, resamples = 0;

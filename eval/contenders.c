@@ -37,7 +37,8 @@ static int name_of(char *name, size_t room, const char *text, size_t n, ib_error
     return utf8 ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
 }
 
-/* run/adapter.safetensors is called adapter; if something else is called that too, run/adapter; after that they are numbered. */
+/* run/adapter.safetensors is called adapter; if something else is called that too, run/adapter; after that
+ * they are numbered. */
 static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error *err) {
     static const char ending[] = ".safetensors";
     enum { MOST = 480, ROOM = 4 * MOST, NUMBER = 32 }; /* a byte becomes four at the most */

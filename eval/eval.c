@@ -196,7 +196,8 @@ static void space_of_inputs(const ib_paths *files, char id[256]) {
     }
 }
 
-/* The space that was asked for; else that of the latent files, which need not be here: then there are only latents. */
+/* The space that was asked for; else that of the latent files, which need not be here: then there are only
+ * latents. */
 static int open_space(ib_evaluation *e, const ib_paths *files, bool videos, ib_error *err) {
     const ib_eval_options *o = e->o;
     char id[256];
@@ -253,7 +254,8 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         return r;
     }
     report->shown_gap = gap_to_show(o);
-    /* OpenBLAS takes its threads from here wherever we are not parallel ourselves, and its sums depend on their number */
+    /* OpenBLAS takes its threads from here wherever we are not parallel ourselves, and its sums depend on
+     * their number */
     int threads_before = omp_get_max_threads();
     e.judge.threads = o->threads > 0 ? o->threads : threads_before;
     omp_set_num_threads(e.judge.threads);

@@ -1,9 +1,11 @@
-/* Interpolation quality on videos or latent files: baselines, adapters and the noise floor beside the real frames.
+/* Interpolation quality on videos or latent files: baselines, adapters and the noise floor beside the real
+ * frames.
  *
- * The protocol: from each clip windows of `gap` frames are taken, end to end within shots (ib_score_windows); the first and last frame
- * of a window are keyframes, every frame between them is a target, at the place t that its time stamp says. Figures are those of a
- * clip first (all its targets together), then means over clips, so that a long clip counts no more than a short one. They depend on
- * neither the order of the inputs nor the number of threads. */
+ * The protocol: from each clip windows of `gap` frames are taken, end to end within shots (ib_score_windows);
+ * the first and last frame of a window are keyframes, every frame between them is a target, at the place t
+ * that its time stamp says. Figures are those of a clip first (all its targets together), then means over
+ * clips, so that a long clip counts no more than a short one. They depend on neither the order of the inputs
+ * nor the number of threads. */
 #ifndef IB_EVAL_EVAL_H
 #define IB_EVAL_EVAL_H
 
@@ -32,14 +34,15 @@ enum {
 
 /* ---- what is measured ---- */
 
-/* Latent figures come first, then those of pixels, which are NaN in a space without a decoder. Where a figure does not apply (nothing
- * to average over), it is NaN. */
+/* Latent figures come first, then those of pixels, which are NaN in a space without a decoder. Where a figure
+ * does not apply (nothing to average over), it is NaN. */
 typedef enum ib_eval_figure {
     IB_FIGURE_SKILL,  /* 1 - sum err^2 / sum err(slerp)^2 over the same targets; 0 if slerp makes no error */
     IB_FIGURE_COSINE, /* mean over targets of eval/metrics.h's cosine */
     IB_FIGURE_ANGLE,  /* likewise, degrees */
     IB_FIGURE_NORM_ERROR, /* likewise */
-    IB_FIGURE_RECALL, /* share of targets to which no other frame of the clip is nearer (Euclidean) than the true one */
+    IB_FIGURE_RECALL, /* share of targets to which no other frame of the clip is nearer (Euclidean) than the
+                         true one */
     IB_FIGURE_CURVATURE,      /* mean over targets of the angle by which the path turns there, degrees */
     IB_FIGURE_TRUE_CURVATURE, /* the same of the real path: to compare with, alike for all methods */
     IB_FIGURE_PSNR,           /* mean over targets of PSNR of luma, 8-bit samples, at most 100, dB */
@@ -97,11 +100,12 @@ typedef struct ib_eval_clip {
     bool *flash;          /* [methods]: brightness or colour jumps at the keyframes (ib_eval_flashes) */
 } ib_eval_clip;
 
-/* Whether a score shows a jump at keyframes: beyond two 8-bit steps, and beyond twice what it is elsewhere. */
+/* Whether a score shows a jump at keyframes: beyond two 8-bit steps, and beyond twice what
+ * it is elsewhere. */
 IB_API bool ib_eval_flashes(const ib_eval_score *s);
 
-/* A mean over clips and where it lies with 95 % confidence (percentiles of IB_EVAL_RESAMPLES bootstrap resamples of the clips); low and
- * high are NaN if there is but one clip. */
+/* A mean over clips and where it lies with 95 % confidence (percentiles of IB_EVAL_RESAMPLES bootstrap
+ * resamples of the clips); low and high are NaN if there is but one clip. */
 typedef struct ib_eval_interval {
     double mean, low, high;
 } ib_eval_interval;
@@ -151,8 +155,8 @@ typedef struct ib_eval_remarks {
     size_t n;
 } ib_eval_remarks;
 
-/* Pictures of one window, `columns` frames of each row, both keyframes among them: the truth, lerp, slerp, minterpolate if asked for,
- * the adapters. */
+/* Pictures of one window, `columns` frames of each row, both keyframes among them: the truth, lerp, slerp,
+ * minterpolate if asked for, the adapters. */
 typedef struct ib_eval_strip {
     const char *which; /* "best", "median" or "worst" */
     size_t clip;       /* index among the gap's clips */
@@ -210,9 +214,10 @@ typedef struct ib_eval_options {
     bool mirror;  /* adapters predict over the mirror, too (ib_adapter_mirror) */
     bool keep_interlaced; /* interlaced videos as they are; default false: deinterlaced */
     bool minterpolate;    /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
-    /* Film strips, unless the space has no decoder or frames are the videos' own size. Nothing is chosen by eye: windows of one gap are
-     * ranked by the judged method's gain over slerp in dB (slerp's own PSNR if nothing else is judged). Best and worst are those of all
-     * clips; the median is that of the clip whose median window is the median. Up to nine frames of a window are shown. */
+    /* Film strips, unless the space has no decoder or frames are the videos' own size. Nothing is chosen by
+     * eye: windows of one gap are ranked by the judged method's gain over slerp in dB (slerp's own PSNR if
+     * nothing else is judged). Best and worst are those of all clips; the median is that of the clip whose
+     * median window is the median. Up to nine frames of a window are shown. */
     bool strips;
     int threads;            /* 0: as many as OpenMP would */
     const atomic_int *stop; /* non-zero: end with IB_E_INTERRUPTED; may be NULL */
@@ -222,16 +227,19 @@ typedef struct ib_eval_options {
 
 IB_API void ib_eval_defaults(ib_eval_options *o);
 
-/* An input that is damaged, missing or no media is listed in report->failed and the rest is evaluated. Errors, with an empty report:
- * the first failure's own if every input failed; IB_E_EMPTY if no clip has a window at any gap; IB_E_MISMATCH if an input or an
- * adapter is of another space than the rest; IB_E_UNSUPPORTED if the space cannot do what is asked for; whatever opening an adapter
- * gives. A video is decoded once, as `inbetween encode` does, into a temporary latent file in $TMPDIR or /tmp, so that a video
- * and its latent file have the same figures; at its own size it is decoded a second time, for all gaps together. */
+/* An input that is damaged, missing or no media is listed in report->failed and the rest is evaluated.
+ * Errors, with an empty report: the first failure's own if every input failed; IB_E_EMPTY if no clip has a
+ * window at any gap; IB_E_MISMATCH if an input or an adapter is of another space than the rest;
+ * IB_E_UNSUPPORTED if the space cannot do what is asked for; whatever opening an adapter gives. A video is
+ * decoded once, as `inbetween encode` does, into a temporary latent file in $TMPDIR or /tmp, so that a video
+ * and its latent file have the same figures; at its own size it is decoded a second time, for all gaps
+ * together. */
 IB_API int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err);
 IB_API void ib_eval_report_free(ib_eval_report *r);
 
-/* The report as a table for people, as CSV (a row per gap, clip, place and method), as JSON, or as a web page that needs nothing else.
- * No time stamps: the same inputs give the same bytes. Malloc'ed; NULL when memory is out. */
+/* The report as a table for people, as CSV (a row per gap, clip, place and method), as JSON, or as a web page
+ * that needs nothing else. No time stamps: the same inputs give the same bytes. Malloc'ed; NULL when memory
+ * is out. */
 IB_API char *ib_eval_text(const ib_eval_report *r);
 IB_API char *ib_eval_csv(const ib_eval_report *r);
 IB_API char *ib_eval_json(const ib_eval_report *r);

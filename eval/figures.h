@@ -40,7 +40,8 @@ void ib_marks_add(ib_mark_sums *s, const ib_marks *m);
 void ib_marks_merge(ib_mark_sums *s, const ib_mark_sums *more);
 /* All figures of all methods. sums, score: [methods] */
 void ib_figures_of(const ib_mark_sums *sums, size_t methods, ib_eval_score *score);
-/* PSNR of luma less slerp's over the targets of one window or clip; skill where there are no pictures, and 0 where there is none. */
+/* PSNR of luma less slerp's over the targets of one window or clip; skill where there are no pictures, and 0
+ * where there is none. */
 double ib_gain_of(const ib_mark_sums *method, const ib_mark_sums *slerp);
 
 #endif

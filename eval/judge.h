@@ -49,15 +49,16 @@ typedef struct ib_windows {
 
 /* All rivals on all windows of a latent file. w: [gaps] */
 int ib_judge_latents(const ib_judge *j, const ib_store *s, ib_windows *w, size_t gaps, ib_error *err);
-/* The same on the frames of the video itself, at its own size; adapters through ib_adapter_render. One decoding for all gaps; f says
- * where cuts are. No recall, no curvature. width, height: of the frames. Holds as many frames as three of the largest windows. */
+/* The same on the frames of the video itself, at its own size; adapters through ib_adapter_render. One
+ * decoding for all gaps; f says where cuts are. No recall, no curvature. width, height: of the frames. Holds
+ * as many frames as three of the largest windows. */
 int ib_judge_native(const ib_judge *j, const char *video, const ib_latent_file *f, ib_windows *w, size_t gaps,
                     int *width, int *height, ib_error *err);
 
 /* Oracles on every frame, in a space with a decoder. marks: [frames, oracles], filled. */
 int ib_judge_oracles(const ib_judge *j, const ib_store *s, ib_marks *marks, ib_error *err);
-/* The same on some of the first frames of the video that the latents come of, in any space that encodes. width, height: at which videos
- * are encoded. */
+/* The same on some of the first frames of the video that the latents come of, in any space that encodes.
+ * width, height: at which videos are encoded. */
 int ib_judge_oracles_of_video(const ib_judge *j, const char *video, int width, int height, const ib_store *s,
                               ib_marks *marks, ib_error *err);
 /* Puts the frames' marks where the windows' targets are. */

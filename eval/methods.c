@@ -21,8 +21,9 @@ static void slerp(const ib_keys *k, float t, float *z) {
     ib_slerp_in(k->geometry, k->z[1], k->z[2], t, k->tokens, k->width, z);
 }
 
-/* Catmull and Rom's spline: the cubic of Hermite's form whose slope at a keyframe is that from the one before to the one after it, by
- * their times. Where the shot has no further keyframe, the slope is that from one keyframe to the other. */
+/* Catmull and Rom's spline: the cubic of Hermite's form whose slope at a keyframe is that from the one before
+ * to the one after it, by their times. Where the shot has no further keyframe, the slope is that from one
+ * keyframe to the other. */
 static void cubic(const ib_keys *k, float t, float *z) {
     const float *a = k->z[0] ? k->z[0] : k->z[1], *b = k->z[1], *c = k->z[2],
                 *d = k->z[3] ? k->z[3] : k->z[2];

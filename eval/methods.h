@@ -6,8 +6,8 @@
 
 #include "latent/geometry.h"
 
-/* Keyframes around an in-between. z[1] and z[2] enclose it, at times 0 and 1; z[0] and z[3] are the next ones outwards, NULL where the
- * shot has none, at the times before < 0 and after > 1. */
+/* Keyframes around an in-between. z[1] and z[2] enclose it, at times 0 and 1; z[0] and z[3] are the next ones
+ * outwards, NULL where the shot has none, at the times before < 0 and after > 1. */
 typedef struct ib_keys {
     const float *z[4]; /* each [T,D] */
     float before, after;

@@ -106,8 +106,8 @@ void ib_ms_ssim_truth(ib_ms_ssim *m, const ib_frame *truth) {
 
 /* ---- one scale ---- */
 
-/* Both rows, their squares together and their products, each filtered along the row. a, b: [n]; line: [MOMENTS, n];
- * out: [MOMENTS, n], of which n - TAPS + 1 are filled. */
+/* Both rows, their squares together and their products, each filtered along the row. a, b: [n]; line:
+ * [MOMENTS, n]; out: [MOMENTS, n], of which n - TAPS + 1 are filled. */
 IB_MULTIARCH static void filter_row(const float *restrict a, const float *restrict b, int n,
                                     const float *restrict tap, float *restrict line, float *restrict out) {
     for (int x = 0; x < n; x++) {
@@ -141,7 +141,8 @@ static IB_INLINE void filter_column(const float *const *row, size_t at, int n, c
     }
 }
 
-/* row: each [MOMENTS, n]. Adds up luminance, contrast and structure together, and without luminance, over `count` windows. */
+/* row: each [MOMENTS, n]. Adds up luminance, contrast and structure together, and without luminance, over
+ * `count` windows. */
 IB_MULTIARCH static void compare_row(const float *const *row, int n, int count, const float *tap,
                                      float *restrict line, double *whole, double *contrast) {
     enum { LANES = 16 };

@@ -1,7 +1,8 @@
-/* Multi-scale structural similarity of luma (Wang, Simoncelli and Bovik 2003): Gaussian windows of 11x11, sigma 1.5, whole windows
- * only; K1 = 0.01, K2 = 0.03; scales halved by means of 2x2; exponents 0.0448, 0.2856, 0.3001, 0.2363, 0.1333. A picture whose
- * side is below 176 samples has fewer than five scales that hold a window: then the exponents of those it has, scaled so that
- * they add up to 1. Negative similarities count as 0. */
+/* Multi-scale structural similarity of luma (Wang, Simoncelli and Bovik 2003): Gaussian windows of 11x11,
+ * sigma 1.5, whole windows only; K1 = 0.01, K2 = 0.03; scales halved by means of 2x2; exponents 0.0448,
+ * 0.2856, 0.3001, 0.2363, 0.1333. A picture whose side is below 176 samples has fewer than five scales that
+ * hold a window: then the exponents of those it has, scaled so that they add up to 1. Negative similarities
+ * count as 0. */
 #ifndef IB_EVAL_MS_SSIM_H
 #define IB_EVAL_MS_SSIM_H
 

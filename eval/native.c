@@ -1,4 +1,5 @@
-/* Windows of a video at its own size: frames are streamed through a ring that holds a window and a gap on either side of it. */
+/* Windows of a video at its own size: frames are streamed through a ring that holds a window and a gap on
+ * either side of it. */
 #include <math.h>
 #include <stdlib.h>
 #include <omp.h>

@@ -83,8 +83,8 @@ static int mark_frame(ib_scene *s, const ib_frame *recoded, const ib_store *stor
 
 /* ---- a sequence of frames ---- */
 
-/* n frames that follow each other, from number `first` on; of each `every` of them the second is measured (all, if that is 1): it is a
- * target at any even gap. */
+/* n frames that follow each other, from number `first` on; of each `every` of them the second is measured
+ * (all, if that is 1): it is a target at any even gap. */
 static int mark_frames(ib_scene *s, const ib_frame *frame, size_t n, size_t first, size_t every, double fps,
                        const ib_store *store, ib_marks *marks, ib_error *err) {
     ib_frame *recoded = calloc(n, sizeof *recoded);

@@ -1,4 +1,5 @@
-/* Inside eval: the parts of the report's web page. All of it is plain HTML, CSS and SVG; nothing runs and nothing is loaded. */
+/* Inside eval: the parts of the report's web page. All of it is plain HTML, CSS and SVG; nothing runs and
+ * nothing is loaded. */
 #ifndef IB_EVAL_PAGE_H
 #define IB_EVAL_PAGE_H
 

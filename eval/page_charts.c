@@ -1,4 +1,5 @@
-/* Charts of the page as inline SVG. Every point carries the figure that it stands for: data-v, as the JSON has it. */
+/* Charts of the page as inline SVG. Every point carries the figure that it stands for: data-v, as the JSON
+ * has it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

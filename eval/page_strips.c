@@ -75,7 +75,8 @@ typedef struct canvas {
     int hottest; /* 8-bit steps of luma that are shown as the hottest */
 } canvas;
 
-/* All but one in 200 of slerp's errors are below it: one of a few round numbers, alike for all methods of a strip. */
+/* All but one in 200 of slerp's errors are below it: one of a few round numbers, alike for all methods of a
+ * strip. */
 static int hottest_of(const ib_eval_strip *s) {
     static const int round[] = {8, 16, 32, 64, 128};
     size_t count[256] = {0}, all = 0, above = 0, row = 0, i = 0;

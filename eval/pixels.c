@@ -87,8 +87,9 @@ IB_MULTIARCH static void block_row(const uint8_t *a, size_t a_stride, const uint
     }
 }
 
-/* The 8x8 blocks that two rows of 4x4 blocks make, n - 1 of them. With S sums over 64 samples, means are S/64 and variances
- * (64 SS - S^2) / (64 * 63); constants K1 = 0.01 and K2 = 0.03 times the peak, in the same units, rounded as FFmpeg does. */
+/* The 8x8 blocks that two rows of 4x4 blocks make, n - 1 of them. With S sums over 64 samples, means are S/64
+ * and variances (64 SS - S^2) / (64 * 63); constants K1 = 0.01 and K2 = 0.03 times the peak, in the same
+ * units, rounded as FFmpeg does. */
 IB_MULTIARCH static double similarity(const ssim_block *up, const ssim_block *down, int n) {
     static const double c1 = 416, c2 = 235963; /* (0.01 * 255)^2 * 64 and (0.03 * 255)^2 * 64 * 63 */
     double sum = 0;

@@ -50,13 +50,14 @@ int ib_eval_list_inputs(ib_evaluation *e, ib_paths *files, ib_error *first, ib_e
 bool ib_eval_is_latents(const char *path);
 /* A pipe, say: it can be read once. */
 bool ib_eval_is_stream(const char *path);
-/* An input as a latent file; a video is encoded into a temporary one, which *temporary (owned by the caller, else NULL) names.
- * remark: room for a sentence about damage, empty if there is none; may be NULL. */
+/* An input as a latent file; a video is encoded into a temporary one, which *temporary (owned by the caller,
+ * else NULL) names. remark: room for a sentence about damage, empty if there is none; may be NULL. */
 int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, char **temporary, char *remark,
                        size_t remark_bytes, ib_error *err);
 void ib_eval_close_input(ib_latent_file **f, char **temporary);
 
-/* clip.c: the open file f of the input `path` at all gaps, into clip number report->clips of each. What was filled in stays on failure. */
+/* clip.c: the open file f of the input `path` at all gaps, into clip number report->clips of each. What was
+ * filled in stays on failure. */
 int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib_error *err);
 
 /* eval.c. part: of the file at hand, 0..1 */
@@ -66,7 +67,8 @@ void ib_eval_tell(ib_evaluation *e, double part);
 int ib_eval_conclude(ib_eval_report *r, int threads, ib_error *err);
 
 /* strips.c */
-/* The windows of the clip at hand compete: n of them, with their values and first frames. marks: [n, gap - 1, methods] */
+/* The windows of the clip at hand compete: n of them, with their values and first frames. marks: [n, gap - 1,
+ * methods] */
 int ib_eval_offer(ib_evaluation *e, const ib_store *s, const ib_windows *w, const double *value,
                   ib_error *err);
 void ib_eval_shown_free(ib_shown *s);

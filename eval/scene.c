@@ -178,7 +178,8 @@ void ib_scene_mark(ib_scene *s, const float *z, const ib_frame *picture, const i
     }
 }
 
-/* From the last picture of a sequence to `now`, beside the true step, from the truth's last picture to truth_frame. */
+/* From the last picture of a sequence to `now`, beside the true step, from the truth's last picture to
+ * truth_frame. */
 static ib_step step_of(const ib_scene *s, const ib_path *p, const ib_frame *now, const double true_mean[3]) {
     const ib_path *truth = &s->path[s->rivals];
     double mean[3], square = 0;

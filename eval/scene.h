@@ -38,21 +38,24 @@ typedef struct ib_scene {
     size_t rivals;
 } ib_scene;
 
-/* Frames are of width x height with the colour matrix `matrix`. IB_E_FORMAT if the space, if it is there, gives such frames another
- * shape. */
+/* Frames are of width x height with the colour matrix `matrix`. IB_E_FORMAT if the space, if it is there,
+ * gives such frames another shape. */
 int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int width, int height,
                   ib_matrix matrix, bool native, ib_error *err);
 void ib_scene_close(ib_scene *s); /* accepts a zeroed one */
 /* The in-between of a rival at t, frame k of the window, into out and, if the space decodes, into frame. */
 int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err);
 
-/* Sequences begin at frame k, at t, whose truth is in truth and truth_frame: at a keyframe (t = 0) all alike. */
+/* Sequences begin at frame k, at t, whose truth is in truth and truth_frame: at a keyframe (t =
+ * 0) all alike. */
 int ib_scene_begin(ib_scene *s, float t, int k, ib_error *err);
-/* They go on to frame k, whose truth is in truth and truth_frame. marks: [methods] of target k, filled for rivals but for what only
- * ib_scene_combine knows; NULL: the last keyframe. last: of target k - 1, whose turn is known now; may be NULL. step: [rivals]. */
+/* They go on to frame k, whose truth is in truth and truth_frame. marks: [methods] of target k, filled for
+ * rivals but for what only ib_scene_combine knows; NULL: the last keyframe. last: of target k - 1, whose turn
+ * is known now; may be NULL. step: [rivals]. */
 int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t frame, ib_marks *marks,
                   ib_marks *last, ib_step *step, ib_error *err);
-/* What single frames show: everything but turns and steps. z, picture: beside truth and truth_frame; picture may be NULL. */
+/* What single frames show: everything but turns and steps. z, picture: beside truth and truth_frame; picture
+ * may be NULL. */
 void ib_scene_mark(ib_scene *s, const float *z, const ib_frame *picture, const ib_store *store, size_t frame,
                    ib_marks *m);
 /* Flicker and jumps of a window's targets. step: [gap + 1, rivals], from 1; marks: [gap - 1, methods] */

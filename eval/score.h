@@ -1,5 +1,5 @@
-/* Errors in latent space on the windows of one latent file: what `eval` tabulates and what training validates with, so that the
- * two never disagree. */
+/* Errors in latent space on the windows of one latent file: what `eval` tabulates and what training validates
+ * with, so that the two never disagree. */
 #ifndef IB_EVAL_SCORE_H
 #define IB_EVAL_SCORE_H
 
@@ -17,12 +17,13 @@ typedef struct ib_score_sums {
     size_t windows, targets, values;       /* values: of all targets, T D each */
 } ib_score_sums;
 
-/* First frames of the windows [first, first + gap] of a file that hold no cut (cuts[first+1 .. first+gap] are all 0): end to end
- * (each begins where the last ended, restarting after a cut); if there are more than max_windows > 0, that many, evenly spread.
- * Returns their number; firsts: room for N entries. */
+/* First frames of the windows [first, first + gap] of a file that hold no cut (cuts[first+1 .. first+gap] are
+ * all 0): end to end (each begins where the last ended, restarting after a cut); if there are more than
+ * max_windows > 0, that many, evenly spread. Returns their number; firsts: room for N entries. */
 IB_API size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts);
 
-/* The place of frame k, 0 < k < gap, of a window whose times are pts [gap + 1]; by its number if the times do not tell. In (0,1). */
+/* The place of frame k, 0 < k < gap, of a window whose times are pts [gap + 1]; by its number if the times do
+ * not tell. In (0,1). */
 IB_API float ib_score_place(const double *pts, int gap, int k);
 /* From first to last frame of the window, > 0; by the frame rate if the times do not tell. */
 IB_API float ib_score_seconds(const double *pts, int gap, double fps);
@@ -31,8 +32,8 @@ IB_API float ib_score_seconds(const double *pts, int gap, double fps);
 IB_API int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads,
                             ib_score_sums *out, ib_error *err);
 
-/* 1 - err_model / err_slerp, of squared errors over `values` values of latents (1 if they are means per value); NaN where slerp's is below
- * IB_ERROR_FLOOR a value: nothing moves there. All skills are this one. */
+/* 1 - err_model / err_slerp, of squared errors over `values` values of latents (1 if they are means per
+ * value); NaN where slerp's is below IB_ERROR_FLOOR a value: nothing moves there. All skills are this one. */
 IB_API double ib_skill(double err_model, double err_slerp, double values);
 /* The same of sums. */
 IB_API double ib_score_skill(const ib_score_sums *s);

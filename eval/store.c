@@ -19,8 +19,8 @@ struct ib_store {
     float *coarse;             /* [held, groups, D] */
 };
 
-/* Sums over groups of tokens, each over the root of its size: an orthogonal projection, so two latents are at least as far apart as
- * their projections. */
+/* Sums over groups of tokens, each over the root of its size: an orthogonal projection, so two latents are at
+ * least as far apart as their projections. */
 IB_MULTIARCH static void project(const ib_store *s, const float *z, float *out) {
     for (size_t g = 0; g < s->groups; g++) {
         size_t begin = g * s->tokens / s->groups, end = (g + 1) * s->tokens / s->groups;
@@ -126,8 +126,9 @@ IB_MULTIARCH static double distance(const float *a, const float *b, size_t n) {
     return sum;
 }
 
-/* Whether frame number i of those held is nearer than `limit`. Float sums are off by about 1e-6 of themselves, hence the margins: for
- * the bound to the safe side, for the verdict against calling a twin of the true frame nearer. */
+/* Whether frame number i of those held is nearer than `limit`. Float sums are off by about 1e-6 of
+ * themselves, hence the margins: for the bound to the safe side, for the verdict against calling a twin of
+ * the true frame nearer. */
 static bool is_nearer(const ib_store *s, const float *z, const float *coarse, size_t i, double limit) {
     float piece[PIECE];
     size_t m = s->groups * s->width;

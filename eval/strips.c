@@ -14,7 +14,8 @@
 #include "video_io/minterpolate.h"
 #include "video_io/strip.h"
 
-/* Latents of median windows are kept until the end while all together take less; those of later clips are read again. */
+/* Latents of median windows are kept until the end while all together take less; those of later clips are
+ * read again. */
 static const size_t most_kept_bytes = (size_t)256 << 20;
 
 void ib_eval_shown_free(ib_shown *s) {

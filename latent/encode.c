@@ -46,7 +46,8 @@ static bool same_settings(const ib_latent_info *i, const ib_space *space, const 
            i->every == o->every;
 }
 
-/* 1 if out_path is the whole result of encoding this source with these settings. sha256 is filled if it had to be computed. */
+/* 1 if out_path is the whole result of encoding this source with these settings. sha256 is filled if it had
+ * to be computed. */
 static int unchanged(const char *path, const char *out_path, const struct stat *st, const ib_space *space,
                      const ib_encode_options *o, char sha256[65], ib_encode_stats *stats, ib_error *err) {
     ib_latent_file *f = NULL;
@@ -206,7 +207,8 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
     return ib_latent_writer_create(&j->writer, out_path, &info, err);
 }
 
-/* What may be replaced: nothing, an empty file, or what begins as a latent file of ours does, damaged or not. */
+/* What may be replaced: nothing, an empty file, or what begins as a latent file of ours does,
+ * damaged or not. */
 static int check_output(const char *path, const char *out_path, const ib_encode_options *o, ib_error *err) {
     int code = ib_output_check(out_path, &path, 1, NULL, err);
     if (code || o->overwrite || !ib_is_file(out_path) || ib_latent_is_ours(out_path)) {

@@ -13,16 +13,17 @@ extern "C" {
 #endif
 
 typedef struct ib_encode_options {
-    int width,
-        height; /* even, 16..16384, default 192 x 112; portrait sources swap them. Spaces that resize take no notice */
-    ib_fit fit;             /* default IB_FIT_CROP */
-    int every;              /* keep frames 0, every, 2*every ...; default 1 */
-    int threads;            /* for decoding; 0: as many as cores */
+    int width, height; /* even, 16..16384, default 192 x 112; portrait sources swap them. Spaces that resize
+                          take no notice */
+    ib_fit fit;        /* default IB_FIT_CROP */
+    int every;         /* keep frames 0, every, 2*every ...; default 1 */
+    int threads;       /* for decoding; 0: as many as cores */
     bool keep_interlaced;   /* interlaced frames as they are; default false: deinterlaced */
     bool force;             /* encode also what is encoded and unchanged */
     bool overwrite;         /* replace also a file that is no latent file of ours */
     const atomic_int *stop; /* non-zero: end with IB_E_INTERRUPTED and no file; may be NULL */
-    /* Called after every frame, or batch of frames, from the calling thread; estimate 0: unknown. May be NULL. */
+    /* Called after every frame, or batch of frames, from the calling thread; estimate 0: unknown. May be
+     * NULL. */
     void (*progress)(void *user, size_t frames, int64_t frames_estimate);
     void *user;
 } ib_encode_options;
@@ -39,13 +40,15 @@ typedef struct ib_encode_stats {
 
 IB_API void ib_encode_defaults(ib_encode_options *o);
 
-/* Encodes the video `path` into the latent file `out_path`, which appears when it is whole. Several threads may do this at once
- * with one space. A file already there is left alone (stats->unchanged) if it was made from the same source with the same space,
- * size, fit and every: the same source is one of the same name, size and modification time, or else of the same name and SHA-256.
- * Files of an earlier picture version, or made with another keep_interlaced, are left alone too where that makes no difference to
- * this source. A source that is no regular file (a pipe) is read once: its file has no SHA-256 and is never taken for unchanged.
- * Other latent files of ours are replaced when the new one is whole. IB_E_ARGUMENT, and nothing is written, if out_path is the
- * video itself, or a file that is not ours (without o->overwrite). stats may be NULL. */
+/* Encodes the video `path` into the latent file `out_path`, which appears when it is whole. Several threads
+ * may do this at once with one space. A file already there is left alone (stats->unchanged) if it was made
+ * from the same source with the same space, size, fit and every: the same source is one of the same name,
+ * size and modification time, or else of the same name and SHA-256. Files of an earlier picture version, or
+ * made with another keep_interlaced, are left alone too where that makes no difference to this source. A
+ * source that is no regular file (a pipe) is read once: its file has no SHA-256 and is never taken for
+ * unchanged. Other latent files of ours are replaced when the new one is whole. IB_E_ARGUMENT, and nothing is
+ * written, if out_path is the video itself, or a file that is not ours (without o->overwrite). stats may be
+ * NULL. */
 IB_API int ib_encode_video(const char *path, const char *out_path, const ib_space *space,
                            const ib_encode_options *o, ib_encode_stats *stats, ib_error *err);
 

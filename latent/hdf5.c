@@ -19,11 +19,12 @@ static void begin(void) {
     H5dont_atexit();
 }
 
-/* Of the first call that failed since this thread took the lock. What is closed afterwards empties HDF5's own stack. */
+/* Of the first call that failed since this thread took the lock. What is closed afterwards empties HDF5's own
+ * stack. */
 static _Thread_local char reason[256];
 
-/* The walk goes from the outermost call inwards: the last entry is the cause. Of a failed system call HDF5 gives name, descriptor, time
- * and addresses too: then the system's words alone. */
+/* The walk goes from the outermost call inwards: the last entry is the cause. Of a failed system call HDF5
+ * gives name, descriptor, time and addresses too: then the system's words alone. */
 static herr_t keep_entry(unsigned n, const H5E_error2_t *e, void *ignored) {
     static const char system_says[] = "error message = '";
     const char *text = e->desc ? e->desc : "", *said = strstr(text, system_says);

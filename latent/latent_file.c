@@ -111,8 +111,9 @@ static int read_info(hid_t root, const char *path, ib_latent_info *i, ib_error *
     return IB_OK;
 }
 
-/* Chunks of at most `most`, stored in this file, with the checksum filter or none. Larger ones would be allocated by HDF5 before it
- * finds that they are not there; other layouts and filters open other files and load plug-ins. */
+/* Chunks of at most `most`, stored in this file, with the checksum filter or none. Larger ones would be
+ * allocated by HDF5 before it finds that they are not there; other layouts and filters open other files and
+ * load plug-ins. */
 static bool good_layout(hid_t set, int rank, const hsize_t *most) {
     hid_t p = H5Dget_create_plist(set);
     hsize_t chunk[3] = {0};
@@ -134,8 +135,8 @@ static bool good_layout(hid_t set, int rank, const hsize_t *most) {
     return good;
 }
 
-/* Opens a data set of the root group and checks layout, type and rank. size, most: [rank]. The chunk cache is off: a chunk is one
- * frame, and many files are open at once. */
+/* Opens a data set of the root group and checks layout, type and rank. size, most: [rank]. The chunk cache is
+ * off: a chunk is one frame, and many files are open at once. */
 static int open_set(hid_t file, const char *path, const char *name, hid_t type, int rank, const hsize_t *most,
                     hsize_t *size, hid_t *out, ib_error *err) {
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS), set = -1, space = -1, stored = -1;
@@ -404,7 +405,8 @@ int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_e
     enum { PIECE = 2048 };
     uint16_t piece[PIECE];
     size_t n = f->info.shape.tokens * f->info.shape.width, total = count * n;
-    /* the halves arrive in the second half of the output and are widened from its front, which never overtakes them */
+    /* the halves arrive in the second half of the output and are widened from its front, which never
+     * overtakes them */
     char *bytes = (char *)z;
     const char *halves = bytes + total * 2;
     int code = ib_latent_read_half(f, first, count, (uint16_t *)(void *)(bytes + total * 2), err);

@@ -1,4 +1,5 @@
-/* Inside latent/ only: the names that the writer and the reader of latent files agree on. docs/files.md explains them. */
+/* Inside latent/ only: the names that the writer and the reader of latent files agree on. docs/files.md
+ * explains them. */
 #ifndef IB_LATENT_LATENT_FORMAT_H
 #define IB_LATENT_LATENT_FORMAT_H
 

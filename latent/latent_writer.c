@@ -46,7 +46,8 @@ static int put_info(hid_t root, const ib_latent_info *i) {
            ib_hdf5_put_int(root, "source_mtime_ns", i->source_mtime_ns);
 }
 
-/* A chunked data set with a checksum per chunk. rank 1 or 3, grows along the first dimension if `unlimited`. */
+/* A chunked data set with a checksum per chunk. rank 1 or 3, grows along the first
+ * dimension if `unlimited`. */
 static int create_set(ib_latent_writer *w, const char *name, hid_t type, int rank, const hsize_t *size,
                       const hsize_t *chunk, bool unlimited, hid_t *out, ib_error *err) {
     hsize_t most[3] = {unlimited ? H5S_UNLIMITED : size[0], size[1], size[2]};

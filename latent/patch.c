@@ -3,8 +3,8 @@
 #include <string.h>
 #include "base/multiarch.h"
 
-/* Orthonormal DCT-II matrices: sqrt(2/n) cos((2x+1) k pi / 2n), the first row divided by sqrt 2. Only the left halves: the right
- * ones mirror them, even rows equal, odd rows negated. */
+/* Orthonormal DCT-II matrices: sqrt(2/n) cos((2x+1) k pi / 2n), the first row divided by sqrt 2. Only the
+ * left halves: the right ones mirror them, even rows equal, odd rows negated. */
 static const float c8[8][4] = {
     {0.353553390593273762f, 0.353553390593273762f, 0.353553390593273762f, 0.353553390593273762f},
     {0.490392640201615225f, 0.415734806151272619f, 0.277785116509801112f, 0.097545161008064134f},

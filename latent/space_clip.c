@@ -14,7 +14,8 @@ typedef struct clip_state {
 
 /* ---- what was opened, in words ---- */
 
-/* The coordinates: weights, how a frame is brought to the tower, the tower's activation, and what is unusual about it. */
+/* The coordinates: weights, how a frame is brought to the tower, the tower's activation, and what is unusual
+ * about it. */
 static void write_id(ib_space *s, const clip_state *c) {
     const ib_clip_tower *v = ib_clip_vision(c->clip), *t = v ? v : ib_clip_text(c->clip);
     const ib_clip_preprocess *p = ib_clip_preprocess_of(c->clip);

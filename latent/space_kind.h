@@ -1,4 +1,5 @@
-/* Inside latent/ only: what a space brings. A new space is one file with one const table of these and a line in space.c. */
+/* Inside latent/ only: what a space brings. A new space is one file with one const table of these and a line
+ * in space.c. */
 #ifndef IB_LATENT_SPACE_KIND_H
 #define IB_LATENT_SPACE_KIND_H
 
@@ -19,13 +20,13 @@ typedef struct ib_space_kind {
     /* The geometry of latents of the space id `joined`; all others have plain slerp. NULL: so have all. */
     const char *joined;
     const ib_geometry *geometry;
-    /* argument: what comes after the colon, NULL if there is none. Fills s->id, s->remark, s->input and s->state; on failure
-     * holds nothing. */
+    /* argument: what comes after the colon, NULL if there is none. Fills s->id, s->remark, s->input and
+     * s->state; on failure holds nothing. */
     int (*open)(ib_space *s, const char *argument, const ib_space_options *o, ib_error *err);
     void (*close)(ib_space *s); /* releases s->state; NULL: nothing to do */
     int (*shape)(const ib_space *s, int width, int height, ib_shape *shape, ib_error *err);
-    /* From several threads at once. Either encode, or prepare and encode_inputs; with an input of no floats prepare fails
-     * before it touches `input`, and says why. */
+    /* From several threads at once. Either encode, or prepare and encode_inputs; with an input of no floats
+     * prepare fails before it touches `input`, and says why. */
     int (*encode)(const ib_space *s, const ib_frame *frame, float *z, ib_error *err);
     int (*prepare)(const ib_space *s, const ib_frame *frame, float *input, ib_error *err);
     int (*encode_inputs)(const ib_space *s, const float *input, size_t n, float *z, ib_error *err);

@@ -27,7 +27,8 @@ static int plan_add_difference(ib_merge_job *j, ib_error *err) {
 }
 const ib_merge_kernel ib_merge_add_difference = {.plan = plan_add_difference};
 
-/* base + sum c (x - base) = (1 - sum c) base + sum c x: the same sum, and to the bit what it should be where it should be one of them. */
+/* base + sum c (x - base) = (1 - sum c) base + sum c x: the same sum, and to the bit what it should be where
+ * it should be one of them. */
 static int plan_task_arithmetic(ib_merge_job *j, ib_error *err) {
     double lambda = ib_merge_get(j->o, "lambda");
     (void)err;

@@ -1,6 +1,6 @@
-/* Drop and rescale (Yu et al. 2024, arXiv:2311.03099) before task arithmetic. Whether a difference is dropped depends on the seed, the
- * tensor's name, the place in it and the ingredient's value there: so neither on the order of ingredients nor on what they are called, and
- * two that are equal are dropped alike. */
+/* Drop and rescale (Yu et al. 2024, arXiv:2311.03099) before task arithmetic. Whether a difference is dropped
+ * depends on the seed, the tensor's name, the place in it and the ingredient's value there: so neither on the
+ * order of ingredients nor on what they are called, and two that are equal are dropped alike. */
 #include <math.h>
 #include <string.h>
 #include "weights/average.h"

@@ -1,8 +1,9 @@
-/* Several adapters into one. Files are read and written tensor by tensor and block by block, so memory does not depend on their size.
+/* Several adapters into one. Files are read and written tensor by tensor and block by block, so memory does
+ * not depend on their size.
  *
- * A model is a point in the space of its parameters; task vectors are differences to a common base. All sums are those of
- * weights/average.h: the result does not depend on the order of ingredients that play the same part, nor on threads or machine, to the bit.
- * docs/merging.md explains the methods. */
+ * A model is a point in the space of its parameters; task vectors are differences to a common base. All sums
+ * are those of weights/average.h: the result does not depend on the order of ingredients that play the same
+ * part, nor on threads or machine, to the bit. docs/merging.md explains the methods. */
 #ifndef IB_MERGE_MERGE_H
 #define IB_MERGE_MERGE_H
 
@@ -66,14 +67,15 @@ typedef struct ib_merge_progress {
 } ib_merge_progress;
 
 typedef struct ib_merge_options {
-    /* Adapter files, or training states (state.h5: the running mean that they hold). For ema also run directories, which stand for all
-     * the states in them. In add-difference A, B and C in this order; in slerp t = 0 is the first. Elsewhere order means nothing. */
+    /* Adapter files, or training states (state.h5: the running mean that they hold). For ema also run
+     * directories, which stand for all the states in them. In add-difference A, B and C in this order; in
+     * slerp t = 0 is the first. Elsewhere order means nothing. */
     const ib_paths *inputs;
-    const char *base;   /* adapter or state; where the method needs one */
-    const char *output; /* must be none of the inputs; may be NULL with dry_run */
-    const char *method; /* NULL: linear */
-    const double *
-        weights; /* [inputs], magnitude 0 or 1e-6..1e6; NULL: all 1. linear divides them by their sum, the others take them as they are */
+    const char *base;       /* adapter or state; where the method needs one */
+    const char *output;     /* must be none of the inputs; may be NULL with dry_run */
+    const char *method;     /* NULL: linear */
+    const double *weights;  /* [inputs], magnitude 0 or 1e-6..1e6; NULL: all 1. linear divides them by their
+                               sum, the others take them as they are */
     double value[16];       /* in the order of ib_merge_option_table; ib_merge_defaults fills it */
     const ib_paths *valid;  /* latent files, or directories of them */
     bool dry_run;           /* only compare the ingredients, write nothing */
@@ -93,12 +95,12 @@ typedef struct ib_merge_part {
     char *path;       /* owned by the result */
     const char *role; /* "ingredient", "base", or in add-difference "a", "plus", "minus" */
     char sha256[65];  /* of the file; empty in a dry run */
-    double
-        weight; /* what it was counted with: the method's coefficient; NaN where that differs from element to element */
-    bool kept;    /* soup: in the average; true elsewhere */
-    double skill; /* soup: its own on the validation files; NaN elsewhere */
-    int64_t step; /* ema: of the state; -1 elsewhere */
-    double norm;  /* dry run: Euclidean, of its difference to the base if there is one; NaN otherwise */
+    double weight; /* what it was counted with: the method's coefficient; NaN where that differs from element
+                      to element */
+    bool kept;     /* soup: in the average; true elsewhere */
+    double skill;  /* soup: its own on the validation files; NaN elsewhere */
+    int64_t step;  /* ema: of the state; -1 elsewhere */
+    double norm;   /* dry run: Euclidean, of its difference to the base if there is one; NaN otherwise */
 } ib_merge_part;
 
 /* Two ingredients beside each other, of a dry run. Of their differences to the base if there is one. */
@@ -106,8 +108,8 @@ typedef struct ib_merge_pair {
     size_t a, b;     /* indices of parts, a < b */
     double distance; /* Euclidean */
     double cosine;   /* NaN if one is 0 */
-    double
-        signs; /* part of the elements that are 0 in neither in which the signs agree; NaN if there are none */
+    double signs;    /* part of the elements that are 0 in neither in which the signs agree; NaN if there are
+                        none */
 } ib_merge_pair;
 
 typedef struct ib_merge_result {
@@ -121,10 +123,11 @@ typedef struct ib_merge_result {
     double skill; /* soup: of the average; NaN elsewhere */
 } ib_merge_result;
 
-/* Refused, naming the file and what is the matter: another space, architecture or shape than the first one's (IB_E_MISMATCH), a tensor too
- * many, missing or not of F32, F16 or BF16, values that are not finite, in an input or (IB_E_NONFINITE) in the result; the output being an
- * input; a soup or ema of the same model twice; states of different runs. Nothing is left of the output then. The result is filled as far
- * as things went; freed by ib_merge_result_free. */
+/* Refused, naming the file and what is the matter: another space, architecture or shape than the first one's
+ * (IB_E_MISMATCH), a tensor too many, missing or not of F32, F16 or BF16, values that are not finite, in an
+ * input or (IB_E_NONFINITE) in the result; the output being an input; a soup or ema of the same model twice;
+ * states of different runs. Nothing is left of the output then. The result is filled as far as things went;
+ * freed by ib_merge_result_free. */
 IB_API int ib_merge(const ib_merge_options *o, ib_merge_result *result, ib_error *err);
 IB_API void ib_merge_result_free(ib_merge_result *r);
 

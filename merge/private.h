@@ -23,8 +23,8 @@ typedef struct ib_merge_job {
     ib_merge_result *result;
 } ib_merge_job;
 
-/* How a method works. x: [sources], each [n], elements [first, first + n) of the tensor at hand. Where a function is NULL there is nothing
- * to be done. */
+/* How a method works. x: [sources], each [n], elements [first, first + n) of the tensor at hand. Where a
+ * function is NULL there is nothing to be done. */
 typedef struct ib_merge_kernel {
     /* Coefficients and scratch, from options and sources. */
     int (*plan)(ib_merge_job *j, ib_error *err);

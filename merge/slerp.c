@@ -1,4 +1,5 @@
-/* Spherical interpolation of two models, tensor by tensor: as latent/geometry.h does it for tokens, in blocks. */
+/* Spherical interpolation of two models, tensor by tensor: as latent/geometry.h does it for tokens, in
+ * blocks. */
 #include <math.h>
 #include "weights/average.h"
 #include "base/memory.h"

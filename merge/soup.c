@@ -1,4 +1,5 @@
-/* Greedy soup (Wortsman et al. 2022, arXiv:2203.05482): from the best ingredient on, each that does not make the mean's skill fall. */
+/* Greedy soup (Wortsman et al. 2022, arXiv:2203.05482): from the best ingredient on, each that does not make
+ * the mean's skill fall. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ typedef struct tasting {
     size_t done, all;  /* clips scored, and to be scored at most */
 } tasting;
 
-/* Mean over clips of the skill; every clip counts once, those without a window or where nothing moves not at all. */
+/* Mean over clips of the skill; every clip counts once, those without a window or where nothing moves not at
+ * all. */
 static int skill_of(tasting *t, double *skill, ib_error *err) {
     const ib_merge_options *o = t->j->o;
     double sum = 0;

@@ -20,13 +20,15 @@ typedef struct ib_source {
     char sha256[65];
 } ib_source;
 
-/* An adapter file, its tensors checked against its architecture, or a state.h5: `raw` takes its weights, otherwise their running mean. */
+/* An adapter file, its tensors checked against its architecture, or a state.h5: `raw` takes its weights,
+ * otherwise their running mean. */
 int ib_source_open(ib_source *s, const char *path, bool raw, ib_error *err);
 void ib_source_close(ib_source *s);
 /* The same file, under whatever name. */
 bool ib_source_same(const ib_source *a, const ib_source *b);
 
-/* Elements [first, first + n) of a tensor. out: [n]. IB_E_NONFINITE names file and tensor. May be called from several threads. */
+/* Elements [first, first + n) of a tensor. out: [n]. IB_E_NONFINITE names file and tensor. May be called from
+ * several threads. */
 int ib_source_read(const ib_source *s, const ib_param *p, size_t first, size_t n, float *out, ib_error *err);
 /* They come by for the last time: their bytes go into the checksum if it has come as far as them. */
 void ib_source_done(ib_source *s, const ib_param *p, size_t first, size_t n);

@@ -51,7 +51,8 @@ static int one_piece(const ib_merge_job *j, const block *b, const ib_param *p, s
     return IB_OK;
 }
 
-/* A block by all threads, who wait for each other once: checksums are taken from the file and need not wait for the pieces. */
+/* A block by all threads, who wait for each other once: checksums are taken from the file and need not wait
+ * for the pieces. */
 static int one_block(ib_merge_job *j, const block *b, const ib_param *p, size_t first, size_t n, bool last,
                      ib_error *err) {
     long pieces = (long)((n + PIECE - 1) / PIECE), sources = (long)j->sources;
@@ -147,7 +148,8 @@ static int order_of(const void *a, const void *b) {
     return c ? c : strcmp(x->name, y->name);
 }
 
-/* Ingredients of the same part in the order of their checksums, so that the text does not tell in which order they were named. */
+/* Ingredients of the same part in the order of their checksums, so that the text does not tell in which order
+ * they were named. */
 static int list_parents(const ib_merge_job *j, notes *m) {
     static const char unknown[65] = "0000000000000000000000000000000000000000000000000000000000000000";
     ib_parent *p = ib_calloc(j->sources, sizeof *p);

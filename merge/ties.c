@@ -1,13 +1,14 @@
-/* Trim, elect sign, merge (Yadav et al. 2023, arXiv:2306.01708), tensor by tensor: the paper trims whole models, which would leave the
- * tensors with small weights alone. */
+/* Trim, elect sign, merge (Yadav et al. 2023, arXiv:2306.01708), tensor by tensor: the paper trims whole
+ * models, which would leave the tensors with small weights alone. */
 #include <math.h>
 #include <string.h>
 #include "weights/average.h"
 #include "base/memory.h"
 #include "merge/private.h"
 
-/* The threshold of trimming is found exactly, by counting: first the upper 16 bits of the magnitudes, then the lower 15 within the one
- * group of them in which it lies. Bits of floats >= 0 are in the order of the floats. */
+/* The threshold of trimming is found exactly, by counting: first the upper 16 bits of the magnitudes, then
+ * the lower 15 within the one group of them in which it lies. Bits of floats >= 0 are in the order of the
+ * floats. */
 enum { UPPER = 1 << 16, LOWER_BITS = 15, LOWER = 1 << LOWER_BITS };
 
 typedef struct trim {
@@ -73,7 +74,8 @@ static void look(ib_merge_job *j, int pass, const float *const *x, size_t n) {
     }
 }
 
-/* The largest of the first n places such that it and all above it hold at least *left; *left: what is still wanted of that place. */
+/* The largest of the first n places such that it and all above it hold at least *left; *left: what is still
+ * wanted of that place. */
 static uint32_t place_of(const uint64_t *count, uint32_t n, uint64_t *left) {
     uint32_t at = n - 1;
     while (at && count[at] < *left) {

@@ -60,7 +60,8 @@ static void mix(const float *restrict m, const float *restrict a, const float *r
     }
 }
 
-/* The carried planes are not needed again once the gradient of their mixture is known: a and b take their own gradients. */
+/* The carried planes are not needed again once the gradient of their mixture is known: a and b take their own
+ * gradients. */
 IB_MULTIARCH
 static void mix_backward(const float *restrict m, const float *restrict dout, size_t n, float *restrict a,
                          float *restrict b, float *restrict dmask) {

@@ -54,7 +54,8 @@ static size_t count_levels(size_t height, size_t width) {
 
 typedef int32_t bits8 __attribute__((vector_size(32)));
 
-/* A patch of the first picture: its pixels, its gradient less the gradient's mean, and the inverse of the damped normal matrix. */
+/* A patch of the first picture: its pixels, its gradient less the gradient's mean, and the inverse of the
+ * damped normal matrix. */
 typedef struct patch {
     ib_row8 pixels[PATCH], gx[PATCH], gy[PATCH];
     float xx, xy, yy;
@@ -86,7 +87,8 @@ static IB_INLINE void take_patch(const float *at, size_t stride, patch *p) {
     p->yy = a * inv;
 }
 
-/* The squared difference, less means, of a patch and of what lies at (x,y) in the other picture; step: what would make it less. */
+/* The squared difference, less means, of a patch and of what lies at (x,y) in the other picture; step: what
+ * would make it less. */
 static IB_INLINE float compare(const patch *p, const ib_padded *other, float x, float y, float *step) {
     float a, b;
     const float *q = ib_place(other, x, y, &a, &b);
@@ -156,7 +158,8 @@ typedef struct hints {
     float sign;
 } hints;
 
-/* Those about the middle of a patch at (x,y): [4,2], in px of the level, one of whose px is `px` of the full size. */
+/* Those about the middle of a patch at (x,y): [4,2], in px of the level, one of whose px is `px` of the full
+ * size. */
 static void hints_at(const hints *h, size_t x, size_t y, size_t px, float (*out)[2]) {
     for (size_t k = 0; k < 4; k++) {
         size_t c = (x + (k % 2 ? 3 : 1) * PATCH / 4) * px / HINT_PX,

@@ -10,7 +10,8 @@
 
 enum { SIDE = 2 * IB_MATCH_REACH + 1, CANDIDATES = SIDE * SIDE, TAPS = 6 };
 
-/* Found on training clips, none of them held out: windows in cells, softness and cost per cell of motion on a luma range of 1. */
+/* Found on training clips, none of them held out: windows in cells, softness and cost per cell of motion on a
+ * luma range of 1. */
 static const float narrow_sigma = 1.0f, main_sigma = 2.5f, wide_sigma = 5.0f, softness = 0.003f,
                    motion_penalty = 0.005f;
 /* Mean squared difference at which the gate is half open: about one 8-bit step. */
@@ -52,7 +53,8 @@ static void move_rows(const float *restrict src, size_t h, size_t w, float dy, f
     }
 }
 
-/* cost = mean over Y, U, V of |a moved by ax - b moved by bx|, moves in cells sideways. a, b: [3,h,padded(w)] */
+/* cost = mean over Y, U, V of |a moved by ax - b moved by bx|, moves in cells sideways.
+ * a, b: [3,h,padded(w)] */
 IB_MULTIARCH
 static void difference(const float *restrict a, float ax, const float *restrict b, float bx, size_t h,
                        size_t w, float *restrict cost) {
@@ -95,7 +97,8 @@ static window make_window(float sigma) {
     return v;
 }
 
-/* The window over a plane, edges repeated; `taps` is known where this is inlined. tmp: [h, w + 2 TAPS]; out may be c. */
+/* The window over a plane, edges repeated; `taps` is known where this is inlined. tmp: [h, w + 2 TAPS]; out
+ * may be c. */
 static IB_INLINE void blur_by(const float *c, size_t h, size_t w, const float *g, const size_t taps,
                               float *restrict tmp, float *out) {
     size_t pw = w + 2 * TAPS;
@@ -172,7 +175,8 @@ static void soften(const float *restrict c, float extra, const float *restrict l
     }
 }
 
-/* Mean squared difference of the keyframes over each cell (luma and chroma), then over 5x5 cells, then the gate. */
+/* Mean squared difference of the keyframes over each cell (luma and chroma), then over 5x5 cells, then the
+ * gate. */
 static void gates(const float *p0, const float *p1, size_t rows, size_t cols, float *square, float *gate) {
     size_t h = IB_CELLS * rows, w = IB_CELLS * cols, width = IB_CELL_PX * w, luma = 16 * h * w,
            chroma = luma / 4;
@@ -227,8 +231,8 @@ static float penalty(int k) {
     return motion_penalty * sqrtf(right(k) * right(k) + down(k) * down(k));
 }
 
-/* The soft minimum over costs [CANDIDATES,n] plus what motion costs, whose least is in s->low: vx, vy in cells.
- * weights: [n] scratch. */
+/* The soft minimum over costs [CANDIDATES,n] plus what motion costs, whose least is in s->low: vx, vy in
+ * cells. weights: [n] scratch. */
 static void soft_minimum(const float *costs, size_t n, float *weights, const summary *s, float *vx,
                          float *vy) {
     memcpy(s->still, costs + CANDIDATES / 2 * n, n * sizeof *s->still);
@@ -278,8 +282,8 @@ void ib_match(const float *planes0, const float *planes1, size_t rows, size_t co
             move_rows(q1 + k * n, h, w, (1.0f - t) * (float)d, m1 + at);
         }
     }
-    /* windows add up by their squares: each candidate's costs are widened for small things, then, once those are done with,
-     * further; the wide window looks at tokens, a quarter as many, and is enlarged smoothly */
+    /* windows add up by their squares: each candidate's costs are widened for small things, then, once those
+     * are done with, further; the wide window looks at tokens, a quarter as many, and is enlarged smoothly */
     window small = make_window(narrow_sigma), wider = make_window(wide_sigma / 2),
            rest = make_window(sqrtf(main_sigma * main_sigma - narrow_sigma * narrow_sigma));
     for (int k = 0; k < CANDIDATES; k++) {

@@ -1,11 +1,13 @@
-/* The motion prior: what block matching alone says about the motion between two keyframes, seen from the in-between.
+/* The motion prior: what block matching alone says about the motion between two keyframes, seen from the
+ * in-between.
  *
- * For every cell (4x4 luma px, 2x2 per token of the patch space) and every candidate motion v of a square of candidates, the
- * keyframes are compared where a thing moving by v over the whole gap would have been: |I0(x - t v) - I1(x + (1-t) v)|, on
- * pictures a quarter of the size, Y, U and V alike, averaged over Gaussian windows (bilateral motion estimation: Choi, Han, Kim and Ko
- * 2007, IEEE TCE 53(2); as a volume of costs: Park, Ko, Lee and Kim 2020, arXiv:2007.12622). The soft minimum over the candidates is the
- * prior flow under that window. It has no parameters to learn and nothing is propagated back through it; the trained trunk sees it as input
- * and corrects it. Exchanging the keyframes and t with 1-t negates the flow. */
+ * For every cell (4x4 luma px, 2x2 per token of the patch space) and every candidate motion v of a square of
+ * candidates, the keyframes are compared where a thing moving by v over the whole gap would have been: |I0(x
+ * - t v) - I1(x + (1-t) v)|, on pictures a quarter of the size, Y, U and V alike, averaged over Gaussian
+ * windows (bilateral motion estimation: Choi, Han, Kim and Ko 2007, IEEE TCE 53(2); as a volume of costs:
+ * Park, Ko, Lee and Kim 2020, arXiv:2007.12622). The soft minimum over the candidates is the prior flow under
+ * that window. It has no parameters to learn and nothing is propagated back through it; the trained trunk
+ * sees it as input and corrects it. Exchanging the keyframes and t with 1-t negates the flow. */
 #ifndef IB_MOTION_MATCH_H
 #define IB_MOTION_MATCH_H
 
@@ -24,10 +26,11 @@ enum {
 size_t ib_match_scratch(size_t rows, size_t cols);
 
 /* planes0, planes1: Y, U, V as in latent/patch.h, [96 rows cols]. t in (0,1).
- * flows [IB_MATCH_WINDOWS, 2, 2 rows, 2 cols]: x and y, luma px over the whole gap, under windows of 2.5, 1 and 5 cells.
- * gate [2 rows, 2 cols]: 0 where the keyframes agree exactly within two cells, towards 1 where they differ by more than noise.
- * features [2 rows, 2 cols, IB_MATCH_FEATURES], of the first window: v / 16 px (x, y), the least cost, the cost of no motion, their difference, and the
- * spread of the soft minimum, scaled to about unit range. */
+ * flows [IB_MATCH_WINDOWS, 2, 2 rows, 2 cols]: x and y, luma px over the whole gap, under windows of 2.5, 1
+ * and 5 cells. gate [2 rows, 2 cols]: 0 where the keyframes agree exactly within two cells, towards 1 where
+ * they differ by more than noise. features [2 rows, 2 cols, IB_MATCH_FEATURES], of the first window: v / 16
+ * px (x, y), the least cost, the cost of no motion, their difference, and the spread of the soft minimum,
+ * scaled to about unit range. */
 void ib_match(const float *planes0, const float *planes1, size_t rows, size_t cols, float t, float *scratch,
               float *flows, float *gate, float *features);
 

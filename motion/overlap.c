@@ -15,7 +15,8 @@ enum {
     AROUND = 8
 };
 
-/* Added to the least mean squared difference before others are set in proportion to it: less than an 8-bit step, RMS. */
+/* Added to the least mean squared difference before others are set in proportion to it: less than an 8-bit
+ * step, RMS. */
 static const float least_difference = 1e-5f;
 
 /* What a patch follows, the best first. */
@@ -23,7 +24,8 @@ typedef struct choice {
     float v[BEST][2], weight[BEST];
 } choice;
 
-/* The part of a patch's window that lies on a line of samples: first, how many, and their weights, which add up to 1 over the patches. */
+/* The part of a patch's window that lies on a line of samples: first, how many, and their weights, which add
+ * up to 1 over the patches. */
 typedef struct window {
     size_t first, n;
     float weight[SPAN];
@@ -35,7 +37,8 @@ size_t ib_overlap_scratch(size_t rows, size_t cols, size_t per, size_t fields) {
            (patches * sizeof(choice) + (down + across) * sizeof(window)) / sizeof(float);
 }
 
-/* Each flow in the middles of the patches: the mean of the four cells about them, edges repeated. at: [down, across, fields, 2] */
+/* Each flow in the middles of the patches: the mean of the four cells about them, edges repeated. at: [down,
+ * across, fields, 2] */
 static void at_middles(const float *flows, size_t fields, size_t rows, size_t cols, size_t per, float *at) {
     size_t h = IB_CELLS * rows, w = IB_CELLS * cols, cells = h * w, step = IB_CELLS / per;
     for (size_t r = 0; r <= h; r += step) {
@@ -154,7 +157,8 @@ static void add_patch(const float *restrict patch, const window *rows, const win
     }
 }
 
-/* One plane of one keyframe; height, width: its samples; part: of the motion that it goes, in samples per luma px. */
+/* One plane of one keyframe; height, width: its samples; part: of the motion that it goes, in samples per
+ * luma px. */
 static void carry(const float *knots, size_t height, size_t width, const window *down, size_t n_down,
                   const window *across, size_t n_across, float part, const choice *chosen, float *out) {
     memset(out, 0, height * width * sizeof *out);

@@ -15,7 +15,8 @@ static const float surroundings = 0.1f;
 
 size_t ib_project_scratch(size_t rows, size_t cols) {
     size_t cells = IB_CELLS * rows * IB_CELLS * cols;
-    /* differences and weights of the pixels; what cells are told; their sums, and those of each coarser grid */
+    /* differences and weights of the pixels; what cells are told; their sums, and those of
+     * each coarser grid */
     return (2 * IB_CELL_PX * IB_CELL_PX + SIDE_BY_SIDE + 3 + 6) * cells;
 }
 
@@ -76,7 +77,8 @@ static void throw(const float *flow, const float *weight, const float *misfit, s
     }
 }
 
-/* sums [3,h,w] -> v [2,h,w], what is missing from coarser and coarser sums; rest: scratch, [5 h w / 4] and what coarser ones need */
+/* sums [3,h,w] -> v [2,h,w], what is missing from coarser and coarser sums; rest: scratch, [5 h w / 4] and
+ * what coarser ones need */
 static void fill(const float *sums, size_t plane, size_t h, size_t w, float *rest, float *v) {
     size_t n = h * w;
     if (n == 1) {

@@ -64,7 +64,8 @@ void ib_attention(const float *qkv, size_t sequences, size_t tokens, size_t chan
     }
 }
 
-/* dp becomes the gradient at the products q k^T: p (dp - sum of p dp) / sqrt(width); the sum is dy y of the row. */
+/* dp becomes the gradient at the products q k^T: p (dp - sum of p dp) / sqrt(width); the sum is dy y of the
+ * row. */
 IB_MULTIARCH
 static void softmax_backward(const float *restrict p, const float *restrict y, const float *restrict dy,
                              size_t stride, size_t tokens, size_t width, float scale, float *restrict dp) {

@@ -1,6 +1,6 @@
-/* Multi-head self-attention between the queries, keys and values of one sequence: softmax(q k^T / sqrt(width)) v, head by head.
- * The maps before and after it are ib_linear's. The backward computes the weights again instead of keeping them: memory is that of
- * the tokens, not of their pairs. */
+/* Multi-head self-attention between the queries, keys and values of one sequence: softmax(q k^T /
+ * sqrt(width)) v, head by head. The maps before and after it are ib_linear's. The backward computes the
+ * weights again instead of keeping them: memory is that of the tokens, not of their pairs. */
 #ifndef IB_NN_ATTENTION_H
 #define IB_NN_ATTENTION_H
 

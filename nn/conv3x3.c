@@ -7,20 +7,21 @@
 #include "nn/layers.h"
 #include "nn/simd.h"
 
-/* Images are taken together until their transformed inputs outgrow what the caches hold well, so that small grids with many
- * channels still give the products enough rows for the weights that they read. */
+/* Images are taken together until their transformed inputs outgrow what the caches hold well, so that small
+ * grids with many channels still give the products enough rows for the weights that they read. */
 enum { CHUNK_FLOATS = 1 << 19 };
 
 enum { OUT = 4, IN = OUT + 2, PLANES = IN * IN };
 
-/* Tiles are 4x4 outputs fed by 6x6 inputs. The padded input has a border of one token, and more rows or columns where the grid
- * is not a multiple of a tile. */
+/* Tiles are 4x4 outputs fed by 6x6 inputs. The padded input has a border of one token, and more rows or
+ * columns where the grid is not a multiple of a tile. */
 typedef struct tiling {
     size_t th, tw, tiles; /* tiles down, across, together */
     size_t ph, pw;        /* padded input, tokens */
 } tiling;
 
-/* Floats between transformed planes: an odd number of cache lines, lest all of them fall into the same cache sets. */
+/* Floats between transformed planes: an odd number of cache lines, lest all of them fall into the same cache
+ * sets. */
 static size_t plane_floats(size_t n) {
     return ((n + 15) / 16 | 1) * 16;
 }
@@ -51,8 +52,9 @@ size_t ib_conv3x3_scratch(size_t images, size_t rows, size_t cols, size_t cin, s
            PLANES * (2 * plane_floats(n * g.tiles * cin) + plane_floats(n * g.tiles * cout));
 }
 
-/* Sixteen channels at once, whatever the width of the machine's registers: the compiler does not find its own way to vectors
- * through transforms of this size. The last channels of a count that is no multiple of 16 go alone, with n < LANES. */
+/* Sixteen channels at once, whatever the width of the machine's registers: the compiler does not find its own
+ * way to vectors through transforms of this size. The last channels of a count that is no multiple of 16 go
+ * alone, with n < LANES. */
 enum { LANES = 16 };
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 typedef float loose_lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
@@ -152,8 +154,8 @@ typedef struct strides {
     size_t along, across;
 } strides;
 
-/* A map of both dimensions of one tile, from [in][in] to [out][out] values: to = result + bias (NULL: none), or with `add` to += result.
- * The maps are known where this is used, so that all of it is straight code. */
+/* A map of both dimensions of one tile, from [in][in] to [out][out] values: to = result + bias (NULL: none),
+ * or with `add` to += result. The maps are known where this is used, so that all of it is straight code. */
 static IB_INLINE void map_2d(void (*const map)(const lanes *, lanes *), const size_t in, const size_t out,
                              const float *from, strides f, const lanes *bias, const bool add, float *to,
                              strides g, const size_t n) {

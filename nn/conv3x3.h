@@ -1,8 +1,9 @@
 /* 3x3 convolution over a grid of tokens, zero padding, stride 1: y = x * w + b.
  *
- * Computed by Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray 2016, arXiv:1509.09308): 4 times fewer multiplications
- * than the direct form where the grid is a multiple of 4, as 36 matrix products over tiles of 4x4 outputs. In float32, 128 channels of uniform random
- * numbers differ from the exact result by 2e-6 of its RMS (the direct form summed in float32: 6e-7), at worst 3e-5. Weights are transformed once per change
+ * Computed by Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray 2016, arXiv:1509.09308): 4 times fewer
+ * multiplications than the direct form where the grid is a multiple of 4, as 36 matrix products over tiles of
+ * 4x4 outputs. In float32, 128 channels of uniform random numbers differ from the exact result by 2e-6 of its
+ * RMS (the direct form summed in float32: 6e-7), at worst 3e-5. Weights are transformed once per change
  * (ib_conv3x3_weights and _turned). */
 #ifndef IB_NN_CONV3X3_H
 #define IB_NN_CONV3X3_H

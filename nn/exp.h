@@ -1,4 +1,5 @@
-/* exp as plain arithmetic, so that loops over it vectorise. For functions with IB_MULTIARCH (base/multiarch.h). */
+/* exp as plain arithmetic, so that loops over it vectorise. For functions with IB_MULTIARCH
+ * (base/multiarch.h). */
 #ifndef IB_NN_EXP_H
 #define IB_NN_EXP_H
 
@@ -6,12 +7,12 @@
 #include <string.h>
 #include "nn/simd.h"
 
-/* Where arguments are cut off: -87 and 88. They are kept in exp.c because GCC, if it knows them, answers beyond them by a jump, and then
- * vectorises none of the loops. */
+/* Where arguments are cut off: -87 and 88. They are kept in exp.c because GCC, if it knows them, answers
+ * beyond them by a jump, and then vectorises none of the loops. */
 extern const float ib_exp_low, ib_exp_high;
 
-/* Relative error below 3e-7; arguments are clamped to [-87, 88]. exp(x) = 2^k exp(r), |r| <= ln2 / 2, with the Taylor polynomial of
- * degree 7 for exp(r). */
+/* Relative error below 3e-7; arguments are clamped to [-87, 88]. exp(x) = 2^k exp(r), |r| <= ln2 / 2, with
+ * the Taylor polynomial of degree 7 for exp(r). */
 static IB_INLINE float ib_exp1(float x) {
     x = x < ib_exp_low ? ib_exp_low : x;
     x = x > ib_exp_high ? ib_exp_high : x;

@@ -1,5 +1,6 @@
-/* The token-wise layers: linear maps, normalisation with scale and shift, SiLU. Each forward beside its backward.
- * Backward functions take the same inputs as the forward, add to parameter gradients and overwrite input gradients. */
+/* The token-wise layers: linear maps, normalisation with scale and shift, SiLU. Each forward beside its
+ * backward. Backward functions take the same inputs as the forward, add to parameter gradients and overwrite
+ * input gradients. */
 #ifndef IB_NN_LAYERS_H
 #define IB_NN_LAYERS_H
 
@@ -21,7 +22,8 @@ void ib_linear_backward(const float *x,                                    /* [T
                         float *dw,                                         /* [cin,cout], added to */
                         float *db /* [cout], added to; NULL: no bias */);
 
-/* y = silu(n * (1 + scale) + shift), n = (x - mean) / sqrt(variance + 1e-5) over the channels of each token. */
+/* y = silu(n * (1 + scale) + shift), n = (x - mean) / sqrt(variance + 1e-5) over the channels
+ * of each token. */
 void ib_norm_film_silu(const float *x,                         /* [T,C] */
                        const float *scale, const float *shift, /* [C] */
                        size_t tokens, size_t channels, float *y /* [T,C] */);

@@ -19,7 +19,8 @@ typedef struct operands {
     bool add;
 } operands;
 
-/* A tile of ROWS x COLS vectors of c is summed in registers over all of k. ROWS + 1 + COLS loads feed ROWS * COLS multiply-adds. */
+/* A tile of ROWS x COLS vectors of c is summed in registers over all of k. ROWS + 1 + COLS loads feed ROWS *
+ * COLS multiply-adds. */
 #define DEFINE_TILE(name, vector, ROWS, COLS)                                                                \
     static IB_INLINE void name(const operands *o, size_t i, size_t j) {                                      \
         enum { LANES = sizeof(vector) / sizeof(float) };                                                     \

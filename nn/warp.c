@@ -7,9 +7,9 @@
 
 #include "nn/simd.h"
 
-/* Samples are taken a run of pixels at a time, in three passes that each stay in the first cache: where they fall and what the 4 x 4
- * knots about them weigh (vectorised), the weighted sums of the four rows (four columns at a time), and those of the columns
- * (vectorised again). */
+/* Samples are taken a run of pixels at a time, in three passes that each stay in the first cache: where they
+ * fall and what the 4 x 4 knots about them weigh (vectorised), the weighted sums of the four rows (four
+ * columns at a time), and those of the columns (vectorised again). */
 enum { RUN = 128, TAPS = 4 };
 
 typedef struct run {
@@ -21,8 +21,8 @@ typedef struct run {
     float sum[TAPS * RUN], dsum[TAPS * RUN];
 } run;
 
-/* Samples that the first knot of a line is made from, what comes after them being below a float's precision; rows filtered side by
- * side, none of which waits for another. */
+/* Samples that the first knot of a line is made from, what comes after them being below a float's precision;
+ * rows filtered side by side, none of which waits for another. */
 enum { START = 16, LINES = 8 };
 static const float pole = -0.26794919f; /* the spline's: sqrt(3) - 2 */
 
@@ -30,7 +30,8 @@ size_t ib_warp_knots_floats(size_t height, size_t width) {
     return (height + 2) * (width + 2);
 }
 
-/* What each of the first samples of a line of n adds to its first sum, the line being mirrored about both its ends. */
+/* What each of the first samples of a line of n adds to its first sum, the line being mirrored about both its
+ * ends. */
 static size_t first_weights(size_t n, float *w) {
     size_t m = n < START ? n : START;
     float round = powf(pole, 2.0f * (float)n), whole = 1.0f / (1.0f - round);

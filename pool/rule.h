@@ -1,14 +1,16 @@
 /* How a pool makes one model of several of which some may be wrong (docs/pools.md).
  *
- * Every voice counts by its fresh samples, but by no more than four times the median voice: a claim is not a proof. The centre is the
- * median of each weight over the voices, which a minority cannot move beyond what the others say; R is the median distance from it. Who
- * has learned from more samples may be further away: by g = sqrt(fresh / median fresh), at least 1 and at most 4.
- *  - Further than 3 g R (but no more than the larger of 3 R and half the centre's norm, whatever g): left out, IB_VOICE_FAR. Random weights, other
- *    magnitudes, other signs, other beginnings.
+ * Every voice counts by its fresh samples, but by no more than four times the median voice: a claim is not a
+ * proof. The centre is the median of each weight over the voices, which a minority cannot move beyond what
+ * the others say; R is the median distance from it. Who has learned from more samples may be further away: by
+ * g = sqrt(fresh / median fresh), at least 1 and at most 4.
+ *  - Further than 3 g R (but no more than the larger of 3 R and half the centre's norm, whatever g): left
+ * out, IB_VOICE_FAR. Random weights, other magnitudes, other signs, other beginnings.
  *  - Away from where the centre went since the anchor, cosine below -1/4: left out, IB_VOICE_AWAY.
- *  - Further than 2 g R: taken, shortened to that distance (clipping around a centre, Karimireddy et al. 2021, arXiv:2012.10333).
- * With two voices there is no majority, and the first, the caller's own, is believed: the other is left out if it is further from it than
- * three times its own way from the anchor (times g) and than a quarter of the anchor's norm.
+ *  - Further than 2 g R: taken, shortened to that distance (clipping around a centre, Karimireddy et al.
+ * 2021, arXiv:2012.10333). With two voices there is no majority, and the first, the caller's own, is
+ * believed: the other is left out if it is further from it than three times its own way from the anchor
+ * (times g) and than a quarter of the anchor's norm.
  *
  * The result does not depend on the order of three voices or more, to the bit. */
 #ifndef IB_POOL_RULE_H
@@ -34,8 +36,8 @@ typedef struct ib_voice {
     double cosine;          /* of its way and the centre's since the anchor; NaN without anchor */
 } ib_voice;
 
-/* v: [k], 1 <= k < IB_AVERAGE_MOST; anchor: [n], the last common average, or NULL; out: [n], none of the inputs.
- * IB_E_EMPTY if nobody is left; out is then undefined. */
+/* v: [k], 1 <= k < IB_AVERAGE_MOST; anchor: [n], the last common average, or NULL; out: [n], none of the
+ * inputs. IB_E_EMPTY if nobody is left; out is then undefined. */
 int ib_pool_average(ib_voice *v, size_t k, const float *anchor, float *out, size_t n, ib_error *err);
 /* "its weights are 12 times as far ..." for what was left out or shortened. */
 void ib_voice_explain(const ib_voice *v, char *text, size_t size);

@@ -24,10 +24,10 @@ typedef struct embeddings {
     ib_adapter *adapter;
     ib_keyframes keys;
     size_t rows, prompts;
-    float *z, *t; /* [rows,T,D], [rows] */
-    double *pts;  /* [rows] seconds */
-    float *
-        nothing; /* [T,D] of a picture that is zero everywhere after normalisation; NULL if the space has no such thing */
+    float *z, *t;   /* [rows,T,D], [rows] */
+    double *pts;    /* [rows] seconds */
+    float *nothing; /* [T,D] of a picture that is zero everywhere after normalisation; NULL if the space has
+                       no such thing */
     ib_path_options path;
 } embeddings;
 
@@ -151,7 +151,8 @@ static int make_rows(embeddings *e, ib_error *err) {
     return r ? r : ib_path_make(e->adapter, &e->path, s, e->keys.z, e->keys.n, e->z, e->t, err);
 }
 
-/* What pipelines take for "no picture" under classifier-free guidance: the embedding of pixel values that are all zero. */
+/* What pipelines take for "no picture" under classifier-free guidance: the embedding of pixel values that are
+ * all zero. */
 static int encode_nothing(embeddings *e, ib_error *err) {
     ib_space_input in = e->o->space ? ib_space_input_of(e->o->space) : (ib_space_input){0};
     float *zeros = NULL;

@@ -1,5 +1,6 @@
-/* Rendering in spaces that cannot turn latents into pictures: keyframes in, the embeddings on the way between them out, one row a
- * frame, for a diffusion pipeline (docs/diffusers.md); or a preview of them through the nearest real frames of given footage. */
+/* Rendering in spaces that cannot turn latents into pictures: keyframes in, the embeddings on the way between
+ * them out, one row a frame, for a diffusion pipeline (docs/diffusers.md); or a preview of them through the
+ * nearest real frames of given footage. */
 #ifndef IB_RENDER_EMBEDDINGS_H
 #define IB_RENDER_EMBEDDINGS_H
 
@@ -57,9 +58,10 @@ typedef struct ib_embeddings_summary {
 IB_API void ib_embeddings_defaults(ib_embeddings_options *o);
 /* True if a file name means embeddings: it ends in .safetensors. */
 IB_API bool ib_embeddings_name(const char *output);
-/* Errors leave no file: IB_E_MISMATCH for an adapter, a latent or a modality gap of another space; IB_E_UNSUPPORTED, with what to do,
- * for a clip as output without a preview; IB_E_ARGUMENT for an output that is an input. Rows at keyframes are the keyframes' embeddings (of prompts with a modality gap: the
- * corrected ones) bit for bit. The file is described in docs/files.md. summary may be NULL. */
+/* Errors leave no file: IB_E_MISMATCH for an adapter, a latent or a modality gap of another space;
+ * IB_E_UNSUPPORTED, with what to do, for a clip as output without a preview; IB_E_ARGUMENT for an output that
+ * is an input. Rows at keyframes are the keyframes' embeddings (of prompts with a modality gap: the corrected
+ * ones) bit for bit. The file is described in docs/files.md. summary may be NULL. */
 IB_API int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary,
                                 ib_error *err);
 

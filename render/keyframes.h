@@ -14,7 +14,8 @@ ib_key_kind ib_key_kind_of(const char *spec);
 const char *ib_key_kind_name(ib_key_kind k); /* "prompt" "picture" "latent" */
 /* The prompt of a "text:PROMPT". */
 const char *ib_key_prompt(const char *spec);
-/* IB_E_IO, saying how prompts are written, if the word is meant as a file and there is none. A pipe or device is one. */
+/* IB_E_IO, saying how prompts are written, if the word is meant as a file and there is none. A pipe or device
+ * is one. */
 int ib_key_exists(const char *spec, ib_error *err);
 
 typedef struct ib_keyframes {

@@ -1,7 +1,8 @@
-/* The gap between the text side and the image side of a joint space (Liang et al. 2022, arXiv:2203.02053: the two lie in
- * separate cones). A prompt's embedding is therefore far from every picture's, and a path from a picture to a prompt leaves the
- * pictures. The correction here is the plainest there is: the difference of the two sides' means on given data, raw embeddings as
- * diffusion pipelines take them, added to what comes from a prompt. */
+/* The gap between the text side and the image side of a joint space (Liang et al. 2022, arXiv:2203.02053: the
+ * two lie in separate cones). A prompt's embedding is therefore far from every picture's, and a path from a
+ * picture to a prompt leaves the pictures. The correction here is the plainest there is: the difference of
+ * the two sides' means on given data, raw embeddings as diffusion pipelines take them, added to what comes
+ * from a prompt. */
 #ifndef IB_RENDER_MODALITY_GAP_H
 #define IB_RENDER_MODALITY_GAP_H
 
@@ -25,8 +26,8 @@ typedef struct ib_modality_gap {
     double image_norm, text_norm; /* mean Euclidean norm of the embeddings of each side */
 } ib_modality_gap;
 
-/* latents: files of the space, or directories of them; prompts: at least one. IB_E_MISMATCH for files of another space,
- * IB_E_UNSUPPORTED for a space that does not read text. progress: may be NULL. */
+/* latents: files of the space, or directories of them; prompts: at least one. IB_E_MISMATCH for files of
+ * another space, IB_E_UNSUPPORTED for a space that does not read text. progress: may be NULL. */
 IB_API int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_paths *latents,
                                    const char *const *prompts, size_t n_prompts, const atomic_int *stop,
                                    void (*progress)(void *user, double fraction), void *user, ib_error *err);

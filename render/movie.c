@@ -69,7 +69,8 @@ static int check(const ib_movie_options *o, ib_error *err) {
     return 0;
 }
 
-/* Decodes it once. The first keyframe's colour matrix is the clip's; an unspecified one counts as BT.601 beside others. */
+/* Decodes it once. The first keyframe's colour matrix is the clip's; an unspecified one counts as BT.601
+ * beside others. */
 static int read_keyframe(clip *c, size_t i, ib_error *err) {
     const ib_movie_options *o = c->o;
     ib_reader_options how = {.width = o->width,
@@ -115,7 +116,8 @@ static int read_keyframes(clip *c, ib_error *err) {
     return 0;
 }
 
-/* Keyframes and adapter: what the output may not replace, and, with the options, what the frames depend on. */
+/* Keyframes and adapter: what the output may not replace, and, with the options, what the
+ * frames depend on. */
 static int name_inputs(clip *c, ib_error *err) {
     const ib_movie_options *o = c->o;
     ib_key *k = &c->resume;

@@ -1,5 +1,5 @@
-/* Keyframes in, a clip out. The keyframes are in the clip as they are, sample by sample (before the encoder's own loss), and
- * between each two of them lie frames made by slerp in the patch space or by an adapter. */
+/* Keyframes in, a clip out. The keyframes are in the clip as they are, sample by sample (before the encoder's
+ * own loss), and between each two of them lie frames made by slerp in the patch space or by an adapter. */
 #ifndef IB_RENDER_MOVIE_H
 #define IB_RENDER_MOVIE_H
 
@@ -35,8 +35,8 @@ typedef struct ib_movie_options {
     bool keep_interlaced; /* keyframes of interlaced video as they are; default false: deinterlaced */
     bool overwrite;       /* a sequence replaces pictures of its names */
     int threads;          /* frames made at once; 0: as many as OpenMP would */
-    /* non-zero: IB_E_INTERRUPTED. A clip is dropped; of a sequence of pictures what is done is kept, and the same call goes on
-     * from there (base/resume.h). May be NULL */
+    /* non-zero: IB_E_INTERRUPTED. A clip is dropped; of a sequence of pictures what is done is kept, and the
+     * same call goes on from there (base/resume.h). May be NULL */
     const atomic_int *stop;
     void (*progress)(void *user, int64_t done, int64_t total); /* from the calling thread; may be NULL */
     void *user;
@@ -51,10 +51,11 @@ typedef struct ib_movie_summary {
 } ib_movie_summary;
 
 IB_API void ib_movie_defaults(ib_movie_options *o);
-/* A chain of K keyframes gives (K - 1)(frames - 1) + 1 frames, a loop K (frames - 1); no keyframe is shown twice. Frames are
- * written as they are made: memory holds the keyframes and a few frames for each thread. Errors name what is wrong and leave no
- * file under its final name: IB_E_MISMATCH for keyframes of several sizes or an adapter of another space, IB_E_ARGUMENT for an
- * output that is an input or would replace pictures (writer.h). summary may be NULL. */
+/* A chain of K keyframes gives (K - 1)(frames - 1) + 1 frames, a loop K (frames - 1); no keyframe is shown
+ * twice. Frames are written as they are made: memory holds the keyframes and a few frames for each thread.
+ * Errors name what is wrong and leave no file under its final name: IB_E_MISMATCH for keyframes of several
+ * sizes or an adapter of another space, IB_E_ARGUMENT for an output that is an input or would replace
+ * pictures (writer.h). summary may be NULL. */
 IB_API int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_error *err);
 
 #ifdef __cplusplus

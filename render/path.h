@@ -16,8 +16,8 @@ typedef struct ib_path_options {
 
 /* Rows of a path of n keyframes: (n - 1)(frames - 1) + 1, of a loop n (frames - 1). */
 size_t ib_path_rows(const ib_path_options *o, size_t n);
-/* keys: [n,T,D]; rows: [ib_path_rows,T,D]; t: [ib_path_rows], the place between a row's two keyframes, 0 at keyframes. Row
- * k (frames - 1) is keyframe k bit for bit. adapter NULL: slerp. */
+/* keys: [n,T,D]; rows: [ib_path_rows,T,D]; t: [ib_path_rows], the place between a row's two keyframes, 0 at
+ * keyframes. Row k (frames - 1) is keyframe k bit for bit. adapter NULL: slerp. */
 int ib_path_make(const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,
                  const float *keys, size_t n, float *rows, float *t, ib_error *err);
 

@@ -1,4 +1,5 @@
-/* Frames between two frames in memory: what ib_render_movie writes to a file (render/movie.h), handed over instead. */
+/* Frames between two frames in memory: what ib_render_movie writes to a file (render/movie.h), handed over
+ * instead. */
 #ifndef IB_RENDER_RENDERER_H
 #define IB_RENDER_RENDERER_H
 
@@ -13,14 +14,16 @@ extern "C" {
 
 typedef struct ib_renderer ib_renderer;
 
-/* For frames of width x height, 1..16384. adapter: file of the patch space; NULL: slerp alone. threads: used at once, each with
- * its own work space; 0: as many as OpenMP would, at most 64. Errors are those of ib_render_movie. */
+/* For frames of width x height, 1..16384. adapter: file of the patch space; NULL: slerp alone. threads: used
+ * at once, each with its own work space; 0: as many as OpenMP would, at most 64. Errors are those of
+ * ib_render_movie. */
 IB_API int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int height, int threads,
                             ib_error *err);
-/* The frame at t in [0,1]; 0 and 1 give the samples of first and last. gap_seconds > 0: from first to last, of which the model makes
- * a little (1 is a good guess for pictures). out: allocated, of the renderer's size, neither first nor last; its matrix and times follow from first and
- * last, which are of one matrix, and it has no RGB afterwards. One call at a time for each renderer. IB_E_MISMATCH for frames of
- * another size or of two matrices, IB_E_ARGUMENT for t or gap_seconds out of range. */
+/* The frame at t in [0,1]; 0 and 1 give the samples of first and last. gap_seconds > 0: from first to last,
+ * of which the model makes a little (1 is a good guess for pictures). out: allocated, of the renderer's size,
+ * neither first nor last; its matrix and times follow from first and last, which are of one matrix, and it
+ * has no RGB afterwards. One call at a time for each renderer. IB_E_MISMATCH for frames of another size or of
+ * two matrices, IB_E_ARGUMENT for t or gap_seconds out of range. */
 IB_API int ib_renderer_frame(ib_renderer *r, const ib_frame *first, const ib_frame *last, float t,
                              float gap_seconds, ib_frame *out, ib_error *err);
 /* The same for n places between the two, by several threads at once. t, out: [n]. */

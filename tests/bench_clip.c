@@ -1,7 +1,8 @@
 /* How near the towers come to what this machine's sgemm can do.
- *   bench_clip [FILE [SECONDS]]      FILE: as tools/clip_weights.c writes; without it a file of ViT-L/14 is made in $TMPDIR
- * The floor is matrix products at the speed of one large sgemm, on as many threads; both are measured in turn, and the best of each is
- * taken. OMP_NUM_THREADS=1 with CPU time is what to trust on a machine that others use too. */
+ *   bench_clip [FILE [SECONDS]]      FILE: as tools/clip_weights.c writes; without it a file of ViT-L/14 is
+ * made in $TMPDIR The floor is matrix products at the speed of one large sgemm, on as many threads; both are
+ * measured in turn, and the best of each is taken. OMP_NUM_THREADS=1 with CPU time is what to trust on a
+ * machine that others use too. */
 #include <omp.h>
 #include <sys/resource.h>
 #include <unistd.h>

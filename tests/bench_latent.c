@@ -1,4 +1,5 @@
-/* How long the latent room's work takes. With a latent file as argument also what reading it at random costs. */
+/* How long the latent room's work takes. With a latent file as argument also what reading it
+ * at random costs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/memory.h"

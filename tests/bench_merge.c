@@ -1,6 +1,7 @@
 /* Merging two large adapters beside a plain copy of the same bytes: both files read, one written, fsync.
  *   bench_merge DIR [MIB of each file, 1024] [METHOD, linear] [TURNS, 3] [THREADS, 2]
- * The inputs are thrown out of the page cache before each turn where the kernel lets us. DIR needs room for three files. */
+ * The inputs are thrown out of the page cache before each turn where the kernel lets us. DIR needs room for
+ * three files. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

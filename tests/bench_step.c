@@ -1,7 +1,8 @@
-/* How fast training steps are: samples per second of forward, backward, AdamW and the mean of weights on random latents at the default size,
- * and how near that is to the machine's own sgemm peak, measured beside it. The motion prior, which depends on no weight and which another
- * implementation may be given with its input, is also measured by itself.
- * Usage: bench_step [preset] [threads] [seconds] [samples per call] [samples per step] */
+/* How fast training steps are: samples per second of forward, backward, AdamW and the mean of weights on
+ * random latents at the default size, and how near that is to the machine's own sgemm peak, measured beside
+ * it. The motion prior, which depends on no weight and which another implementation may be given with its
+ * input, is also measured by itself. Usage: bench_step [preset] [threads] [seconds] [samples per call]
+ * [samples per step] */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +59,9 @@ static int member_init(member *m, const ib_adapter *a, const ib_shape *shape, in
     return 0;
 }
 
-/* Samples a second of what a model may be given with its input: the motion prior, its alternatives as latents, features of cells. The keyframes' pixels and carrying them along the
- * prior are the model's own work. */
+/* Samples a second of what a model may be given with its input: the motion prior, its alternatives as
+ * latents, features of cells. The keyframes' pixels and carrying them along the prior are the model's own
+ * work. */
 static double prior_rate(const member *members, int threads, double seconds) {
     double start = ib_clock_seconds(), spent = 0;
     long samples = 0;

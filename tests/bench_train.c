@@ -1,6 +1,8 @@
-/* How fast whole training runs are in spaces without pictures: samples per second of ib_train on generated latent files (reading,
- * drawing, model, optimiser), and how near that is to the machine's own sgemm peak, measured beside it, at 6 FLOP a sample and multiply-add of the forward pass.
- * Usage: bench_train [single|sequence] [preset] [threads] [seconds] [batch, 0: the preset's] [width] [tokens] [files] [frames] */
+/* How fast whole training runs are in spaces without pictures: samples per second of ib_train on generated
+ * latent files (reading, drawing, model, optimiser), and how near that is to the machine's own sgemm peak,
+ * measured beside it, at 6 FLOP a sample and multiply-add of the forward pass. Usage: bench_train
+ * [single|sequence] [preset] [threads] [seconds] [batch, 0: the preset's] [width]
+ * [tokens] [files] [frames] */
 #include <stdatomic.h>
 
 #include "tests/moving.h"

@@ -1,4 +1,5 @@
-/* The tests' few tools. A failed check prints both values and the tolerance and is counted; the program's status is the verdict. */
+/* The tests' few tools. A failed check prints both values and the tolerance and is counted; the program's
+ * status is the verdict. */
 #ifndef IB_TESTS_CHECK_H
 #define IB_TESTS_CHECK_H
 

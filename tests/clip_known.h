@@ -1,4 +1,5 @@
-/* The geometry of the models that people have (Radford et al. 2021, table 20; OpenCLIP's model configurations). */
+/* The geometry of the models that people have (Radford et al. 2021, table 20; OpenCLIP's model
+ * configurations). */
 #ifndef IB_TESTS_CLIP_KNOWN_H
 #define IB_TESTS_CLIP_KNOWN_H
 

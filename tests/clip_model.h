@@ -1,5 +1,6 @@
-/* CLIP models of any geometry with random weights, as safetensors files in both namings, and a tokenizer. For tests, benchmarks and
- * tools/clip_weights.c. The numbers are kept as the file holds them (rounded to its type), for oracles. */
+/* CLIP models of any geometry with random weights, as safetensors files in both namings, and a tokenizer. For
+ * tests, benchmarks and tools/clip_weights.c. The numbers are kept as the file holds them (rounded to its
+ * type), for oracles. */
 #ifndef IB_TESTS_CLIP_MODEL_H
 #define IB_TESTS_CLIP_MODEL_H
 
@@ -324,7 +325,8 @@ static inline void model_write_vocabulary(FILE *f) {
     fputc('}', f);
 }
 
-/* vocab.json and merges.txt, or tokenizer.json with merges as strings (form 1) or as pairs (form 2), in the folder. */
+/* vocab.json and merges.txt, or tokenizer.json with merges as strings (form 1) or as pairs (form 2), in the
+ * folder. */
 static inline void model_write_tokenizer(const char *folder, int form) {
     char path[600];
     snprintf(path, sizeof path, "%s/%s", folder, form ? "tokenizer.json" : "vocab.json");

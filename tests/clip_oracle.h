@@ -1,4 +1,5 @@
-/* CLIP's towers and preprocessing once more, after the papers' formulas, in double and one number at a time. */
+/* CLIP's towers and preprocessing once more, after the papers' formulas, in double and one number
+ * at a time. */
 #ifndef IB_TESTS_CLIP_ORACLE_H
 #define IB_TESTS_CLIP_ORACLE_H
 
@@ -84,7 +85,8 @@ static inline void oracle_block(const model_tower *t, const model_block *b, bool
     free(o);
 }
 
-/* x: [tokens,W] after the blocks but the last `skip`; the embedding of its row `at`. z: [D]; NULL: not wanted */
+/* x: [tokens,W] after the blocks but the last `skip`; the embedding of its row `at`. z: [D];
+ * NULL: not wanted */
 static inline void oracle_finish(const model_tower *t, bool causal, bool quick, size_t skip, size_t at,
                                  double *x, double *z) {
     for (size_t l = 0; l + skip < t->layers; l++) {
@@ -145,7 +147,8 @@ static inline double oracle_cubic(double x) {
     return x < 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -0.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
 }
 
-/* Sample i of a line of n values, `step` apart, that is scaled to m: bicubic, as wide as it shrinks, rounded to 8 bits. */
+/* Sample i of a line of n values, `step` apart, that is scaled to m: bicubic, as wide as it shrinks, rounded
+ * to 8 bits. */
 static inline double oracle_sample(const double *v, size_t step, int n, int m, int i) {
     double scale = (double)n / m, wide = scale > 1 ? scale : 1, centre = (i + 0.5) * scale, sum = 0, all = 0;
     for (int k = 0; k < n; k++) {

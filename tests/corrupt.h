@@ -1,5 +1,5 @@
-/* What the corruption tests share: seeded damage, and a watch on hangs, crashes and large allocations. Include it in one file of a
- * program only: it puts itself before the allocator. */
+/* What the corruption tests share: seeded damage, and a watch on hangs, crashes and large allocations.
+ * Include it in one file of a program only: it puts itself before the allocator. */
 #ifndef IB_TESTS_CORRUPT_H
 #define IB_TESTS_CORRUPT_H
 
@@ -101,7 +101,8 @@ static inline void corrupt_end(void) {
     alarm(0);
 }
 
-/* Damages b in place; *n may shrink, or grow by up to 64. kind is chosen by the number, the rest by chance. */
+/* Damages b in place; *n may shrink, or grow by up to 64. kind is chosen by the number, the
+ * rest by chance. */
 static inline const char *corrupt_damage(uint8_t *b, size_t *n, int number, ib_rng *r) {
     size_t at = ib_rng_below(r, *n), rest = *n - at, len;
     switch (number % 8) {

@@ -63,7 +63,8 @@ static inline double figure_of(const ib_eval_report *r, size_t gap, size_t clip,
 
 typedef void (*frame_maker)(const float *a, const float *b, int k, int gap, float *z);
 
-/* Windows of `gap` frames end to end between latents that are alike, but for every twelfth token, which is random, filled by `make`. */
+/* Windows of `gap` frames end to end between latents that are alike, but for every twelfth token, which is
+ * random, filled by `make`. */
 static inline void write_path(const char *path, const char *video, int gap, int windows, frame_maker make) {
     ib_latent_info info = {.fps = 25, .every = 1, .matrix = IB_MATRIX_BT601, .space_id = MOVING_SPACE};
     ib_latent_writer *w = NULL;

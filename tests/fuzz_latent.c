@@ -1,5 +1,6 @@
-/* libFuzzer target: latent files. An input with an even first byte is a file as it stands; any other is a list of edits (place,
- * length, bytes) of a good file, so that fuzzing starts inside HDF5 and not at its first four bytes. */
+/* libFuzzer target: latent files. An input with an even first byte is a file as it stands; any other is a
+ * list of edits (place, length, bytes) of a good file, so that fuzzing starts inside HDF5 and not at its
+ * first four bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* What the tests of merging share: a scratch directory with small models "base", "a", "b", "c" and "d", and merges of them by name. */
+/* What the tests of merging share: a scratch directory with small models "base", "a", "b", "c" and "d", and
+ * merges of them by name. */
 #ifndef IB_TESTS_MERGES_H
 #define IB_TESTS_MERGES_H
 
@@ -57,7 +58,8 @@ static inline ib_adapter *load(const char *path) {
     return a;
 }
 
-/* inputs: names in the scratch directory, blanks between them. Options as pairs of name and value, ended by NULL. */
+/* inputs: names in the scratch directory, blanks between them. Options as pairs of name and value, ended by
+ * NULL. */
 static inline int try_merge(const char *method, const char *inputs, const char *base, const double *weights,
                             const char *out, ib_merge_result *result, ib_error *err, ...) {
     ib_merge_options o;

@@ -9,15 +9,16 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-/* Seconds that the processors have spent on this process: what counts where others compute too. Waiting in a loop counts. */
+/* Seconds that the processors have spent on this process: what counts where others compute too. Waiting in a
+ * loop counts. */
 static inline double spent(void) {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Best of several large products, every thread its own. FLOP per second by the clock; 0 without memory. *by_spent, unless NULL: the same per
- * second of one processor. */
+/* Best of several large products, every thread its own. FLOP per second by the clock; 0 without memory.
+ * *by_spent, unless NULL: the same per second of one processor. */
 static inline double sgemm_peaks(int threads, double *by_spent) {
     enum { N = 768 };
     double best = 0;

@@ -203,7 +203,8 @@ static void test_loss(bool motion) {
     free_sample(&s);
 }
 
-/* What predictions owe to training: nothing without trust, all of it with trust, and by itself something between. */
+/* What predictions owe to training: nothing without trust, all of it with trust, and by itself something
+ * between. */
 static void test_trust(ib_layout layout, bool motion) {
     enum { ROWS = 3, COLS = 4, N = 96 * ROWS * COLS };
     ib_error err;

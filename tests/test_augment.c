@@ -87,7 +87,8 @@ static void ramps(float *planes, int rows, int cols) {
     }
 }
 
-/* Luma and chroma of the result must show the positions that the plan's rectangle says, away from the edges. */
+/* Luma and chroma of the result must show the positions that the plan's rectangle says, away
+ * from the edges. */
 static void check_positions(const ib_augment_plan *p, const float *planes, int rows, int cols) {
     const float *at = planes;
     double most = 0, sx = p->width / (8 * cols), sy = p->height / (8 * rows);
@@ -215,7 +216,8 @@ static void test_colours(ib_augmenter *a) {
     CHECK(low < 0.05 && high > 0.9); /* the room is used */
 }
 
-/* A still scene whose light changes: the first keyframe keeps its own, the target's lies between by its place. */
+/* A still scene whose light changes: the first keyframe keeps its own, the target's lies between by its
+ * place. */
 static void test_fades(ib_augmenter *a) {
     ib_shape s = shape_of(ROWS, COLS);
     ib_error err = {0};

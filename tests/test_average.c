@@ -1,4 +1,5 @@
-/* Averages of parameter arrays: beside sums in long double, in every order, and against those who send rubbish. */
+/* Averages of parameter arrays: beside sums in long double, in every order, and against those who send
+ * rubbish. */
 #include "weights/average.h"
 #include "base/rng.h"
 #include "tests/check.h"

@@ -1,5 +1,5 @@
-/* Products where OpenMP gives fewer threads than it announces: right, and not waited for for ever. Runs itself again
- * for each way. */
+/* Products where OpenMP gives fewer threads than it announces: right, and not waited for for ever. Runs
+ * itself again for each way. */
 #include <omp.h>
 #include <pthread.h>
 #include <sys/wait.h>

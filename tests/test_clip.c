@@ -1,4 +1,5 @@
-/* The towers, the tokenizer and the preprocessing against oracles, on small models of random weights in all layouts. */
+/* The towers, the tokenizer and the preprocessing against oracles, on small models of random weights in all
+ * layouts. */
 #include <sys/stat.h>
 #include "base/memory.h"
 #include "clip/clip.h"

@@ -1,5 +1,5 @@
-/* The towers against what independent implementations computed (../shared/fixtures, where it is): token numbers, pixels, hidden
- * states and embeddings of a small random model in both file layouts. */
+/* The towers against what independent implementations computed (../shared/fixtures, where it is): token
+ * numbers, pixels, hidden states and embeddings of a small random model in both file layouts. */
 #include <jansson.h>
 #include "base/memory.h"
 #include "clip/clip.h"

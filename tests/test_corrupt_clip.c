@@ -1,5 +1,5 @@
-/* Damaged CLIP folders: refused with a sentence, or what was opened can be used. Weights, configs and tokenizers alike come from
- * strangers. */
+/* Damaged CLIP folders: refused with a sentence, or what was opened can be used. Weights, configs and
+ * tokenizers alike come from strangers. */
 #include <sys/stat.h>
 #include "clip/clip.h"
 #include "tests/corrupt.h"

@@ -1,4 +1,5 @@
-/* Damaged latent files: refused with a sentence or read as they were written; never a crash, a hang or a large allocation. */
+/* Damaged latent files: refused with a sentence or read as they were written; never a crash, a hang or a
+ * large allocation. */
 #include <hdf5.h>
 #include "base/memory.h"
 #include "latent/latent_file.h"
@@ -28,7 +29,8 @@ static void write_good(const char *path, int frames, int rows, int cols, int wid
     CHECK_OK(ib_latent_writer_finish(&w, &err), &err);
 }
 
-/* Frames that read well but differ. A chunk that is zero together with its checksum passes Fletcher's sum: those count apart. */
+/* Frames that read well but differ. A chunk that is zero together with its checksum passes Fletcher's sum:
+ * those count apart. */
 static void read_all(const char *path, const float *good, size_t frames, size_t n, int *opened, int *wrong,
                      int *moved) {
     ib_latent_file *f = NULL;

@@ -1,5 +1,6 @@
-/* Damaged pictures and videos of the kinds that are put right in reading (orientation, shape, HDR, fields): frames, or a sentence that
- * names the file; no crash, no hang. Files are made by ffmpeg and tests/oriented.py. */
+/* Damaged pictures and videos of the kinds that are put right in reading (orientation, shape, HDR, fields):
+ * frames, or a sentence that names the file; no crash, no hang. Files are made by ffmpeg and
+ * tests/oriented.py. */
 #include "tests/corrupt.h"
 #include "tests/clips.h"
 #include "video_io/orientation.h"

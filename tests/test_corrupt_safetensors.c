@@ -1,4 +1,5 @@
-/* Damaged safetensors files: refused with a sentence, or every tensor lies inside the file and can be read. */
+/* Damaged safetensors files: refused with a sentence, or every tensor lies inside the file and
+ * can be read. */
 #include "base/safetensors.h"
 #include "tests/corrupt.h"
 

@@ -1,5 +1,6 @@
-/* Damaged training states: refused with a sentence or read as they were written; never a crash, a hang or a large allocation. Then
- * the same damage under a valid seal, where HDF5 and our own checks are all that is left. */
+/* Damaged training states: refused with a sentence or read as they were written; never a crash, a hang or a
+ * large allocation. Then the same damage under a valid seal, where HDF5 and our own checks are all that is
+ * left. */
 #include "base/memory.h"
 #include "tests/corrupt.h"
 #include "tests/moving.h"

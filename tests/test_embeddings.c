@@ -1,5 +1,5 @@
-/* Rendering without pictures: keyframes of every kind, paths between them, the file of embeddings, the gap between prompts and
- * pictures, previews from footage. The space is a small CLIP model of random weights. */
+/* Rendering without pictures: keyframes of every kind, paths between them, the file of embeddings, the gap
+ * between prompts and pictures, previews from footage. The space is a small CLIP model of random weights. */
 #include "tests/check.h"
 
 #include <jansson.h>

@@ -61,7 +61,8 @@ static ib_encode_options options(void) {
     return o;
 }
 
-/* The latents are those of the frames that the reader gives, to half precision, and decode to the same samples. */
+/* The latents are those of the frames that the reader gives, to half precision, and decode to the same
+ * samples. */
 static void check_content(const char *video, const char *latents, const ib_encode_options *o) {
     ib_error err = {0};
     ib_reader *r = NULL;

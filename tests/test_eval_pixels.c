@@ -1,4 +1,5 @@
-/* Measures of pictures and latents: against FFmpeg's filters, plain twins, and cases whose answer is known. */
+/* Measures of pictures and latents: against FFmpeg's filters, plain twins, and cases whose
+ * answer is known. */
 #include "base/rng.h"
 #include "eval/metrics.h"
 #include "eval/ms_ssim.h"

@@ -1,4 +1,5 @@
-/* Evaluations whose answer is known beforehand: planted paths, planted flashes, adapters that are slerp, worse, or the same. */
+/* Evaluations whose answer is known beforehand: planted paths, planted flashes, adapters that are slerp,
+ * worse, or the same. */
 #include "base/memory.h"
 #include "eval/metrics.h"
 #include "eval/methods.h"
@@ -44,7 +45,8 @@ static void test_paths(void) {
     ib_eval_report_free(&r);
 }
 
-/* A parabola goes through the spline, whose slopes are exact for it, also where keyframes are not evenly spaced; a line in any case. */
+/* A parabola goes through the spline, whose slopes are exact for it, also where keyframes are not evenly
+ * spaced; a line in any case. */
 static void test_cubic(void) {
     enum { D = 5 };
     float z[6][D], out[D];

@@ -1,4 +1,5 @@
-/* Merging: what goes in and what is said of it: metadata, comparison, states of runs, models chosen by validation, what is refused. */
+/* Merging: what goes in and what is said of it: metadata, comparison, states of runs, models chosen by
+ * validation, what is refused. */
 #include <unistd.h>
 #include "weights/parents.h"
 #include "tests/merges.h"

@@ -83,7 +83,8 @@ static void free_pair(pair *p) {
     }
 }
 
-/* A texture of twelve waves, longer than patches can take for one another; gain and offset of light at time 1. */
+/* A texture of twelve waves, longer than patches can take for one another; gain and offset of light at
+ * time 1. */
 static float texture(float x, float y) {
     float v = 0.5f;
     for (int k = 0; k < 12; k++) {
@@ -93,7 +94,8 @@ static float texture(float x, float y) {
     return v;
 }
 
-/* Seen from its own pixels, (x,y) of the first picture lies at (x,y) + motion + growth * ((x,y) - middle) in the second. */
+/* Seen from its own pixels, (x,y) of the first picture lies at (x,y) + motion + growth * ((x,y) - middle) in
+ * the second. */
 static void plant(pair *p, float dx, float dy, float growth, float offset) {
     float mx = 0.5f * (float)p->width, my = 0.5f * (float)p->height;
     for (size_t y = 0; y < p->height; y++) {
@@ -173,8 +175,8 @@ static void test_flow(void) {
     }
 }
 
-/* A square of 24 px moves by 16 over a ground that stands still: at s the cells have its motion where it is then, and the
- * ground that it has left is not covered. */
+/* A square of 24 px moves by 16 over a ground that stands still: at s the cells have its motion where it is
+ * then, and the ground that it has left is not covered. */
 static void test_project(void) {
     enum { ROWS = 8, COLS = 12, H = 8 * ROWS, W = 8 * COLS, SIDE = 24, LEFT = 24, TOP = 16, MOTION = 16 };
     enum { CELLS = IB_CELLS * IB_CELLS * ROWS * COLS, CW = IB_CELLS * COLS };
@@ -223,8 +225,8 @@ static void test_project(void) {
     free_pair(&p);
 }
 
-/* Patches follow the flow that fits, whichever it is; both keyframes then show the in-between, and the windows add up to 1 up to the edges. Exchanging the
- * keyframes exchanges the pictures. */
+/* Patches follow the flow that fits, whichever it is; both keyframes then show the in-between, and the
+ * windows add up to 1 up to the edges. Exchanging the keyframes exchanges the pictures. */
 static void test_overlap(size_t per) {
     enum { ROWS = 6, COLS = 9, W = 8 * COLS, N = 96 * ROWS * COLS, CELLS = 4 * ROWS * COLS, FIELDS = 2 };
     static const float v[] = {7, -5}, t = 0.3f;

@@ -6,7 +6,8 @@
 #include "tests/check.h"
 #include "train/muon.h"
 
-/* X to a X + b X X^T X + c X X^T X X^T X five times, from X over its Frobenius norm: the iteration as it is written in the paper. */
+/* X to a X + b X X^T X + c X X^T X X^T X five times, from X over its Frobenius norm: the iteration as it is
+ * written in the paper. */
 static void plain(double *x, size_t rows, size_t cols) {
     double *g = ib_calloc(rows * rows, sizeof *g), *h = ib_calloc(rows * rows, sizeof *h),
            *y = ib_calloc(rows * cols, sizeof *y), sum = 0;
@@ -153,7 +154,8 @@ static void test_step(void) {
     ib_free(scratch);
 }
 
-/* The trunk's matrices move by Muon, all else exactly as with adamw; any number of threads gives the same bits. */
+/* The trunk's matrices move by Muon, all else exactly as with adamw; any number of threads gives the same
+ * bits. */
 static void test_tensors(void) {
     ib_error err = {0};
     ib_adapter_config c;

@@ -1,5 +1,5 @@
-/* The numeric kernels: every fast forward against its naive twin over odd shapes, every backward against finite differences (or,
- * where the map is linear, against the definition of the adjoint). */
+/* The numeric kernels: every fast forward against its naive twin over odd shapes, every backward against
+ * finite differences (or, where the map is linear, against the definition of the adjoint). */
 #include "tests/check.h"
 
 #include "base/memory.h"
@@ -69,7 +69,8 @@ static void test_conv(ib_rng *r, size_t images, size_t rows, size_t cols, size_t
     for (size_t i = 0; i < ny; i++) {
         worst = fmax(worst, fabs((double)y[i] - want[i]));
     }
-    /* Winograd's transforms grow rounding: about 2e-5 at the worst element, by the kernels that the processor gets */
+    /* Winograd's transforms grow rounding: about 2e-5 at the worst element, by the kernels that the processor
+     * gets */
     CHECK_NEAR(worst / size, 0, 6e-5);
     /* linear in x, w and b apart: <dy, J v> = <J^T dy, v> with J v from the naive twin */
     ib_conv3x3_backward(x, ut, dy, images, rows, cols, cin, cout, s, dx, dw, db);
@@ -304,8 +305,8 @@ static double naive_warp(const float *knots, double x, double y, long h, long w)
     return sum;
 }
 
-/* A picture's samples come back from its knots, also at the edges and from small ones; a wave between its samples is nearer to itself than by
- * bilinear sampling of the picture. */
+/* A picture's samples come back from its knots, also at the edges and from small ones; a wave between its
+ * samples is nearer to itself than by bilinear sampling of the picture. */
 static void test_knots(ib_rng *r, size_t h, size_t w) {
     size_t n = h * w;
     float *image = fill(r, n, 1), *none = ib_calloc(n, sizeof *none), *half = ib_calloc(n, sizeof *half),

@@ -1,4 +1,5 @@
-/* Outputs that take nothing from the user (base/output.h), and unfinished work that is gone on with (base/resume.h). */
+/* Outputs that take nothing from the user (base/output.h), and unfinished work that is gone on with
+ * (base/resume.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Pools: the rule by which several models become one, the files that workers publish, and what lies in the folder besides. */
+/* Pools: the rule by which several models become one, the files that workers publish, and what lies in the
+ * folder besides. */
 #include <sys/stat.h>
 #include "weights/average.h"
 #include "base/rng.h"

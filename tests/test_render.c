@@ -450,7 +450,8 @@ static void test_adapter(void) {
     CHECK_INT(m.n, 5);
     if (m.n == 5) {
         CHECK_INT(m.frame[0].width, 192);
-        /* away from the names both halves of the ends are the keyframes; the left half between them is slerp */
+        /* away from the names both halves of the ends are the keyframes; the left half between
+         * them is slerp */
         expect_slerp(&a, &b, 0.5f, &want);
         for (int y = 20; y < 64; y++) {
             size_t at = (size_t)y * m.frame[0].stride[0];

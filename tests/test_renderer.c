@@ -1,5 +1,5 @@
-/* Frames in and out in memory: the bits of the clip that ib_render_movie makes of the same keyframes, which is written losslessly
- * (FFV1) and read back. */
+/* Frames in and out in memory: the bits of the clip that ib_render_movie makes of the same keyframes, which
+ * is written losslessly (FFV1) and read back. */
 #include <unistd.h>
 #include "adapter/adapter.h"
 #include "base/rng.h"

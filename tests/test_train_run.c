@@ -1,4 +1,5 @@
-/* Whole runs on small latent files: they learn, they repeat to the bit, and what stops them costs nothing but time. */
+/* Whole runs on small latent files: they learn, they repeat to the bit, and what stops them costs nothing but
+ * time. */
 #include <dirent.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -222,7 +223,8 @@ static void test_resume(const char *whole) {
     free(run);
 }
 
-/* AdamW, which is not the default for grids, goes on where it was, too; the tests before this one do so with Muon. */
+/* AdamW, which is not the default for grids, goes on where it was, too; the tests before this one do so with
+ * Muon. */
 static void test_resume_adamw(void) {
     char *whole = in_dir("adamw"), *parts = in_dir("adamw-parts");
     ib_error err = {0};
@@ -409,7 +411,8 @@ static void test_kill(const char *whole) {
                   (char *)NULL);
             _exit(127);
         }
-        /* the odd ones are killed anywhere in a step or a save, the even ones after a new state; whatever is there, is whole */
+        /* the odd ones are killed anywhere in a step or a save, the even ones after a new state; whatever is
+         * there, is whole */
         do {
             usleep(2000 + 3511 * i);
             reached = step_of(state);

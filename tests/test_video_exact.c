@@ -1,4 +1,5 @@
-/* video_io against the ffmpeg program: the same frames, sample by sample, at the same times, on files that ffmpeg makes here. */
+/* video_io against the ffmpeg program: the same frames, sample by sample, at the same times, on files that
+ * ffmpeg makes here. */
 #include <stdarg.h>
 #include <unistd.h>
 #include "base/file.h"
@@ -246,7 +247,8 @@ static void test_rotation(void) {
     }
 }
 
-/* Times, in files whose frames are not evenly spaced, that begin late, or whose beginning is cut off by an edit list. */
+/* Times, in files whose frames are not evenly spaced, that begin late, or whose beginning is cut off by an
+ * edit list. */
 static void test_times(void) {
     if (sh("ffmpeg -y " SOURCE
            " -vf \"select='not(mod(n,3))+eq(mod(n,7),1)'\" -vsync vfr -c:v libx264 -pix_fmt yuv420p -bf 2 "

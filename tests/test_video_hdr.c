@@ -1,5 +1,5 @@
-/* HDR (PQ, HLG) and wide gamut become SDR BT.709. What is right is computed here from the formulas: PQ and HLG of ITU-R BT.2100,
- * white at 203 cd/m2 of BT.2408, the Mobius curve, BT.1886's display gamma. */
+/* HDR (PQ, HLG) and wide gamut become SDR BT.709. What is right is computed here from the formulas: PQ and
+ * HLG of ITU-R BT.2100, white at 203 cd/m2 of BT.2408, the Mobius curve, BT.1886's display gamma. */
 #include <math.h>
 #include <stdarg.h>
 #include "tests/check.h"

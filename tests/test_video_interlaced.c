@@ -1,4 +1,5 @@
-/* Interlaced video: deinterlaced unless that is not wanted, frame by frame, with the same numbers and times. */
+/* Interlaced video: deinterlaced unless that is not wanted, frame by frame, with the same
+ * numbers and times. */
 #include <stdarg.h>
 #include "tests/check.h"
 #include "tests/clips.h"
@@ -199,7 +200,8 @@ static void test_short(void) {
     drop(&made);
 }
 
-/* Sizes that change, and progressive stretches between interlaced ones: no frame is lost, none comes twice. */
+/* Sizes that change, and progressive stretches between interlaced ones: no frame is lost,
+ * none comes twice. */
 static void test_changes(void) {
     CHECK_INT(sh("h264='-c:v libx264 -bf 0 -qp 20 -f h264'; for s in 320x192 480x288; do ffmpeg -y -v error "
                  "-f lavfi -i "

@@ -76,8 +76,9 @@ static void test_scale(void) {
         }
     }
     CHECK_NEAR(worst, 0, 1.01);
-    /* Chroma sits on the left luma column: sample x of the small picture lies at 2x + 0.25 of the large one's chroma. (Were it
-     * centred, it would lie at 2x + 0.5.) The place is measured on a wave, by least squares. */
+    /* Chroma sits on the left luma column: sample x of the small picture lies at 2x + 0.25 of the large one's
+     * chroma. (Were it centred, it would lie at 2x + 0.5.) The place is measured on a wave,
+     * by least squares. */
     for (int y = 0; y < 68; y++) {
         for (int x = 0; x < 120; x++) {
             f.plane[1][(size_t)y * f.stride[1] + (size_t)x] = (uint8_t)lrint(128 + 100 * sin(0.1 * x));

@@ -88,7 +88,8 @@ static void test_strip(void) {
     ib_frame_free(&g);
 }
 
-/* A pan of one sample a step: the in-between k of interval i is the picture at i * gap + k, in every interval. */
+/* A pan of one sample a step: the in-between k of interval i is the picture at i * gap + k, in every
+ * interval. */
 static void test_minterpolate(void) {
     enum { KEYS = 4, GAP = 4 };
     ib_error err = {0};

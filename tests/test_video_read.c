@@ -1,4 +1,5 @@
-/* The reader, on files that the writer makes here; tests/test_video_exact.c compares it with the ffmpeg program. */
+/* The reader, on files that the writer makes here; tests/test_video_exact.c compares it with the ffmpeg
+ * program. */
 #include <unistd.h>
 #include "base/file.h"
 #include "tests/check.h"

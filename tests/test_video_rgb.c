@@ -1,4 +1,5 @@
-/* Frames with their RGB: of pictures the very samples, of videos what the planes say, turned as the planes are. */
+/* Frames with their RGB: of pictures the very samples, of videos what the planes say, turned as the planes
+ * are. */
 #include "base/memory.h"
 #include "tests/check.h"
 #include "tests/clips.h"

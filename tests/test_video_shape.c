@@ -1,4 +1,5 @@
-/* Pictures stand upright and their samples are square, whatever a file's are. Files are made by ffmpeg and tests/oriented.py. */
+/* Pictures stand upright and their samples are square, whatever a file's are. Files are made by ffmpeg and
+ * tests/oriented.py. */
 #include <stdarg.h>
 #include "tests/check.h"
 #include "tests/clips.h"
@@ -17,7 +18,8 @@ __attribute__((format(printf, 1, 2))) static int sh(const char *fmt, ...) {
 
 /* ---- orientation ---- */
 
-/* What EXIF says of the stored picture's first row and first column: which side of the upright picture they are. */
+/* What EXIF says of the stored picture's first row and first column: which side of the upright picture they
+ * are. */
 static const struct {
     char row, column;
 } sides[9] = {{0, 0},     {'t', 'l'}, {'t', 'r'}, {'b', 'r'}, {'b', 'l'},
@@ -112,7 +114,8 @@ static double blob(const ib_frame *f) {
     return (double)(right - left + 1) / (bottom - top + 1);
 }
 
-/* A circle of a third of the height, in the middle of `wide` x `high` square samples, stored as width x height. */
+/* A circle of a third of the height, in the middle of `wide` x `high` square samples, stored as width x
+ * height. */
 static int circle(const char *name, int wide, int high, int width, int height, const char *aspect,
                   const char *more) {
     return sh(

@@ -1,4 +1,5 @@
-/* A decoder that answers nothing but an error, and takes no packet, ends the video; it does not hold the program for ever. */
+/* A decoder that answers nothing but an error, and takes no packet, ends the video; it does not hold the
+ * program for ever. */
 #include <dlfcn.h>
 #include <libavcodec/avcodec.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
-/* Writes a safetensors file with the tensors of a well-known CLIP model and random numbers in them: for benchmarks, and for trying
- * things out where the real weights are not at hand.
- *   ib_clip_weights OUT.safetensors [MODEL] [hf|openclip] [f32|f16|bf16] [image|text|both] [without|halve TENSOR]
- * The last two spoil it: a tensor is left out, or has half its rows. */
+/* Writes a safetensors file with the tensors of a well-known CLIP model and random numbers in them: for
+ * benchmarks, and for trying things out where the real weights are not at hand. ib_clip_weights
+ * OUT.safetensors [MODEL] [hf|openclip] [f32|f16|bf16] [image|text|both] [without|halve TENSOR] The last two
+ * spoil it: a tensor is left out, or has half its rows. */
 #include "tests/clip_model.h"
 
 #include "tests/clip_known.h"

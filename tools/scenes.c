@@ -1,6 +1,6 @@
-/* ib_scenes DIR: moving scenes as H.264 files, for the demonstration and the tests. Textured things pan, turn, grow, bounce, swing and
- * pass in front of each other before a camera that pans, zooms, rolls or shakes, with easing and motion blur. The same seed gives the
- * same scenes. */
+/* ib_scenes DIR: moving scenes as H.264 files, for the demonstration and the tests. Textured things pan,
+ * turn, grow, bounce, swing and pass in front of each other before a camera that pans, zooms, rolls or
+ * shakes, with easing and motion blur. The same seed gives the same scenes. */
 #include <errno.h>
 #include <limits.h>
 #include <math.h>

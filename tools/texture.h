@@ -1,4 +1,5 @@
-/* Procedural textures for the scenes: square, tileable, in Y'CbCr, with smaller copies for when they are seen from afar. */
+/* Procedural textures for the scenes: square, tileable, in Y'CbCr, with smaller copies for when they are seen
+ * from afar. */
 #ifndef IB_TOOLS_TEXTURE_H
 #define IB_TOOLS_TEXTURE_H
 
@@ -14,11 +15,12 @@ typedef struct colour {
 colour colour_random(ib_rng *r, float dark, float light, float saturation);
 
 typedef struct texture {
-    uint8_t *level
-        [TEXTURE_LEVELS]; /* [side, side, 4]: Y, U, V, unused; each level half the side of the one before */
+    uint8_t *level[TEXTURE_LEVELS]; /* [side, side, 4]: Y, U, V, unused; each level half the side of the one
+                                       before */
 } texture;
 
-/* A texture of a kind that the numbers choose, in colours around `base`. Returns 0, or -1 when memory is out. */
+/* A texture of a kind that the numbers choose, in colours around `base`. Returns 0, or -1 when
+ * memory is out. */
 int texture_make(texture *t, ib_rng *r, colour base);
 void texture_free(texture *t);
 

@@ -178,7 +178,8 @@ IB_MULTIARCH static float chroma_reach(const float *u, const float *v, size_t n)
     return sqrtf(all);
 }
 
-/* Luma is 0..1 and each chroma -0.5..0.5 in range. Values that are outside already may stay where they are. */
+/* Luma is 0..1 and each chroma -0.5..0.5 in range. Values that are outside already may stay
+ * where they are. */
 static void recolour(float *const planes[3], const ib_augment_plan *p, const ib_shape *s) {
     size_t luma = s->tokens * 64, chroma = s->tokens * 16;
     float least = planes[0][0], most = least, reach = 0;
@@ -201,7 +202,8 @@ static void recolour(float *const planes[3], const ib_augment_plan *p, const ib_
     }
 }
 
-/* Frame by frame what a lamp, a cloud or a fade does: z0 stays, z1 has changed most, the target by its place between. */
+/* Frame by frame what a lamp, a cloud or a fade does: z0 stays, z1 has changed most, the target by its place
+ * between. */
 static void fade(float *const planes[3], const ib_augment_plan *p, const ib_shape *s, float t) {
     const double place[3] = {0, 1, (double)t};
     size_t luma = s->tokens * 64, chroma = s->tokens * 16;

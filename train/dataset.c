@@ -9,8 +9,8 @@
 #include "base/text.h"
 #include "train/cache.h"
 
-/* Opening a file takes as long as reading a few hundred small frames from it (0.7 ms and 3 us each, measured at 768 values a frame),
- * so whoever has to open one reads this much around the frame that was asked for. */
+/* Opening a file takes as long as reading a few hundred small frames from it (0.7 ms and 3 us each, measured
+ * at 768 values a frame), so whoever has to open one reads this much around the frame that was asked for. */
 enum { AROUND_BYTES = 256 << 10 };
 
 struct ib_dataset {
@@ -424,7 +424,8 @@ static bool all_finite(const uint16_t *h, size_t n) {
     return !bad;
 }
 
-/* Into the cache: up to AROUND_BYTES of the clip's frames around one that is not there, all from one side of it where the clip ends. */
+/* Into the cache: up to AROUND_BYTES of the clip's frames around one that is not there, all from one side of
+ * it where the clip ends. */
 static int read_around(ib_dataset *d, size_t clip, size_t frame, ib_latent_file *f, ib_error *err) {
     const ib_video *c = &d->clip[clip];
     size_t n = c->info.shape.tokens * c->info.shape.width, k = AROUND_BYTES / (n * sizeof *d->around);

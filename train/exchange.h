@@ -1,5 +1,5 @@
-/* Inside train only: what a run has to do with others between two steps. The loop knows this face alone; behind it are pools
- * (exchange_pool.c) and clusters (exchange_mpi.c), and a run by itself has neither. */
+/* Inside train only: what a run has to do with others between two steps. The loop knows this face alone;
+ * behind it are pools (exchange_pool.c) and clusters (exchange_mpi.c), and a run by itself has neither. */
 #ifndef IB_TRAIN_EXCHANGE_H
 #define IB_TRAIN_EXCHANGE_H
 
@@ -10,10 +10,11 @@ extern "C" {
 #endif
 
 typedef struct ib_exchange_kind {
-    /* The model is there, the run's directory is not yet touched: joins, after which the session's weights may be others'. */
+    /* The model is there, the run's directory is not yet touched: joins, after which the session's weights
+     * may be others'. */
     int (*open)(ib_exchange *x, ib_session *s, ib_error *err);
-    /* How this process fared with opening, or later that it has failed (code < 0): whoever waits for it hears of it. Returns the code,
-     * or another's, with the sentence in err. NULL: nobody waits. */
+    /* How this process fared with opening, or later that it has failed (code < 0): whoever waits for it hears
+     * of it. Returns the code, or another's, with the sentence in err. NULL: nobody waits. */
     int (*agree)(ib_exchange *x, ib_session *s, int code, ib_error *err);
     /* The run has begun and its first state is written. */
     int (*begin)(ib_exchange *x, ib_session *s, ib_error *err);
@@ -33,8 +34,8 @@ struct ib_exchange {
     int64_t sent_bytes, taken_bytes; /* of this session */
 };
 
-/* Before anything else: finds out what the options and the surroundings ask for, and fills s->exchange (NULL: by itself), s->rank and
- * s->ranks. */
+/* Before anything else: finds out what the options and the surroundings ask for, and fills s->exchange (NULL:
+ * by itself), s->rank and s->ranks. */
 int ib_exchange_enter(ib_session *s, ib_error *err);
 /* The rest does nothing without an exchange; saving is then ib_session_save. */
 int ib_exchange_open(ib_session *s, ib_error *err);
@@ -50,10 +51,11 @@ void ib_exchange_close(ib_session *s);
 int ib_exchange_pool_enter(ib_session *s, ib_error *err);
 int ib_exchange_mpi_enter(ib_session *s, ib_error *err);
 
-/* The session goes on from other weights, w [P]. Moments of the optimiser stay: they are about the size of gradients, which is
- * much the same at the average, and averaging them too would double or treble what is sent. The running mean forgets the own steps since
- * the last average and takes w in their place, with the weight that they had together: so it is the mean of averages, without
- * the way towards this machine's own videos in which each of them began. `begin`: there was no way before. */
+/* The session goes on from other weights, w [P]. Moments of the optimiser stay: they are about the size of
+ * gradients, which is much the same at the average, and averaging them too would double or treble what is
+ * sent. The running mean forgets the own steps since the last average and takes w in their place, with the
+ * weight that they had together: so it is the mean of averages, without the way towards this machine's own
+ * videos in which each of them began. `begin`: there was no way before. */
 void ib_exchange_take(ib_session *s, const float *w, bool begin);
 
 #ifdef __cplusplus

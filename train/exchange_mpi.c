@@ -1,8 +1,10 @@
-/* A run on a cluster: every rank trains the whole model on its own samples, and now and then all meet, average how far they have come,
- * and go on from common weights. The only file that knows MPI; without it (INBETWEEN_MPI=OFF) it says so.
+/* A run on a cluster: every rank trains the whole model on its own samples, and now and then all meet,
+ * average how far they have come, and go on from common weights. The only file that knows MPI; without it
+ * (INBETWEEN_MPI=OFF) it says so.
  *
- * Whatever a rank has to tell the others is on its card, and every meeting begins with an exchange of cards. So a rank that is stopped, that
- * fails or whose time is over never leaves the others waiting: they hear of it at their next meeting. */
+ * Whatever a rank has to tell the others is on its card, and every meeting begins with an exchange of cards.
+ * So a rank that is stopped, that fails or whose time is over never leaves the others waiting: they hear of
+ * it at their next meeting. */
 #include <stdlib.h>
 #include <string.h>
 #include "train/exchange.h"
@@ -127,8 +129,8 @@ static card card_for(purpose p, int code, const ib_error *err) {
 
 /* ---- beginning ---- */
 
-/* MPI that was begun here ends with the process. Ending waits for all ranks, so none is gone, and mpirun ends the others, before each has said what
- * it has to say. */
+/* MPI that was begun here ends with the process. Ending waits for all ranks, so none is gone, and mpirun ends
+ * the others, before each has said what it has to say. */
 static void end_mpi(void) {
     int ended = 0;
     MPI_Finalized(&ended);
@@ -194,8 +196,9 @@ static char *rank_file(const ib_session *s) {
                : path;
 }
 
-/* The moments of this rank's own optimiser, if it has been a rank of this run before; else those of rank 0 do, whose state all have
- * read: sizes of gradients are much the same everywhere. false: it begins with rank 0's. */
+/* The moments of this rank's own optimiser, if it has been a rank of this run before; else those of rank 0
+ * do, whose state all have read: sizes of gradients are much the same everywhere. false: it begins with rank
+ * 0's. */
 static bool own_moments(ib_session *s) {
     ib_state other = {0};
     char *path = rank_file(s);
@@ -279,8 +282,9 @@ static void to_halves(const float *in, uint16_t *out, float *scratch, double sca
     ib_f32_to_f16(scratch, out, n);
 }
 
-/* x->d: the own difference becomes the weighted mean of all. Every rank averages one slice of the parameters and sends it round: twice
- * P (K-1)/K numbers sent by each of K ranks, as a ring would, and the sum does not depend on the ranks' order. */
+/* x->d: the own difference becomes the weighted mean of all. Every rank averages one slice of the parameters
+ * and sends it round: twice P (K-1)/K numbers sent by each of K ranks, as a ring would, and the sum does not
+ * depend on the ranks' order. */
 static void mean_difference(mpi_run *x, const ib_session *s) {
     size_t ranks = (size_t)s->ranks, bytes = x->halves[0] ? 2 : 4;
     int slice = (int)x->slice;
@@ -313,7 +317,8 @@ static void mean_difference(mpi_run *x, const ib_session *s) {
     x->face.taken_bytes += (int64_t)(2 * (ranks - 1) * x->slice * bytes);
 }
 
-/* By samples since the last meeting; 0 for who has none or is not finite. Returns the samples of all together. */
+/* By samples since the last meeting; 0 for who has none or is not finite. Returns the samples of all
+ * together. */
 static int64_t share_out(mpi_run *x, const ib_session *s) {
     int64_t all = 0;
     for (int i = 0; i < s->ranks; i++) {
@@ -437,8 +442,9 @@ static int save_rank(ib_session *s, ib_error *err) {
     return r;
 }
 
-/* First every rank's own file, named after the step; when all are there, the shared state, which says what step it is; then the old ones go.
- * Whenever a rank is killed, a state and the files that belong to it are there. */
+/* First every rank's own file, named after the step; when all are there, the shared state, which says what
+ * step it is; then the old ones go. Whenever a rank is killed, a state and the files that belong to it are
+ * there. */
 static int save(ib_exchange *face, ib_session *s, ib_error *err) {
     (void)face;
     int r = s->rank ? save_rank(s, err) : IB_OK;

@@ -1,4 +1,5 @@
-/* A run in a pool: publishes its weights now and then, and goes on from an average with what others have published since. */
+/* A run in a pool: publishes its weights now and then, and goes on from an average with what others have
+ * published since. */
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
@@ -19,8 +20,8 @@
 static const double default_minutes = 10;
 enum { LAST_WAIT_SECONDS = 60 };
 
-/* One way to the folder and back: by the training thread where rounds are counted in steps, else beside it, for a folder may be slow or
- * hang. What it uses is its own until it is done. */
+/* One way to the folder and back: by the training thread where rounds are counted in steps, else beside it,
+ * for a folder may be slow or hang. What it uses is its own until it is done. */
 typedef struct trip {
     ib_member card;      /* what is published about the weights in `carrier` */
     ib_adapter *carrier; /* their copy */
@@ -56,7 +57,8 @@ static void complain(pool_run *x, const ib_session *s, const char *text) {
     snprintf(x->complaint, sizeof x->complaint, "%s", text);
 }
 
-/* Fills the token and, without one that was asked for, the name: the host's and a few letters of the token. */
+/* Fills the token and, without one that was asked for, the name: the host's and a few letters
+ * of the token. */
 static int draw_name(ib_pool_place *p, const char *name, ib_error *err) {
     uint8_t bytes[16];
     char host[256] = "";
@@ -158,7 +160,8 @@ static void pack(pool_run *x, const ib_session *s) {
     memcpy(ib_adapter_params(t->carrier), ib_adapter_params(s->adapter), st->params * sizeof(float));
 }
 
-/* Who is heard: voice 0 is this worker, the others' are those of the news in their order. Returns their number. */
+/* Who is heard: voice 0 is this worker, the others' are those of the news in their order. Returns their
+ * number. */
 static size_t gather(pool_run *x, const ib_session *s, ib_voice *v, const char **name) {
     const ib_state *st = &s->state;
     const ib_pool_news *news = &x->trip.news;

@@ -16,19 +16,21 @@ typedef struct ib_sample {
     uint16_t *h;           /* [3,T,D] halves: z0, z1, target */
 } ib_sample;
 
-/* Which samples of the seed a loader draws: blocks of `block` numbers, the first from `first`, each `stride` after the last. By itself a run
- * takes one after the other (stride = block); ranks that share one order take turns. */
+/* Which samples of the seed a loader draws: blocks of `block` numbers, the first from `first`, each `stride`
+ * after the last. By itself a run takes one after the other (stride = block); ranks that share one order take
+ * turns. */
 typedef struct ib_sample_order {
     uint64_t first, block, stride; /* block >= 1 */
 } ib_sample_order;
 
 typedef struct ib_loader ib_loader;
-/* Begins with the first sample of `order`; keeps up to `depth` samples ready. The thread holds `lock` while it reads; others must hold
- * it when they touch the data set or HDF5. Data set and sampler must outlive the loader. */
+/* Begins with the first sample of `order`; keeps up to `depth` samples ready. The thread holds `lock` while
+ * it reads; others must hold it when they touch the data set or HDF5. Data set and sampler must outlive the
+ * loader. */
 int ib_loader_start(ib_loader **out, ib_dataset *d, const ib_sampler *s, pthread_mutex_t *lock,
                     const ib_sample_order *order, size_t depth, ib_error *err);
-/* Waits for the next n <= depth samples and lends them until ib_loader_release; or passes on the thread's error. The lock must
- * not be held. samples: room for n pointers. */
+/* Waits for the next n <= depth samples and lends them until ib_loader_release; or passes on the thread's
+ * error. The lock must not be held. samples: room for n pointers. */
 int ib_loader_take(ib_loader *l, size_t n, const ib_sample **samples, ib_error *err);
 /* Gives back the n samples of the last take. */
 void ib_loader_release(ib_loader *l, size_t n);

@@ -45,8 +45,8 @@ static void swap(float **x, float **y) {
     *y = z;
 }
 
-/* A step takes X to X P with P a polynomial of G = X^T X, and so G to P G P; all these commute. The product Q of the Ps is gathered, and X
- * multiplied once. For a wide X the same with G = X X^T on the left. */
+/* A step takes X to X P with P a polynomial of G = X^T X, and so G to P G P; all these commute. The product Q
+ * of the Ps is gathered, and X multiplied once. For a wide X the same with G = X X^T on the left. */
 void ib_orthogonalise(float *x, size_t rows, size_t cols, float *scratch) {
     size_t k = smaller(rows, cols), n = k * k;
     float *out = scratch, *g = out + rows * cols, *q = g + n, *p = q + n, *h = p + n, *r = h + n;

@@ -1,5 +1,5 @@
-/* Optimisers over the flat parameter array. They work element by element or, on some matrices, matrix by matrix on one thread each, so any
- * number of threads gives the same bits. */
+/* Optimisers over the flat parameter array. They work element by element or, on some matrices, matrix by
+ * matrix on one thread each, so any number of threads gives the same bits. */
 #ifndef IB_TRAIN_OPTIMISER_H
 #define IB_TRAIN_OPTIMISER_H
 
@@ -33,8 +33,9 @@ typedef struct ib_optimiser {
     bool muon; /* hidden matrices are updated by Muon (muon.h) instead; m[0] is its momentum */
 } ib_optimiser;
 
-/* adamw (Loshchilov and Hutter 2019, arXiv:1711.05101; betas 0.9, 0.999, eps 1e-8), muon (Muon for the trunk's matrices, adamw for
- * all else), sgd (momentum 0.9), nesterov (the same with Nesterov's look-ahead). */
+/* adamw (Loshchilov and Hutter 2019, arXiv:1711.05101; betas 0.9, 0.999, eps 1e-8), muon (Muon for the
+ * trunk's matrices, adamw for all else), sgd (momentum 0.9), nesterov (the same
+ * with Nesterov's look-ahead). */
 extern const ib_optimiser *const ib_optimisers[]; /* ends with NULL */
 /* NULL and IB_E_ARGUMENT with the list for an unknown name. */
 const ib_optimiser *ib_optimiser_find(const char *name, ib_error *err);
@@ -49,8 +50,9 @@ size_t ib_optimiser_scratch(const ib_optimiser *o, const ib_adapter *a, int thre
 /* ema = decay ema + (1-decay) w. ema, w: [n] */
 void ib_ema_update(float *ema, const float *w, size_t n, double decay, int threads);
 
-/* out = parts[0] + parts[1] + ..., in this order. parts: [k], each [n]; out may be parts[0]. Returns the Euclidean norm of out,
- * summed in double over fixed blocks, so that it does not depend on `threads`; not finite if any element is not. */
+/* out = parts[0] + parts[1] + ..., in this order. parts: [k], each [n]; out may be parts[0]. Returns the
+ * Euclidean norm of out, summed in double over fixed blocks, so that it does not depend on `threads`; not
+ * finite if any element is not. */
 double ib_gradient_sum(float *const *parts, size_t k, float *out, size_t n, int threads);
 
 #ifdef __cplusplus

@@ -1,6 +1,6 @@
-/* The outer optimiser of clusters and pools: what moves the shared weights after workers have trained for a while by themselves. The mean of
- * their differences from the shared weights, d, takes the part of a negative gradient (DiLoCo: Douillard et al. 2023,
- * arXiv:2311.08105). */
+/* The outer optimiser of clusters and pools: what moves the shared weights after workers have trained for a
+ * while by themselves. The mean of their differences from the shared weights, d, takes the part of a negative
+ * gradient (DiLoCo: Douillard et al. 2023, arXiv:2311.08105). */
 #ifndef IB_TRAIN_OUTER_H
 #define IB_TRAIN_OUTER_H
 

@@ -22,7 +22,8 @@ static int axis_room(ib_axis *a, size_t n, size_t taps, ib_error *err) {
     return IB_OK;
 }
 
-/* Output i lies at origin + i * step of the source, which has `size` samples; beyond its edge they are repeated. */
+/* Output i lies at origin + i * step of the source, which has `size` samples; beyond its edge they are
+ * repeated. */
 static int axis_set(ib_axis *a, size_t n, int size, double origin, double step, bool exact, ib_error *err) {
     double spread = fmax(1, fabs(step));
     size_t taps = exact ? 1 : (size_t)ceil(4 * spread);
@@ -53,8 +54,8 @@ static int axis_set(ib_axis *a, size_t n, int size, double origin, double step, 
     return IB_OK;
 }
 
-/* Chroma is sited left: sample i lies at luma 2 i across and 2 i + 1/2 down. Mirrored without resampling it stays on the grid and
- * lies one luma sample off, in all three frames. */
+/* Chroma is sited left: sample i lies at luma 2 i across and 2 i + 1/2 down. Mirrored without resampling it
+ * stays on the grid and lies one luma sample off, in all three frames. */
 static int axes_set(ib_resampler *r, const ib_augment_plan *p, ib_error *err) {
     size_t w = (size_t)r->out_width, h = (size_t)r->out_height;
     bool exact = !p->resample;

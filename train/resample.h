@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/* Where the samples of one output line come from: out[i] = sum over k < taps of weight[k * n + i] in[first[i] + k]. */
+/* Where the samples of one output line come from: out[i] = sum over k < taps of weight[k * n + i] in[first[i]
+ * + k]. */
 typedef struct ib_axis {
     size_t n, taps, room; /* room: allocated entries of weight */
     int *first;           /* [n] */
@@ -32,7 +33,8 @@ int ib_resampler_set(ib_resampler *r, const ib_augment_plan *p, const ib_shape *
 void ib_resampler_run(ib_resampler *r, const float *in, float *out);
 void ib_resampler_free(ib_resampler *r);
 
-/* y [luma] = gain y + offset; (u, v) [chroma] each turned and scaled: u c - v s, u s + v c. planes: y, u, v without gaps. */
+/* y [luma] = gain y + offset; (u, v) [chroma] each turned and scaled: u c - v s, u s + v c. planes: y, u, v
+ * without gaps. */
 void ib_planes_recolour(float *planes, size_t luma, size_t chroma, float gain, float offset, float c,
                         float s);
 

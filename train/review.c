@@ -100,7 +100,8 @@ static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *e
     return r;
 }
 
-/* The one of a few windows in which slerp is furthest from the frame in the middle; SIZE_MAX if there is none. */
+/* The one of a few windows in which slerp is furthest from the frame in the middle; SIZE_MAX if there is
+ * none. */
 static int worst_window(strip *s, ib_latent_file *file, size_t *first, ib_error *err) {
     const ib_latent_info *info = ib_latent_info_of(file);
     const ib_geometry *geometry = ib_geometry_of(info->space_id);

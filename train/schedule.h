@@ -16,12 +16,12 @@ typedef struct ib_schedule {
     int64_t warmup_steps; /* 0: none */
 } ib_schedule;
 
-/* The rate of update number `step` (from 0) at `progress` in [0,1] of the run (steps done / steps, or seconds / seconds;
- * clamped). The warm-up multiplies the cosine, so there is no kink where it ends. */
+/* The rate of update number `step` (from 0) at `progress` in [0,1] of the run (steps done / steps, or seconds
+ * / seconds; clamped). The warm-up multiplies the cosine, so there is no kink where it ends. */
 double ib_schedule_rate(const ib_schedule *s, int64_t step, double progress);
 
-/* Decay of the running mean of the weights after `updates` updates: `decay`, but (1+n)/(10+n) while that is smaller, so that
- * the random beginning is forgotten quickly. */
+/* Decay of the running mean of the weights after `updates` updates: `decay`, but (1+n)/(10+n) while that is
+ * smaller, so that the random beginning is forgotten quickly. */
 double ib_ema_decay(double decay, int64_t updates);
 
 #ifdef __cplusplus

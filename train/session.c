@@ -196,8 +196,9 @@ static void announce(const ib_session *s) {
     }
 }
 
-/* Which samples are this process's: the run's own, one after the other; a rank's with its own videos, from a place of its own; or, of one
- * order for all ranks, every rank a batch in turn, so that together they learn what one process with their batches together would. */
+/* Which samples are this process's: the run's own, one after the other; a rank's with its own videos, from a
+ * place of its own; or, of one order for all ranks, every rank a batch in turn, so that together they learn
+ * what one process with their batches together would. */
 static ib_sample_order sample_order(const ib_session *s) {
     const ib_state *st = &s->state;
     uint64_t batch = (uint64_t)st->plan.batch, rank = (uint64_t)s->rank, ranks = (uint64_t)s->ranks;
@@ -223,7 +224,8 @@ static int check_apart(const ib_session *s, const ib_paths *latents, ib_error *e
     return IB_OK;
 }
 
-/* What the user has is not replaced: inputs never, what lies in a new run's directory only if that is wanted. */
+/* What the user has is not replaced: inputs never, what lies in a new run's directory only if
+ * that is wanted. */
 static int check_directory(const ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
     int r = o->resume || o->overwrite ? IB_OK : ib_rundir_check_new(&s->dir, err);

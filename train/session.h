@@ -63,7 +63,8 @@ double ib_session_seconds(const ib_session *s); /* of training, all sessions tog
 /* A sentence to the caller's message function. */
 __attribute__((format(printf, 2, 3))) void ib_session_say(const ib_session *s, const char *fmt, ...);
 
-/* begin.c: the preset of the run, and the adapter that it is to begin with or, resumed, was begun with; before the data is opened. */
+/* begin.c: the preset of the run, and the adapter that it is to begin with or, resumed, was begun with;
+ * before the data is opened. */
 int ib_session_open_init(ib_session *s, ib_error *err);
 /* The learning adapter of a run that begins, and its config; after the data was opened. */
 int ib_session_begin_model(ib_session *s, ib_error *err);

@@ -1,7 +1,8 @@
 /* state.h5: everything that a run needs to go on as if it had never stopped (layout in docs/files.md).
  *
- * The file carries the SHA-256 of itself and is checked against it before HDF5 looks at it, so damage of any kind is refused with
- * a sentence. It is written beside and renamed: whatever happens, the state before it stays. */
+ * The file carries the SHA-256 of itself and is checked against it before HDF5 looks at it, so damage of any
+ * kind is refused with a sentence. It is written beside and renamed: whatever happens, the state before it
+ * stays. */
 #ifndef IB_TRAIN_STATE_H
 #define IB_TRAIN_STATE_H
 
@@ -42,8 +43,8 @@ typedef struct ib_valid_point {
     double step, seconds, skill;
 } ib_valid_point;
 
-/* Sample number `pool.stream + samples` is the next one to be drawn; all randomness of a sample comes from (seed, its number), so these two are
- * the whole state of the random numbers and of the order of samples. */
+/* Sample number `pool.stream + samples` is the next one to be drawn; all randomness of a sample comes from
+ * (seed, its number), so these two are the whole state of the random numbers and of the order of samples. */
 typedef struct ib_state {
     ib_adapter_config config;
     ib_run_plan plan;
@@ -73,8 +74,8 @@ int ib_state_add_valid(ib_state *s, const ib_valid_point *p, ib_error *err);
 
 /* IB_E_NONFINITE, and no file, if a weight, mean or moment is not finite. */
 int ib_state_save(const ib_state *s, const char *path, ib_error *err);
-/* Fills *s (freed by the caller; empty after a failure). IB_E_IO if there is no such file, IB_E_FORMAT if it is damaged or
- * something else, IB_E_UNSUPPORTED if it is of a later version. */
+/* Fills *s (freed by the caller; empty after a failure). IB_E_IO if there is no such file, IB_E_FORMAT if it
+ * is damaged or something else, IB_E_UNSUPPORTED if it is of a later version. */
 int ib_state_load(ib_state *s, const char *path, ib_error *err);
 
 #ifdef __cplusplus

@@ -7,7 +7,8 @@
 #include "base/safetensors.h"
 #include "train/optimiser.h"
 
-/* Samples that go through the model together, at most: of grids and sequences a few, of single tokens many, lest the products be tiny. */
+/* Samples that go through the model together, at most: of grids and sequences a few, of single tokens many,
+ * lest the products be tiny. */
 enum { GRIDS = 8, SINGLES = 256 };
 static const uint64_t augment_stream = 0x6175676d656e7421u; /* apart from the sampler's */
 static const uint64_t dropout_stream = 0x64726f706f757421u;

@@ -1,5 +1,6 @@
-/* The threads that compute: a batch of samples in, one gradient out. Samples are dealt out to threads by their place in the batch
- * and gradients are added thread by thread, so the same batch on the same number of threads gives the same bits. */
+/* The threads that compute: a batch of samples in, one gradient out. Samples are dealt out to threads by
+ * their place in the batch and gradients are added thread by thread, so the same batch on the same number of
+ * threads gives the same bits. */
 #ifndef IB_TRAIN_TEAM_H
 #define IB_TRAIN_TEAM_H
 

@@ -266,7 +266,8 @@ int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) 
         ib_session_say(&s, "%s is complete: raise its budget to go on", o->run);
     } else if (!r) {
         set_alarms(&s);
-        /* a run that is killed in its first minute can be resumed too, and an unwritable directory is found out now */
+        /* a run that is killed in its first minute can be resumed too, and an unwritable directory is found
+         * out now */
         r = o->resume ? IB_OK : ib_exchange_save(&s, err);
         r = r ? r : ib_exchange_begin(&s, err);
         while (!r && !stopped(&s) && budget_left(&s)) {

@@ -21,8 +21,9 @@ typedef struct ib_train_progress {
     double samples_per_second;
 } ib_train_progress;
 
-/* Zero (or NULL, or below zero where it says so) stands for the default; for a resumed run, for what the run was begun with. A
- * resumed run refuses any other value of what defines it, by name: that is everything above `minutes` but `run` and `resume`. */
+/* Zero (or NULL, or below zero where it says so) stands for the default; for a resumed run, for what the run
+ * was begun with. A resumed run refuses any other value of what defines it, by name: that is everything above
+ * `minutes` but `run` and `resume`. */
 typedef struct ib_train_options {
     const ib_paths *latents; /* training files, or directories of them */
     const ib_paths
@@ -30,11 +31,12 @@ typedef struct ib_train_options {
     double valid_fraction; /* [0,1); < 0: 0.1, at least one video if there are three or more */
     const char *run;       /* directory; created */
     bool resume;
-    bool
-        overwrite; /* a new run replaces an adapter, a log or kept states that lie in its directory, not a run's state */
+    bool overwrite; /* a new run replaces an adapter, a log or kept states that lie in its directory, not a
+                       run's state */
     const char *preset; /* "toaster", "default", "large": model, batch, memory */
-    /* Adapter whose weights the run begins with; NULL: random ones by the seed. Of the data's space, or IB_E_MISMATCH. Its architecture is
-     * the run's: a preset that is given must be of the same one, one that is not given is the preset of that architecture. */
+    /* Adapter whose weights the run begins with; NULL: random ones by the seed. Of the data's space, or
+     * IB_E_MISMATCH. Its architecture is the run's: a preset that is given must be of the same one, one that
+     * is not given is the preset of that architecture. */
     const char *init;
     const char *optimiser; /* "muon", "adamw", "sgd", "nesterov"; default muon for grids, adamw otherwise */
     int batch;             /* samples per step; default by the preset */
@@ -44,32 +46,36 @@ typedef struct ib_train_options {
     double ema_decay;      /* of the mean of weights, [0,1); < 0: default */
     int64_t warmup_steps;  /* < 0: default */
     int gap_min, gap_max;  /* frames, 2 <= min <= max; 0, 0: 2..16 */
-    int crop_width; /* luma samples, multiples of 8: train on parts of frames (patch space). 0, 0: whole frames */
+    int crop_width; /* luma samples, multiples of 8: train on parts of frames (patch space). 0, 0: whole
+                       frames */
     int crop_height;
     uint64_t seed;  /* 0: 1 */
     double minutes; /* > 0, or */
-    int64_t
-        steps; /* > 0: one of the two (a resumed run may keep its own). The total of all sessions of the run */
-    int threads;          /* 0: as many as cores. Equal bits need equal threads */
+    int64_t steps;  /* > 0: one of the two (a resumed run may keep its own). The total of all sessions of the
+                       run */
+    int threads;    /* 0: as many as cores. Equal bits need equal threads */
     double state_seconds; /* between states, default 60 */
     int64_t state_steps;  /* a state also after every so many steps; 0: not */
     int keep_states;      /* the last so many states stay in RUN/states, for averages of them; 0: none */
     double log_seconds;   /* between lines of log.csv, default 5 */
     double valid_seconds; /* between validations, default 60; seldom enough to take at most 3 % of the time */
-    /* What an average with others, in a pool or a cluster, makes of the weights. May differ from session to session. */
+    /* What an average with others, in a pool or a cluster, makes of the weights. May differ from session to
+     * session. */
     const char *outer;     /* outer optimiser: "nesterov" (NULL) or "plain", see train/outer.h */
     double outer_rate;     /* 0: the optimiser's own */
     double outer_momentum; /* [0,1); < 0: the optimiser's own */
     bool exchange_half;    /* weights (a pool) or differences (a cluster) are sent as IEEE halves */
-    /* A pool: a folder through which workers share what they learn, see pool/pool.h. May differ from session to session. */
+    /* A pool: a folder through which workers share what they learn, see pool/pool.h. May differ from session
+     * to session. */
     const char *pool;      /* the folder; NULL: none */
     const char *pool_name; /* of this worker; NULL: the host's and a few letters */
     double pool_minutes;   /* between publications; 0: 10 */
     int64_t pool_steps;    /* > 0: instead, and training waits for the folder, so that runs can be repeated */
     int64_t pool_stale;    /* what is more rounds behind is left out; 0: 8 */
-    /* A cluster: one process for each rank under mpirun, all with the same options. May differ from session to session. */
-    bool
-        mpi; /* also if this is the only process; else found out from the surroundings, unless there is a pool */
+    /* A cluster: one process for each rank under mpirun, all with the same options. May differ from session
+     * to session. */
+    bool mpi; /* also if this is the only process; else found out from the surroundings, unless there is a
+                 pool */
     int64_t sync_every;     /* steps between exchanges; 0: 100 */
     bool shard_samples;     /* all ranks train on all videos and take turns; else every video is one rank's */
     const atomic_int *stop; /* non-zero: end cleanly, state kept, IB_E_INTERRUPTED; may be NULL */
@@ -92,8 +98,8 @@ typedef struct ib_train_result {
 } ib_train_result;
 
 IB_API void ib_train_defaults(ib_train_options *o);
-/* result may be NULL; filled as far as training came. After IB_E_INTERRUPTED and IB_E_NONFINITE the run can be resumed from its
- * last state. Other errors before the first step leave no new directory behind. */
+/* result may be NULL; filled as far as training came. After IB_E_INTERRUPTED and IB_E_NONFINITE the run can
+ * be resumed from its last state. Other errors before the first step leave no new directory behind. */
 IB_API int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err);
 
 #ifdef __cplusplus

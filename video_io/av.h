@@ -1,4 +1,5 @@
-/* Inside video_io only: what its files share about FFmpeg. No other room includes this or any libav header. */
+/* Inside video_io only: what its files share about FFmpeg. No other room includes this or
+ * any libav header. */
 #ifndef IB_VIDEO_IO_AV_H
 #define IB_VIDEO_IO_AV_H
 
@@ -33,8 +34,8 @@ typedef struct ib_image_spec {
     int chroma_location; /* AVChromaLocation; unspecified counts as left */
 } ib_image_spec;
 
-/* swscale with everything told explicitly; the context is kept while the specs stay the same. Results are the same bits on every
- * machine. Zero-initialise; free with ib_scaler_free. */
+/* swscale with everything told explicitly; the context is kept while the specs stay the same. Results are the
+ * same bits on every machine. Zero-initialise; free with ib_scaler_free. */
 typedef struct ib_scaler {
     struct SwsContext *sws;
     ib_image_spec src, dst;
@@ -72,13 +73,14 @@ typedef struct ib_converter {
     AVFrame *rgba;  /* palette and alpha sources, laid over black */
     ib_frame small; /* scaled, not yet turned; with RGB where that is wanted */
 } ib_converter;
-/* in: of a sane sample aspect ratio, as ib_decoder_next gives it. out: allocated at the wanted upright size; out->matrix says which
- * matrix the samples shall get: the source's own keeps them as they are, and whether it has RGB, that this is wanted too. pts and
- * index are not touched. */
+/* in: of a sane sample aspect ratio, as ib_decoder_next gives it. out: allocated at the wanted upright size;
+ * out->matrix says which matrix the samples shall get: the source's own keeps them as they are, and whether
+ * it has RGB, that this is wanted too. pts and index are not touched. */
 int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
                      ib_error *err);
 void ib_converter_free(ib_converter *c);
-/* The matrix that a frame's samples were made with; BT.709 for RGB, and for HDR and wide gamut, which become that. */
+/* The matrix that a frame's samples were made with; BT.709 for RGB, and for HDR and wide gamut, which become
+ * that. */
 ib_matrix ib_av_frame_matrix(const AVFrame *in);
 
 #endif

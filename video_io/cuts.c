@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
-/* A frame is boiled down to a grid of luma; its 8x8 blocks look for themselves in the grid of the frame before. What then is left
- * over, against the contrast that the blocks hold, is the surprise. On real clips cuts gave 0.85 and more; the fastest pans and the
- * largest objects that pass 0.46. */
+/* A frame is boiled down to a grid of luma; its 8x8 blocks look for themselves in the grid of the frame
+ * before. What then is left over, against the contrast that the blocks hold, is the surprise. On real clips
+ * cuts gave 0.85 and more; the fastest pans and the largest objects that pass 0.46. */
 enum { COLS = 64, ROWS = 36, BLOCK = 8, REACH_X = 10, REACH_Y = 7, HISTORY = 9 };
 static const float CUT = 0.65f, AGAINST_USUAL = 1.8f, CONTRAST_FLOOR = 4;
 
@@ -114,7 +114,8 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Median of the last changes: a clip that is wild throughout (few frames a second, say) has no cuts in that alone. */
+/* Median of the last changes: a clip that is wild throughout (few frames a second, say) has no cuts in that
+ * alone. */
 static float usual(const ib_cuts *c) {
     float sorted[HISTORY] = {0};
     int64_t n = c->seen - 1 < HISTORY ? c->seen - 1 : HISTORY;

@@ -1,6 +1,6 @@
-/* Where new shots begin. Frames are fed in order; the detector compares each with the one before on a small luma
- * picture: a cut is a jump that is large against the changes before it and that motion does not explain. A flash counts as one;
- * dissolves and fades do not. */
+/* Where new shots begin. Frames are fed in order; the detector compares each with the one before on a small
+ * luma picture: a cut is a jump that is large against the changes before it and that motion does not explain.
+ * A flash counts as one; dissolves and fades do not. */
 #ifndef IB_VIDEO_IO_CUTS_H
 #define IB_VIDEO_IO_CUTS_H
 

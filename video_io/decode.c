@@ -32,7 +32,8 @@ __attribute__((format(printf, 2, 3))) static void note_damage(ib_decoder *d, con
     }
 }
 
-/* Text art and playlists: FFmpeg would turn a README into a film, or follow names in the file to other files. */
+/* Text art and playlists: FFmpeg would turn a README into a film, or follow names in the file
+ * to other files. */
 static bool refused_format(const char *name) {
     static const char *const names[] = {"tty", "bin",     "xbin", "adf",   "idf",         "concat",
                                         "hls", "concatf", "dash", "lavfi", "vapoursynth", "imf"};
@@ -392,7 +393,8 @@ static int deinterlace(ib_decoder *d, AVFrame *frame, double seconds, int64_t in
     return r < 0 ? ib_error_prefix(err, r, "%s", d->path) : 0;
 }
 
-/* Streams without interlaced frames never meet the filter. Where size or format changes, it gives what it has and is made anew. */
+/* Streams without interlaced frames never meet the filter. Where size or format changes, it gives what it has
+ * and is made anew. */
 static int next_progressive(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
     enum { LEAST_SIDE = 4 }; /* that the filter takes */
     for (;;) {
@@ -460,10 +462,12 @@ static double peak_of(const ib_decoder *d, const AVFrame *frame) {
     return peak;
 }
 
-/* Of a sample, width to height. Ratios within 1 % come from rounded sizes and densities, not from oblong samples. */
+/* Of a sample, width to height. Ratios within 1 % come from rounded sizes and densities, not from oblong
+ * samples. */
 static AVRational aspect_of(const ib_decoder *d, AVFrame *frame) {
     AVRational a = av_guess_sample_aspect_ratio(d->format, d->stream, frame), square = {1, 1};
-    /* a density is one over a width; FFmpeg takes that of PNG and JPEG for a ratio of widths, as its own encoders write it */
+    /* a density is one over a width; FFmpeg takes that of PNG and JPEG for a ratio of widths, as its own
+     * encoders write it */
     if (d->tags.density) {
         a = av_inv_q(a);
     }

@@ -1,4 +1,5 @@
-/* Inside video_io only: demuxing and decoding one video stream, one whole frame after the other in presentation order. */
+/* Inside video_io only: demuxing and decoding one video stream, one whole frame after the other in
+ * presentation order. */
 #ifndef IB_VIDEO_IO_DECODE_H
 #define IB_VIDEO_IO_DECODE_H
 
@@ -39,10 +40,12 @@ typedef struct ib_decoder {
 
 /* o: its threads, keep_interlaced and stop. */
 int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options *o, ib_error *err);
-/* 1: *frame is the next good one (referenced; the caller unrefs), seconds since the first, its number; 0: end; < 0: error. Its
- * sample aspect ratio is what it is to be shown with, 1:1 where that is unknown or incredible. */
+/* 1: *frame is the next good one (referenced; the caller unrefs), seconds since the first, its number; 0:
+ * end; < 0: error. Its sample aspect ratio is what it is to be shown with, 1:1 where that is unknown or
+ * incredible. */
 int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err);
-/* Goes on from the last key frame at or before `seconds`; only after a first frame was decoded. Numbers are then estimates. */
+/* Goes on from the last key frame at or before `seconds`; only after a first frame was decoded. Numbers are
+ * then estimates. */
 int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err);
 void ib_decoder_close(ib_decoder **d);
 /* After ib_decoder_next gave none: why. */

@@ -74,7 +74,8 @@ int ib_deinterlacer_create(ib_deinterlacer **out, const AVFrame *like, ib_error 
     return r;
 }
 
-/* bwdif takes a frame without neighbours for one that does not move, and weaves its fields; estdif looks at one frame alone. */
+/* bwdif takes a frame without neighbours for one that does not move, and weaves its fields; estdif looks at
+ * one frame alone. */
 static int without_neighbours(ib_deinterlacer *d, ib_error *err) {
     int r = open_graph(d, "estdif=mode=frame:parity=auto:deint=interlaced", err);
     ib_av_text t;

@@ -30,7 +30,8 @@ const ib_container *ib_container_of(const char *path) {
     return NULL;
 }
 
-/* Sane defaults; encoders that are not here keep FFmpeg's, at a high constant quality where they have no crf. */
+/* Sane defaults; encoders that are not here keep FFmpeg's, at a high constant quality where they
+ * have no crf. */
 typedef struct encoder_defaults {
     const char *name;
     int crf;             /* -1: none */

@@ -1,6 +1,6 @@
-/* Frames: what video_io hands out and takes in. Always yuv420p, 8 bits, limited range (Y 16..235, U and V 16..240 around
- * 128); planes are H x W and two of ceil(H/2) x ceil(W/2), chroma sited left (MPEG-2). The colour matrix of the
- * source is kept, not converted, and travels with the frame. */
+/* Frames: what video_io hands out and takes in. Always yuv420p, 8 bits, limited range (Y 16..235, U and
+ * V 16..240 around 128); planes are H x W and two of ceil(H/2) x ceil(W/2), chroma sited left (MPEG-2). The
+ * colour matrix of the source is kept, not converted, and travels with the frame. */
 #ifndef IB_VIDEO_IO_FRAME_H
 #define IB_VIDEO_IO_FRAME_H
 
@@ -28,20 +28,20 @@ typedef struct ib_frame {
     ib_matrix matrix;
     uint8_t *plane[3]; /* Y, U, V */
     size_t stride[3];  /* bytes from row to row */
-    uint8_t *
-        rgb; /* the same picture as packed 8-bit full-range RGB, of sources that have more colour than 4:2:0 keeps
-                        * too; NULL in frames that were not asked for it (ib_reader_options.rgb) */
+    uint8_t *rgb; /* the same picture as packed 8-bit full-range RGB, of sources that have more colour than
+                   * 4:2:0 keeps too; NULL in frames that were not asked for it (ib_reader_options.rgb) */
     size_t rgb_stride; /* bytes from row to row */
 } ib_frame;
 
-/* One allocation holding all planes (stride = width rounded up to 64); content undefined. Free with ib_frame_free. */
+/* One allocation holding all planes (stride = width rounded up to 64); content undefined. Free with
+ * ib_frame_free. */
 IB_API int ib_frame_alloc(ib_frame *f, int width, int height, ib_error *err);
 IB_API int ib_frame_alloc_rgb(ib_frame *f, int width, int height, ib_error *err); /* with room for RGB */
 IB_API void ib_frame_free(ib_frame *f); /* accepts a zeroed frame; zeroes it */
 /* Copies samples and tags between frames of one size; RGB if both have it, else dst has none afterwards. */
 IB_API void ib_frame_copy(ib_frame *dst, const ib_frame *src);
-/* Left becomes right, between frames of one size: samples and matrix, no RGB. Chroma, which is sited left, comes to lie one luma
- * sample off. */
+/* Left becomes right, between frames of one size: samples and matrix, no RGB. Chroma, which is sited left,
+ * comes to lie one luma sample off. */
 IB_API void ib_frame_mirror(ib_frame *dst, const ib_frame *src);
 /* Video black: Y 16, U and V 128. */
 IB_API void ib_frame_fill_black(ib_frame *f);

@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/* One picture as a JPEG file (full range, BT.601, as the format has it). coarseness: of FFmpeg's mjpeg encoder, 1 finest to 31.
- * *bytes: malloc'ed, [*n]. The same frame gives the same bytes. */
+/* One picture as a JPEG file (full range, BT.601, as the format has it). coarseness: of FFmpeg's mjpeg
+ * encoder, 1 finest to 31. *bytes: malloc'ed, [*n]. The same frame gives the same bytes. */
 int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n, ib_error *err);
 
 #ifdef __cplusplus

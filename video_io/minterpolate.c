@@ -75,8 +75,8 @@ static int take(const AVFrame *in, const ib_frame *like, ib_frame *out, ib_error
     return r;
 }
 
-/* Takes what is ready; frames at keyframes are passed over. Time in the graph: keyframe i is at i, an in-between at a multiple of
- * 1 / gap. */
+/* Takes what is ready; frames at keyframes are passed over. Time in the graph: keyframe i is at i, an
+ * in-between at a multiple of 1 / gap. */
 static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wanted, ib_frame *out,
                 size_t *got, ib_error *err) {
     ib_av_text t;
@@ -133,7 +133,8 @@ int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_fram
     return r;
 }
 
-/* One in-between: keyframes stand one second apart so that the only frame that comes out between them, at second 1, is at t. */
+/* One in-between: keyframes stand one second apart so that the only frame that comes out between them, at
+ * second 1, is at t. */
 static int one_at(const ib_frame *key0, const ib_frame *key1, float t, ib_frame *out, ib_error *err) {
     enum { TICKS = 1000000 };
     AVFilterGraph *graph = NULL;

@@ -1,5 +1,5 @@
-/* Inside video_io only: frames to 256 colours each (for GIF), through libavfilter's palettegen and paletteuse. One palette per
- * frame, so that memory does not grow with the clip. */
+/* Inside video_io only: frames to 256 colours each (for GIF), through libavfilter's palettegen and
+ * paletteuse. One palette per frame, so that memory does not grow with the clip. */
 #ifndef IB_VIDEO_IO_PALETTE_H
 #define IB_VIDEO_IO_PALETTE_H
 

@@ -105,7 +105,8 @@ static bool is_published(const ib_pictures *p, int64_t number) {
     return !there;
 }
 
-/* What the folder holds under names that this sequence could use stays, unless it may be overwritten; an input always does. */
+/* What the folder holds under names that this sequence could use stays, unless it may be overwritten; an
+ * input always does. */
 static int check_folder(const ib_pictures *p, ib_error *err) {
     size_t head = (size_t)(ib_basename(p->path) - p->path);
     char *folder = head ? strndup(p->path, head) : strdup(".");

@@ -1,5 +1,5 @@
-/* Inside video_io only: pictures as PNG, one or a numbered sequence. A sequence appears under its own names only when it is
- * whole; until then it lies in a folder for unfinished work (base/resume.h). */
+/* Inside video_io only: pictures as PNG, one or a numbered sequence. A sequence appears under its own names
+ * only when it is whole; until then it lies in a folder for unfinished work (base/resume.h). */
 #ifndef IB_VIDEO_IO_PICTURES_H
 #define IB_VIDEO_IO_PICTURES_H
 

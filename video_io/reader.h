@@ -1,5 +1,6 @@
-/* Videos and still pictures in: anything that FFmpeg reads, as upright yuv420p frames of one size, in presentation
- * order, every one of them (the decoder is drained). Decoding and scaling run in a thread ahead of the consumer. */
+/* Videos and still pictures in: anything that FFmpeg reads, as upright yuv420p frames of one size, in
+ * presentation order, every one of them (the decoder is drained). Decoding and scaling run in a thread ahead
+ * of the consumer. */
 #ifndef IB_VIDEO_IO_READER_H
 #define IB_VIDEO_IO_READER_H
 
@@ -12,8 +13,8 @@
 extern "C" {
 #endif
 
-/* FFmpeg writes remarks of its own to stderr, as its av_log_set_level says for the whole process. The library leaves that as it is;
- * this turns them off. Errors do not need them. */
+/* FFmpeg writes remarks of its own to stderr, as its av_log_set_level says for the whole process. The library
+ * leaves that as it is; this turns them off. Errors do not need them. */
 IB_API void ib_ffmpeg_quiet(void);
 
 typedef enum ib_fit {
@@ -23,9 +24,8 @@ typedef enum ib_fit {
 
 typedef struct ib_reader_options {
     int width, height; /* even, 16..16384; both 0: the source's own (upright) size, odd sizes kept */
-    bool
-        auto_orient; /* with a size: for a portrait source swap width and height if they are landscape (and vice
-                          versa); a square size stays. default false */
+    bool auto_orient;  /* with a size: for a portrait source swap width and height if they are landscape (and
+                          vice  versa); a square size stays. default false */
     ib_fit fit;
     int every;   /* keep frames 0, every, 2*every...; 0 or 1: all */
     int threads; /* decoder threads; 0: as many as cores */
@@ -55,20 +55,21 @@ typedef struct ib_video_info {
 
 typedef struct ib_reader ib_reader;
 
-/* Opens a file and its best video stream (FFmpeg's av_find_best_stream; cover art is no video), and decodes the first frame. opt
- * NULL: defaults. Errors name the path: IB_E_IO missing, a directory or unreadable; IB_E_FORMAT empty, not media (text art and
- * playlists that name other files are not), or no decodable video; IB_E_UNSUPPORTED more than 16384 samples on a side, or a codec
- * that this FFmpeg has not.
- * What becomes of other samples (docs/formats.md): they become square, the height stays; HDR (PQ, HLG) and BT.2020 become SDR
- * BT.709; interlaced frames are deinterlaced, which changes neither their number nor times; full range is brought to limited; RGB
- * and palettes become BT.709; alpha is laid over black; more than 8 bits and 4:2:2 or 4:4:4 chroma are brought down; 8-bit limited
- * 4:2:0 at its own size is copied bit by bit. Grey that does not say its range is full, as everywhere in FFmpeg. Frames whose size
- * changes on the way are fitted to the first one's. */
+/* Opens a file and its best video stream (FFmpeg's av_find_best_stream; cover art is no video), and decodes
+ * the first frame. opt NULL: defaults. Errors name the path: IB_E_IO missing, a directory or unreadable;
+ * IB_E_FORMAT empty, not media (text art and playlists that name other files are not), or no decodable video;
+ * IB_E_UNSUPPORTED more than 16384 samples on a side, or a codec that this FFmpeg has not. What becomes of
+ * other samples (docs/formats.md): they become square, the height stays; HDR (PQ, HLG) and BT.2020 become SDR
+ * BT.709; interlaced frames are deinterlaced, which changes neither their number nor times; full range is
+ * brought to limited; RGB and palettes become BT.709; alpha is laid over black; more than 8 bits and 4:2:2 or
+ * 4:4:4 chroma are brought down; 8-bit limited 4:2:0 at its own size is copied bit by bit. Grey that does not
+ * say its range is full, as everywhere in FFmpeg. Frames whose size changes on the way are fitted to the
+ * first one's. */
 IB_API int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *opt, ib_error *err);
 IB_API const ib_video_info *ib_reader_info(const ib_reader *r);
-/* 1: *frame is the next one, borrowed until the next call; 0: end; < 0: error. Times rise strictly: one that is missing or does not
- * rise is put 1/fps after the last. A damaged tail ends the video at the
- * last good frame (0, and see ib_reader_damaged); a file without any good frame is IB_E_FORMAT. */
+/* 1: *frame is the next one, borrowed until the next call; 0: end; < 0: error. Times rise strictly: one that
+ * is missing or does not rise is put 1/fps after the last. A damaged tail ends the video at the last good
+ * frame (0, and see ib_reader_damaged); a file without any good frame is IB_E_FORMAT. */
 IB_API int ib_reader_next(ib_reader *r, const ib_frame **frame, ib_error *err);
 /* Packets or frames that were dropped as damaged so far, and a sentence about the first (empty if none). */
 IB_API int ib_reader_damaged(const ib_reader *r, const char **what);
@@ -76,22 +77,24 @@ IB_API int ib_reader_damaged(const ib_reader *r, const char **what);
 IB_API int64_t ib_reader_interlaced(const ib_reader *r);
 IB_API void ib_reader_close(ib_reader **r);
 
-/* One frame, decoded once and converted as often as need be: PATH or PATH@TIME, TIME = seconds with optional "s" ("clip.mp4@1.5s"):
- * the frame that is on screen at that time; without @ the first frame. A file whose own name ends in @... wins. What is no regular
- * file (a pipe, /dev/stdin) is read from its beginning, once. opt: its threads, keep_interlaced and stop; NULL: defaults.
- * IB_E_ARGUMENT for a time past the end, or what is no time. */
+/* One frame, decoded once and converted as often as need be: PATH or PATH@TIME, TIME = seconds with optional
+ * "s" ("clip.mp4@1.5s"): the frame that is on screen at that time; without @ the first frame. A file whose
+ * own name ends in @... wins. What is no regular file (a pipe, /dev/stdin) is read from its beginning, once.
+ * opt: its threads, keep_interlaced and stop; NULL: defaults. IB_E_ARGUMENT for a time past the end, or what
+ * is no time. */
 typedef struct ib_still ib_still;
 IB_API int ib_still_open(ib_still **out, const char *spec, const ib_reader_options *opt, ib_error *err);
 /* As of a reader without options. */
 IB_API const ib_video_info *ib_still_info(const ib_still *s);
-/* out: allocated, the caller frees; its index is an estimate for times beyond 5 s. Of the options every, threads,
- * keep_interlaced and stop mean nothing here. */
+/* out: allocated, the caller frees; its index is an estimate for times beyond 5 s. Of the options every,
+ * threads, keep_interlaced and stop mean nothing here. */
 IB_API int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, ib_error *err);
 IB_API void ib_still_close(ib_still **s);
 /* All of them. */
 IB_API int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt, ib_error *err);
 
-/* True if the name's extension is one of the usual video (or, second function, picture) extensions; for directories. */
+/* True if the name's extension is one of the usual video (or, second function, picture) extensions; for
+ * directories. */
 IB_API bool ib_is_video_name(const char *name);
 IB_API bool ib_is_picture_name(const char *name);
 

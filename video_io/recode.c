@@ -42,7 +42,8 @@ static int open_coders(recoder *r, double fps, int crf, ib_error *err) {
     e->thread_count = r->decoder->thread_count = 1;
     av_opt_set(e->priv_data, "preset", "medium", 0);
     av_opt_set_int(e->priv_data, "crf", crf, 0);
-    /* x264 0.164 with AVX-512 and B frames takes what is in fresh memory into account there: other bits every time */
+    /* x264 0.164 with AVX-512 and B frames takes what is in fresh memory into account there: other bits every
+     * time */
     av_opt_set(e->priv_data, "x264-params", "no-mbtree=1", 0);
     int code = avcodec_open2(e, encoder, NULL);
     if (code < 0) {

@@ -8,10 +8,10 @@
 extern "C" {
 #endif
 
-/* Frames of one size through libx264 (H.264, preset medium without mbtree, one thread, constant rate factor crf, 0..51: the
- * same bits every time) and back, as one sequence
- * that begins with an I frame. in, out: [n]; out are allocated here and freed by the caller, on failure none is. Odd sides are
- * padded by their last sample, and cropped again. IB_E_UNSUPPORTED if this FFmpeg has no such encoder. */
+/* Frames of one size through libx264 (H.264, preset medium without mbtree, one thread, constant rate factor
+ * crf, 0..51: the same bits every time) and back, as one sequence that begins with an I frame. in, out: [n];
+ * out are allocated here and freed by the caller, on failure none is. Odd sides are padded by their last
+ * sample, and cropped again. IB_E_UNSUPPORTED if this FFmpeg has no such encoder. */
 int ib_recode(const ib_frame *in, size_t n, double fps, int crf, ib_frame *out, ib_error *err);
 
 #ifdef __cplusplus

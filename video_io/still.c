@@ -60,7 +60,8 @@ static int split_spec(const char *spec, char **path, double *seconds, ib_error *
     return 0;
 }
 
-/* Decodes on until the next frame would be later than `seconds`. keep: the frame on screen then, unless nothing is. */
+/* Decodes on until the next frame would be later than `seconds`. keep: the frame on screen then, unless
+ * nothing is. */
 static int advance(ib_decoder *d, double seconds, AVFrame *keep, AVFrame *next, double *when, int64_t *index,
                    ib_error *err) {
     int r;
@@ -89,8 +90,8 @@ struct ib_still {
     ib_reader_options how; /* threads, keep_interlaced, stop */
 };
 
-/* s->frame: the frame at `seconds` (or the first, below 0). Searching by key frame is tried only where it saves much; where it
- * lands too late the file is decoded from its beginning. */
+/* s->frame: the frame at `seconds` (or the first, below 0). Searching by key frame is tried only where it
+ * saves much; where it lands too late the file is decoded from its beginning. */
 static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *next, ib_error *err) {
     enum { WORTH_SECONDS = 5 };
     int r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err);

@@ -1,5 +1,5 @@
-/* Inside video_io only: what is no regular file (a pipe, a terminal), as FFmpeg's input. Waiting for a writer, or for more of it,
- * can be stopped at any time, which a blocking open or read cannot. */
+/* Inside video_io only: what is no regular file (a pipe, a terminal), as FFmpeg's input. Waiting for a
+ * writer, or for more of it, can be stopped at any time, which a blocking open or read cannot. */
 #ifndef IB_VIDEO_IO_STREAM_H
 #define IB_VIDEO_IO_STREAM_H
 

@@ -9,7 +9,8 @@
 #include <libavutil/pixdesc.h>
 #include "video_io/av.h"
 
-/* cd/m2. The reference white of ITU-R BT.2408, which becomes the white of SDR; the peak of HLG, and of PQ that does not tell. */
+/* cd/m2. The reference white of ITU-R BT.2408, which becomes the white of SDR; the peak of HLG, and of PQ
+ * that does not tell. */
 enum { WHITE = 203, USUAL_PEAK = 1000, HIGHEST_PEAK = 10000 };
 
 static bool is_hdr(const AVFrame *f) {
@@ -119,7 +120,8 @@ static int open_graph(ib_tonemap *t, const AVFrame *in, ib_error *err) {
         snprintf(curve, sizeof curve, "tonemap=mobius:param=0.3:desat=0:peak=%.9f,",
                  (hlg ? USUAL_PEAK : t->peak) / (double)WHITE);
     }
-    /* agamma=0: only then HLG's system gamma is applied to the luminance, as BT.2100 has it, and not to R, G and B */
+    /* agamma=0: only then HLG's system gamma is applied to the luminance, as BT.2100 has it, and not to R, G
+     * and B */
     snprintf(text, sizeof text,
              "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/1:pixel_aspect=1/1,%s"
              "zscale=transfer=linear:primaries=bt709:npl=%d:agamma=%d,format=%s,%s"

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A display matrix takes (x, y) to (m0 x + m3 y, m1 x + m4 y); what is not a multiple of 90 degrees goes to the nearest. */
+/* A display matrix takes (x, y) to (m0 x + m3 y, m1 x + m4 y); what is not a multiple of 90 degrees goes to
+ * the nearest. */
 ib_turn ib_turn_of_matrix(const int32_t m[9]) {
     int64_t a = m[0], b = m[1], c = m[3], d = m[4];
     if (llabs(b) + llabs(c) > llabs(a) + llabs(d)) {

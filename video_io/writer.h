@@ -1,10 +1,12 @@
-/* Clips and pictures out. The format follows the file name: .mp4 .m4v .mov .mkv (H.264), .webm (VP9), .gif (256 colours a
- * frame, endless), .apng (lossless, endless), NAME-%04d.png style PNG sequences (numbered from 1; "DIR/" stands for "DIR/%04d.png"
- * and makes DIR), and .png for a single picture. Everything appears under its final name only when it is whole, a sequence with
- * all its pictures; until then a clip is `.NAME.RANDOM.tmp` and a sequence lies in `.NAME.resume` (base/resume.h), beside it.
+/* Clips and pictures out. The format follows the file name: .mp4 .m4v .mov .mkv (H.264), .webm (VP9), .gif
+ * (256 colours a frame, endless), .apng (lossless, endless), NAME-%04d.png style PNG sequences (numbered from
+ * 1; "DIR/" stands for "DIR/%04d.png" and makes DIR), and .png for a single picture. Everything appears under
+ * its final name only when it is whole, a sequence with all its pictures; until then a clip is
+ * `.NAME.RANDOM.tmp` and a sequence lies in `.NAME.resume` (base/resume.h), beside it.
  *
- * What was there before: an output that is one of the inputs is refused. A clip or a single picture of the same name is replaced
- * when the new one is whole. Pictures that have a sequence's names are refused unless `overwrite` is set. */
+ * What was there before: an output that is one of the inputs is refused. A clip or a single picture of the
+ * same name is replaced when the new one is whole. Pictures that have a sequence's names are refused unless
+ * `overwrite` is set. */
 #ifndef IB_VIDEO_IO_WRITER_H
 #define IB_VIDEO_IO_WRITER_H
 
@@ -18,13 +20,12 @@ extern "C" {
 #endif
 
 typedef struct ib_writer_options {
-    int width,
-        height; /* of the frames, 1..16384. Odd sizes are kept where the encoder can (VP9, GIF, PNG, FFV1); H.264 and HEVC
-                          cannot say them in 4:2:0: there the last column or row is repeated once, and the clip is even */
-    double fps; /* > 0, <= 1000, of GIF <= 50 */
-    ib_matrix
-        matrix; /* of all frames, whatever they say themselves: written into the stream's colour tags, with limited
-                          range, and used to make RGB of them (GIF, PNG) */
+    int width, height; /* of the frames, 1..16384. Odd sizes are kept where the encoder can (VP9, GIF, PNG,
+                          FFV1); H.264 and HEVC cannot say them in 4:2:0: there the last column or row is
+                          repeated once, and the clip is even */
+    double fps;        /* > 0, <= 1000, of GIF <= 50 */
+    ib_matrix matrix;  /* of all frames, whatever they say themselves: written into the stream's colour tags,
+                          with limited  range, and used to make RGB of them (GIF, PNG) */
     const char *codec; /* FFmpeg encoder name; NULL: by the file name. Not for PNG */
     int crf;        /* the encoder's constant rate factor; -1: its sane default (18 for H.264). Not for PNG */
     int threads;    /* 0: as many as cores */
@@ -38,21 +39,23 @@ typedef struct ib_writer_options {
 } ib_writer_options;
 
 typedef struct ib_writer ib_writer;
-/* IB_E_ARGUMENT: an ending that names no format, an option out of range, something in the way that is not to be replaced, several
- * frames for one picture, a codec that the container does not take or that this FFmpeg does not have (IB_E_UNSUPPORTED if it was
- * the default one). */
+/* IB_E_ARGUMENT: an ending that names no format, an option out of range, something in the way that is not to
+ * be replaced, several frames for one picture, a codec that the container does not take or that this FFmpeg
+ * does not have (IB_E_UNSUPPORTED if it was the default one). */
 IB_API int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *opt, ib_error *err);
-/* Frames that are there: those written, and the first ones of a sequence that an earlier run with the same key left. */
+/* Frames that are there: those written, and the first ones of a sequence that an earlier run with the same
+ * key left. */
 IB_API int64_t ib_writer_done(const ib_writer *w);
-/* The folder that will keep the frames done so far if the writer is aborted now; NULL: they will be dropped. Valid until then. */
+/* The folder that will keep the frames done so far if the writer is aborted now; NULL: they will be dropped.
+ * Valid until then. */
 IB_API const char *ib_writer_kept(const ib_writer *w);
 /* The next frame, number ib_writer_done, at number/fps; must have the size given at open. */
 IB_API int ib_writer_write(ib_writer *w, const ib_frame *frame, ib_error *err);
-/* Drains, closes, publishes under the final name. *w is NULL afterwards, whatever the result; on failure everything is dropped
- * as by ib_writer_abort.
- * Without any frame: IB_E_EMPTY and no file. */
+/* Drains, closes, publishes under the final name. *w is NULL afterwards, whatever the result; on failure
+ * everything is dropped as by ib_writer_abort. Without any frame: IB_E_EMPTY and no file. */
 IB_API int ib_writer_finish(ib_writer **w, ib_error *err);
-/* Drops everything that was written, or leaves a sequence for another run (ib_writer_kept). What was there before stays. */
+/* Drops everything that was written, or leaves a sequence for another run (ib_writer_kept). What was there
+ * before stays. */
 IB_API void ib_writer_abort(ib_writer **w);
 
 /* One PNG, published whole. rgb: [H,W,3]. */

@@ -8,7 +8,8 @@
 
 enum { CHUNK = 256 }; /* elements at a time: what is kept of them stays in the first cache */
 
-/* 1.5 times the power of two at or below 4 k m: adding and subtracting it rounds to the grid. 0 for 0; not finite stays so. */
+/* 1.5 times the power of two at or below 4 k m: adding and subtracting it rounds to the grid. 0 for 0; not
+ * finite stays so. */
 static IB_INLINE double grid(double m, double four_k) {
     union {
         double d;
