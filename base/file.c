@@ -114,23 +114,23 @@ int ib_pending_begin(ib_pending *p, const char *path, ib_error *err) {
 
 int ib_pending_publish(ib_pending *p, ib_error *err) {
     int fd = open(p->temp, O_RDWR | O_CLOEXEC);
-    int r = fd < 0 ? -1 : fsync(fd), e = errno;
-    if (fd >= 0 && close(fd) && !r) {
-        r = -1;
+    int rc = fd < 0 ? -1 : fsync(fd), e = errno;
+    if (fd >= 0 && close(fd) && !rc) {
+        rc = -1;
         e = errno;
     }
-    if (!r) {
-        r = rename(p->temp, p->final);
+    if (!rc) {
+        rc = rename(p->temp, p->final);
         e = errno;
     }
-    if (r) {
+    if (rc) {
         ib_fail(err, IB_E_IO, "cannot write %s: %s", p->final, strerror(e));
         ib_pending_abort(p);
         return IB_E_IO;
     }
-    r = ib_sync_folder_of(p->final, err);
+    rc = ib_sync_folder_of(p->final, err);
     pending_free(p);
-    return r;
+    return rc;
 }
 
 void ib_pending_abort(ib_pending *p) {
@@ -142,12 +142,12 @@ void ib_pending_abort(ib_pending *p) {
 
 int ib_mkdirs(const char *path, ib_error *err) {
     char *copy = strdup(path);
-    int code = IB_OK;
+    int rc = IB_OK;
     if (!copy) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
     }
     if (!*path) {
-        code = ib_fail(err, IB_E_ARGUMENT, "expected the name of a directory, got an empty one");
+        rc = ib_fail(err, IB_E_ARGUMENT, "expected the name of a directory, got an empty one");
         goto end;
     }
     for (char *p = copy + 1;; p++) {
@@ -157,7 +157,7 @@ int ib_mkdirs(const char *path, ib_error *err) {
         char c = *p;
         *p = 0;
         if (mkdir(copy, 0777) && errno != EEXIST) {
-            code = ib_fail(err, IB_E_IO, "cannot create directory %s: %s", copy, strerror(errno));
+            rc = ib_fail(err, IB_E_IO, "cannot create directory %s: %s", copy, strerror(errno));
             goto end;
         }
         *p = c;
@@ -166,11 +166,11 @@ int ib_mkdirs(const char *path, ib_error *err) {
         }
     }
     if (!ib_is_dir(path)) {
-        code = ib_fail(err, IB_E_IO, "cannot create directory %s: a file of that name is in the way", path);
+        rc = ib_fail(err, IB_E_IO, "cannot create directory %s: a file of that name is in the way", path);
     }
 end:
     free(copy);
-    return code;
+    return rc;
 }
 
 bool ib_is_dir(const char *path) {
@@ -236,9 +236,9 @@ int ib_paths_expand(ib_paths *l, const char *path, bool (*accept)(const char *na
         return ib_fail(err, IB_E_IO, "cannot read directory %s: %s", path, strerror(errno));
     }
     size_t first = l->n, seen = 0;
-    int code = IB_OK;
+    int rc = IB_OK;
     struct dirent *e;
-    while (!code && (e = readdir(dir))) {
+    while (!rc && (e = readdir(dir))) {
         if (e->d_name[0] == '.') {
             continue;
         }
@@ -248,15 +248,15 @@ int ib_paths_expand(ib_paths *l, const char *path, bool (*accept)(const char *na
         }
         char *full = ib_join(path, e->d_name);
         if (!full) {
-            code = ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", path);
+            rc = ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", path);
         } else if (ib_is_file(full)) {
-            code = ib_paths_add(l, full, err);
+            rc = ib_paths_add(l, full, err);
         }
         free(full);
     }
     closedir(dir);
-    if (code) {
-        return code;
+    if (rc) {
+        return rc;
     }
     if (l->n == first) {
         return ib_fail(err, IB_E_EMPTY,
@@ -284,12 +284,12 @@ int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
     enum { CHUNK = 1 << 18 };
     struct sha256_ctx ctx;
     uint8_t *buf = NULL;
-    int code = IB_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = IB_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     }
     if (!(buf = malloc(CHUNK))) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for reading %s", path);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for reading %s", path);
         goto end;
     }
     posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -300,7 +300,7 @@ int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
             continue;
         }
         if (n < 0) {
-            code = ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
+            rc = ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
             goto end;
         }
         if (n == 0) {
@@ -312,5 +312,5 @@ int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
 end:
     free(buf);
     close(fd);
-    return code;
+    return rc;
 }

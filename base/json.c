@@ -158,9 +158,9 @@ int ib_json_parse(json_t **out, const char *text, size_t bytes, int max_depth, i
     char *strict = NULL;
     bool differs;
     *out = NULL;
-    int code = ib_json_bound(text, bytes, max_depth, max_values, path, part, err);
-    if (code) {
-        return code;
+    int rc = ib_json_bound(text, bytes, max_depth, max_values, path, part, err);
+    if (rc) {
+        return rc;
     }
     size_t n = in_strict_json(text, bytes, NULL, &differs);
     if (differs) {

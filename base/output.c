@@ -49,30 +49,29 @@ static int check_path(const char *output, const struct stat *out, const char *pa
 static int check_input(const char *output, const struct stat *out, const char *input,
                        bool (*accept)(const char *name), ib_error *err) {
     const char *at = strrchr(input, '@'), *colon = strchr(input, ':');
-    int code = check_path(output, out, input, accept, err);
-    if (!code && at && at > input) {
+    int rc = check_path(output, out, input, accept, err);
+    if (!rc && at && at > input) {
         char *path = strndup(input, (size_t)(at - input));
-        code = path ? check_path(output, out, path, accept, err)
-                    : ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", input);
+        rc = path ? check_path(output, out, path, accept, err)
+                  : ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", input);
         free(path);
     }
-    return code || !colon || !strncmp(input, "text:", 5) ? code
-                                                         : check_path(output, out, colon + 1, accept, err);
+    return rc || !colon || !strncmp(input, "text:", 5) ? rc : check_path(output, out, colon + 1, accept, err);
 }
 
 int ib_output_check(const char *output, const char *const *inputs, size_t n, bool (*accept)(const char *name),
                     ib_error *err) {
     struct stat out;
-    int code = IB_OK;
+    int rc = IB_OK;
     if (stat(output, &out) || S_ISDIR(out.st_mode)) {
         return IB_OK;
     }
-    for (size_t i = 0; !code && i < n; i++) {
+    for (size_t i = 0; !rc && i < n; i++) {
         if (inputs[i]) {
-            code = check_input(output, &out, inputs[i], accept, err);
+            rc = check_input(output, &out, inputs[i], accept, err);
         }
     }
-    return code;
+    return rc;
 }
 
 int ib_move(const char *from, const char *to, bool replace, ib_error *err) {
@@ -102,9 +101,9 @@ int ib_sync_folder_of(const char *path, ib_error *err) {
     if (fd < 0) {
         return IB_OK; /* a directory that may be written but not read */
     }
-    int r = fsync(fd), e = errno;
+    int rc = fsync(fd), e = errno;
     close(fd);
-    if (r && e != EINVAL && e != ENOTSUP && e != ENOSYS) {
+    if (rc && e != EINVAL && e != ENOTSUP && e != ENOSYS) {
         return ib_fail(err, IB_E_IO, "cannot make %s durable: %s", path, strerror(e));
     }
     return IB_OK;

@@ -78,17 +78,17 @@ static bool is_ours(const char *name) {
 static int each(const ib_resume *r, int (*use)(int folder, const char *name), ib_error *err) {
     DIR *d = opendir(r->folder);
     const struct dirent *e;
-    int code = 0;
+    int rc = 0;
     if (!d) {
         return ib_fail(err, IB_E_IO, "%s: cannot be read: %s", r->folder, strerror(errno));
     }
-    while (!code && (e = readdir(d))) {
+    while (!rc && (e = readdir(d))) {
         if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) {
-            code = use(dirfd(d), e->d_name);
+            rc = use(dirfd(d), e->d_name);
         }
     }
     closedir(d);
-    return code;
+    return rc;
 }
 
 static int find_foreign(int folder, const char *name) {
@@ -116,11 +116,11 @@ static char *key_path(const ib_resume *r) {
 static int write_key(const ib_resume *r, int64_t parts, ib_error *err) {
     ib_pending p = {0};
     char *path = key_path(r);
-    int code =
+    int rc =
         path ? ib_pending_begin(&p, path, err) : ib_fail(err, IB_E_MEMORY, "out of memory for %s", r->folder);
     free(path);
-    if (code) {
-        return code;
+    if (rc) {
+        return rc;
     }
     FILE *f = fopen(p.temp, "we");
     bool good = f && fprintf(f, "%s%s\n", title, r->key) > 0;
@@ -209,18 +209,18 @@ int ib_resume_begin(ib_resume *r, const char *output, const char *key, const cha
     if (key) {
         ib_sha256_bytes(key, strlen(key), r->key);
     }
-    int code = make_folder(r, output, err);
-    if (!code && (code = each(r, find_foreign, err)) > 0) {
-        code =
+    int rc = make_folder(r, output, err);
+    if (!rc && (rc = each(r, find_foreign, err)) > 0) {
+        rc =
             ib_fail(err, IB_E_IO, "%s: is in the way: it holds files that are not this program's", r->folder);
     }
-    code = code ? code : lock_folder(r, output, err);
-    if (code) {
+    rc = rc ? rc : lock_folder(r, output, err);
+    if (rc) {
         if (r->folder) {
             rmdir(r->folder); /* only if there is nothing in it */
         }
         ib_resume_leave(r);
-        return code;
+        return rc;
     }
     if (key && same_key(r)) {
         if (!r->publishing) {
@@ -228,10 +228,10 @@ int ib_resume_begin(ib_resume *r, const char *output, const char *key, const cha
         }
         return IB_OK;
     }
-    if ((code = each(r, remove_part, err)) || (code = write_key(r, -1, err))) {
+    if ((rc = each(r, remove_part, err)) || (rc = write_key(r, -1, err))) {
         ib_resume_remove(r);
     }
-    return code;
+    return rc;
 }
 
 int ib_resume_publish(ib_resume *r, int64_t parts, ib_error *err) {

@@ -179,14 +179,14 @@ static int read_header(ib_st *f, const char *path, ib_error *err) {
         return ib_fail(err, IB_E_FORMAT, "%s is not a safetensors file: its header does not begin with '{'",
                        path);
     }
-    int code =
+    int rc =
         ib_json_parse(&f->header, (const char *)p + 8, n, MAX_DEPTH, MAX_VALUES, path, ": its header", err);
-    if (code) {
-        return code;
+    if (rc) {
+        return rc;
     }
     f->metadata = json_object_get(f->header, "__metadata__");
-    if ((code = read_metadata(f, path, err))) {
-        return code;
+    if ((rc = read_metadata(f, path, err))) {
+        return rc;
     }
 
     size_t count = json_object_size(f->header) - (f->metadata ? 1 : 0);
@@ -207,8 +207,8 @@ static int read_header(ib_st *f, const char *path, ib_error *err) {
         if (v == f->metadata) {
             continue;
         }
-        if ((code = read_tensor(&f->tensors[f->count], name, v, data, data_bytes, path, err))) {
-            return code;
+        if ((rc = read_tensor(&f->tensors[f->count], name, v, data, data_bytes, path, err))) {
+            return rc;
         }
         f->count++;
     }
@@ -268,7 +268,7 @@ static int map_file(ib_st *f, int fd, const char *path, ib_error *err) {
 /* most: bytes that may be copied; 0: mapped */
 static int open_file(ib_st **out, const char *path, size_t most, ib_error *err) {
     struct stat st;
-    int code = IB_OK;
+    int rc = IB_OK;
     ib_st *f = NULL;
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -276,24 +276,24 @@ static int open_file(ib_st **out, const char *path, size_t most, ib_error *err) 
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     }
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-        code = ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
+        rc = ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
         goto fail;
     }
     if (!(f = calloc(1, sizeof *f))) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
         goto fail;
     }
     f->map_bytes = (size_t)st.st_size;
     if (most && f->map_bytes > most) {
-        code = ib_fail(err, IB_E_UNSUPPORTED, "%s has %zu bytes, expected at most %zu", path, f->map_bytes,
-                       most);
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s has %zu bytes, expected at most %zu", path, f->map_bytes,
+                     most);
         f->map_bytes = 0;
         goto fail;
     }
-    if (f->map_bytes && (code = most ? copy_file(f, fd, path, err) : map_file(f, fd, path, err))) {
+    if (f->map_bytes && (rc = most ? copy_file(f, fd, path, err) : map_file(f, fd, path, err))) {
         goto fail;
     }
-    if ((code = read_header(f, path, err))) {
+    if ((rc = read_header(f, path, err))) {
         goto fail;
     }
     close(fd);
@@ -302,7 +302,7 @@ static int open_file(ib_st **out, const char *path, size_t most, ib_error *err) 
 fail:
     ib_st_close(&f);
     close(fd);
-    return code;
+    return rc;
 }
 
 int ib_st_open(ib_st **out, const char *path, ib_error *err) {

@@ -51,7 +51,7 @@ static json_t *describe(const ib_st_tensor *t, size_t begin, size_t end) {
 static int make_header(char **text, size_t *size, size_t *data_bytes, const char *path,
                        const ib_st_tensor *tensors, size_t n, const ib_st_meta *meta, size_t n_meta,
                        ib_error *err) {
-    int code = IB_OK;
+    int rc = IB_OK;
     size_t at = 0, bytes, end;
     json_t *root = json_object(), *pairs = json_object();
     if (!root || !pairs) {
@@ -60,9 +60,8 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
     for (size_t i = 0; i < n_meta; i++) {
         if (json_object_get(pairs, meta[i].key) ||
             json_object_set_new(pairs, meta[i].key, ib_json_text(meta[i].value))) {
-            code =
-                ib_fail(err, IB_E_ARGUMENT, "cannot write %s: metadata '%.100s' comes twice or is not UTF-8",
-                        path, meta[i].key);
+            rc = ib_fail(err, IB_E_ARGUMENT, "cannot write %s: metadata '%.100s' comes twice or is not UTF-8",
+                         path, meta[i].key);
             goto end;
         }
     }
@@ -72,15 +71,14 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
     for (size_t i = 0; i < n; i++) {
         const ib_st_tensor *t = &tensors[i];
         if (bytes_of(t, &bytes) || ib_size_add(at, bytes, &end)) {
-            code = ib_fail(err, IB_E_ARGUMENT, "cannot write %s: tensor '%.100s' has no valid shape or dtype",
-                           path, t->name);
+            rc = ib_fail(err, IB_E_ARGUMENT, "cannot write %s: tensor '%.100s' has no valid shape or dtype",
+                         path, t->name);
             goto end;
         }
         if (!strcmp(t->name, "__metadata__") || json_object_get(root, t->name) ||
             json_object_set_new(root, t->name, describe(t, at, end))) {
-            code =
-                ib_fail(err, IB_E_ARGUMENT,
-                        "cannot write %s: tensor name '%.100s' comes twice or is not UTF-8", path, t->name);
+            rc = ib_fail(err, IB_E_ARGUMENT,
+                         "cannot write %s: tensor name '%.100s' comes twice or is not UTF-8", path, t->name);
             goto end;
         }
         at = end;
@@ -92,11 +90,11 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
     *data_bytes = at;
     goto end;
 memory:
-    code = ib_fail(err, IB_E_MEMORY, "out of memory for the header of %s", path);
+    rc = ib_fail(err, IB_E_MEMORY, "out of memory for the header of %s", path);
 end:
     json_decref(pairs);
     json_decref(root);
-    return code;
+    return rc;
 }
 
 static int put(ib_st_writer *w, const void *data, size_t bytes, off_t at, ib_error *err) {
@@ -122,9 +120,9 @@ static int put_header(ib_st_writer *w, const char *text, size_t size, ib_error *
     for (int i = 0; i < 8; i++) {
         length[i] = (uint8_t)((uint64_t)w->header_bytes >> 8 * i);
     }
-    int code = put(w, length, 8, 0, err);
-    code = code ? code : put(w, text, size, 8, err);
-    return code ? code : put(w, "       ", w->header_bytes - size, (off_t)(8 + size), err);
+    int rc = put(w, length, 8, 0, err);
+    rc = rc ? rc : put(w, text, size, 8, err);
+    return rc ? rc : put(w, "       ", w->header_bytes - size, (off_t)(8 + size), err);
 }
 
 static int copy_tensors(ib_st_writer *w, const ib_st_tensor *tensors, size_t n) {
@@ -170,30 +168,30 @@ int ib_st_writer_begin(ib_st_writer **out, const char *path, const ib_st_tensor 
         ib_st_writer_abort(&w);
         return ib_fail(err, IB_E_MEMORY, "out of memory for writing %s", path);
     }
-    int code = make_header(&text, &size, &w->data_bytes, path, tensors, n, meta, n_meta, err);
-    if (code || (code = ib_pending_begin(&w->pending, path, err))) {
+    int rc = make_header(&text, &size, &w->data_bytes, path, tensors, n, meta, n_meta, err);
+    if (rc || (rc = ib_pending_begin(&w->pending, path, err))) {
         goto end;
     }
     w->header_bytes = size + (-size & 7);
     w->fd = open(w->pending.temp, O_WRONLY | O_CLOEXEC);
     if (w->fd < 0) {
-        code = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
         goto end;
     }
     /* a disk that is too full says so now; where space cannot be asked for, it says so later */
     if (fallocate(w->fd, 0, 0, (off_t)(8 + w->header_bytes + w->data_bytes)) &&
         (errno == ENOSPC || errno == EFBIG)) {
-        code = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
         goto end;
     }
-    code = put_header(w, text, size, err);
+    rc = put_header(w, text, size, err);
 end:
     free(text);
-    if (code) {
+    if (rc) {
         ib_st_writer_abort(&w);
     }
     *out = w;
-    return code;
+    return rc;
 }
 
 int ib_st_writer_append(ib_st_writer *w, const void *data, size_t bytes, ib_error *err) {
@@ -202,8 +200,8 @@ int ib_st_writer_append(ib_st_writer *w, const void *data, size_t bytes, ib_erro
                        bytes - (w->data_bytes - w->written));
     }
     size_t begin = 8 + w->header_bytes;
-    int code = put(w, data, bytes, (off_t)(begin + w->written), err);
-    w->written += code ? 0 : bytes;
+    int rc = put(w, data, bytes, (off_t)(begin + w->written), err);
+    w->written += rc ? 0 : bytes;
 #ifdef SYNC_FILE_RANGE_WRITE
     if (w->written - w->pushed >= PUSH_BYTES) {
         sync_file_range(w->fd, (off_t)(begin + w->pushed), (off_t)(w->written - w->pushed),
@@ -211,40 +209,40 @@ int ib_st_writer_append(ib_st_writer *w, const void *data, size_t bytes, ib_erro
         w->pushed = w->written;
     }
 #endif
-    return code;
+    return rc;
 }
 
 /* The header once more with the final metadata, in the same place. */
 static int replace_header(ib_st_writer *w, const ib_st_meta *meta, size_t n_meta, ib_error *err) {
     char *text = NULL;
     size_t size, data_bytes;
-    int code = make_header(&text, &size, &data_bytes, w->path, w->tensors, w->n, meta, n_meta, err);
-    if (!code && size + (-size & 7) != w->header_bytes) {
-        code = ib_fail(err, IB_E_ARGUMENT,
-                       "%s: its metadata has another length at the end than at the beginning", w->path);
+    int rc = make_header(&text, &size, &data_bytes, w->path, w->tensors, w->n, meta, n_meta, err);
+    if (!rc && size + (-size & 7) != w->header_bytes) {
+        rc = ib_fail(err, IB_E_ARGUMENT,
+                     "%s: its metadata has another length at the end than at the beginning", w->path);
     }
-    code = code ? code : put_header(w, text, size, err);
+    rc = rc ? rc : put_header(w, text, size, err);
     free(text);
-    return code;
+    return rc;
 }
 
 int ib_st_writer_finish(ib_st_writer **writer, const ib_st_meta *meta, size_t n_meta, ib_error *err) {
     ib_st_writer *w = *writer;
-    int code = IB_OK;
+    int rc = IB_OK;
     if (w->written != w->data_bytes) {
-        code = ib_fail(err, IB_E_ARGUMENT, "%s: %zu of the %zu bytes of its tensors were given", w->path,
-                       w->written, w->data_bytes);
+        rc = ib_fail(err, IB_E_ARGUMENT, "%s: %zu of the %zu bytes of its tensors were given", w->path,
+                     w->written, w->data_bytes);
     }
-    if (!code && meta) {
-        code = replace_header(w, meta, n_meta, err);
+    if (!rc && meta) {
+        rc = replace_header(w, meta, n_meta, err);
     }
-    if (close(w->fd) && !code) {
-        code = ib_fail(err, IB_E_IO, "cannot write %s: %s", w->path, strerror(errno));
+    if (close(w->fd) && !rc) {
+        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", w->path, strerror(errno));
     }
     w->fd = -1;
-    code = code ? code : ib_pending_publish(&w->pending, err);
+    rc = rc ? rc : ib_pending_publish(&w->pending, err);
     ib_st_writer_abort(writer);
-    return code;
+    return rc;
 }
 
 void ib_st_writer_abort(ib_st_writer **writer) {
@@ -269,15 +267,15 @@ int ib_st_write(const char *path, const ib_st_tensor *tensors, size_t n, const i
                 size_t n_meta, ib_error *err) {
     ib_st_writer *w;
     size_t bytes;
-    int code = ib_st_writer_begin(&w, path, tensors, n, meta, n_meta, err);
-    for (size_t i = 0; !code && i < n; i++) {
+    int rc = ib_st_writer_begin(&w, path, tensors, n, meta, n_meta, err);
+    for (size_t i = 0; !rc && i < n; i++) {
         if (!bytes_of(&tensors[i], &bytes)) {
-            code = ib_st_writer_append(w, tensors[i].data, bytes, err);
+            rc = ib_st_writer_append(w, tensors[i].data, bytes, err);
         }
     }
-    if (code) {
+    if (rc) {
         ib_st_writer_abort(&w);
-        return code;
+        return rc;
     }
     return ib_st_writer_finish(&w, NULL, 0, err);
 }

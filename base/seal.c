@@ -82,9 +82,9 @@ static int no_seal(const char *path, ib_error *err) {
 int ib_seal_write(const char *path, ib_error *err) {
     mapping m;
     char hex[HEX + 1];
-    int r = map(&m, path, true, err);
-    if (r) {
-        return r;
+    int rc = map(&m, path, true, err);
+    if (rc) {
+        return rc;
     }
     const uint8_t *place = place_of(&m);
     if (!place) {
@@ -113,10 +113,10 @@ static int check(const mapping *m, const char *path, ib_error *err) {
 
 int ib_seal_check(const char *path, ib_error *err) {
     mapping m;
-    int r = map(&m, path, false, err);
-    r = r ? r : check(&m, path, err);
+    int rc = map(&m, path, false, err);
+    rc = rc ? rc : check(&m, path, err);
     unmap(&m);
-    return r;
+    return rc;
 }
 
 int ib_seal_check_bytes(const void *bytes, size_t size, const char *path, ib_error *err) {

@@ -63,14 +63,14 @@ size_t cli_list(const cli *c, const char *name, const char *const **values) {
 int cli_paths(const cli *c, ib_paths *arguments, const char *name, ib_paths *values, ib_error *err) {
     const char *const *list;
     size_t n = cli_list(c, name, &list);
-    int r = IB_OK;
-    for (size_t i = 0; !r && i < c->n_args; i++) {
-        r = ib_paths_add(arguments, c->args[i], err);
+    int rc = IB_OK;
+    for (size_t i = 0; !rc && i < c->n_args; i++) {
+        rc = ib_paths_add(arguments, c->args[i], err);
     }
-    for (size_t i = 0; !r && i < n; i++) {
-        r = ib_paths_add(values, list[i], err);
+    for (size_t i = 0; !rc && i < n; i++) {
+        rc = ib_paths_add(values, list[i], err);
     }
-    return r;
+    return rc;
 }
 
 bool cli_quiet(const cli *c) {

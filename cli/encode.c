@@ -74,9 +74,9 @@ static void *work(void *arg) {
         o.user = &p;
         t->state = RUNNING;
         pthread_mutex_unlock(&b->lock);
-        int code = ib_encode_video(t->input, t->output, b->space, &o, &stats, &err);
+        int rc = ib_encode_video(t->input, t->output, b->space, &o, &stats, &err);
         pthread_mutex_lock(&b->lock);
-        t->code = code;
+        t->code = rc;
         t->err = err;
         t->stats = stats;
         t->state = ENDED;
@@ -103,48 +103,48 @@ static bool known(const batch *b, const struct stat *st) {
 static int name_results(batch *b, const char *dir, ib_error *err) {
     const char **input = calloc(b->n, sizeof *input);
     char **output = calloc(b->n, sizeof *output);
-    int code = IB_OK;
+    int rc = IB_OK;
     if (!input || !output) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for the names of %zu files", b->n);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the names of %zu files", b->n);
     }
-    for (size_t i = 0; !code && i < b->n; i++) {
+    for (size_t i = 0; !rc && i < b->n; i++) {
         input[i] = b->task[i].input;
     }
-    if (!code) {
-        code = cli_result_names(input, b->n, dir, output, err);
+    if (!rc) {
+        rc = cli_result_names(input, b->n, dir, output, err);
     }
-    for (size_t i = 0; !code && i < b->n; i++) {
+    for (size_t i = 0; !rc && i < b->n; i++) {
         b->task[i].output = output[i];
     }
     free(input);
     free(output);
-    return code;
+    return rc;
 }
 
 static int collect(cli *c, batch *b, size_t *bad, ib_error *err) {
     ib_paths l = {0};
-    int code = IB_OK;
+    int rc = IB_OK;
     for (size_t i = 0; i < cli_arg_count(c); i++) {
         ib_error e = {0};
         if (!ib_paths_expand(&l, cli_arg(c, i), accept_media, &e)) {
             continue;
         }
-        if (code) {
+        if (rc) {
             cli_warn(c, "%s", err->text);
         }
-        code = e.code;
+        rc = e.code;
         *err = e;
         (*bad)++;
     }
-    if (code == IB_E_MEMORY || !l.n) {
+    if (rc == IB_E_MEMORY || !l.n) {
         goto end; /* the last bad one is the error */
     }
-    if (code) {
+    if (rc) {
         cli_warn(c, "%s", err->text);
-        code = IB_OK;
+        rc = IB_OK;
     }
     if (!(b->task = calloc(l.n, sizeof *b->task))) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for %zu files", l.n);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu files", l.n);
         goto end;
     }
     for (size_t i = 0; i < l.n; i++) {
@@ -160,22 +160,22 @@ static int collect(cli *c, batch *b, size_t *bad, ib_error *err) {
     }
 end:
     ib_paths_free(&l);
-    return code;
+    return rc;
 }
 
 /* None of them may be a file that is read: neither another input, nor the model's or the tokenizer's. */
 static int check_outputs(const cli *c, const batch *b, ib_error *err) {
-    int code = IB_OK;
-    for (size_t i = 0; !code && i < b->n; i++) {
+    int rc = IB_OK;
+    for (size_t i = 0; !rc && i < b->n; i++) {
         struct stat st;
         const char *output = b->task[i].output;
-        code = cli_space_check_output(c, output, err);
-        if (!code && !stat(output, &st) && known(b, &st)) {
-            code = ib_fail(err, IB_E_ARGUMENT,
-                           "%s: is one of the inputs and would be lost; choose another directory", output);
+        rc = cli_space_check_output(c, output, err);
+        if (!rc && !stat(output, &st) && known(b, &st)) {
+            rc = ib_fail(err, IB_E_ARGUMENT,
+                         "%s: is one of the inputs and would be lost; choose another directory", output);
         }
     }
-    return code;
+    return rc;
 }
 
 /* ---- telling ---- */

@@ -156,53 +156,54 @@ typedef struct outputs {
 static int check_output(const cli *c, const char *name, ib_error *err) {
     const char *const *adapter;
     size_t adapters = cli_list(c, "adapter", &adapter);
-    int r = cli_space_check_output(c, name, err);
-    r = r ? r : ib_output_check(name, adapter, adapters, NULL, err);
-    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
+    int rc = cli_space_check_output(c, name, err);
+    rc = rc ? rc : ib_output_check(name, adapter, adapters, NULL, err);
+    for (size_t i = 0; !rc && i < cli_arg_count(c); i++) {
         const char *input = cli_arg(c, i);
-        r = ib_output_check(name, &input, 1, NULL, err);
+        rc = ib_output_check(name, &input, 1, NULL, err);
     }
-    return r;
+    return rc;
 }
 
 /* Whether a film strip can be put there; makes nothing that stays. */
 static int try_strip(const cli *c, const char *directory, const char *name, ib_error *err) {
     ib_pending p = {0};
     char *path = ib_join(directory, name);
-    int r = path ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for film strips");
-    if (!r && ib_is_file(path) && !cli_flag(c, "overwrite")) {
-        r = ib_fail(err, IB_E_ARGUMENT, "%s: there is a picture of that name; --overwrite replaces it", path);
+    int rc = path ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for film strips");
+    if (!rc && ib_is_file(path) && !cli_flag(c, "overwrite")) {
+        rc =
+            ib_fail(err, IB_E_ARGUMENT, "%s: there is a picture of that name; --overwrite replaces it", path);
     }
-    r = r ? r : check_output(c, path, err);
-    r = r ? r : ib_pending_begin(&p, path, err);
+    rc = rc ? rc : check_output(c, path, err);
+    rc = rc ? rc : ib_pending_begin(&p, path, err);
     ib_pending_abort(&p);
     free(path);
-    return r;
+    return rc;
 }
 
 static int try_strips(const cli *c, const char *directory, ib_error *err) {
     static const char *const names[] = {"best.png", "median.png", "worst.png"};
     bool there = ib_is_dir(directory);
-    int r = ib_mkdirs(directory, err);
-    for (size_t i = 0; !r && i < sizeof names / sizeof *names; i++) {
-        r = try_strip(c, directory, names[i], err);
+    int rc = ib_mkdirs(directory, err);
+    for (size_t i = 0; !rc && i < sizeof names / sizeof *names; i++) {
+        rc = try_strip(c, directory, names[i], err);
     }
     if (!there) {
         rmdir(directory); /* made again when there is something to put into it */
     }
-    return r;
+    return rc;
 }
 
 static int try_outputs(cli *c, outputs *o, ib_error *err) {
     o->n = cli_list(c, "output", &o->name);
     o->strips = cli_text(c, "strips");
     o->pending = calloc(o->n + 1, sizeof *o->pending);
-    int r = o->pending ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu reports", o->n);
-    for (size_t i = 0; i < o->n && !r; i++) {
-        r = check_output(c, o->name[i], err);
-        r = r ? r : ib_pending_begin(&o->pending[i], o->name[i], err);
+    int rc = o->pending ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu reports", o->n);
+    for (size_t i = 0; i < o->n && !rc; i++) {
+        rc = check_output(c, o->name[i], err);
+        rc = rc ? rc : ib_pending_begin(&o->pending[i], o->name[i], err);
     }
-    return r || !o->strips ? r : try_strips(c, o->strips, err);
+    return rc || !o->strips ? rc : try_strips(c, o->strips, err);
 }
 
 static void drop_outputs(outputs *o) {
@@ -217,16 +218,16 @@ static int write_outputs(outputs *o, const ib_eval_report *r, ib_error *err) {
     int first = IB_OK;
     for (size_t i = 0; i < o->n; i++) {
         ib_error bad = {0};
-        int code = write_report(&o->pending[i], o->name[i], r, &bad);
-        if (code && !first) {
-            first = code;
+        int rc = write_report(&o->pending[i], o->name[i], r, &bad);
+        if (rc && !first) {
+            first = rc;
             *err = bad;
         }
     }
     ib_error bad = {0};
-    int code = o->strips ? ib_eval_write_strips(r, o->strips, &bad) : IB_OK;
-    if (code && !first) {
-        first = code;
+    int rc = o->strips ? ib_eval_write_strips(r, o->strips, &bad) : IB_OK;
+    if (rc && !first) {
+        first = rc;
         *err = bad;
     }
     return first;
@@ -265,25 +266,25 @@ static int run(cli *c) {
     o.progress = on_progress;
     o.user = &j;
     j.began = ib_clock_seconds();
-    int r = cli_paths(c, &inputs, "adapter", &adapters, &err);
-    r = r ? r : try_outputs(c, &out, &err);
-    r = r ? r : ib_eval(&o, &report, &err);
+    int rc = cli_paths(c, &inputs, "adapter", &adapters, &err);
+    rc = rc ? rc : try_outputs(c, &out, &err);
+    rc = rc ? rc : ib_eval(&o, &report, &err);
     cli_progress_end(c);
-    for (size_t i = 0; !r && i < report.failed.n; i++) {
+    for (size_t i = 0; !rc && i < report.failed.n; i++) {
         cli_warn(c, "%s", report.failed.v[i].why);
     }
-    for (size_t i = 0; !r && i < report.damaged.n; i++) {
+    for (size_t i = 0; !rc && i < report.damaged.n; i++) {
         cli_warn(c, "%s", report.damaged.v[i].why);
     }
-    for (size_t i = 0; !r && i < report.interlaced.n; i++) {
+    for (size_t i = 0; !rc && i < report.interlaced.n; i++) {
         cli_status(c,
                    o.keep_interlaced ? "%s: interlaced, and kept so"
                                      : "%s: interlaced, deinterlaced (--deinterlace off keeps it)",
                    report.interlaced.v[i].file);
     }
-    r = r ? r : print_report(c, &report, &err);
-    r = r ? r : write_outputs(&out, &report, &err);
-    status = r ? cli_fail(c, &err) : report.failed.n ? CLI_FAILED : CLI_DONE;
+    rc = rc ? rc : print_report(c, &report, &err);
+    rc = rc ? rc : write_outputs(&out, &report, &err);
+    status = rc ? cli_fail(c, &err) : report.failed.n ? CLI_FAILED : CLI_DONE;
     drop_outputs(&out);
     ib_eval_report_free(&report);
     ib_paths_free(&inputs);

@@ -82,26 +82,26 @@ static int check_latents(ib_latent_file *f, const request *r, json_t *o, ib_erro
     size_t n = i->shape.tokens * i->shape.width;
     values v = {0};
     float *z;
-    int code = ib_alloc_floats(&z, n, "the latent of a frame", err);
-    for (size_t k = 0; !code && k < i->frames; k++) {
+    int rc = ib_alloc_floats(&z, n, "the latent of a frame", err);
+    for (size_t k = 0; !rc && k < i->frames; k++) {
         if (atomic_load(r->stop)) {
-            code = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
-        } else if (!(code = ib_latent_read(f, k, 1, z, err))) {
+            rc = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+        } else if (!(rc = ib_latent_read(f, k, 1, z, err))) {
             look(&v, z, n);
         }
     }
-    if (!code) {
+    if (!rc) {
         put_values(o, &v);
     }
     ib_free(z);
-    return code;
+    return rc;
 }
 
 static int latent_info(const char *path, const request *r, json_t *o, ib_error *err) {
     ib_latent_file *f;
-    int code = ib_latent_open(&f, path, err);
-    if (code) {
-        return code;
+    int rc = ib_latent_open(&f, path, err);
+    if (rc) {
+        return rc;
     }
     const ib_latent_info *i = ib_latent_info_of(f);
     const double *pts = ib_latent_pts(f);
@@ -128,10 +128,10 @@ static int latent_info(const char *path, const request *r, json_t *o, ib_error *
     put_text(o, "source", i->source);
     put_text(o, "source sha256", i->source_sha256);
     if (r->check) {
-        code = check_latents(f, r, o, err);
+        rc = check_latents(f, r, o, err);
     }
     ib_latent_close(&f);
-    return code;
+    return rc;
 }
 
 /* ---- training states ---- */
@@ -139,9 +139,9 @@ static int latent_info(const char *path, const request *r, json_t *o, ib_error *
 static int state_info(const char *path, const request *r, json_t *o, ib_error *err) {
     ib_state s;
     (void)r; /* loading it has checked everything */
-    int code = ib_state_load(&s, path, err);
-    if (code) {
-        return code;
+    int rc = ib_state_load(&s, path, err);
+    if (rc) {
+        return rc;
     }
     put_text(o, "kind", "training state");
     put_text(o, "space", s.config.space_id);
@@ -220,7 +220,7 @@ static int check_tensors(const ib_st *f, const request *r, json_t *o, ib_error *
     for (size_t i = 0; i < ib_st_count(f); i++) {
         const ib_st_tensor *t = ib_st_at(f, i);
         float *x;
-        int code;
+        int rc;
         if (atomic_load(r->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
@@ -229,8 +229,8 @@ static int check_tensors(const ib_st *f, const request *r, json_t *o, ib_error *
             memcpy(&wide, (const char *)t->data + k * sizeof wide, sizeof wide);
             look_at(&v, wide);
         }
-        if ((code = ib_alloc_floats(&x, t->elements, t->name, err))) {
-            return code;
+        if ((rc = ib_alloc_floats(&x, t->elements, t->name, err))) {
+            return rc;
         }
         if (!ib_st_to_f32(t, x, NULL)) { /* whole numbers are not looked at */
             look(&v, x, t->elements);
@@ -243,9 +243,9 @@ static int check_tensors(const ib_st *f, const request *r, json_t *o, ib_error *
 
 static int tensors_info(const char *path, const request *r, json_t *o, ib_error *err) {
     ib_st *f;
-    int code = ib_st_open(&f, path, err);
-    if (code) {
-        return code;
+    int rc = ib_st_open(&f, path, err);
+    if (rc) {
+        return rc;
     }
     int64_t elements = 0, bytes[IB_F8_E5M2 + 1] = {0};
     char types[256] = "";
@@ -280,15 +280,15 @@ static int tensors_info(const char *path, const request *r, json_t *o, ib_error 
         list_tensors(f, o);
     }
     if (r->check) {
-        code = check_tensors(f, r, o, err);
+        rc = check_tensors(f, r, o, err);
     }
     ib_st_close(&f);
-    if (!code && ours) { /* is it whole, and of an architecture that this program knows? */
+    if (!rc && ours) { /* is it whole, and of an architecture that this program knows? */
         ib_adapter *a = NULL;
-        code = ib_adapter_open(&a, path, err);
+        rc = ib_adapter_open(&a, path, err);
         ib_adapter_free(&a);
     }
-    return code || !clip ? code : cli_info_clip(path, o, err);
+    return rc || !clip ? rc : cli_info_clip(path, o, err);
 }
 
 /* ---- videos and pictures ---- */
@@ -298,9 +298,9 @@ static int media_info(const char *path, const request *r, json_t *o, ib_error *e
     const ib_frame *frame;
     const char *what = NULL;
     int64_t frames = 0;
-    int code = ib_reader_open(&reader, path, &(ib_reader_options){.stop = r->stop}, err);
-    if (code) {
-        return code;
+    int rc = ib_reader_open(&reader, path, &(ib_reader_options){.stop = r->stop}, err);
+    if (rc) {
+        return rc;
     }
     const ib_video_info *v = ib_reader_info(reader);
     put_text(o, "kind", v->still ? "picture" : "video");
@@ -332,10 +332,10 @@ static int media_info(const char *path, const request *r, json_t *o, ib_error *e
         put_int(o, "frames by the container", v->frames_estimate);
     }
     if (r->check) {
-        while ((code = ib_reader_next(reader, &frame, err)) > 0) {
+        while ((rc = ib_reader_next(reader, &frame, err)) > 0) {
             frames++;
             if (atomic_load(r->stop)) {
-                code = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+                rc = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
                 break;
             }
         }
@@ -346,7 +346,7 @@ static int media_info(const char *path, const request *r, json_t *o, ib_error *e
         }
     }
     ib_reader_close(&reader);
-    return code;
+    return rc;
 }
 
 /* ---- all of them ---- */
@@ -417,8 +417,8 @@ static int run(cli *c) {
     json_t *all = json_array();
     for (size_t i = 0; i < l.n && !atomic_load(r.stop); i++) {
         json_t *o = json_object();
-        int code = explain(l.v[i], &r, o, &err);
-        if (code) {
+        int rc = explain(l.v[i], &r, o, &err);
+        if (rc) {
             int s = cli_fail(c, &err);
             status = s > status ? s : status;
             put_text(o, "error", err.text);

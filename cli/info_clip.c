@@ -62,9 +62,9 @@ static void put_ids(const char *path, json_t *o) {
 
 int cli_info_clip(const char *path, json_t *o, ib_error *err) {
     ib_clip *c;
-    int code = ib_clip_open(&c, path, NULL, err);
-    if (code) {
-        return code;
+    int rc = ib_clip_open(&c, path, NULL, err);
+    if (rc) {
+        return rc;
     }
     const ib_clip_tower *v = ib_clip_vision(c), *t = ib_clip_text(c);
     const ib_clip_preprocess *p = ib_clip_preprocess_of(c);

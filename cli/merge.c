@@ -193,10 +193,10 @@ static int run(cli *c) {
     if (status) {
         return status;
     }
-    int r = cli_paths(c, &inputs, "valid", &valid, &err);
-    r = r ? r : ib_merge(&o, &result, &err);
+    int rc = cli_paths(c, &inputs, "valid", &valid, &err);
+    rc = rc ? rc : ib_merge(&o, &result, &err);
     cli_progress_end(c);
-    if (r) {
+    if (rc) {
         status = cli_fail(c, &err);
     } else if (cli_json(c)) {
         status = print_json(c, &o, &result);

@@ -23,12 +23,12 @@ static int read_lines(const char *path, ib_paths *lines, ib_error *err) {
     char *line = NULL;
     size_t room = 0, all = 0;
     ssize_t n;
-    int r = IB_OK;
+    int rc = IB_OK;
     bool first = true;
     if (!f) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     }
-    while (!r && (n = getline(&line, &room, f)) >= 0) {
+    while (!rc && (n = getline(&line, &room, f)) >= 0) {
         size_t mark = first ? ib_text_bom(line, (size_t)n) : 0;
         n -= (ssize_t)mark;
         memmove(line, line + mark, (size_t)n + 1);
@@ -38,20 +38,20 @@ static int read_lines(const char *path, ib_paths *lines, ib_error *err) {
         }
         all += (size_t)n;
         if (all > LONGEST_LIST || strlen(line) != (size_t)n) {
-            r = ib_fail(err, IB_E_FORMAT, "%s: a text file with one prompt on each line was expected", path);
+            rc = ib_fail(err, IB_E_FORMAT, "%s: a text file with one prompt on each line was expected", path);
         } else if (n) {
-            r = ib_paths_add(lines, line, err);
+            rc = ib_paths_add(lines, line, err);
         }
     }
-    if (!r && ferror(f)) {
-        r = ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
+    if (!rc && ferror(f)) {
+        rc = ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
     }
-    if (!r && !lines->n) {
-        r = ib_fail(err, IB_E_EMPTY, "%s: there is no prompt in it; one on each line was expected", path);
+    if (!rc && !lines->n) {
+        rc = ib_fail(err, IB_E_EMPTY, "%s: there is no prompt in it; one on each line was expected", path);
     }
     free(line);
     fclose(f);
-    return r;
+    return rc;
 }
 
 static void on_progress(void *user, double fraction) {
@@ -80,34 +80,34 @@ static int print_result(cli *c, const char *output, const ib_modality_gap *g) {
 /* The gap is none of the files that it is measured on. */
 static int check_output(const cli *c, ib_error *err) {
     const char *output = cli_text(c, "output"), *prompts = cli_text(c, "prompts");
-    int r = cli_space_check_output(c, output, err);
-    r = r ? r : ib_output_check(output, &prompts, 1, NULL, err);
-    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
+    int rc = cli_space_check_output(c, output, err);
+    rc = rc ? rc : ib_output_check(output, &prompts, 1, NULL, err);
+    for (size_t i = 0; !rc && i < cli_arg_count(c); i++) {
         const char *latents = cli_arg(c, i);
-        r = ib_output_check(output, &latents, 1, ib_is_latent_name, err);
+        rc = ib_output_check(output, &latents, 1, ib_is_latent_name, err);
     }
-    return r ? r : ib_st_check_replace(output, err);
+    return rc ? rc : ib_st_check_replace(output, err);
 }
 
 /* *status: that of printing. */
 static int measure(cli *c, const ib_space *space, const ib_paths *prompts, int *status, ib_error *err) {
     ib_paths latents = {0};
     ib_modality_gap g = {0};
-    int r = IB_OK;
-    for (size_t i = 0; !r && i < cli_arg_count(c); i++) {
-        r = ib_paths_add(&latents, cli_arg(c, i), err);
+    int rc = IB_OK;
+    for (size_t i = 0; !rc && i < cli_arg_count(c); i++) {
+        rc = ib_paths_add(&latents, cli_arg(c, i), err);
     }
-    r = r ? r
-          : ib_modality_gap_measure(&g, space, &latents, (const char *const *)prompts->v, prompts->n,
-                                    cli_stop(c), on_progress, c, err);
-    r = r ? r : ib_modality_gap_save(&g, cli_text(c, "output"), err);
+    rc = rc ? rc
+            : ib_modality_gap_measure(&g, space, &latents, (const char *const *)prompts->v, prompts->n,
+                                      cli_stop(c), on_progress, c, err);
+    rc = rc ? rc : ib_modality_gap_save(&g, cli_text(c, "output"), err);
     cli_progress_end(c);
-    if (!r) {
+    if (!rc) {
         *status = print_result(c, cli_text(c, "output"), &g);
     }
     ib_modality_gap_free(&g);
     ib_paths_free(&latents);
-    return r;
+    return rc;
 }
 
 static int run(cli *c) {

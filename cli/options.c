@@ -121,11 +121,11 @@ static int take_following(cli *c, size_t i, const char *shown, int argc, char **
         return *k + 1 >= argc ? cli_usage(c, "%s wants %s, got nothing", shown, kind)
                               : cli_usage(c, "%s wants %s, got the option '%s'", shown, kind, argv[*k + 1]);
     }
-    int r = take(c, i, shown, argv[++*k]);
-    while (!r && c->options[i]->several && *k + 1 < argc && !is_option_word(argv[*k + 1])) {
-        r = take(c, i, shown, argv[++*k]);
+    int rc = take(c, i, shown, argv[++*k]);
+    while (!rc && c->options[i]->several && *k + 1 < argc && !is_option_word(argv[*k + 1])) {
+        rc = take(c, i, shown, argv[++*k]);
     }
-    return r;
+    return rc;
 }
 
 static int unknown_option(cli *c, const char *name) {
@@ -209,10 +209,10 @@ static int prepare(cli *c, const cli_command *command, int argc) {
 static int fill_lists(cli *c) {
     for (size_t i = 0; i < c->n_options; i++) {
         if (c->options[i]->kind == CLI_LIST && c->options[i]->initial && !c->values[i].n_list) {
-            int r = list_add(c, &c->values[i], c->options[i]->initial);
+            int rc = list_add(c, &c->values[i], c->options[i]->initial);
             c->values[i].set = false;
-            if (r) {
-                return r;
+            if (rc) {
+                return rc;
             }
         }
     }
@@ -237,22 +237,22 @@ static int check_count(cli *c) {
 
 int cli_parse(cli *c, const cli_command *command, int argc, char **argv) {
     bool words_only = false;
-    int r = prepare(c, command, argc);
-    for (int k = 0; !r && k < argc; k++) {
+    int rc = prepare(c, command, argc);
+    for (int k = 0; !rc && k < argc; k++) {
         const char *s = argv[k];
         if (words_only || s[0] != '-' || !s[1]) {
             c->args[c->n_args++] = s;
         } else if (!strcmp(s, "--")) {
             words_only = true;
         } else {
-            r = s[1] == '-' ? parse_long_option(c, argc, argv, &k) : parse_letters(c, argc, argv, &k);
+            rc = s[1] == '-' ? parse_long_option(c, argc, argv, &k) : parse_letters(c, argc, argv, &k);
         }
-        if (!r && cli_flag(c, "help")) {
+        if (!rc && cli_flag(c, "help")) {
             return 0;
         }
     }
-    if (r || (r = fill_lists(c))) {
-        return r;
+    if (rc || (rc = fill_lists(c))) {
+        return rc;
     }
     c->threads = cli_is_set(c, "threads") ? (int)cli_int(c, "threads") : cli_cores();
     return check_count(c);

@@ -88,26 +88,26 @@ static int run(cli *c) {
     ib_survey s = {0};
     ib_error err = {0};
     const char *dir = cli_arg(c, 0), *output = cli_text(c, "output");
-    int status = CLI_DONE, r = output ? ib_output_check(output, &dir, 1, is_adapter_name, &err) : IB_OK;
-    r = r || !output ? r : ib_st_check_replace(output, &err);
-    r = r ? r : ib_pool_survey(&s, dir, cli_int(c, "pool-stale"), &err);
+    int status = CLI_DONE, rc = output ? ib_output_check(output, &dir, 1, is_adapter_name, &err) : IB_OK;
+    rc = rc || !output ? rc : ib_st_check_replace(output, &err);
+    rc = rc ? rc : ib_pool_survey(&s, dir, cli_int(c, "pool-stale"), &err);
     for (size_t i = 0; i < s.news.remarks && !cli_json(c); i++) {
         cli_warn(c, "left out: %s", s.news.remark[i]);
     }
-    if (!r && cli_json(c)) {
+    if (!rc && cli_json(c)) {
         status = print_json(c, &s, dir);
-    } else if (!r && s.news.members) {
+    } else if (!rc && s.news.members) {
         if (!cli_quiet(c)) {
             print_table(c, &s);
         }
-    } else if (!r) {
+    } else if (!rc) {
         cli_status(c, "nobody is in the pool %s", dir);
     }
-    if (!r && output) {
-        r = ib_pool_survey_save(&s, output, &err);
+    if (!rc && output) {
+        rc = ib_pool_survey_save(&s, output, &err);
     }
     ib_pool_survey_free(&s);
-    return r ? cli_fail(c, &err) : status;
+    return rc ? cli_fail(c, &err) : status;
 }
 
 static const cli_option options[] = {{.name = "output",

@@ -207,20 +207,20 @@ static int run(cli *c) {
     o.message = on_message;
     o.user = c;
     int status = read_options(c, &o);
-    int r = status ? IB_OK : cli_paths(c, &latents, "valid", &valid, &err);
-    if (!status && !r) {
-        r = ib_train(&o, &result, &err);
+    int rc = status ? IB_OK : cli_paths(c, &latents, "valid", &valid, &err);
+    if (!status && !rc) {
+        rc = ib_train(&o, &result, &err);
         cli_progress_end(c);
     }
-    if (!status && (!r || r == IB_E_INTERRUPTED) && !result.rank) {
+    if (!status && (!rc || rc == IB_E_INTERRUPTED) && !result.rank) {
         if (!result.step) {
             cli_warn(c, "no step was made in %.2g minutes: the adapter is untrained", result.seconds / 60);
         }
-        status = print_result(c, &o, &result, r == IB_E_INTERRUPTED);
+        status = print_result(c, &o, &result, rc == IB_E_INTERRUPTED);
     }
-    if (r && result.rank) { /* rank 0 says it */
-        status = r == IB_E_INTERRUPTED ? CLI_INTERRUPTED : CLI_FAILED;
-    } else if (r) {
+    if (rc && result.rank) { /* rank 0 says it */
+        status = rc == IB_E_INTERRUPTED ? CLI_INTERRUPTED : CLI_FAILED;
+    } else if (rc) {
         status = cli_fail(c, &err);
     }
     ib_paths_free(&latents);

@@ -33,9 +33,9 @@ static int load_preprocess(ib_clip *c, ib_error *err) {
     char *path = c->vision.present
                      ? ib_clip_beside(&c->sources, c->vision.source, places, sizeof places / sizeof *places)
                      : NULL;
-    int code = path ? ib_clip_preprocess_load(&c->preprocess, path, err) : IB_OK;
+    int rc = path ? ib_clip_preprocess_load(&c->preprocess, path, err) : IB_OK;
     free(path);
-    return code;
+    return rc;
 }
 
 /* Where vocab.json or tokenizer.json is; what it stands for is a folder, or that file. */
@@ -62,13 +62,13 @@ static int load_tokenizer(ib_clip *c, const char *path, ib_error *err) {
     if (!c->tokenizer_path) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for opening a tokenizer");
     }
-    int code = ib_tokenizer_open(&c->tokenizer, c->tokenizer_path, err);
-    if (!code && ib_tokenizer_size(c->tokenizer) > c->text.vocab) {
-        code = ib_fail(
+    int rc = ib_tokenizer_open(&c->tokenizer, c->tokenizer_path, err);
+    if (!rc && ib_tokenizer_size(c->tokenizer) > c->text.vocab) {
+        rc = ib_fail(
             err, IB_E_MISMATCH, "%s: the tokenizer has %zu tokens, but the text tower in %s knows %zu",
             c->tokenizer_path, ib_tokenizer_size(c->tokenizer), c->text.source->path.v[0], c->text.vocab);
     }
-    return code;
+    return rc;
 }
 
 int ib_clip_open(ib_clip **out, const char *path, const ib_clip_options *o, ib_error *err) {
@@ -79,14 +79,13 @@ int ib_clip_open(ib_clip **out, const char *path, const ib_clip_options *o, ib_e
     }
     pthread_mutex_init(&c->lock, NULL);
     c->threads = o && o->threads > 0 ? o->threads : omp_get_max_threads();
-    int code = ib_clip_sources_open(&c->sources, path, err);
-    code =
-        code ? code : ib_clip_towers_open(&c->sources, o ? o->activation : NULL, &c->vision, &c->text, err);
-    code = code ? code : load_preprocess(c, err);
-    code = code ? code : load_tokenizer(c, o ? o->tokenizer : NULL, err);
-    if (code) {
+    int rc = ib_clip_sources_open(&c->sources, path, err);
+    rc = rc ? rc : ib_clip_towers_open(&c->sources, o ? o->activation : NULL, &c->vision, &c->text, err);
+    rc = rc ? rc : load_preprocess(c, err);
+    rc = rc ? rc : load_tokenizer(c, o ? o->tokenizer : NULL, err);
+    if (rc) {
         ib_clip_close(&c);
-        return code;
+        return rc;
     }
     *out = c;
     return IB_OK;
@@ -167,10 +166,10 @@ size_t ib_clip_batch(const ib_clip *c) {
 
 int ib_clip_prepare(const ib_clip *c, ib_fit fit, const uint8_t *rgb, size_t stride, int width, int height,
                     float *pixels, ib_error *err) {
-    int code = need_vision(c, err);
-    return code ? code
-                : ib_clip_preprocess_run(&c->preprocess, fit, (int)c->vision.image, rgb, stride, width,
-                                         height, pixels, err);
+    int rc = need_vision(c, err);
+    return rc ? rc
+              : ib_clip_preprocess_run(&c->preprocess, fit, (int)c->vision.image, rgb, stride, width, height,
+                                       pixels, err);
 }
 
 /* ---- the image tower ---- */
@@ -194,9 +193,9 @@ static int see(ib_clip *c, const float *pixels, size_t n, size_t layers, ib_erro
     const ib_clip_tower *t = &c->vision;
     ib_clip_work *w = &c->work;
     size_t cells = t->tokens - 1, taps = 3 * t->patch * t->patch, width = t->width;
-    int code = ib_clip_work_reserve(w, t, n, t->tokens, taps, c->threads, err);
-    if (code) {
-        return code;
+    int rc = ib_clip_work_reserve(w, t, n, t->tokens, taps, c->threads, err);
+    if (rc) {
+        return rc;
     }
 #pragma omp parallel for num_threads(c->threads) schedule(static)
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
@@ -230,14 +229,14 @@ static void project(ib_clip *c, const ib_clip_tower *t, const size_t *at, size_t
 int ib_clip_images(ib_clip *c, const float *pixels, size_t n, float *z, ib_error *err) {
     const ib_clip_tower *t = &c->vision;
     size_t step = ib_clip_batch(c), at[MAX_PASS];
-    int code = need_vision(c, err);
-    if (code || (code = need_projection(t, err))) {
-        return code;
+    int rc = need_vision(c, err);
+    if (rc || (rc = need_projection(t, err))) {
+        return rc;
     }
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < n && !code; i += step) {
+    for (size_t i = 0; i < n && !rc; i += step) {
         size_t m = n - i < step ? n - i : step;
-        if ((code = see(c, pixels + i * 3 * t->image * t->image, m, t->layers, err))) {
+        if ((rc = see(c, pixels + i * 3 * t->image * t->image, m, t->layers, err))) {
             break;
         }
         for (size_t k = 0; k < m; k++) {
@@ -246,36 +245,36 @@ int ib_clip_images(ib_clip *c, const float *pixels, size_t n, float *z, ib_error
         project(c, t, at, m, z + i * t->projection);
     }
     pthread_mutex_unlock(&c->lock);
-    return code;
+    return rc;
 }
 
 int ib_clip_image_hidden(ib_clip *c, const float *pixels, size_t n, size_t skip, float *h, ib_error *err) {
     const ib_clip_tower *t = &c->vision;
     size_t step = ib_clip_batch(c), each = t->tokens * t->width;
-    int code = need_vision(c, err);
-    if (code) {
-        return code;
+    int rc = need_vision(c, err);
+    if (rc) {
+        return rc;
     }
     if (skip > t->layers) {
         return ib_fail(err, IB_E_ARGUMENT, "%zu blocks cannot be left out of %zu", skip, t->layers);
     }
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < n && !code; i += step) {
+    for (size_t i = 0; i < n && !rc; i += step) {
         size_t m = n - i < step ? n - i : step;
-        if (!(code = see(c, pixels + i * 3 * t->image * t->image, m, t->layers - skip, err))) {
+        if (!(rc = see(c, pixels + i * 3 * t->image * t->image, m, t->layers - skip, err))) {
             memcpy(h + i * each, c->work.x, m * each * sizeof *h);
         }
     }
     pthread_mutex_unlock(&c->lock);
-    return code;
+    return rc;
 }
 
 /* ---- the text tower ---- */
 
 int ib_clip_tokenize(const ib_clip *c, const char *prompt, int32_t *ids, ib_error *err) {
-    int code = need_text(c, err);
-    if (code) {
-        return code;
+    int rc = need_text(c, err);
+    if (rc) {
+        return rc;
     }
     if (!c->tokenizer) {
         return ib_fail(err, IB_E_UNSUPPORTED,
@@ -293,9 +292,9 @@ static int read(ib_clip *c, const int32_t *ids, size_t n, size_t tokens, size_t 
     const ib_clip_tower *t = &c->text;
     ib_clip_work *w = &c->work;
     size_t width = t->width;
-    int code = ib_clip_work_reserve(w, t, n, tokens, 0, c->threads, err);
-    if (code) {
-        return code;
+    int rc = ib_clip_work_reserve(w, t, n, tokens, 0, c->threads, err);
+    if (rc) {
+        return rc;
     }
     for (size_t r = 0; r < n * tokens; r++) {
         size_t i = r / tokens, k = r % tokens;
@@ -328,19 +327,19 @@ static size_t text_step(const ib_clip_tower *t) {
 int ib_clip_texts(ib_clip *c, const int32_t *ids, size_t n, float *z, ib_error *err) {
     const ib_clip_tower *t = &c->text;
     size_t step, at[MAX_PASS];
-    int code = need_text(c, err);
-    if (code || (code = need_projection(t, err))) {
-        return code;
+    int rc = need_text(c, err);
+    if (rc || (rc = need_projection(t, err))) {
+        return rc;
     }
     step = text_step(t);
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < n && !code; i += step) {
+    for (size_t i = 0; i < n && !rc; i += step) {
         size_t m = n - i < step ? n - i : step, longest = 0;
         for (size_t k = 0; k < m; k++) {
             at[k] = end_of(ids + (i + k) * t->tokens, t->tokens);
             longest = at[k] > longest ? at[k] : longest;
         }
-        if ((code = read(c, ids + i * t->tokens, m, longest + 1, t->layers, err))) {
+        if ((rc = read(c, ids + i * t->tokens, m, longest + 1, t->layers, err))) {
             break;
         }
         for (size_t k = 0; k < m; k++) {
@@ -349,25 +348,25 @@ int ib_clip_texts(ib_clip *c, const int32_t *ids, size_t n, float *z, ib_error *
         project(c, t, at, m, z + i * t->projection);
     }
     pthread_mutex_unlock(&c->lock);
-    return code;
+    return rc;
 }
 
 int ib_clip_text_hidden(ib_clip *c, const int32_t *ids, size_t n, size_t skip, bool final_norm, float *h,
                         ib_error *err) {
     const ib_clip_tower *t = &c->text;
     size_t step, each = t->tokens * t->width;
-    int code = need_text(c, err);
-    if (code) {
-        return code;
+    int rc = need_text(c, err);
+    if (rc) {
+        return rc;
     }
     if (skip > t->layers) {
         return ib_fail(err, IB_E_ARGUMENT, "%zu blocks cannot be left out of %zu", skip, t->layers);
     }
     step = text_step(t);
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < n && !code; i += step) {
+    for (size_t i = 0; i < n && !rc; i += step) {
         size_t m = n - i < step ? n - i : step;
-        if ((code = read(c, ids + i * t->tokens, m, t->tokens, t->layers - skip, err))) {
+        if ((rc = read(c, ids + i * t->tokens, m, t->tokens, t->layers - skip, err))) {
             break;
         }
         memcpy(h + i * each, c->work.x, m * each * sizeof *h);
@@ -376,5 +375,5 @@ int ib_clip_text_hidden(ib_clip *c, const int32_t *ids, size_t n, size_t skip, b
         }
     }
     pthread_mutex_unlock(&c->lock);
-    return code;
+    return rc;
 }

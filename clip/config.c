@@ -69,11 +69,11 @@ static int hf_tower(ib_clip_tower_config *t, const json_t *o, const char *path, 
         }
         t->eps = (float)v;
     }
-    int code = get_act(o, "hidden_act", t, path, err);
-    code = code ? code : get_count(o, "num_attention_heads", 1024, &t->heads, path, err);
-    code = code ? code : get_count(o, "hidden_size", 65536, &t->width, path, err);
-    code = code ? code : get_count(o, "num_hidden_layers", 1000, &t->layers, path, err);
-    return code ? code : get_count(o, "image_size", 16384, &t->image_size, path, err);
+    int rc = get_act(o, "hidden_act", t, path, err);
+    rc = rc ? rc : get_count(o, "num_attention_heads", 1024, &t->heads, path, err);
+    rc = rc ? rc : get_count(o, "hidden_size", 65536, &t->width, path, err);
+    rc = rc ? rc : get_count(o, "num_hidden_layers", 1000, &t->layers, path, err);
+    return rc ? rc : get_count(o, "image_size", 16384, &t->image_size, path, err);
 }
 
 static int open_clip(ib_clip_config *c, const json_t *model, const char *path, ib_error *err) {
@@ -86,44 +86,44 @@ static int open_clip(ib_clip_config *c, const json_t *model, const char *path, i
         t->act = act;
         snprintf(t->source, sizeof t->source, "%s", path);
     }
-    int code = get_count(vision, "head_width", 4096, &head_width, path, err);
-    code = code ? code : get_count(vision, "width", 65536, &c->vision.width, path, err);
-    code = code ? code : get_count(vision, "layers", 1000, &c->vision.layers, path, err);
-    if (!code && head_width && c->vision.width > head_width) {
+    int rc = get_count(vision, "head_width", 4096, &head_width, path, err);
+    rc = rc ? rc : get_count(vision, "width", 65536, &c->vision.width, path, err);
+    rc = rc ? rc : get_count(vision, "layers", 1000, &c->vision.layers, path, err);
+    if (!rc && head_width && c->vision.width > head_width) {
         c->vision.heads = c->vision.width / head_width;
     }
-    code = code ? code : get_count(text, "width", 65536, &c->text.width, path, err);
-    code = code ? code : get_count(text, "layers", 1000, &c->text.layers, path, err);
-    code = code ? code : get_count(text, "heads", 1024, &c->text.heads, path, err);
-    return code ? code : get_count(vision, "image_size", 16384, &c->vision.image_size, path, err);
+    rc = rc ? rc : get_count(text, "width", 65536, &c->text.width, path, err);
+    rc = rc ? rc : get_count(text, "layers", 1000, &c->text.layers, path, err);
+    rc = rc ? rc : get_count(text, "heads", 1024, &c->text.heads, path, err);
+    return rc ? rc : get_count(vision, "image_size", 16384, &c->vision.image_size, path, err);
 }
 
 int ib_clip_config_load(ib_clip_config *c, const char *path, ib_error *err) {
     json_t *root;
-    int code = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err);
-    if (code) {
-        return code;
+    int rc = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err);
+    if (rc) {
+        return rc;
     }
     const json_t *model = json_object_get(root, "model_cfg");
     const json_t *vision = json_object_get(root, "vision_config"),
                  *text = json_object_get(root, "text_config");
     const char *type = json_string_value(json_object_get(root, "model_type"));
     if (json_is_object(model)) {
-        code = open_clip(c, model, path, err);
+        rc = open_clip(c, model, path, err);
     } else if (json_is_object(vision) || json_is_object(text)) {
         if (json_is_object(vision)) {
-            code = hf_tower(&c->vision, vision, path, err);
+            rc = hf_tower(&c->vision, vision, path, err);
         }
-        if (!code && json_is_object(text)) {
-            code = hf_tower(&c->text, text, path, err);
+        if (!rc && json_is_object(text)) {
+            rc = hf_tower(&c->text, text, path, err);
         }
     } else if (type && !strcmp(type, "clip_vision_model")) {
-        code = hf_tower(&c->vision, root, path, err);
+        rc = hf_tower(&c->vision, root, path, err);
     } else if (type && !strcmp(type, "clip_text_model")) {
-        code = hf_tower(&c->text, root, path, err);
+        rc = hf_tower(&c->text, root, path, err);
     } /* some other program's file: nothing said */
     json_decref(root);
-    return code;
+    return rc;
 }
 
 /* ---- preprocessing ---- */
@@ -177,47 +177,47 @@ static int get_filter(const json_t *v, ib_clip_filter *f, const char *path, ib_e
 
 static int hf_preprocess(ib_clip_preprocess *p, const json_t *root, const char *path, ib_error *err) {
     const json_t *size = json_object_get(root, "size");
-    int code = IB_OK;
+    int rc = IB_OK;
     if (json_is_number(size)) {
-        code = get_count(root, "size", 16384, &p->edge, path, err);
+        rc = get_count(root, "size", 16384, &p->edge, path, err);
     } else if (json_is_object(size)) {
-        code = json_is_null(json_object_get(size, "shortest_edge"))
-                   ? IB_OK
-                   : get_count(size, "shortest_edge", 16384, &p->edge, path, err);
+        rc = json_is_null(json_object_get(size, "shortest_edge"))
+                 ? IB_OK
+                 : get_count(size, "shortest_edge", 16384, &p->edge, path, err);
     } else if (size && !json_is_null(size)) {
-        code = ib_fail(err, IB_E_FORMAT, "%s: 'size' is neither a number nor an object", path);
+        rc = ib_fail(err, IB_E_FORMAT, "%s: 'size' is neither a number nor an object", path);
     }
-    code = code ? code : get_colour(root, "image_mean", -100, p->mean, path, err);
-    code = code ? code : get_colour(root, "image_std", 1e-6f, p->std, path, err);
-    code = code ? code : get_filter(json_object_get(root, "resample"), &p->filter, path, err);
-    if (!code && json_is_false(json_object_get(root, "do_normalize"))) {
+    rc = rc ? rc : get_colour(root, "image_mean", -100, p->mean, path, err);
+    rc = rc ? rc : get_colour(root, "image_std", 1e-6f, p->std, path, err);
+    rc = rc ? rc : get_filter(json_object_get(root, "resample"), &p->filter, path, err);
+    if (!rc && json_is_false(json_object_get(root, "do_normalize"))) {
         for (int i = 0; i < 3; i++) {
             p->mean[i] = 0;
             p->std[i] = 1;
         }
     }
-    return code;
+    return rc;
 }
 
 int ib_clip_preprocess_load(ib_clip_preprocess *p, const char *path, ib_error *err) {
     json_t *root;
-    int code = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err);
-    if (code) {
-        return code;
+    int rc = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err);
+    if (rc) {
+        return rc;
     }
     const json_t *open = json_object_get(root, "preprocess_cfg");
     bool whole_model = json_object_get(root, "model_cfg") != NULL;
     if (json_is_object(open)) {
-        code = get_colour(open, "mean", -100, p->mean, path, err);
-        code = code ? code : get_colour(open, "std", 1e-6f, p->std, path, err);
-        code = code ? code : get_filter(json_object_get(open, "interpolation"), &p->filter, path, err);
+        rc = get_colour(open, "mean", -100, p->mean, path, err);
+        rc = rc ? rc : get_colour(open, "std", 1e-6f, p->std, path, err);
+        rc = rc ? rc : get_filter(json_object_get(open, "interpolation"), &p->filter, path, err);
     } else if (!whole_model) {
-        code = hf_preprocess(p, root, path, err);
+        rc = hf_preprocess(p, root, path, err);
     }
-    if (!code && (open || !whole_model)) {
+    if (!rc && (open || !whole_model)) {
         snprintf(p->source, sizeof p->source, "%s", path);
     }
     p->usual = same3(p->mean, openai_mean) && same3(p->std, openai_std);
     json_decref(root);
-    return code;
+    return rc;
 }

@@ -14,23 +14,23 @@ enum { MAX_DEPTH = 32, MAX_VALUES = 2000000 };
 int ib_text_load(char **text, size_t *bytes, const char *path, size_t limit, ib_error *err) {
     struct stat st;
     size_t n = 0;
-    int code = IB_OK;
+    int rc = IB_OK;
     *text = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     }
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-        code = ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
+        rc = ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
         goto end;
     }
     if ((unsigned long long)st.st_size > limit) {
-        code = ib_fail(err, IB_E_FORMAT, "%s is %lld bytes long, expected at most %zu", path,
-                       (long long)st.st_size, limit);
+        rc = ib_fail(err, IB_E_FORMAT, "%s is %lld bytes long, expected at most %zu", path,
+                     (long long)st.st_size, limit);
         goto end;
     }
     if (!(*text = malloc((size_t)st.st_size + 1))) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for reading %s", path);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for reading %s", path);
         goto end;
     }
     while (n < (size_t)st.st_size) {
@@ -44,8 +44,8 @@ int ib_text_load(char **text, size_t *bytes, const char *path, size_t limit, ib_
         n += (size_t)r;
     }
     if (n < (size_t)st.st_size) {
-        code = ib_fail(err, IB_E_IO, "cannot read %s: it ended at byte %zu of %lld", path, n,
-                       (long long)st.st_size);
+        rc = ib_fail(err, IB_E_IO, "cannot read %s: it ended at byte %zu of %lld", path, n,
+                     (long long)st.st_size);
         free(*text);
         *text = NULL;
         goto end;
@@ -56,25 +56,25 @@ int ib_text_load(char **text, size_t *bytes, const char *path, size_t limit, ib_
     (*text)[*bytes] = 0;
 end:
     close(fd);
-    return code;
+    return rc;
 }
 
 int ib_json_load(json_t **out, const char *path, size_t limit, ib_error *err) {
     char *text;
     size_t n;
     *out = NULL;
-    int code = ib_text_load(&text, &n, path, limit, err);
-    if (code) {
-        return code;
+    int rc = ib_text_load(&text, &n, path, limit, err);
+    if (rc) {
+        return rc;
     }
-    code = ib_json_parse(out, text, n, MAX_DEPTH, MAX_VALUES, path, "", err);
-    if (!code && !json_is_object(*out)) {
-        code = ib_fail(err, IB_E_FORMAT, "%s holds no JSON object", path);
+    rc = ib_json_parse(out, text, n, MAX_DEPTH, MAX_VALUES, path, "", err);
+    if (!rc && !json_is_object(*out)) {
+        rc = ib_fail(err, IB_E_FORMAT, "%s holds no JSON object", path);
     }
-    if (code) {
+    if (rc) {
         json_decref(*out);
         *out = NULL;
     }
     free(text);
-    return code;
+    return rc;
 }

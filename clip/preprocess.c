@@ -108,15 +108,15 @@ static int resample(ib_clip_filter kind, const uint8_t *rgb, size_t stride, int 
     uint8_t *narrow = NULL;
     int32_t *sum = NULL;
     size_t bytes = (size_t)side * 3, kept;
-    int code = make_filter(&across, kind, width, to_width, left, side, err);
-    code = code ? code : make_filter(&down, kind, height, to_height, top, side, err);
-    if (code) {
+    int rc = make_filter(&across, kind, width, to_width, left, side, err);
+    rc = rc ? rc : make_filter(&down, kind, height, to_height, top, side, err);
+    if (rc) {
         goto end;
     }
     int first = down.first[0], last = down.first[side - 1] + down.taps[side - 1];
     if (ib_size_mul((size_t)(last - first), bytes, &kept) || !(narrow = ib_calloc(kept, 1)) ||
         !(sum = ib_calloc(bytes, sizeof *sum))) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for scaling a picture of %d x %d", width, height);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for scaling a picture of %d x %d", width, height);
         goto end;
     }
     for (int y = first; y < last; y++) {
@@ -141,7 +141,7 @@ end:
     ib_free(narrow);
     ib_free(down.memory);
     ib_free(across.memory);
-    return code;
+    return rc;
 }
 
 int ib_clip_preprocess_run(const ib_clip_preprocess *p, ib_fit fit, int side, const uint8_t *rgb,
@@ -163,10 +163,10 @@ int ib_clip_preprocess_run(const ib_clip_preprocess *p, ib_fit fit, int side, co
     if (!(square = ib_calloc((size_t)side * (size_t)side, 3))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a picture of %d x %d", side, side);
     }
-    int code = resample(p->filter, rgb, stride, width, height, w, h, (w - side) / 2, (h - side) / 2, side,
-                        square, err);
+    int rc = resample(p->filter, rgb, stride, width, height, w, h, (w - side) / 2, (h - side) / 2, side,
+                      square, err);
     size_t area = (size_t)side * (size_t)side;
-    for (int c = 0; c < 3 && !code; c++) {
+    for (int c = 0; c < 3 && !rc; c++) {
         float value[256];
         for (int v = 0; v < 256; v++) {
             value[v] = ((float)v / 255.0f - p->mean[c]) / p->std[c];
@@ -176,5 +176,5 @@ int ib_clip_preprocess_run(const ib_clip_preprocess *p, ib_fit fit, int side, co
         }
     }
     ib_free(square);
-    return code;
+    return rc;
 }

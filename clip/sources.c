@@ -34,63 +34,63 @@ static int add_shards(ib_clip_source *s, const char *index, ib_error *err) {
     json_t *root;
     const char *key;
     json_t *v;
-    int code = ib_json_load(&root, index, IB_JSON_LARGE_BYTES, err);
-    if (code) {
-        return code;
+    int rc = ib_json_load(&root, index, IB_JSON_LARGE_BYTES, err);
+    if (rc) {
+        return rc;
     }
     json_t *map = json_object_get(root, "weight_map");
     if (!json_is_object(map) || !json_object_size(map)) {
-        code = ib_fail(err, IB_E_FORMAT, "%s: there is no 'weight_map' from tensors to files", index);
+        rc = ib_fail(err, IB_E_FORMAT, "%s: there is no 'weight_map' from tensors to files", index);
     }
     json_object_foreach(map, key, v) {
         const char *name = json_string_value(v);
         bool known = false;
-        if (code) {
+        if (rc) {
             break;
         }
         if (!name || !*name || *name == '.' || strchr(name, '/')) {
-            code = ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s' is not said to be in a file beside it",
-                           index, key);
+            rc = ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s' is not said to be in a file beside it", index,
+                         key);
             break;
         }
         char *path = ib_join(s->folder, name);
         if (!path) {
-            code = no_memory(index, err);
+            rc = no_memory(index, err);
             break;
         }
         for (size_t i = s->path.n; i-- > 0 && !known;) {
             known = !strcmp(s->path.v[i], path);
         }
         if (!known && s->path.n >= MAX_SHARDS) {
-            code = ib_fail(err, IB_E_FORMAT, "%s names more than %d files", index, MAX_SHARDS);
+            rc = ib_fail(err, IB_E_FORMAT, "%s names more than %d files", index, MAX_SHARDS);
         } else if (!known) {
-            code = ib_paths_add(&s->path, path, err);
+            rc = ib_paths_add(&s->path, path, err);
         }
         free(path);
     }
     json_decref(root);
-    return code;
+    return rc;
 }
 
 /* The only safetensors file of a folder; 1: added, 0: there is none. */
 static int add_only(ib_clip_source *s, ib_error *err) {
     ib_paths l = {0};
     ib_error none = {0};
-    int code = ib_paths_expand(&l, s->folder, is_safetensors, &none);
-    if (code) {
+    int rc = ib_paths_expand(&l, s->folder, is_safetensors, &none);
+    if (rc) {
         ib_paths_free(&l);
-        return code == IB_E_EMPTY ? 0 : (ib_fail(err, none.code, "%s", none.text));
+        return rc == IB_E_EMPTY ? 0 : (ib_fail(err, none.code, "%s", none.text));
     }
     if (l.n > 1) {
-        code = ib_fail(err, IB_E_ARGUMENT,
-                       "%s holds %zu safetensors files, none of them called model.safetensors: name the one "
-                       "that is meant",
-                       s->folder, l.n);
-    } else if (!(code = ib_paths_add(&s->path, l.v[0], err))) {
-        code = 1;
+        rc = ib_fail(err, IB_E_ARGUMENT,
+                     "%s holds %zu safetensors files, none of them called model.safetensors: name the one "
+                     "that is meant",
+                     s->folder, l.n);
+    } else if (!(rc = ib_paths_add(&s->path, l.v[0], err))) {
+        rc = 1;
     }
     ib_paths_free(&l);
-    return code;
+    return rc;
 }
 
 /* 1: the folder's weights are listed, 0: it has none. */
@@ -100,14 +100,14 @@ static int list_folder(ib_clip_source *s, ib_error *err) {
         if (!path) {
             return no_memory(s->folder, err);
         }
-        int code = 0;
+        int rc = 0;
         if (ib_is_file(path)) {
-            code = strstr(names[i], ".json") ? add_shards(s, path, err) : ib_paths_add(&s->path, path, err);
-            code = code ? code : 1;
+            rc = strstr(names[i], ".json") ? add_shards(s, path, err) : ib_paths_add(&s->path, path, err);
+            rc = rc ? rc : 1;
         }
         free(path);
-        if (code) {
-            return code;
+        if (rc) {
+            return rc;
         }
     }
     return add_only(s, err);
@@ -125,15 +125,15 @@ static void source_close(ib_clip_source *s) {
 
 static int load_config(ib_clip_source *s, const char *name, ib_error *err) {
     char *path = ib_join(s->folder, name);
-    int code = IB_OK;
+    int rc = IB_OK;
     if (!path) {
         return no_memory(s->folder, err);
     }
     if (ib_is_file(path)) {
-        code = ib_clip_config_load(&s->config, path, err);
+        rc = ib_clip_config_load(&s->config, path, err);
     }
     free(path);
-    return code;
+    return rc;
 }
 
 static int open_files(ib_clip_source *s, ib_error *err) {
@@ -142,16 +142,16 @@ static int open_files(ib_clip_source *s, ib_error *err) {
         return no_memory(s->folder, err);
     }
     for (size_t i = 0; i < s->path.n; i++) {
-        int code = ib_st_open(&s->file[i], s->path.v[i], err);
-        if (code) {
-            return code;
+        int rc = ib_st_open(&s->file[i], s->path.v[i], err);
+        if (rc) {
+            return rc;
         }
     }
-    int code = load_config(s, "config.json", err);
-    if (!code && !s->config.vision.said && !s->config.text.said) {
-        code = load_config(s, "open_clip_config.json", err);
+    int rc = load_config(s, "config.json", err);
+    if (!rc && !s->config.vision.said && !s->config.text.said) {
+        rc = load_config(s, "open_clip_config.json", err);
     }
-    return code;
+    return rc;
 }
 
 /* Takes over folder. file: NULL, or the one that is meant. 1: added, 0: the folder has no weights. */
@@ -160,25 +160,25 @@ static int add_source(ib_clip_sources *l, char *folder, const char *file, ib_err
     if (!folder) {
         return no_memory(l->root, err);
     }
-    int code = file ? ib_paths_add(&s.path, file, err) : list_folder(&s, err);
-    if (file && !code) {
-        code = 1;
+    int rc = file ? ib_paths_add(&s.path, file, err) : list_folder(&s, err);
+    if (file && !rc) {
+        rc = 1;
     }
-    if (code > 0) {
+    if (rc > 0) {
         int opened = open_files(&s, err);
-        code = opened ? opened : 1;
+        rc = opened ? opened : 1;
     }
-    if (code > 0) {
+    if (rc > 0) {
         ib_clip_source *v = realloc(l->v, (l->n + 1) * sizeof *v);
         if (v) {
             l->v = v;
             l->v[l->n++] = s;
             return 1;
         }
-        code = no_memory(folder, err);
+        rc = no_memory(folder, err);
     }
     source_close(&s);
-    return code;
+    return rc;
 }
 
 static char *folder_of(const char *path) {
@@ -188,9 +188,9 @@ static char *folder_of(const char *path) {
 }
 
 static int open_folder(ib_clip_sources *l, ib_error *err) {
-    int code = add_source(l, strdup(l->root), NULL, err);
-    if (code) {
-        return code < 0 ? code : IB_OK;
+    int rc = add_source(l, strdup(l->root), NULL, err);
+    if (rc) {
+        return rc < 0 ? rc : IB_OK;
     }
     for (int i = 0; i < N_PARTS; i++) {
         char *folder = ib_join(l->root, parts[i]);
@@ -199,8 +199,8 @@ static int open_folder(ib_clip_sources *l, ib_error *err) {
         }
         if (!ib_is_dir(folder)) {
             free(folder);
-        } else if ((code = add_source(l, folder, NULL, err)) < 0) {
-            return code;
+        } else if ((rc = add_source(l, folder, NULL, err)) < 0) {
+            return rc;
         }
     }
     if (!l->n) {
@@ -214,7 +214,7 @@ static int open_folder(ib_clip_sources *l, ib_error *err) {
 }
 
 int ib_clip_sources_open(ib_clip_sources *l, const char *path, ib_error *err) {
-    int code;
+    int rc;
     *l = (ib_clip_sources){0};
     if (ib_is_dir(path)) {
         size_t n = strlen(path);
@@ -229,15 +229,15 @@ int ib_clip_sources_open(ib_clip_sources *l, const char *path, ib_error *err) {
         return no_memory(path, err);
     }
     if (ib_is_dir(path)) {
-        code = open_folder(l, err);
+        rc = open_folder(l, err);
     } else {
-        code = add_source(l, strdup(l->root), path, err);
-        code = code < 0 ? code : IB_OK;
+        rc = add_source(l, strdup(l->root), path, err);
+        rc = rc < 0 ? rc : IB_OK;
     }
-    if (code) {
+    if (rc) {
         ib_clip_sources_close(l);
     }
-    return code;
+    return rc;
 }
 
 void ib_clip_sources_close(ib_clip_sources *l) {

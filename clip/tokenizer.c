@@ -22,10 +22,10 @@ int ib_tokenizer_open(ib_tokenizer **out, const char *path, ib_error *err) {
     if (!t) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
     }
-    int code = ib_vocabulary_load(&t->vocabulary, path, err);
-    if (code) {
+    int rc = ib_vocabulary_load(&t->vocabulary, path, err);
+    if (rc) {
         free(t);
-        return code;
+        return rc;
     }
     *out = t;
     return IB_OK;
@@ -126,7 +126,7 @@ int ib_tokenizer_encode(const ib_tokenizer *t, const char *text, size_t length, 
     size_t bytes = strlen(text), n = 0, at = 0;
     uint8_t *clean = NULL;
     int32_t *word = NULL;
-    int code = IB_OK;
+    int rc = IB_OK;
     if (length < 2) {
         return ib_fail(err, IB_E_ARGUMENT, "a prompt needs room for 2 tokens, not %zu", length);
     }
@@ -142,7 +142,7 @@ int ib_tokenizer_encode(const ib_tokenizer *t, const char *text, size_t length, 
         clean = u8_tolower((const uint8_t *)text, bytes, NULL, UNINORM_NFC, NULL, &bytes);
         word = malloc((bytes + 1) * sizeof *word);
         if (!clean || !word) {
-            code = ib_fail(err, IB_E_MEMORY, "out of memory for a prompt");
+            rc = ib_fail(err, IB_E_MEMORY, "out of memory for a prompt");
             goto end;
         }
     }
@@ -166,5 +166,5 @@ int ib_tokenizer_encode(const ib_tokenizer *t, const char *text, size_t length, 
 end:
     free(word);
     free(clean);
-    return code;
+    return rc;
 }

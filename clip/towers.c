@@ -116,7 +116,7 @@ static int load(ib_clip_tower *t, const candidate *c, const char *activation, ib
 int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_clip_tower *vision,
                         ib_clip_tower *text, ib_error *err) {
     candidates l = {0};
-    int code = IB_OK;
+    int rc = IB_OK;
     *vision = *text = (ib_clip_tower){0};
     for (size_t i = 0; i < s->n; i++) {
         for (size_t f = 0; f < s->v[i].path.n; f++) {
@@ -137,16 +137,16 @@ int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_cli
                        ib_clip_names_of[1].side[1].own[IB_CLIP_TABLE]);
     }
     if (v) {
-        code = load(vision, v, activation, err);
+        rc = load(vision, v, activation, err);
     }
-    if (t && !code) {
-        code = load(text, t, activation, err);
+    if (t && !rc) {
+        rc = load(text, t, activation, err);
     }
-    if (code) {
+    if (rc) {
         ib_clip_tower_close(vision);
         ib_clip_tower_close(text);
     }
-    return code;
+    return rc;
 }
 
 /* ---- what shapes do not say ---- */

@@ -17,9 +17,9 @@ static int grow(float **p, size_t *have, size_t count, const char *what, ib_erro
     ib_free(*p);
     *p = NULL;
     *have = 0;
-    int code = ib_alloc_floats(p, count, what, err);
-    *have = code ? 0 : count;
-    return code;
+    int rc = ib_alloc_floats(p, count, what, err);
+    *have = rc ? 0 : count;
+    return rc;
 }
 
 int ib_clip_work_reserve(ib_clip_work *w, const ib_clip_tower *t, size_t sequences, size_t tokens,
@@ -41,18 +41,18 @@ int ib_clip_work_reserve(ib_clip_work *w, const ib_clip_tower *t, size_t sequenc
     }
     size_t norm = w->x_floats;
     w->threads = threads;
-    int code = grow(&w->x, &w->x_floats, x, "a batch's tokens", err);
-    code = code ? code : grow(&w->norm, &norm, x, "a batch's tokens", err);
-    code = code ? code : grow(&w->wide, &w->wide_floats, all, "a batch's hidden values", err);
-    code = code ? code : grow(&w->weights, &w->weights_floats, weights, "a layer's weights", err);
-    if (!code) {
-        code = grow(&w->scores, &w->scores_floats, (size_t)threads * QUERIES * tokens, "attention's scores",
-                    err);
+    int rc = grow(&w->x, &w->x_floats, x, "a batch's tokens", err);
+    rc = rc ? rc : grow(&w->norm, &norm, x, "a batch's tokens", err);
+    rc = rc ? rc : grow(&w->wide, &w->wide_floats, all, "a batch's hidden values", err);
+    rc = rc ? rc : grow(&w->weights, &w->weights_floats, weights, "a layer's weights", err);
+    if (!rc) {
+        rc = grow(&w->scores, &w->scores_floats, (size_t)threads * QUERIES * tokens, "attention's scores",
+                  err);
     }
-    if (code) {
+    if (rc) {
         ib_clip_work_free(w);
     }
-    return code;
+    return rc;
 }
 
 void ib_clip_work_free(ib_clip_work *w) {

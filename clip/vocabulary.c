@@ -140,26 +140,26 @@ static int add_pair(ib_vocabulary *v, const json_t *vocab, char *pair, size_t ra
                        pair);
     }
     *space = 0;
-    int code = add_merge(v, vocab, pair, space + 1, rank, path, err);
+    int rc = add_merge(v, vocab, pair, space + 1, rank, path, err);
     *space = ' ';
-    return code;
+    return rc;
 }
 
 static int load_merges_txt(ib_vocabulary *v, const json_t *vocab, const char *path, ib_error *err) {
     char *text, *next;
     size_t bytes, lines = 1, rank = 0;
-    int code = ib_text_load(&text, &bytes, path, IB_JSON_LARGE_BYTES, err);
-    if (code) {
-        return code;
+    int rc = ib_text_load(&text, &bytes, path, IB_JSON_LARGE_BYTES, err);
+    if (rc) {
+        return rc;
     }
     for (size_t i = 0; i < bytes; i++) {
         lines += text[i] == '\n';
         if (!text[i]) {
-            code = ib_fail(err, IB_E_FORMAT, "%s is not a text file", path);
+            rc = ib_fail(err, IB_E_FORMAT, "%s is not a text file", path);
         }
     }
-    code = code ? code : make_table(v, lines, path, err);
-    for (char *line = text; !code && line; line = next) {
+    rc = rc ? rc : make_table(v, lines, path, err);
+    for (char *line = text; !rc && line; line = next) {
         if ((next = strchr(line, '\n'))) {
             *next++ = 0;
         }
@@ -168,11 +168,11 @@ static int load_merges_txt(ib_vocabulary *v, const json_t *vocab, const char *pa
             line[n - 1] = 0;
         }
         if (*line && strncmp(line, "#version", 8)) {
-            code = add_pair(v, vocab, line, rank++, path, err);
+            rc = add_pair(v, vocab, line, rank++, path, err);
         }
     }
     free(text);
-    return code;
+    return rc;
 }
 
 static int load_merges_json(ib_vocabulary *v, const json_t *vocab, const json_t *merges, const char *path,
@@ -183,41 +183,41 @@ static int load_merges_json(ib_vocabulary *v, const json_t *vocab, const json_t 
     if (!json_is_array(merges)) {
         return ib_fail(err, IB_E_FORMAT, "%s: its model has no list of merges", path);
     }
-    int code = make_table(v, json_array_size(merges), path, err);
+    int rc = make_table(v, json_array_size(merges), path, err);
     json_array_foreach(merges, rank, m) {
         const char *left = json_string_value(json_array_get(m, 0)),
                    *right = json_string_value(json_array_get(m, 1));
-        if (code) {
+        if (rc) {
             break;
         }
         if (json_is_string(m) && json_string_length(m) < sizeof pair) {
             snprintf(pair, sizeof pair, "%s", json_string_value(m));
-            code = add_pair(v, vocab, pair, rank, path, err);
+            rc = add_pair(v, vocab, pair, rank, path, err);
         } else if (left && right && json_array_size(m) == 2) {
-            code = add_merge(v, vocab, left, right, rank, path, err);
+            rc = add_merge(v, vocab, left, right, rank, path, err);
         } else {
-            code = ib_fail(err, IB_E_FORMAT, "%s: merge %zu is not two tokens", path, rank + 1);
+            rc = ib_fail(err, IB_E_FORMAT, "%s: merge %zu is not two tokens", path, rank + 1);
         }
     }
-    return code;
+    return rc;
 }
 
 static int load_whole(ib_vocabulary *v, json_t **kept, const char *path, ib_error *err) {
-    int code = ib_json_load(kept, path, IB_JSON_LARGE_BYTES, err);
-    if (code) {
-        return code;
+    int rc = ib_json_load(kept, path, IB_JSON_LARGE_BYTES, err);
+    if (rc) {
+        return rc;
     }
     json_t *model = json_object_get(*kept, "model");
     json_t *vocab = json_object_get(model, "vocab");
-    code = check_tokens(v, vocab, path, err);
-    return code ? code : load_merges_json(v, vocab, json_object_get(model, "merges"), path, err);
+    rc = check_tokens(v, vocab, path, err);
+    return rc ? rc : load_merges_json(v, vocab, json_object_get(model, "merges"), path, err);
 }
 
 static int load_two(ib_vocabulary *v, json_t **kept, const char *vocab_path, const char *merges_path,
                     ib_error *err) {
-    int code = ib_json_load(kept, vocab_path, IB_JSON_LARGE_BYTES, err);
-    code = code ? code : check_tokens(v, *kept, vocab_path, err);
-    return code ? code : load_merges_txt(v, *kept, merges_path, err);
+    int rc = ib_json_load(kept, vocab_path, IB_JSON_LARGE_BYTES, err);
+    rc = rc ? rc : check_tokens(v, *kept, vocab_path, err);
+    return rc ? rc : load_merges_txt(v, *kept, merges_path, err);
 }
 
 /* The pad token by special_tokens_map.json or tokenizer_config.json, if one of them names it. */
@@ -226,11 +226,11 @@ static int load_padding(ib_vocabulary *v, const json_t *vocab, const char *folde
     for (int i = 0; i < 2; i++) {
         char *path = ib_join(folder, names[i]);
         json_t *root = NULL;
-        int code = IB_OK;
+        int rc = IB_OK;
         if (!path) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", folder);
         }
-        if (ib_is_file(path) && !(code = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err))) {
+        if (ib_is_file(path) && !(rc = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err))) {
             const json_t *pad = json_object_get(root, "pad_token");
             const char *text = json_string_value(json_is_object(pad) ? json_object_get(pad, "content") : pad);
             int32_t n = text ? number_of(vocab, text) : -1;
@@ -239,8 +239,8 @@ static int load_padding(ib_vocabulary *v, const json_t *vocab, const char *folde
         }
         json_decref(root);
         free(path);
-        if (code) {
-            return code;
+        if (rc) {
+            return rc;
         }
     }
     return IB_OK;
@@ -254,23 +254,23 @@ int ib_vocabulary_load(ib_vocabulary *v, const char *path, ib_error *err) {
     char *vocab = folder ? ib_join(folder, "vocab.json") : NULL,
          *merges = folder ? ib_join(folder, "merges.txt") : NULL;
     char *json = folder && is_dir ? ib_join(folder, "tokenizer.json") : strdup(path);
-    int code;
+    int rc;
     *v = (ib_vocabulary){0};
     if (!folder || !vocab || !merges || !json) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
         goto end;
     }
     whole = !is_dir || !ib_is_file(vocab) || !ib_is_file(merges);
     if (is_dir && whole && !ib_is_file(json)) {
-        code = ib_fail(err, IB_E_IO,
-                       "%s holds no tokenizer: looked for vocab.json with merges.txt, and for tokenizer.json",
-                       path);
+        rc = ib_fail(err, IB_E_IO,
+                     "%s holds no tokenizer: looked for vocab.json with merges.txt, and for tokenizer.json",
+                     path);
         goto end;
     }
-    code = whole ? load_whole(v, &kept, json, err) : load_two(v, &kept, vocab, merges, err);
-    if (!code) {
-        code = load_padding(v, whole ? json_object_get(json_object_get(kept, "model"), "vocab") : kept,
-                            folder, err);
+    rc = whole ? load_whole(v, &kept, json, err) : load_two(v, &kept, vocab, merges, err);
+    if (!rc) {
+        rc = load_padding(v, whole ? json_object_get(json_object_get(kept, "model"), "vocab") : kept, folder,
+                          err);
     }
 end:
     json_decref(kept);
@@ -278,10 +278,10 @@ end:
     free(merges);
     free(vocab);
     free(folder);
-    if (code) {
+    if (rc) {
         ib_vocabulary_free(v);
     }
-    return code;
+    return rc;
 }
 
 void ib_vocabulary_free(ib_vocabulary *v) {

@@ -154,31 +154,31 @@ static int find_block(ib_clip_tower *t, size_t layer, ib_error *err) {
     size_t w = t->width, m = t->mlp;
     bool fused = t->naming == IB_CLIP_OPENCLIP;
     const ib_st_tensor *part[3];
-    int code;
+    int rc;
     for (int i = 0; i < (fused ? 1 : 3); i++) {
         size_t rows = fused ? 3 * w : w;
-        if ((code = want_part(t, layer, weights[i], 2, rows, w, &part[i], err)) ||
-            (code = want_part(t, layer, biases[i], 1, rows, 0, &b->vector[b->vectors++], err))) {
-            return code;
+        if ((rc = want_part(t, layer, weights[i], 2, rows, w, &part[i], err)) ||
+            (rc = want_part(t, layer, biases[i], 1, rows, 0, &b->vector[b->vectors++], err))) {
+            return rc;
         }
     }
     matrix_of(&b->qkv, part, fused ? 1 : 3, 3 * w, w);
-    if ((code = want_part(t, layer, IB_CLIP_OUT_W, 2, w, w, &part[0], err))) {
-        return code;
+    if ((rc = want_part(t, layer, IB_CLIP_OUT_W, 2, w, w, &part[0], err))) {
+        return rc;
     }
     matrix_of(&b->out, part, 1, w, w);
-    if ((code = want_part(t, layer, IB_CLIP_FC1_W, 2, m, w, &part[0], err))) {
-        return code;
+    if ((rc = want_part(t, layer, IB_CLIP_FC1_W, 2, m, w, &part[0], err))) {
+        return rc;
     }
     matrix_of(&b->fc1, part, 1, m, w);
-    if ((code = want_part(t, layer, IB_CLIP_FC2_W, 2, w, m, &part[0], err))) {
-        return code;
+    if ((rc = want_part(t, layer, IB_CLIP_FC2_W, 2, w, m, &part[0], err))) {
+        return rc;
     }
     matrix_of(&b->fc2, part, 1, w, m);
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         size_t n = vectors[i] == IB_CLIP_FC1_B ? m : w;
-        if ((code = want_part(t, layer, vectors[i], 1, n, 0, &b->vector[b->vectors++], err))) {
-            return code;
+        if ((rc = want_part(t, layer, vectors[i], 1, n, 0, &b->vector[b->vectors++], err))) {
+            return rc;
         }
     }
     return IB_OK;
@@ -198,23 +198,23 @@ static int find_projection(ib_clip_tower *t, ib_error *err) {
     if (!find(t->source, name)) {
         return IB_OK;
     }
-    int code = want_own(t, IB_CLIP_PROJECT, 2,
-                        (const size_t[2]){transposed ? t->width : 0, transposed ? 0 : t->width}, err);
-    if (!code) {
+    int rc = want_own(t, IB_CLIP_PROJECT, 2,
+                      (const size_t[2]){transposed ? t->width : 0, transposed ? 0 : t->width}, err);
+    if (!rc) {
         t->projection = (size_t)t->own[IB_CLIP_PROJECT]->shape[transposed];
     }
-    return code;
+    return rc;
 }
 
 static int find_vision(ib_clip_tower *t, ib_error *err) {
-    int code = want_own(t, IB_CLIP_CLASS, 1, (const size_t[1]){0}, err);
-    if (code) {
-        return code;
+    int rc = want_own(t, IB_CLIP_CLASS, 1, (const size_t[1]){0}, err);
+    if (rc) {
+        return rc;
     }
     t->width = t->own[IB_CLIP_CLASS]->elements;
-    if ((code = want_own(t, IB_CLIP_CONV, 4, (const size_t[4]){t->width, 3, 0, 0}, err)) ||
-        (code = want_own(t, IB_CLIP_POSITIONS, 2, (const size_t[2]){0, t->width}, err))) {
-        return code;
+    if ((rc = want_own(t, IB_CLIP_CONV, 4, (const size_t[4]){t->width, 3, 0, 0}, err)) ||
+        (rc = want_own(t, IB_CLIP_POSITIONS, 2, (const size_t[2]){0, t->width}, err))) {
+        return rc;
     }
     const ib_st_tensor *conv = t->own[IB_CLIP_CONV];
     t->patch = (size_t)conv->shape[2];
@@ -233,8 +233,8 @@ static int find_vision(ib_clip_tower *t, ib_error *err) {
     }
     t->image = grid * t->patch;
     const size_t w[1] = {t->width};
-    if ((code = want_own(t, IB_CLIP_PRE_W, 1, w, err)) || (code = want_own(t, IB_CLIP_PRE_B, 1, w, err))) {
-        return code;
+    if ((rc = want_own(t, IB_CLIP_PRE_W, 1, w, err)) || (rc = want_own(t, IB_CLIP_PRE_B, 1, w, err))) {
+        return rc;
     }
     return IB_OK;
 }
@@ -242,14 +242,14 @@ static int find_vision(ib_clip_tower *t, ib_error *err) {
 static int find_text(ib_clip_tower *t, ib_error *err) {
     char name[512];
     ib_clip_own_name(t, IB_CLIP_TABLE, name, sizeof name);
-    int code = want(t, name, 2, (const size_t[2]){0, 0}, &t->table, err);
-    if (code) {
-        return code;
+    int rc = want(t, name, 2, (const size_t[2]){0, 0}, &t->table, err);
+    if (rc) {
+        return rc;
     }
     t->vocab = (size_t)t->table->shape[0];
     t->width = (size_t)t->table->shape[1];
-    if ((code = want_own(t, IB_CLIP_POSITIONS, 2, (const size_t[2]){0, t->width}, err))) {
-        return code;
+    if ((rc = want_own(t, IB_CLIP_POSITIONS, 2, (const size_t[2]){0, t->width}, err))) {
+        return rc;
     }
     t->tokens = (size_t)t->own[IB_CLIP_POSITIONS]->shape[0];
     if (t->tokens < 2 || t->tokens > 4096) {
@@ -275,9 +275,9 @@ static int load_vectors(ib_clip_tower *t, ib_error *err) {
             n += t->block[l].vector[i]->elements;
         }
     }
-    int code = ib_alloc_floats(&t->arena, n, "the small tensors of a tower", err);
-    if (code) {
-        return code;
+    int rc = ib_alloc_floats(&t->arena, n, "the small tensors of a tower", err);
+    if (rc) {
+        return rc;
     }
     const float **own[8] = {
         [IB_CLIP_CLASS] = &t->class_row, [IB_CLIP_CONV] = &t->conv,      [IB_CLIP_POSITIONS] = &t->positions,
@@ -318,24 +318,24 @@ static int load_vectors(ib_clip_tower *t, ib_error *err) {
 }
 
 int ib_clip_tower_load(ib_clip_tower *t, ib_error *err) {
-    int code = t->side == IB_CLIP_VISION ? find_vision(t, err) : find_text(t, err);
-    if (code) {
-        return code;
+    int rc = t->side == IB_CLIP_VISION ? find_vision(t, err) : find_text(t, err);
+    if (rc) {
+        return rc;
     }
     if (t->width > MAX_WIDTH) {
         return ib_fail(err, IB_E_UNSUPPORTED, "%s: a tower of width %zu, expected at most %d", file_of(t),
                        t->width, MAX_WIDTH);
     }
     const size_t w[1] = {t->width};
-    if ((code = want_own(t, IB_CLIP_POST_W, 1, w, err)) || (code = want_own(t, IB_CLIP_POST_B, 1, w, err)) ||
-        (code = find_projection(t, err))) {
-        return code;
+    if ((rc = want_own(t, IB_CLIP_POST_W, 1, w, err)) || (rc = want_own(t, IB_CLIP_POST_B, 1, w, err)) ||
+        (rc = find_projection(t, err))) {
+        return rc;
     }
     t->layers = count_layers(t);
     const ib_st_tensor *fc1;
-    if ((code = want_part(t, 0, IB_CLIP_LN1_W, 1, t->width, 0, &fc1, err)) ||
-        (code = want_part(t, 0, IB_CLIP_FC1_W, 2, 0, t->width, &fc1, err))) {
-        return code;
+    if ((rc = want_part(t, 0, IB_CLIP_LN1_W, 1, t->width, 0, &fc1, err)) ||
+        (rc = want_part(t, 0, IB_CLIP_FC1_W, 2, 0, t->width, &fc1, err))) {
+        return rc;
     }
     t->mlp = (size_t)fc1->shape[0];
     t->dtype = fc1->dtype;
@@ -347,12 +347,12 @@ int ib_clip_tower_load(ib_clip_tower *t, ib_error *err) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu layers", t->layers);
     }
     for (size_t l = 0; l < t->layers; l++) {
-        if ((code = find_block(t, l, err))) {
-            return code;
+        if ((rc = find_block(t, l, err))) {
+            return rc;
         }
     }
-    if ((code = ib_clip_choose(t, err)) || (code = load_vectors(t, err))) {
-        return code;
+    if ((rc = ib_clip_choose(t, err)) || (rc = load_vectors(t, err))) {
+        return rc;
     }
     t->present = true;
     return IB_OK;

@@ -65,9 +65,9 @@ static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error 
 /* Whether it can do here what is asked for. */
 static int check_adapter(const ib_evaluation *e, const ib_adapter *a, const char *file, ib_error *err) {
     ib_shape grid;
-    int width, height, r = ib_adapter_check_space(a, e->report->space_id, "this evaluation", err);
-    if (r) {
-        return ib_error_prefix(err, r, "%s", file);
+    int width, height, rc = ib_adapter_check_space(a, e->report->space_id, "this evaluation", err);
+    if (rc) {
+        return ib_error_prefix(err, rc, "%s", file);
     }
     return e->o->native && ib_adapter_render_grid(a, 64, 64, &grid, &width, &height)
                ? ib_fail(err, IB_E_UNSUPPORTED, "%s has no motion head and cannot render pictures", file)

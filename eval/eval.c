@@ -123,11 +123,11 @@ static int judge_files(ib_evaluation *e, const ib_paths *files, ib_error *first,
         e->now.number = i + 1;
         e->now.files = files->n;
         ib_eval_tell(e, 0);
-        int code = judge_file(e, files->v[i], &bad);
-        if (code == IB_E_INTERRUPTED || code == IB_E_MEMORY || code == IB_E_MISMATCH) {
+        int file_rc = judge_file(e, files->v[i], &bad);
+        if (file_rc == IB_E_INTERRUPTED || file_rc == IB_E_MEMORY || file_rc == IB_E_MISMATCH) {
             *err = bad;
-            rc = code;
-        } else if (code) {
+            rc = file_rc;
+        } else if (file_rc) {
             *first = first->code ? *first : bad;
             rc = ib_remarks_add(&r->failed, files->v[i], bad.text, err);
         }
@@ -204,14 +204,14 @@ static int open_space(ib_evaluation *e, const ib_paths *files, bool videos, ib_e
     space_of_inputs(files, id);
     bool asked = o->space || videos || !id[0];
     const char *spec = o->space ? o->space : videos || !id[0] ? "patch" : id;
-    int r = ib_space_open_with(&e->space, spec, o->space_options, err);
-    if (r && asked) {
-        return r;
+    int rc = ib_space_open_with(&e->space, spec, o->space_options, err);
+    if (rc && asked) {
+        return rc;
     }
     *err = (ib_error){0};
     e->judge.space = e->space;
     e->report->decodes = ib_judge_decodes(&e->judge);
-    snprintf(e->report->space_id, sizeof e->report->space_id, "%s", r ? id : ib_space_id(e->space));
+    snprintf(e->report->space_id, sizeof e->report->space_id, "%s", rc ? id : ib_space_id(e->space));
     e->judge.geometry = ib_geometry_of(e->report->space_id);
     if ((o->minterpolate || o->native) && !e->report->decodes) {
         return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures, which %s needs",
@@ -248,10 +248,10 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
                                .trust = o->trust,
                                .mirror = o->mirror,
                                .gaps = o->gaps};
-    int r = check(o, err);
-    if (r) {
+    int rc = check(o, err);
+    if (rc) {
         *report = (ib_eval_report){0};
-        return r;
+        return rc;
     }
     report->shown_gap = gap_to_show(o);
     /* OpenBLAS takes its threads from here wherever we are not parallel ourselves, and its sums depend on
@@ -262,11 +262,11 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     e.judge.minterpolate = o->minterpolate;
     e.judge.keep_interlaced = o->keep_interlaced;
     e.judge.stop = o->stop;
-    r = ib_eval_list_inputs(&e, &files, &first, err);
-    r = r ? r : open_space(&e, &files, any_video(&files), err);
-    r = r ? r : ib_eval_open_contenders(&e, any_video(&files), err);
-    r = r ? r : judge_files(&e, &files, &first, err);
-    r = r ? r : conclude(&e, &first, err);
+    rc = ib_eval_list_inputs(&e, &files, &first, err);
+    rc = rc ? rc : open_space(&e, &files, any_video(&files), err);
+    rc = rc ? rc : ib_eval_open_contenders(&e, any_video(&files), err);
+    rc = rc ? rc : judge_files(&e, &files, &first, err);
+    rc = rc ? rc : conclude(&e, &first, err);
     for (size_t i = 0; i < e.judge.adapters; i++) {
         ib_adapter_free(&e.judge.adapter[i]);
     }
@@ -281,10 +281,10 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         rmdir(e.folder);
     }
     omp_set_num_threads(threads_before);
-    if (r) {
+    if (rc) {
         ib_eval_report_free(report);
     }
-    return r;
+    return rc;
 }
 
 void ib_eval_report_free(ib_eval_report *r) {

@@ -34,8 +34,8 @@ static bool accept_input(const char *name) {
 
 static int compare_paths(const void *a, const void *b) {
     const char *p = *(char *const *)a, *q = *(char *const *)b;
-    int r = strcmp(ib_basename(p), ib_basename(q));
-    return r ? r : strcmp(p, q);
+    int rc = strcmp(ib_basename(p), ib_basename(q));
+    return rc ? rc : strcmp(p, q);
 }
 
 /* The same file under two names stays once, under the first. */
@@ -64,19 +64,19 @@ static int drop_twins(ib_paths *l, ib_error *err) {
 }
 
 int ib_eval_list_inputs(ib_evaluation *e, ib_paths *files, ib_error *first, ib_error *err) {
-    int r = IB_OK;
-    for (size_t i = 0; i < e->o->inputs->n && !r; i++) {
+    int rc = IB_OK;
+    for (size_t i = 0; i < e->o->inputs->n && !rc; i++) {
         ib_error bad = {0};
         if (ib_paths_expand(files, e->o->inputs->v[i], accept_input, &bad)) {
             *first = first->code ? *first : bad;
-            r = ib_remarks_add(&e->report->failed, e->o->inputs->v[i], bad.text, err);
+            rc = ib_remarks_add(&e->report->failed, e->o->inputs->v[i], bad.text, err);
         }
     }
-    if (!r && files->n) {
+    if (!rc && files->n) {
         qsort(files->v, files->n, sizeof *files->v, compare_paths);
-        r = drop_twins(files, err);
+        rc = drop_twins(files, err);
     }
-    return r;
+    return rc;
 }
 
 static int make_folder(ib_evaluation *e, ib_error *err) {
@@ -117,9 +117,9 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
         return ib_fail(err, IB_E_ARGUMENT,
                        "%s: is a stream, which can be read once; the videos' own size needs it twice", path);
     }
-    int r = e->folder[0] ? IB_OK : make_folder(e, err);
-    if (r) {
-        return r;
+    int rc = e->folder[0] ? IB_OK : make_folder(e, err);
+    if (rc) {
+        return rc;
     }
     if (!(*temporary = ib_join(e->folder, "clip.h5"))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of a temporary file");
@@ -136,19 +136,19 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
     o.stop = e->o->stop;
     o.progress = on_encoded;
     o.user = e;
-    r = ib_encode_video(path, *temporary, e->space, &o, &stats, err);
-    if (!r && stats.damaged && remark_bytes) {
+    rc = ib_encode_video(path, *temporary, e->space, &o, &stats, err);
+    if (!rc && stats.damaged && remark_bytes) {
         snprintf(remark, remark_bytes, "%s: %d damaged parts left out; the first: %s", path, stats.damaged,
                  stats.damage);
     }
-    if (!r && stats.interlaced && remark_bytes) {
-        r = ib_remarks_add(&e->report->interlaced, path, "is interlaced", err);
+    if (!rc && stats.interlaced && remark_bytes) {
+        rc = ib_remarks_add(&e->report->interlaced, path, "is interlaced", err);
     }
-    r = r ? r : ib_latent_open(f, *temporary, err);
-    if (r) {
+    rc = rc ? rc : ib_latent_open(f, *temporary, err);
+    if (rc) {
         ib_eval_close_input(f, temporary);
     }
-    return r;
+    return rc;
 }
 
 void ib_eval_close_input(ib_latent_file **f, char **temporary) {

@@ -62,9 +62,9 @@ static int load_keys(ib_scene *s, const ib_store *store, int gap, size_t first, 
     for (size_t i = 0; i < 4; i++) {
         float *z = s->outer + i * s->n;
         s->keys.z[i] = there[i] ? z : NULL;
-        int r = there[i] ? ib_store_read(store, first + i * span - span, z, err) : IB_OK;
-        if (r) {
-            return r;
+        int rc = there[i] ? ib_store_read(store, first + i * span - span, z, err) : IB_OK;
+        if (rc) {
+            return rc;
         }
     }
     s->keys.before = there[0] && length > 0 ? (float)((pts[first - span] - pts[first]) / length) : -1;
@@ -77,16 +77,16 @@ static int load_keys(ib_scene *s, const ib_store *store, int gap, size_t first, 
 
 /* Frame k of the window becomes the scene's truth. */
 static int load_truth(ib_scene *s, const ib_store *store, size_t frame, ib_error *err) {
-    int r = ib_store_read(store, frame, s->truth, err);
-    return r || !s->decodes ? r : ib_space_decode(s->judge->space, s->truth, &s->truth_frame, err);
+    int rc = ib_store_read(store, frame, s->truth, err);
+    return rc || !s->decodes ? rc : ib_space_decode(s->judge->space, s->truth, &s->truth_frame, err);
 }
 
 static int filter(worker *w, int gap, ib_error *err) {
     ib_scene *s = &w->scene;
-    int r = ib_space_decode(s->judge->space, s->keys.z[1], &s->truth_frame, err);
-    r = r ? r : ib_space_decode(s->judge->space, s->keys.z[2], &s->frame, err);
-    return r ? r
-             : ib_minterpolate_at(&s->truth_frame, &s->frame, w->place, (size_t)gap - 1, w->filtered, err);
+    int rc = ib_space_decode(s->judge->space, s->keys.z[1], &s->truth_frame, err);
+    rc = rc ? rc : ib_space_decode(s->judge->space, s->keys.z[2], &s->frame, err);
+    return rc ? rc
+              : ib_minterpolate_at(&s->truth_frame, &s->frame, w->place, (size_t)gap - 1, w->filtered, err);
 }
 
 static int judge_window(worker *w, const ib_store *store, int gap, size_t first, ib_marks *marks,
@@ -98,28 +98,28 @@ static int judge_window(worker *w, const ib_store *store, int gap, size_t first,
     for (int k = 1; k < gap; k++) {
         w->place[k - 1] = ib_score_place(ib_latent_pts(ib_store_file(store)) + first, gap, k);
     }
-    int r = load_keys(s, store, gap, first, err);
-    r = r || !filters ? r : filter(w, gap, err);
+    int rc = load_keys(s, store, gap, first, err);
+    rc = rc || !filters ? rc : filter(w, gap, err);
     s->filtered = w->filtered;
-    filters = filters && !r;
-    r = r ? r : load_truth(s, store, first, err);
-    r = r ? r : ib_scene_begin(s, 0, 0, err);
-    for (int k = 1; k <= gap && !r; k++) {
+    filters = filters && !rc;
+    rc = rc ? rc : load_truth(s, store, first, err);
+    rc = rc ? rc : ib_scene_begin(s, 0, 0, err);
+    for (int k = 1; k <= gap && !rc; k++) {
         ib_marks *here = marks + (size_t)(k - 1) * methods;
-        r = load_truth(s, store, first + (size_t)k, err);
-        r = r ? r
-              : ib_scene_step(s, k < gap ? w->place[k - 1] : 1, k, store, first + (size_t)k,
-                              k < gap ? here : NULL, k > 1 ? here - methods : NULL,
-                              w->step + (size_t)k * s->rivals, err);
-        r = !r && ib_judge_stopped(j, ib_latent_path(ib_store_file(store)), err) ? IB_E_INTERRUPTED : r;
+        rc = load_truth(s, store, first + (size_t)k, err);
+        rc = rc ? rc
+                : ib_scene_step(s, k < gap ? w->place[k - 1] : 1, k, store, first + (size_t)k,
+                                k < gap ? here : NULL, k > 1 ? here - methods : NULL,
+                                w->step + (size_t)k * s->rivals, err);
+        rc = !rc && ib_judge_stopped(j, ib_latent_path(ib_store_file(store)), err) ? IB_E_INTERRUPTED : rc;
     }
-    if (!r) {
+    if (!rc) {
         ib_scene_combine(w->step, gap, s->rivals, methods, marks);
     }
     for (int k = 0; filters && k < gap - 1; k++) {
         ib_frame_free(&w->filtered[k]);
     }
-    return r;
+    return rc;
 }
 
 /* ---- all windows of a clip ---- */
@@ -189,16 +189,16 @@ int ib_judge_latents(const ib_judge *j, const ib_store *store, ib_windows *w, si
     {
         worker me;
         ib_error mine = {0};
-        int r = open_worker(&me, j, ib_store_file(store), largest, &mine), others;
+        int mine_rc = open_worker(&me, j, ib_store_file(store), largest, &mine), others;
 #pragma omp for schedule(dynamic, 1)
         for (size_t i = 0; i < tasks; i++) {
             const ib_windows *own = all[i].windows;
             size_t span = (size_t)own->gap - 1;
 #pragma omp atomic read
             others = rc;
-            if (!r && !others) {
-                r = judge_window(&me, store, own->gap, own->firsts[all[i].number],
-                                 own->marks + all[i].number * span * methods, &mine);
+            if (!mine_rc && !others) {
+                mine_rc = judge_window(&me, store, own->gap, own->firsts[all[i].number],
+                                       own->marks + all[i].number * span * methods, &mine);
 #pragma omp critical(ib_judge_told)
                 {
                     windows++;
@@ -210,14 +210,14 @@ int ib_judge_latents(const ib_judge *j, const ib_store *store, ib_windows *w, si
                 }
             }
         }
-        if (r) {
+        if (mine_rc) {
 #pragma omp critical(ib_judge_error)
             {
                 if (err && !rc) {
                     *err = mine;
                 }
 #pragma omp atomic write
-                rc = r;
+                rc = mine_rc;
             }
         }
         close_worker(&me);

@@ -41,10 +41,10 @@ int ib_ms_ssim_create(ib_ms_ssim **out, int width, int height, ib_error *err) {
         m->height[i] = height >> i;
         all += (size_t)m->width[i] * (size_t)m->height[i];
     }
-    int r = ib_alloc_floats(&m->arena, 2 * all + line * (TAPS + 1), "comparing pictures", err);
-    if (r) {
+    int rc = ib_alloc_floats(&m->arena, 2 * all + line * (TAPS + 1), "comparing pictures", err);
+    if (rc) {
         ib_ms_ssim_free(out);
-        return r;
+        return rc;
     }
     float *at = m->arena;
     for (int i = 0; i < m->scales; i++) {

@@ -43,17 +43,17 @@ static int load_truth(const native *n, ib_scene *s, int k, ib_error *err) {
 static int judge_stretch(native *n, ib_scene *s, int gap, int begin, int end, ib_marks *marks,
                          ib_error *err) {
     int last = end == gap ? gap : end - 1;
-    int r = load_truth(n, s, begin - 1, err);
-    r = r ? r : ib_scene_begin(s, begin > 1 ? n->place[begin - 2] : 0, begin - 1, err);
-    for (int k = begin; k <= last && !r; k++) {
-        r = load_truth(n, s, k, err);
-        r = r ? r
-              : ib_scene_step(s, k < gap ? n->place[k - 1] : 1, k, NULL, 0,
-                              k < gap ? marks + (size_t)(k - 1) * n->methods : NULL, NULL,
-                              n->step + (size_t)k * n->rivals, err);
-        r = !r && ib_judge_stopped(n->judge, n->video, err) ? IB_E_INTERRUPTED : r;
+    int rc = load_truth(n, s, begin - 1, err);
+    rc = rc ? rc : ib_scene_begin(s, begin > 1 ? n->place[begin - 2] : 0, begin - 1, err);
+    for (int k = begin; k <= last && !rc; k++) {
+        rc = load_truth(n, s, k, err);
+        rc = rc ? rc
+                : ib_scene_step(s, k < gap ? n->place[k - 1] : 1, k, NULL, 0,
+                                k < gap ? marks + (size_t)(k - 1) * n->methods : NULL, NULL,
+                                n->step + (size_t)k * n->rivals, err);
+        rc = !rc && ib_judge_stopped(n->judge, n->video, err) ? IB_E_INTERRUPTED : rc;
     }
-    return r;
+    return rc;
 }
 
 /* A stretch for each thread. */
@@ -63,14 +63,14 @@ static int judge_targets(native *n, int gap, ib_marks *marks, ib_error *err) {
     for (int i = 0; i < threads; i++) {
         ib_error mine = {0};
         int begin = 1 + i * (gap - 1) / threads, end = 1 + (i + 1) * (gap - 1) / threads;
-        int r = judge_stretch(n, &n->scene[i], gap, begin, end, marks, &mine);
-        if (r) {
+        int mine_rc = judge_stretch(n, &n->scene[i], gap, begin, end, marks, &mine);
+        if (mine_rc) {
 #pragma omp critical(ib_native_error)
             {
                 if (err) {
                     *err = mine;
                 }
-                rc = r;
+                rc = mine_rc;
             }
         }
     }
@@ -96,9 +96,9 @@ static int load_keys(native *n, size_t first, int gap, ib_error *err) {
         keys.after = span > 0 ? (float)((key[3]->pts_seconds - begin) / span) : 2;
     }
     for (int i = 0; i < 4; i++) {
-        int r = key[i] ? ib_space_encode(n->judge->space, key[i], n->z[i], err) : IB_OK;
-        if (r) {
-            return r;
+        int rc = key[i] ? ib_space_encode(n->judge->space, key[i], n->z[i], err) : IB_OK;
+        if (rc) {
+            return rc;
         }
         keys.z[i] = key[i] ? n->z[i] : NULL;
     }
@@ -118,7 +118,7 @@ static int load_keys(native *n, size_t first, int gap, ib_error *err) {
 
 /* All frames of the window are in the ring, and those of a gap on either side. */
 static int judge_window(native *n, size_t first, int gap, ib_marks *marks, ib_error *err) {
-    int r = IB_OK;
+    int rc = IB_OK;
     for (size_t k = 0; k <= (size_t)gap; k++) {
         n->frame[k] = &n->ring[(first + k) % n->length];
         n->pts[k] = n->frame[k]->pts_seconds;
@@ -127,14 +127,14 @@ static int judge_window(native *n, size_t first, int gap, ib_marks *marks, ib_er
         n->place[k - 1] = ib_score_place(n->pts, gap, k);
     }
     if (n->judge->minterpolate) {
-        r = ib_minterpolate_at(n->frame[0], n->frame[gap], n->place, (size_t)gap - 1, n->filtered, err);
+        rc = ib_minterpolate_at(n->frame[0], n->frame[gap], n->place, (size_t)gap - 1, n->filtered, err);
     }
-    r = r ? r : load_keys(n, first, gap, err);
-    r = r ? r : judge_targets(n, gap, marks, err);
+    rc = rc ? rc : load_keys(n, first, gap, err);
+    rc = rc ? rc : judge_targets(n, gap, marks, err);
     for (int k = 0; k < gap - 1; k++) {
         ib_frame_free(&n->filtered[k]);
     }
-    return r;
+    return rc;
 }
 
 static int open_native(native *n, const ib_video_info *v, const ib_windows *w, size_t gaps, ib_error *err) {
@@ -146,18 +146,18 @@ static int open_native(native *n, const ib_video_info *v, const ib_windows *w, s
         n->longest = w[g].n && (size_t)w[g].gap > n->longest ? (size_t)w[g].gap : n->longest;
     }
     n->length = 3 * n->longest + 1;
-    int r = ib_space_shape(n->judge->space, v->width, v->height, &shape, err);
-    if (r) {
-        return r;
+    int rc = ib_space_shape(n->judge->space, v->width, v->height, &shape, err);
+    if (rc) {
+        return rc;
     }
     size_t values = shape.tokens * shape.width;
     double bytes =
         2.0 * sizeof(float) * (double)values + (12.0 + 1.5 * (double)(n->rivals + 3)) * v->width * v->height;
     int most = (int)(most_scene_bytes / bytes);
     n->threads = n->judge->threads < most ? n->judge->threads : most < 1 ? 1 : most;
-    r = ib_alloc_floats(&n->z[0], 4 * values, "a window's keyframes", err);
-    if (r) {
-        return r;
+    rc = ib_alloc_floats(&n->z[0], 4 * values, "a window's keyframes", err);
+    if (rc) {
+        return rc;
     }
     for (size_t i = 1; i < 4; i++) {
         n->z[i] = n->z[0] + i * values;
@@ -170,15 +170,15 @@ static int open_native(native *n, const ib_video_info *v, const ib_windows *w, s
     n->step = ib_calloc(n->longest + 1, n->rivals * sizeof *n->step);
     n->scene = calloc((size_t)n->threads, sizeof *n->scene);
     if (!n->ring || !n->frame || !n->pts || !n->place || !n->filtered || !n->step || !n->scene) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for windows of %zu frames", n->longest);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for windows of %zu frames", n->longest);
     }
-    for (size_t k = 0; k < n->length && !r; k++) {
-        r = ib_frame_alloc(&n->ring[k], v->width, v->height, err);
+    for (size_t k = 0; k < n->length && !rc; k++) {
+        rc = ib_frame_alloc(&n->ring[k], v->width, v->height, err);
     }
-    for (int i = 0; i < n->threads && !r; i++) {
-        r = ib_scene_open(&n->scene[i], n->judge, &shape, v->width, v->height, v->matrix, true, err);
+    for (int i = 0; i < n->threads && !rc; i++) {
+        rc = ib_scene_open(&n->scene[i], n->judge, &shape, v->width, v->height, v->matrix, true, err);
     }
-    return r;
+    return rc;
 }
 
 static void close_native(native *n) {
@@ -221,10 +221,10 @@ static int judge_frames(native *n, ib_reader *reader, ib_windows *w, size_t gaps
         for (size_t g = 0; g < gaps; g++) {
             for (; at[g] < w[g].n && i >= due_at(n, w[g].firsts[at[g]], w[g].gap); at[g]++, left--) {
                 size_t span = (size_t)w[g].gap - 1;
-                int r = judge_window(n, w[g].firsts[at[g]], w[g].gap, w[g].marks + at[g] * span * n->methods,
-                                     err);
-                if (r) {
-                    return r;
+                int rc = judge_window(n, w[g].firsts[at[g]], w[g].gap, w[g].marks + at[g] * span * n->methods,
+                                      err);
+                if (rc) {
+                    return rc;
                 }
                 if (n->judge->tick) {
                     n->judge->tick(n->judge->user, 1, span);
@@ -246,16 +246,16 @@ int ib_judge_native(const ib_judge *j, const char *video, const ib_latent_file *
     ib_reader *reader = NULL;
     ib_reader_options o = {.threads = j->threads, .keep_interlaced = j->keep_interlaced, .stop = j->stop};
     size_t *at = calloc(gaps, sizeof *at);
-    int r = at ? ib_reader_open(&reader, video, &o, err)
-               : ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", video);
-    if (!r) {
+    int rc = at ? ib_reader_open(&reader, video, &o, err)
+                : ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", video);
+    if (!rc) {
         *width = ib_reader_info(reader)->width;
         *height = ib_reader_info(reader)->height;
-        r = open_native(&n, ib_reader_info(reader), w, gaps, err);
-        r = r || !n.longest ? r : judge_frames(&n, reader, w, gaps, at, err);
+        rc = open_native(&n, ib_reader_info(reader), w, gaps, err);
+        rc = rc || !n.longest ? rc : judge_frames(&n, reader, w, gaps, at, err);
     }
     close_native(&n);
     ib_reader_close(&reader);
     free(at);
-    return r;
+    return rc;
 }

@@ -39,13 +39,13 @@ static void shift(const ib_frame *in, ib_frame *out) {
 static int encode(const ib_scene *s, const ib_frame *f, ib_error *err) {
     enum { PIECE = 2048 };
     uint16_t half[PIECE];
-    int r = ib_space_encode(s->judge->space, f, s->out, err);
-    for (size_t i = 0; i < s->n && !r; i += PIECE) {
+    int rc = ib_space_encode(s->judge->space, f, s->out, err);
+    for (size_t i = 0; i < s->n && !rc; i += PIECE) {
         size_t m = s->n - i < PIECE ? s->n - i : PIECE;
         ib_f32_to_f16(s->out + i, half, m);
         ib_f16_to_f32(half, s->out + i, m);
     }
-    return r;
+    return rc;
 }
 
 /* The true frame is in the scene's truth and truth_frame. */
@@ -53,32 +53,32 @@ static int mark_frame(ib_scene *s, const ib_frame *recoded, const ib_store *stor
                       ib_marks *marks, ib_error *err) {
     const ib_judge *j = s->judge;
     double gradient = s->decodes ? ib_gradient_energy(&s->truth_frame) : NAN;
-    int r = IB_OK;
+    int rc = IB_OK;
     if (s->decodes) {
         ib_ms_ssim_truth(s->ms, &s->truth_frame);
     }
-    for (size_t i = 0; i < j->oracles && !r; i++) {
+    for (size_t i = 0; i < j->oracles && !rc; i++) {
         const ib_frame *picture = recoded;
         switch (IB_ORACLES - j->oracles + i) {
         case IB_ORACLE_FLOOR:
-            r = encode(s, &s->truth_frame, err);
-            r = r ? r : ib_space_decode(j->space, s->out, &s->frame, err);
+            rc = encode(s, &s->truth_frame, err);
+            rc = rc ? rc : ib_space_decode(j->space, s->out, &s->frame, err);
             picture = &s->frame;
             break;
         case IB_ORACLE_SHIFT:
             shift(&s->truth_frame, &s->frame);
             picture = &s->frame;
-            r = encode(s, picture, err);
+            rc = encode(s, picture, err);
             break;
         default:
-            r = encode(s, picture, err);
+            rc = encode(s, picture, err);
         }
-        if (!r) {
+        if (!rc) {
             ib_scene_mark(s, s->out, s->decodes ? picture : NULL, store, number, &marks[i]);
             marks[i].v[IB_MARK_TRUE_GRADIENT] = gradient;
         }
     }
-    return r;
+    return rc;
 }
 
 /* ---- a sequence of frames ---- */
@@ -88,24 +88,24 @@ static int mark_frame(ib_scene *s, const ib_frame *recoded, const ib_store *stor
 static int mark_frames(ib_scene *s, const ib_frame *frame, size_t n, size_t first, size_t every, double fps,
                        const ib_store *store, ib_marks *marks, ib_error *err) {
     ib_frame *recoded = calloc(n, sizeof *recoded);
-    int r = recoded ? ib_recode(frame, n, fps, IB_EVAL_CRF, recoded, err)
-                    : ib_fail(err, IB_E_MEMORY, "out of memory for %zu frames", n);
-    for (size_t i = 0; i < n && !r; i++) {
+    int rc = recoded ? ib_recode(frame, n, fps, IB_EVAL_CRF, recoded, err)
+                     : ib_fail(err, IB_E_MEMORY, "out of memory for %zu frames", n);
+    for (size_t i = 0; i < n && !rc; i++) {
         if (every > 1 && (first + i) % every != 1) {
             continue;
         }
-        r = ib_store_read(store, first + i, s->truth, err);
+        rc = ib_store_read(store, first + i, s->truth, err);
         ib_frame_copy(&s->truth_frame, &frame[i]);
-        r = r ? r
-              : mark_frame(s, &recoded[i], store, first + i, marks + (first + i) * s->judge->oracles, err);
-        r = !r && ib_judge_stopped(s->judge, ib_latent_path(ib_store_file(store)), err) ? IB_E_INTERRUPTED
-                                                                                        : r;
+        rc = rc ? rc
+                : mark_frame(s, &recoded[i], store, first + i, marks + (first + i) * s->judge->oracles, err);
+        rc = !rc && ib_judge_stopped(s->judge, ib_latent_path(ib_store_file(store)), err) ? IB_E_INTERRUPTED
+                                                                                          : rc;
     }
     for (size_t i = 0; recoded && i < n; i++) {
         ib_frame_free(&recoded[i]);
     }
     free(recoded);
-    return r;
+    return rc;
 }
 
 /* ---- a video in a space that cannot be decoded: its own frames, some of them ---- */
@@ -120,20 +120,20 @@ static int read_frames(const ib_judge *j, const char *video, int width, int heig
                            .keep_interlaced = j->keep_interlaced};
     const ib_frame *in;
     ib_reader *reader;
-    int more = 0, r = ib_reader_open(&reader, video, &o, err);
+    int more = 0, rc = ib_reader_open(&reader, video, &o, err);
     *n = 0;
-    if (r) {
-        return r;
+    if (rc) {
+        return rc;
     }
     *fps = ib_reader_info(reader)->fps;
-    while (*n < IN_VIDEO && (more = ib_reader_next(reader, &in, err)) == 1 && !r) {
-        r = ib_frame_alloc(&frame[*n], in->width, in->height, err);
-        if (!r) {
+    while (*n < IN_VIDEO && (more = ib_reader_next(reader, &in, err)) == 1 && !rc) {
+        rc = ib_frame_alloc(&frame[*n], in->width, in->height, err);
+        if (!rc) {
             ib_frame_copy(&frame[(*n)++], in);
         }
     }
     ib_reader_close(&reader);
-    return more < 0 ? more : r;
+    return more < 0 ? more : rc;
 }
 
 int ib_judge_oracles_of_video(const ib_judge *j, const char *video, int width, int height,
@@ -146,23 +146,23 @@ int ib_judge_oracles_of_video(const ib_judge *j, const char *video, int width, i
     double fps = 1;
     bool own_size = ib_space_resizes(j->space);
     alone.adapters = 0;
-    int r = frame ? read_frames(j, video, own_size ? 0 : width, own_size ? 0 : height, frame, &n, &fps, err)
-                  : ib_fail(err, IB_E_MEMORY, "out of memory for %d frames", IN_VIDEO);
+    int rc = frame ? read_frames(j, video, own_size ? 0 : width, own_size ? 0 : height, frame, &n, &fps, err)
+                   : ib_fail(err, IB_E_MEMORY, "out of memory for %d frames", IN_VIDEO);
     n = n < info->frames ? n : info->frames;
-    if (!r && n) {
+    if (!rc && n) {
         const ib_frame *f = &frame[0];
-        r = ib_scene_open(&s, &alone, &info->shape, f->width, f->height, f->matrix, false, err);
-        r = r ? r : ib_frame_alloc(&s.truth_frame, f->width, f->height, err);
-        r = r ? r : ib_frame_alloc(&s.frame, f->width, f->height, err);
+        rc = ib_scene_open(&s, &alone, &info->shape, f->width, f->height, f->matrix, false, err);
+        rc = rc ? rc : ib_frame_alloc(&s.truth_frame, f->width, f->height, err);
+        rc = rc ? rc : ib_frame_alloc(&s.frame, f->width, f->height, err);
         s.truth_frame.matrix = s.frame.matrix = f->matrix;
-        r = r ? r : mark_frames(&s, frame, n, 0, IN_VIDEO_EVERY, fps, store, marks, err);
+        rc = rc ? rc : mark_frames(&s, frame, n, 0, IN_VIDEO_EVERY, fps, store, marks, err);
     }
     ib_scene_close(&s);
     for (size_t i = 0; frame && i < IN_VIDEO; i++) {
         ib_frame_free(&frame[i]);
     }
     free(frame);
-    return r;
+    return rc;
 }
 
 /* ---- a clip that can be decoded ---- */
@@ -171,17 +171,17 @@ static int mark_chunk(ib_scene *s, const ib_store *store, size_t first, size_t n
                       ib_marks *marks, ib_error *err) {
     ib_latent_file *f = ib_store_file(store);
     const ib_latent_info *info = ib_latent_info_of(f);
-    int r = IB_OK;
-    for (size_t i = 0; i < n && !r; i++) {
+    int rc = IB_OK;
+    for (size_t i = 0; i < n && !rc; i++) {
         if (!frame[i].plane[0]) {
-            r = ib_frame_alloc(&frame[i], info->frame_width, info->frame_height, err);
+            rc = ib_frame_alloc(&frame[i], info->frame_width, info->frame_height, err);
             frame[i].matrix = (ib_matrix)info->matrix;
         }
-        r = r ? r : ib_store_read(store, first + i, s->truth, err);
-        r = r ? r : ib_space_decode(s->judge->space, s->truth, &frame[i], err);
+        rc = rc ? rc : ib_store_read(store, first + i, s->truth, err);
+        rc = rc ? rc : ib_space_decode(s->judge->space, s->truth, &frame[i], err);
     }
-    r = r ? r : mark_frames(s, frame, n, first, 1, info->fps, store, marks, err);
-    return r;
+    rc = rc ? rc : mark_frames(s, frame, n, first, 1, info->fps, store, marks, err);
+    return rc;
 }
 
 int ib_judge_oracles(const ib_judge *j, const ib_store *store, ib_marks *marks, ib_error *err) {
@@ -195,27 +195,27 @@ int ib_judge_oracles(const ib_judge *j, const ib_store *store, ib_marks *marks, 
         ib_scene s = {0};
         ib_error mine = {0};
         ib_frame *frame = calloc(CHUNK, sizeof *frame);
-        int r = frame ? ib_scene_open(&s, &alone, &info->shape, info->frame_width, info->frame_height,
-                                      (ib_matrix)info->matrix, false, &mine)
-                      : ib_fail(&mine, IB_E_MEMORY, "out of memory for %d frames", CHUNK),
+        int mine_rc = frame ? ib_scene_open(&s, &alone, &info->shape, info->frame_width, info->frame_height,
+                                            (ib_matrix)info->matrix, false, &mine)
+                            : ib_fail(&mine, IB_E_MEMORY, "out of memory for %d frames", CHUNK),
             others;
 #pragma omp for schedule(dynamic, 1)
         for (size_t c = 0; c < chunks; c++) {
             size_t first = c * CHUNK, left = info->frames - first;
 #pragma omp atomic read
             others = rc;
-            if (!r && !others) {
-                r = mark_chunk(&s, store, first, left < CHUNK ? left : CHUNK, frame, marks, &mine);
+            if (!mine_rc && !others) {
+                mine_rc = mark_chunk(&s, store, first, left < CHUNK ? left : CHUNK, frame, marks, &mine);
             }
         }
-        if (r) {
+        if (mine_rc) {
 #pragma omp critical(ib_oracle_error)
             {
                 if (err && !rc) {
                     *err = mine;
                 }
 #pragma omp atomic write
-                rc = r;
+                rc = mine_rc;
             }
         }
         for (size_t i = 0; frame && i < CHUNK; i++) {

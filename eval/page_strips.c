@@ -36,20 +36,20 @@ static int draw_heat(const ib_frame *a, const ib_frame *truth, int hottest, ib_f
             heat_of(p[x] - q[x], hottest, rgb + 3 * ((size_t)y * (size_t)a->width + (size_t)x));
         }
     }
-    int r = ib_frame_from_rgb(out, rgb, err);
+    int rc = ib_frame_from_rgb(out, rgb, err);
     ib_free(rgb);
-    return r;
+    return rc;
 }
 
 static int put_image(FILE *f, const ib_frame *sheet, const char *alt, ib_error *err) {
     uint8_t *bytes;
     size_t n;
-    int r = ib_jpeg_encode(sheet, COARSENESS, &bytes, &n, err);
-    char *text = r ? NULL : malloc(BASE64_ENCODE_RAW_LENGTH(n) + 1);
-    if (!r && !text) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for a picture of a page");
+    int rc = ib_jpeg_encode(sheet, COARSENESS, &bytes, &n, err);
+    char *text = rc ? NULL : malloc(BASE64_ENCODE_RAW_LENGTH(n) + 1);
+    if (!rc && !text) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for a picture of a page");
     }
-    if (!r) {
+    if (!rc) {
         base64_encode_raw(text, n, bytes);
         text[BASE64_ENCODE_RAW_LENGTH(n)] = 0;
         fprintf(f, "<img width=\"%d\" height=\"%d\" alt=\"", sheet->width, sheet->height);
@@ -58,7 +58,7 @@ static int put_image(FILE *f, const ib_frame *sheet, const char *alt, ib_error *
     }
     free(text);
     free(bytes);
-    return r;
+    return rc;
 }
 
 /* Gaps between frames have the colour of nothing in particular: mid grey goes with light and dark. */

@@ -20,8 +20,8 @@ int ib_remarks_add(ib_eval_remarks *l, const char *file, const char *why, ib_err
 
 static int compare_remarks(const void *a, const void *b) {
     const ib_eval_remark *p = a, *q = b;
-    int r = strcmp(p->file, q->file);
-    return r ? r : strcmp(p->why, q->why);
+    int rc = strcmp(p->file, q->file);
+    return rc ? rc : strcmp(p->why, q->why);
 }
 
 void ib_remarks_sort(ib_eval_remarks *l) {

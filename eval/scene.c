@@ -10,42 +10,43 @@
 
 static int open_works(ib_scene *s, int width, int height, ib_error *err) {
     const ib_judge *j = s->judge;
-    int r = IB_OK;
+    int rc = IB_OK;
     s->work = ib_calloc(j->adapters, sizeof(ib_adapter_work *));
     if (!s->work) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters", j->adapters);
     }
-    for (size_t i = 0; i < j->adapters && !r; i++) {
+    for (size_t i = 0; i < j->adapters && !rc; i++) {
         ib_shape grid = s->shape;
         int gw, gh;
         if (s->native && ib_adapter_render_grid(j->adapter[i], width, height, &grid, &gw, &gh)) {
-            r = ib_fail(err, IB_E_UNSUPPORTED, "adapter %zu has no motion head and cannot render pictures",
-                        i + 1);
+            rc = ib_fail(err, IB_E_UNSUPPORTED, "adapter %zu has no motion head and cannot render pictures",
+                         i + 1);
         }
-        r = r ? r : ib_adapter_work_create(&s->work[i], j->adapter[i], &grid, 1, false, err);
+        rc = rc ? rc : ib_adapter_work_create(&s->work[i], j->adapter[i], &grid, 1, false, err);
     }
-    return r;
+    return rc;
 }
 
 static int open_pictures(ib_scene *s, int width, int height, ib_matrix matrix, ib_error *err) {
-    int r = ib_frame_alloc(&s->truth_frame, width, height, err);
-    r = r ? r : ib_frame_alloc(&s->frame, width, height, err);
-    r = r ? r : ib_ms_ssim_create(&s->ms, width, height, err);
-    for (size_t i = 0; i <= s->rivals && !r; i++) {
-        r = ib_frame_alloc(&s->path[i].frame, width, height, err);
+    int rc = ib_frame_alloc(&s->truth_frame, width, height, err);
+    rc = rc ? rc : ib_frame_alloc(&s->frame, width, height, err);
+    rc = rc ? rc : ib_ms_ssim_create(&s->ms, width, height, err);
+    for (size_t i = 0; i <= s->rivals && !rc; i++) {
+        rc = ib_frame_alloc(&s->path[i].frame, width, height, err);
     }
     s->truth_frame.matrix = s->frame.matrix = matrix;
-    return r;
+    return rc;
 }
 
 static int check_shape(const ib_judge *j, const ib_shape *given, int width, int height, ib_error *err) {
     ib_shape own;
-    int r = j->space ? ib_space_shape(j->space, width, height, &own, err) : IB_OK;
-    if (!r && j->space && (own.tokens != given->tokens || own.width != given->width)) {
-        r = ib_fail(err, IB_E_FORMAT, "frames of %dx%d are %zu x %zu values in the space %s, not %zu x %zu",
+    int rc = j->space ? ib_space_shape(j->space, width, height, &own, err) : IB_OK;
+    if (!rc && j->space && (own.tokens != given->tokens || own.width != given->width)) {
+        rc =
+            ib_fail(err, IB_E_FORMAT, "frames of %dx%d are %zu x %zu values in the space %s, not %zu x %zu",
                     width, height, own.tokens, own.width, ib_space_id(j->space), given->tokens, given->width);
     }
-    return r;
+    return rc;
 }
 
 int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int width, int height,
@@ -56,16 +57,16 @@ int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int wid
                     .shape = *shape,
                     .decodes = ib_judge_decodes(j),
                     .rivals = ib_judge_rivals(j)};
-    int r = check_shape(j, shape, width, height, err);
-    if (r) {
-        return r;
+    int rc = check_shape(j, shape, width, height, err);
+    if (rc) {
+        return rc;
     }
     s->n = s->shape.tokens * s->shape.width;
     s->path = calloc(s->rivals + 1, sizeof *s->path);
-    r = !s->path || ib_size_mul(s->n, native ? 2 : 6 + 2 * (s->rivals + 1), &all)
-            ? ib_fail(err, IB_E_MEMORY, "out of memory for frames of %dx%d", width, height)
-            : ib_alloc_floats(&s->arena, all, "a window's latents", err);
-    if (!r) {
+    rc = !s->path || ib_size_mul(s->n, native ? 2 : 6 + 2 * (s->rivals + 1), &all)
+             ? ib_fail(err, IB_E_MEMORY, "out of memory for frames of %dx%d", width, height)
+             : ib_alloc_floats(&s->arena, all, "a window's latents", err);
+    if (!rc) {
         s->truth = s->arena;
         s->out = s->truth + s->n;
         s->outer = native ? NULL : s->out + s->n;
@@ -76,13 +77,13 @@ int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int wid
         s->keys.geometry = j->geometry;
         s->keys.tokens = s->shape.tokens;
         s->keys.width = s->shape.width;
-        r = open_works(s, width, height, err);
+        rc = open_works(s, width, height, err);
     }
-    r = r || !s->decodes ? r : open_pictures(s, width, height, matrix, err);
-    if (r) {
+    rc = rc || !s->decodes ? rc : open_pictures(s, width, height, matrix, err);
+    if (rc) {
         ib_scene_close(s);
     }
-    return r;
+    return rc;
 }
 
 void ib_scene_close(ib_scene *s) {
@@ -111,14 +112,14 @@ int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err) {
     } else {
         size_t i = rival - IB_BASELINES - j->minterpolate;
         if (s->native) {
-            int r = ib_adapter_render(j->adapter[i], s->work[i], s->key0, s->key1, t, s->gap_seconds,
-                                      &s->frame, err);
-            return r ? r : ib_space_encode(j->space, &s->frame, s->out, err);
+            int rc = ib_adapter_render(j->adapter[i], s->work[i], s->key0, s->key1, t, s->gap_seconds,
+                                       &s->frame, err);
+            return rc ? rc : ib_space_encode(j->space, &s->frame, s->out, err);
         }
         ib_between in = {s->keys.z[1], s->keys.z[2], t, s->gap_seconds};
-        int r = ib_adapter_predict(j->adapter[i], s->work[i], &in, 1, s->out, err);
-        if (r) {
-            return r;
+        int rc = ib_adapter_predict(j->adapter[i], s->work[i], &in, 1, s->out, err);
+        if (rc) {
+            return rc;
         }
     }
     return s->decodes ? ib_space_decode(j->space, s->out, &s->frame, err) : IB_OK;
@@ -143,15 +144,15 @@ static void put_picture(const ib_scene *s, ib_path *p, const ib_frame *f) {
 }
 
 int ib_scene_begin(ib_scene *s, float t, int k, ib_error *err) {
-    int r = IB_OK;
-    for (size_t m = 0; m <= s->rivals && !r; m++) {
+    int rc = IB_OK;
+    for (size_t m = 0; m <= s->rivals && !rc; m++) {
         bool key = t <= 0 || m == s->rivals;
-        r = key ? IB_OK : ib_scene_make(s, m, t, k, err);
+        rc = key ? IB_OK : ib_scene_make(s, m, t, k, err);
         put_latent(&s->path[m], key ? s->truth : s->out, s->n);
         put_picture(s, &s->path[m], key ? &s->truth_frame : &s->frame);
         s->path[m].has_before = false;
     }
-    return r;
+    return rc;
 }
 
 static double turn(const ib_scene *s, const ib_path *p, const float *z) {
@@ -198,18 +199,18 @@ int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t fra
                   ib_marks *last, ib_step *step, ib_error *err) {
     ib_path *truth = &s->path[s->rivals];
     double slerp = NAN, gradient = NAN, mean[3] = {0}, true_turn = turn(s, truth, s->truth);
-    int r = IB_OK;
+    int rc = IB_OK;
     if (s->decodes) {
         ib_ms_ssim_truth(s->ms, &s->truth_frame);
         ib_plane_means(&s->truth_frame, mean);
         gradient = ib_gradient_energy(&s->truth_frame);
     }
-    for (size_t m = 0; m < s->rivals && !r; m++) {
+    for (size_t m = 0; m < s->rivals && !rc; m++) {
         ib_path *p = &s->path[m];
         const float *z = marks ? s->out : s->truth;
         const ib_frame *picture = marks ? &s->frame : &s->truth_frame;
-        if (marks && (r = ib_scene_make(s, m, t, k, err))) {
-            return r;
+        if (marks && (rc = ib_scene_make(s, m, t, k, err))) {
+            return rc;
         }
         if (marks) {
             ib_scene_mark(s, z, s->decodes ? picture : NULL, store, frame, &marks[m]);
@@ -231,7 +232,7 @@ int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t fra
     put_latent(truth, s->truth, s->n);
     put_picture(s, truth, &s->truth_frame);
     truth->has_before = true;
-    return r;
+    return rc;
 }
 
 void ib_scene_combine(const ib_step *step, int gap, size_t rivals, size_t methods, ib_marks *marks) {

@@ -116,23 +116,23 @@ int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_wi
     {
         worker w = {0};
         ib_error mine = {0};
-        int r = worker_create(&w, a, &info->shape, gap, &mine), stop;
+        int mine_rc = worker_create(&w, a, &info->shape, gap, &mine), stop;
 #pragma omp for schedule(dynamic, 1)
         for (long i = 0; i < windows; i++) {
 #pragma omp atomic read
             stop = rc;
-            if (!r && !stop) {
-                r = score_window(a, f, firsts[i], gap, &w, &part[i], &mine);
+            if (!mine_rc && !stop) {
+                mine_rc = score_window(a, f, firsts[i], gap, &w, &part[i], &mine);
             }
         }
-        if (r) {
+        if (mine_rc) {
 #pragma omp critical(ib_score_error)
             {
                 if (err) {
                     *err = mine;
                 }
 #pragma omp atomic write
-                rc = r;
+                rc = mine_rc;
             }
         }
         ib_adapter_work_free(&w.work);

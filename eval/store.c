@@ -39,16 +39,16 @@ IB_MULTIARCH static void project(const ib_store *s, const float *z, float *out) 
 
 static int load(ib_store *s, ib_error *err) {
     float *z = NULL;
-    int r = ib_alloc_floats(&z, s->n, "a frame's latent", err);
-    for (size_t i = 0; i < s->held && !r; i++) {
-        r = ib_latent_read(s->f, i * s->step, 1, z, err);
-        if (!r) {
+    int rc = ib_alloc_floats(&z, s->n, "a frame's latent", err);
+    for (size_t i = 0; i < s->held && !rc; i++) {
+        rc = ib_latent_read(s->f, i * s->step, 1, z, err);
+        if (!rc) {
             ib_f32_to_f16(z, s->half + i * s->n, s->n);
             project(s, z, s->coarse + i * s->groups * s->width);
         }
     }
     ib_free(z);
-    return r;
+    return rc;
 }
 
 int ib_store_open(ib_store **out, ib_latent_file *f, size_t most_bytes, ib_error *err) {
@@ -71,17 +71,17 @@ int ib_store_open(ib_store **out, ib_latent_file *f, size_t most_bytes, ib_error
         s->step++;
     }
     s->held = (s->frames + s->step - 1) / s->step;
-    int r = IB_OK;
+    int rc = IB_OK;
     if (ib_size_mul(s->held, s->n, &halves) || ib_size_mul(s->held, s->groups * s->width, &coarse) ||
         !(s->half = ib_calloc(halves, sizeof *s->half)) ||
         !(s->coarse = ib_calloc(coarse, sizeof *s->coarse))) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for the latents of %s", ib_latent_path(f));
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the latents of %s", ib_latent_path(f));
     }
-    r = r ? r : load(s, err);
-    if (r) {
+    rc = rc ? rc : load(s, err);
+    if (rc) {
         ib_store_close(out);
     }
-    return r;
+    return rc;
 }
 
 void ib_store_close(ib_store **s) {

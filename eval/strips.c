@@ -80,18 +80,18 @@ static int load(ib_shown *s, const ib_store *store, ib_error *err) {
     size_t all;
     float *z = NULL;
     s->half = ib_size_mul(4 + s->columns, s->n, &all) ? NULL : ib_calloc(all, sizeof *s->half);
-    int r = s->half ? ib_alloc_floats(&z, s->n, "a frame's latent", err)
-                    : ib_fail(err, IB_E_MEMORY, "out of memory for a film strip");
-    for (size_t i = 0; i < 4 + s->columns && !r; i++) {
+    int rc = s->half ? ib_alloc_floats(&z, s->n, "a frame's latent", err)
+                     : ib_fail(err, IB_E_MEMORY, "out of memory for a film strip");
+    for (size_t i = 0; i < 4 + s->columns && !rc; i++) {
         size_t frame =
             i < 4 ? s->first + i * (size_t)s->gap - (size_t)s->gap : s->first + (size_t)s->at[i - 4];
         if (i >= 4 || s->there[i]) {
-            r = ib_store_read(store, frame, z, err);
+            rc = ib_store_read(store, frame, z, err);
             ib_f32_to_f16(z, s->half + i * s->n, s->n);
         }
     }
     ib_free(z);
-    return r;
+    return rc;
 }
 
 /* Window number i of the clip at hand into *to, instead of what was there. */
@@ -162,15 +162,15 @@ static int load_again(ib_evaluation *e, ib_shown *s, ib_error *err) {
     ib_latent_file *f;
     ib_store *store = NULL;
     char *temporary;
-    int r = ib_eval_open_input(e, e->report->files.v[s->clip], &f, &temporary, NULL, 0, err);
-    if (r) {
-        return r;
+    int rc = ib_eval_open_input(e, e->report->files.v[s->clip], &f, &temporary, NULL, 0, err);
+    if (rc) {
+        return rc;
     }
-    r = ib_store_open(&store, f, 0, err);
-    r = r ? r : load(s, store, err);
+    rc = ib_store_open(&store, f, 0, err);
+    rc = rc ? rc : load(s, store, err);
     ib_store_close(&store);
     ib_eval_close_input(&f, &temporary);
-    return r;
+    return rc;
 }
 
 static void widen(const ib_shown *s, size_t i, float *z) {
@@ -193,21 +193,21 @@ static void set_keys(ib_scene *scene, const ib_shown *s) {
 /* A row's frames; those at keyframes are the keyframes. */
 static int draw_row(ib_scene *scene, const ib_shown *s, size_t method, ib_frame *frame, ib_error *err) {
     const ib_space *space = scene->judge->space;
-    int r = IB_OK;
-    for (size_t i = 0; i < s->columns && !r; i++) {
-        r = ib_frame_alloc(&frame[i], s->width, s->height, err);
+    int rc = IB_OK;
+    for (size_t i = 0; i < s->columns && !rc; i++) {
+        rc = ib_frame_alloc(&frame[i], s->width, s->height, err);
         frame[i].matrix = (ib_matrix)s->matrix;
-        if (!r && (method == SIZE_MAX || s->at[i] == 0 || s->at[i] == s->gap)) {
+        if (!rc && (method == SIZE_MAX || s->at[i] == 0 || s->at[i] == s->gap)) {
             widen(s, 4 + i, scene->out);
-            r = ib_space_decode(space, scene->out, &frame[i], err);
-        } else if (!r) {
-            r = ib_scene_make(scene, method, s->place[i], (int)i, err);
-            if (!r) {
+            rc = ib_space_decode(space, scene->out, &frame[i], err);
+        } else if (!rc) {
+            rc = ib_scene_make(scene, method, s->place[i], (int)i, err);
+            if (!rc) {
                 ib_frame_copy(&frame[i], &scene->frame);
             }
         }
     }
-    return r;
+    return rc;
 }
 
 /* Holding a keyframe needs no picture, and cubic looks like lerp. */
@@ -225,17 +225,17 @@ static int draw(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip,
     ib_scene scene;
     ib_frame filtered[IB_STRIP_COLUMNS] = {0};
     size_t rivals = ib_judge_rivals(j);
-    int r = ib_scene_open(&scene, j, &s->shape, s->width, s->height, (ib_matrix)s->matrix, false, err);
-    if (r) {
-        return r;
+    int rc = ib_scene_open(&scene, j, &s->shape, s->width, s->height, (ib_matrix)s->matrix, false, err);
+    if (rc) {
+        return rc;
     }
     set_keys(&scene, s);
     if (j->minterpolate) {
-        r = ib_space_decode(j->space, scene.keys.z[1], &scene.truth_frame, err);
-        r = r ? r : ib_space_decode(j->space, scene.keys.z[2], &scene.frame, err);
-        r = r ? r
-              : ib_minterpolate_at(&scene.truth_frame, &scene.frame, s->place + 1, s->columns - 2, filtered,
-                                   err);
+        rc = ib_space_decode(j->space, scene.keys.z[1], &scene.truth_frame, err);
+        rc = rc ? rc : ib_space_decode(j->space, scene.keys.z[2], &scene.frame, err);
+        rc = rc ? rc
+                : ib_minterpolate_at(&scene.truth_frame, &scene.frame, s->place + 1, s->columns - 2, filtered,
+                                     err);
         scene.filtered = filtered;
     }
     strip->clip = s->clip;
@@ -248,12 +248,12 @@ static int draw(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip,
     strip->psnr = calloc(rivals + 1, sizeof *strip->psnr);
     strip->frame = calloc((rivals + 1) * s->columns, sizeof *strip->frame);
     if (!strip->at || !strip->method || !strip->psnr || !strip->frame) {
-        r = r ? r : ib_fail(err, IB_E_MEMORY, "out of memory for a film strip");
+        rc = rc ? rc : ib_fail(err, IB_E_MEMORY, "out of memory for a film strip");
     }
-    for (size_t i = 0; i < s->columns && !r; i++) {
+    for (size_t i = 0; i < s->columns && !rc; i++) {
         strip->at[i] = s->at[i];
     }
-    for (size_t m = 0; m <= rivals && !r; m++) {
+    for (size_t m = 0; m <= rivals && !rc; m++) {
         size_t method = m ? m - 1 : SIZE_MAX, row = strip->rows;
         if (m && !has_row(method)) {
             continue;
@@ -261,13 +261,13 @@ static int draw(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip,
         strip->method[row] = method;
         strip->psnr[row] = m ? s->psnr[method] : NAN;
         strip->rows++;
-        r = draw_row(&scene, s, method, strip->frame + row * s->columns, err);
+        rc = draw_row(&scene, s, method, strip->frame + row * s->columns, err);
     }
     for (size_t i = 0; i < IB_STRIP_COLUMNS; i++) {
         ib_frame_free(&filtered[i]);
     }
     ib_scene_close(&scene);
-    return r;
+    return rc;
 }
 
 /* The clip whose median window is the median. */

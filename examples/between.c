@@ -12,17 +12,17 @@ int main(int argc, char **argv) {
     ib_frame a = {0}, b = {0}, out = {0};
     ib_renderer *renderer = NULL;
     unsigned char *rgb = NULL;
-    int r = ib_read_still(&a, argv[1], NULL, &err);
-    r = r ? r : ib_read_still(&b, argv[2], NULL, &err);
-    r = r ? r : ib_frame_alloc(&out, a.width, a.height, &err);
-    r = r ? r : ib_renderer_open(&renderer, argc > 5 ? argv[5] : NULL, a.width, a.height, 0, &err);
-    r = r ? r : ib_renderer_frame(renderer, &a, &b, strtof(argv[3], NULL), 1.0f, &out, &err);
-    if (!r && !(rgb = malloc((size_t)out.width * (size_t)out.height * 3))) {
-        r = ib_fail(&err, IB_E_MEMORY, "out of memory for a picture");
+    int rc = ib_read_still(&a, argv[1], NULL, &err);
+    rc = rc ? rc : ib_read_still(&b, argv[2], NULL, &err);
+    rc = rc ? rc : ib_frame_alloc(&out, a.width, a.height, &err);
+    rc = rc ? rc : ib_renderer_open(&renderer, argc > 5 ? argv[5] : NULL, a.width, a.height, 0, &err);
+    rc = rc ? rc : ib_renderer_frame(renderer, &a, &b, strtof(argv[3], NULL), 1.0f, &out, &err);
+    if (!rc && !(rgb = malloc((size_t)out.width * (size_t)out.height * 3))) {
+        rc = ib_fail(&err, IB_E_MEMORY, "out of memory for a picture");
     }
-    r = r ? r : ib_frame_to_rgb(&out, rgb, &err);
-    r = r ? r : ib_write_png(argv[4], rgb, out.width, out.height, &err);
-    if (r) {
+    rc = rc ? rc : ib_frame_to_rgb(&out, rgb, &err);
+    rc = rc ? rc : ib_write_png(argv[4], rgb, out.width, out.height, &err);
+    if (rc) {
         fprintf(stderr, "between: %s\n", err.text);
     }
     free(rgb);
@@ -30,5 +30,5 @@ int main(int argc, char **argv) {
     ib_frame_free(&out);
     ib_frame_free(&b);
     ib_frame_free(&a);
-    return r ? 1 : 0;
+    return rc ? 1 : 0;
 }

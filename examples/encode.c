@@ -13,10 +13,10 @@ int main(int argc, char **argv) {
     ib_encode_options options;
     ib_encode_stats stats;
     ib_encode_defaults(&options);
-    int r = ib_space_open(&space, "patch", &err);
-    r = r ? r : ib_encode_video(argv[1], argv[2], space, &options, &stats, &err);
-    r = r ? r : ib_latent_open(&file, argv[2], &err);
-    if (r) {
+    int rc = ib_space_open(&space, "patch", &err);
+    rc = rc ? rc : ib_encode_video(argv[1], argv[2], space, &options, &stats, &err);
+    rc = rc ? rc : ib_latent_open(&file, argv[2], &err);
+    if (rc) {
         fprintf(stderr, "encode: %s\n", err.text);
     } else {
         const ib_latent_info *info = ib_latent_info_of(file);
@@ -25,5 +25,5 @@ int main(int argc, char **argv) {
     }
     ib_latent_close(&file);
     ib_space_close(&space);
-    return r ? 1 : 0;
+    return rc ? 1 : 0;
 }

@@ -33,10 +33,10 @@ static int same_pictures(const ib_latent_info *i, const char *path, const ib_enc
     }
     ib_reader *r = NULL;
     ib_reader_options ro = {.threads = o->threads, .keep_interlaced = o->keep_interlaced, .stop = o->stop};
-    int code = ib_reader_open(&r, path, &ro, err);
-    bool plain = !code && ib_reader_info(r)->plain;
+    int rc = ib_reader_open(&r, path, &ro, err);
+    bool plain = !rc && ib_reader_info(r)->plain;
     ib_reader_close(&r);
-    return code ? code : plain;
+    return rc ? rc : plain;
 }
 
 static bool same_settings(const ib_latent_info *i, const ib_space *space, const ib_encode_options *o) {
@@ -101,27 +101,27 @@ typedef struct job {
 /* Encodes what was gathered and writes it. */
 static int flush(job *j, const ib_space *space, const ib_encode_options *o, int64_t estimate,
                  ib_encode_stats *stats, ib_error *err) {
-    int code = IB_OK;
+    int rc = IB_OK;
     if (j->inputs) {
-        code = ib_space_encode_inputs(space, j->inputs, j->gathered, j->z, err);
+        rc = ib_space_encode_inputs(space, j->inputs, j->gathered, j->z, err);
     }
-    for (size_t k = 0; k < j->gathered && !code; k++) {
-        code = ib_latent_writer_append(j->writer, j->z + k * j->each, j->pts[k], j->cut[k], err);
+    for (size_t k = 0; k < j->gathered && !rc; k++) {
+        rc = ib_latent_writer_append(j->writer, j->z + k * j->each, j->pts[k], j->cut[k], err);
         stats->cuts += j->cut[k] && stats->frames;
         stats->frames++;
     }
     j->gathered = 0;
-    if (!code && o->progress) {
+    if (!rc && o->progress) {
         o->progress(o->user, stats->frames, estimate);
     }
-    return code;
+    return rc;
 }
 
 static int encode_frames(job *j, const ib_space *space, const ib_encode_options *o, int64_t estimate,
                          ib_encode_stats *stats, ib_error *err) {
     const ib_frame *frame;
-    int code;
-    while ((code = ib_reader_next(j->reader, &frame, err)) > 0) {
+    int rc;
+    while ((rc = ib_reader_next(j->reader, &frame, err)) > 0) {
         if (o->stop && atomic_load(o->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
@@ -130,20 +130,20 @@ static int encode_frames(job *j, const ib_space *space, const ib_encode_options 
             return cut;
         }
         size_t k = j->gathered;
-        code = j->inputs ? ib_space_prepare(space, frame, j->inputs + k * j->input.floats, err)
-                         : ib_space_encode(space, frame, j->z, err);
-        if (code) {
-            return code;
+        rc = j->inputs ? ib_space_prepare(space, frame, j->inputs + k * j->input.floats, err)
+                       : ib_space_encode(space, frame, j->z, err);
+        if (rc) {
+            return rc;
         }
         /* time never runs backwards in a latent file, whatever the container says */
         j->last = frame->pts_seconds > j->last ? frame->pts_seconds : j->last;
         j->pts[k] = j->last;
         j->cut[k] = cut != 0;
-        if (++j->gathered == j->input.batch && (code = flush(j, space, o, estimate, stats, err))) {
-            return code;
+        if (++j->gathered == j->input.batch && (rc = flush(j, space, o, estimate, stats, err))) {
+            return rc;
         }
     }
-    return code || !j->gathered ? code : flush(j, space, o, estimate, stats, err);
+    return rc || !j->gathered ? rc : flush(j, space, o, estimate, stats, err);
 }
 
 static int make_room(job *j, const ib_space *space, const ib_shape *shape, bool still, ib_error *err) {
@@ -161,8 +161,8 @@ static int make_room(job *j, const ib_space *space, const ib_shape *shape, bool 
     if (!j->pts || !j->cut) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a batch of %zu frames", j->input.batch);
     }
-    int code = ib_alloc_floats(&j->z, all, "the latents of a batch", err);
-    return code || !inputs ? code : ib_alloc_floats(&j->inputs, inputs, "the pictures of a batch", err);
+    int rc = ib_alloc_floats(&j->z, all, "the latents of a batch", err);
+    return rc || !inputs ? rc : ib_alloc_floats(&j->inputs, inputs, "the pictures of a batch", err);
 }
 
 static int begin(job *j, const char *path, const char *out_path, const struct stat *st, const ib_space *space,
@@ -179,9 +179,9 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
                             .keep_interlaced = o->keep_interlaced,
                             .stop = o->stop,
                             .matrix = IB_MATRIX_UNSPECIFIED};
-    int code = ib_reader_open(&j->reader, path, &ro, err);
-    if (code || (!*sha256 && !is_stream(st) && (code = ib_sha256_file(path, sha256, err)))) {
-        return code;
+    int rc = ib_reader_open(&j->reader, path, &ro, err);
+    if (rc || (!*sha256 && !is_stream(st) && (rc = ib_sha256_file(path, sha256, err)))) {
+        return rc;
     }
     const ib_video_info *v = ib_reader_info(j->reader);
     ib_latent_info info = {.frame_width = v->width,
@@ -200,9 +200,9 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
     stats->width = v->width;
     stats->height = v->height;
     *estimate = (v->frames_estimate + o->every - 1) / o->every;
-    if ((code = ib_space_shape(space, v->width, v->height, &info.shape, err)) ||
-        (code = make_room(j, space, &info.shape, v->still, err)) || (code = ib_cuts_create(&j->cuts, err))) {
-        return code;
+    if ((rc = ib_space_shape(space, v->width, v->height, &info.shape, err)) ||
+        (rc = make_room(j, space, &info.shape, v->still, err)) || (rc = ib_cuts_create(&j->cuts, err))) {
+        return rc;
     }
     return ib_latent_writer_create(&j->writer, out_path, &info, err);
 }
@@ -210,9 +210,9 @@ static int begin(job *j, const char *path, const char *out_path, const struct st
 /* What may be replaced: nothing, an empty file, or what begins as a latent file of ours does,
  * damaged or not. */
 static int check_output(const char *path, const char *out_path, const ib_encode_options *o, ib_error *err) {
-    int code = ib_output_check(out_path, &path, 1, NULL, err);
-    if (code || o->overwrite || !ib_is_file(out_path) || ib_latent_is_ours(out_path)) {
-        return code;
+    int rc = ib_output_check(out_path, &path, 1, NULL, err);
+    if (rc || o->overwrite || !ib_is_file(out_path) || ib_latent_is_ours(out_path)) {
+        return rc;
     }
     return ib_fail(err, IB_E_ARGUMENT,
                    "%s: cannot be encoded to %s: that is a file of another kind; --overwrite replaces it",
@@ -226,7 +226,7 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
     char sha256[65] = "";
     const char *what = NULL;
     int64_t estimate = 0;
-    int code;
+    int rc;
     ib_encode_stats own;
     stats = stats ? stats : &own;
     memset(stats, 0, sizeof *stats);
@@ -237,21 +237,20 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
     if (stat(path, &st)) {
         return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     }
-    if ((code = check_output(path, out_path, o, err))) {
-        return code;
+    if ((rc = check_output(path, out_path, o, err))) {
+        return rc;
     }
-    if (!o->force && !is_stream(&st) &&
-        (code = unchanged(path, out_path, &st, space, o, sha256, stats, err))) {
-        return code < 0 ? code : IB_OK;
+    if (!o->force && !is_stream(&st) && (rc = unchanged(path, out_path, &st, space, o, sha256, stats, err))) {
+        return rc < 0 ? rc : IB_OK;
     }
-    if ((code = begin(&j, path, out_path, &st, space, o, sha256, &estimate, stats, err)) ||
-        (code = encode_frames(&j, space, o, estimate, stats, err))) {
+    if ((rc = begin(&j, path, out_path, &st, space, o, sha256, &estimate, stats, err)) ||
+        (rc = encode_frames(&j, space, o, estimate, stats, err))) {
         goto end;
     }
     stats->interlaced = (size_t)ib_reader_interlaced(j.reader);
     stats->damaged = ib_reader_damaged(j.reader, &what);
     snprintf(stats->damage, sizeof stats->damage, "%s", what ? what : "");
-    code = ib_latent_writer_finish(&j.writer, err);
+    rc = ib_latent_writer_finish(&j.writer, err);
 end:
     ib_latent_writer_abort(&j.writer);
     ib_cuts_free(&j.cuts);
@@ -260,5 +259,5 @@ end:
     ib_free(j.pts);
     ib_free(j.z);
     ib_reader_close(&j.reader);
-    return code;
+    return rc;
 }

@@ -23,32 +23,32 @@ struct ib_latent_file {
 static int get_int(hid_t root, const char *path, const char *name, int min, int max, int *out,
                    ib_error *err) {
     int64_t v;
-    int code = ib_hdf5_get_int(root, path, name, min, max, &v, err);
-    if (!code) {
+    int rc = ib_hdf5_get_int(root, path, name, min, max, &v, err);
+    if (!rc) {
         *out = (int)v;
     }
-    return code;
+    return rc;
 }
 
 /* Files made before there were such attributes have none. */
 static int read_pictures(hid_t root, const char *path, ib_latent_info *i, ib_error *err) {
-    int deinterlace = 0, code = IB_OK;
+    int deinterlace = 0, rc = IB_OK;
     i->picture_version = 1;
     if (H5Aexists(root, "picture_version") != 0) {
-        code = get_int(root, path, "picture_version", 1, INT32_MAX, &i->picture_version, err);
+        rc = get_int(root, path, "picture_version", 1, INT32_MAX, &i->picture_version, err);
     }
-    if (!code && H5Aexists(root, "deinterlace") != 0) {
-        code = get_int(root, path, "deinterlace", 0, 1, &deinterlace, err);
+    if (!rc && H5Aexists(root, "deinterlace") != 0) {
+        rc = get_int(root, path, "deinterlace", 0, 1, &deinterlace, err);
     }
     i->deinterlaced = deinterlace;
-    return code;
+    return rc;
 }
 
 static int get_layout(hid_t root, const char *path, ib_layout *out, ib_error *err) {
     char text[32];
-    int code = ib_hdf5_get_text(root, path, "layout", text, sizeof text, err);
-    if (code) {
-        return code;
+    int rc = ib_hdf5_get_text(root, path, "layout", text, sizeof text, err);
+    if (rc) {
+        return rc;
     }
     if (ib_layout_named(text, out)) {
         return IB_OK;
@@ -60,43 +60,42 @@ static int get_layout(hid_t root, const char *path, ib_layout *out, ib_error *er
 static int read_info(hid_t root, const char *path, ib_latent_info *i, ib_error *err) {
     char format[64];
     int64_t tokens = 0, width = 0;
-    int version, code;
+    int version, rc;
     ib_shape *s = &i->shape;
-    if ((code = ib_hdf5_get_text(root, path, "format", format, sizeof format, err))) {
-        return code;
+    if ((rc = ib_hdf5_get_text(root, path, "format", format, sizeof format, err))) {
+        return rc;
     }
     if (strcmp(format, IB_LATENT_FORMAT)) {
         return ib_fail(err, IB_E_FORMAT, "%s: attribute 'format' is '%s', expected '%s'", path, format,
                        IB_LATENT_FORMAT);
     }
-    if ((code = get_int(root, path, "version", 1, INT32_MAX, &version, err))) {
-        return code;
+    if ((rc = get_int(root, path, "version", 1, INT32_MAX, &version, err))) {
+        return rc;
     }
     if (version > IB_LATENT_VERSION) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "%s is a latent file of version %d, this program knows up to %d", path, version,
                        IB_LATENT_VERSION);
     }
-    if ((code = ib_hdf5_get_text(root, path, "space_id", i->space_id, sizeof i->space_id, err)) ||
-        (code = get_layout(root, path, &s->layout, err)) ||
-        (code = ib_hdf5_get_int(root, path, "tokens", 1, IB_LATENT_MAX_TOKENS, &tokens, err)) ||
-        (code = ib_hdf5_get_int(root, path, "width", 1, IB_LATENT_MAX_WIDTH, &width, err)) ||
-        (code = get_int(root, path, "rows", 1, IB_LATENT_MAX_TOKENS, &s->rows, err)) ||
-        (code = get_int(root, path, "cols", 1, IB_LATENT_MAX_TOKENS, &s->cols, err)) ||
-        (code = get_int(root, path, "frame_width", 1, 16384, &i->frame_width, err)) ||
-        (code = get_int(root, path, "frame_height", 1, 16384, &i->frame_height, err)) ||
-        (code = get_int(root, path, "matrix", 0, 255, &i->matrix, err)) ||
-        (code = get_int(root, path, "fit", 0, 255, &i->fit, err)) ||
-        (code = read_pictures(root, path, i, err)) ||
-        (code = get_int(root, path, "every", 1, INT32_MAX, &i->every, err)) ||
-        (code = ib_hdf5_get_real(root, path, "fps", &i->fps, err)) ||
-        (code = ib_hdf5_get_text(root, path, "source", i->source, sizeof i->source, err)) ||
-        (code =
+    if ((rc = ib_hdf5_get_text(root, path, "space_id", i->space_id, sizeof i->space_id, err)) ||
+        (rc = get_layout(root, path, &s->layout, err)) ||
+        (rc = ib_hdf5_get_int(root, path, "tokens", 1, IB_LATENT_MAX_TOKENS, &tokens, err)) ||
+        (rc = ib_hdf5_get_int(root, path, "width", 1, IB_LATENT_MAX_WIDTH, &width, err)) ||
+        (rc = get_int(root, path, "rows", 1, IB_LATENT_MAX_TOKENS, &s->rows, err)) ||
+        (rc = get_int(root, path, "cols", 1, IB_LATENT_MAX_TOKENS, &s->cols, err)) ||
+        (rc = get_int(root, path, "frame_width", 1, 16384, &i->frame_width, err)) ||
+        (rc = get_int(root, path, "frame_height", 1, 16384, &i->frame_height, err)) ||
+        (rc = get_int(root, path, "matrix", 0, 255, &i->matrix, err)) ||
+        (rc = get_int(root, path, "fit", 0, 255, &i->fit, err)) || (rc = read_pictures(root, path, i, err)) ||
+        (rc = get_int(root, path, "every", 1, INT32_MAX, &i->every, err)) ||
+        (rc = ib_hdf5_get_real(root, path, "fps", &i->fps, err)) ||
+        (rc = ib_hdf5_get_text(root, path, "source", i->source, sizeof i->source, err)) ||
+        (rc =
              ib_hdf5_get_text(root, path, "source_sha256", i->source_sha256, sizeof i->source_sha256, err)) ||
-        (code = ib_hdf5_get_int(root, path, "source_bytes", 0, INT64_MAX, &i->source_bytes, err)) ||
-        (code = ib_hdf5_get_int(root, path, "source_mtime_ns", INT64_MIN, INT64_MAX, &i->source_mtime_ns,
-                                err))) {
-        return code;
+        (rc = ib_hdf5_get_int(root, path, "source_bytes", 0, INT64_MAX, &i->source_bytes, err)) ||
+        (rc = ib_hdf5_get_int(root, path, "source_mtime_ns", INT64_MIN, INT64_MAX, &i->source_mtime_ns,
+                              err))) {
+        return rc;
     }
     s->tokens = (size_t)tokens;
     s->width = (size_t)width;
@@ -141,7 +140,7 @@ static int open_set(hid_t file, const char *path, const char *name, hid_t type, 
                     hsize_t *size, hid_t *out, ib_error *err) {
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS), set = -1, space = -1, stored = -1;
     H5L_info_t link;
-    int code = IB_E_FORMAT;
+    int rc = IB_E_FORMAT;
     *out = -1;
     if (access >= 0 && H5Pset_chunk_cache(access, 1, 0, 1) >= 0 && H5Lexists(file, name, H5P_DEFAULT) > 0 &&
         H5Lget_info(file, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD) {
@@ -151,18 +150,18 @@ static int open_set(hid_t file, const char *path, const char *name, hid_t type, 
         H5Pclose(access);
     }
     if (set < 0) {
-        ib_fail(err, code, "%s: data set '%s' is missing or damaged", path, name);
+        ib_fail(err, rc, "%s: data set '%s' is missing or damaged", path, name);
         goto fail;
     }
     if (!good_layout(set, rank, most)) {
-        ib_fail(err, code,
+        ib_fail(err, rc,
                 "%s: data set '%s' is not laid out as expected: in chunks of at most a frame, checksummed",
                 path, name);
         goto fail;
     }
     if ((space = H5Dget_space(set)) < 0 || (stored = H5Dget_type(set)) < 0 || H5Tequal(stored, type) <= 0 ||
         H5Sget_simple_extent_ndims(space) != rank || H5Sget_simple_extent_dims(space, size, NULL) != rank) {
-        ib_fail(err, code, "%s: data set '%s' is not of the expected type and rank %d", path, name, rank);
+        ib_fail(err, rc, "%s: data set '%s' is not of the expected type and rank %d", path, name, rank);
         goto fail;
     }
     H5Tclose(stored);
@@ -180,7 +179,7 @@ fail:
     if (set >= 0) {
         H5Dclose(set);
     }
-    return code;
+    return rc;
 }
 
 /* One value per frame. */
@@ -188,19 +187,19 @@ static int read_column(ib_latent_file *f, const char *name, hid_t stored, hid_t 
                        ib_error *err) {
     hid_t set;
     hsize_t n = 0, most = IB_LATENT_COLUMN_CHUNK;
-    int code = open_set(f->file, f->path, name, stored, 1, &most, &n, &set, err);
-    if (code) {
-        return code;
+    int rc = open_set(f->file, f->path, name, stored, 1, &most, &n, &set, err);
+    if (rc) {
+        return rc;
     }
     if (n != f->info.frames) {
-        code = ib_fail(err, IB_E_FORMAT, "%s: data set '%s' has %llu entries, expected %zu", f->path, name,
-                       (unsigned long long)n, f->info.frames);
+        rc = ib_fail(err, IB_E_FORMAT, "%s: data set '%s' has %llu entries, expected %zu", f->path, name,
+                     (unsigned long long)n, f->info.frames);
     }
-    if (!code && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
-        code = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
+    if (!rc && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+        rc = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
     }
     H5Dclose(set);
-    return code;
+    return rc;
 }
 
 static int check_columns(const ib_latent_file *f, ib_error *err) {
@@ -222,22 +221,22 @@ static int open_locked(ib_latent_file *f, size_t file_bytes, ib_error *err) {
     if (access >= 0) {
         f->file = H5Fopen(f->path, H5F_ACC_RDONLY, access);
     }
-    int code = f->file < 0 ? ib_hdf5_fail(err, IB_E_FORMAT, "cannot open", f->path) : IB_OK;
+    int rc = f->file < 0 ? ib_hdf5_fail(err, IB_E_FORMAT, "cannot open", f->path) : IB_OK;
     if (access >= 0) {
         H5Pclose(access);
     }
-    if (code) {
-        return code;
+    if (rc) {
+        return rc;
     }
     if ((f->half = ib_hdf5_half()) < 0) {
         return ib_hdf5_fail(err, IB_E_MEMORY, "cannot open", f->path);
     }
 
-    code = read_info(f->file, f->path, &f->info, err);
+    rc = read_info(f->file, f->path, &f->info, err);
     const ib_shape *s = &f->info.shape;
     hsize_t size[3] = {0}, most[3] = {1, s->tokens, s->width};
-    if (code || (code = open_set(f->file, f->path, "latents", f->half, 3, most, size, &f->latents, err))) {
-        return code;
+    if (rc || (rc = open_set(f->file, f->path, "latents", f->half, 3, most, size, &f->latents, err))) {
+        return rc;
     }
     size_t frame_bytes = s->tokens * s->width * 2, frames = (size_t)size[0];
     if (size[1] != s->tokens || size[2] != s->width || !frames) {
@@ -256,9 +255,9 @@ static int open_locked(ib_latent_file *f, size_t file_bytes, ib_error *err) {
     if (!f->pts || !f->cuts) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the %zu frames of %s", frames, f->path);
     }
-    if ((code = read_column(f, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, f->pts, err)) ||
-        (code = read_column(f, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, f->cuts, err))) {
-        return code;
+    if ((rc = read_column(f, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, f->pts, err)) ||
+        (rc = read_column(f, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, f->cuts, err))) {
+        return rc;
     }
     return check_columns(f, err);
 }
@@ -289,30 +288,30 @@ bool ib_latent_is_ours(const char *path) {
 int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err) {
     struct stat st;
     *out = NULL;
-    int code = ib_hdf5_check(path, err);
-    if (code) {
-        return code;
+    int rc = ib_hdf5_check(path, err);
+    if (rc) {
+        return rc;
     }
     ib_latent_file *f = calloc(1, sizeof *f);
     if (!f || !(f->path = strdup(path))) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
     } else if (stat(path, &st)) {
-        code = ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
     }
-    if (code) {
+    if (rc) {
         free(f ? f->path : NULL);
         free(f);
-        return code;
+        return rc;
     }
     f->file = f->latents = f->half = -1;
     ib_hdf5_lock();
-    code = open_locked(f, (size_t)st.st_size, err);
+    rc = open_locked(f, (size_t)st.st_size, err);
     ib_hdf5_unlock();
-    if (code) {
+    if (rc) {
         ib_latent_close(&f);
     }
     *out = f;
-    return code;
+    return rc;
 }
 
 void ib_latent_close(ib_latent_file **out) {
@@ -358,10 +357,10 @@ const uint8_t *ib_latent_cuts(const ib_latent_file *f) {
 static int read_locked(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
     hsize_t at[3] = {first, 0, 0}, size[3] = {count, f->info.shape.tokens, f->info.shape.width};
     hid_t memory = H5Screate_simple(3, size, NULL), space = H5Dget_space(f->latents);
-    int code = IB_OK;
+    int rc = IB_OK;
     if (memory < 0 || space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, size, NULL) < 0 ||
         H5Dread(f->latents, f->half, memory, space, H5P_DEFAULT, h) < 0) {
-        code = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
+        rc = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
     }
     if (space >= 0) {
         H5Sclose(space);
@@ -369,7 +368,7 @@ static int read_locked(ib_latent_file *f, size_t first, size_t count, uint16_t *
     if (memory >= 0) {
         H5Sclose(memory);
     }
-    return code;
+    return rc;
 }
 
 /* Number of values before the first that is not finite. */
@@ -387,7 +386,7 @@ static size_t finite_prefix(const uint16_t *h, size_t n) {
 }
 
 int ib_latent_read_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
-    int code = IB_OK;
+    int rc = IB_OK;
     if (first > f->info.frames || count > f->info.frames - first) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: frames %zu..%zu asked for, it has %zu", f->path, first,
                        first + count, f->info.frames);
@@ -396,9 +395,9 @@ int ib_latent_read_half(ib_latent_file *f, size_t first, size_t count, uint16_t 
         return IB_OK;
     }
     ib_hdf5_lock();
-    code = read_locked(f, first, count, h, err);
+    rc = read_locked(f, first, count, h, err);
     ib_hdf5_unlock();
-    return code;
+    return rc;
 }
 
 int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err) {
@@ -409,8 +408,8 @@ int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_e
      * overtakes them */
     char *bytes = (char *)z;
     const char *halves = bytes + total * 2;
-    int code = ib_latent_read_half(f, first, count, (uint16_t *)(void *)(bytes + total * 2), err);
-    for (size_t i = 0; !code && i < total; i += PIECE) {
+    int rc = ib_latent_read_half(f, first, count, (uint16_t *)(void *)(bytes + total * 2), err);
+    for (size_t i = 0; !rc && i < total; i += PIECE) {
         size_t m = total - i < PIECE ? total - i : PIECE;
         memcpy(piece, halves + 2 * i, 2 * m);
         size_t good = finite_prefix(piece, m);
@@ -420,5 +419,5 @@ int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_e
         }
         ib_f16_to_f32(piece, z + i, m);
     }
-    return code;
+    return rc;
 }

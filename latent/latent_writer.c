@@ -58,7 +58,7 @@ static int create_set(ib_latent_writer *w, const char *name, hid_t type, int ran
         H5Pset_chunk_cache(access, 1, 0, 1) >= 0) {
         set = H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, p, access);
     }
-    int code = set < 0 ? failed(w, err) : IB_OK;
+    int rc = set < 0 ? failed(w, err) : IB_OK;
     if (access >= 0) {
         H5Pclose(access);
     }
@@ -69,7 +69,7 @@ static int create_set(ib_latent_writer *w, const char *name, hid_t type, int ran
         H5Sclose(space);
     }
     *out = set;
-    return code;
+    return rc;
 }
 
 static int check_info(const ib_latent_info *i, const char *path, ib_error *err) {
@@ -92,12 +92,12 @@ static int check_info(const ib_latent_info *i, const char *path, ib_error *err) 
 static int create_file(ib_latent_writer *w, ib_error *err) {
     hsize_t t = w->info.shape.tokens, d = w->info.shape.width, size[3] = {0, t, d}, chunk[3] = {1, t, d};
     hid_t creation = ib_hdf5_creation(), access = ib_hdf5_access();
-    int code = IB_OK;
+    int rc = IB_OK;
     if (creation >= 0 && access >= 0) {
         w->file = H5Fcreate(w->pending.temp, H5F_ACC_TRUNC, creation, access);
     }
     if (w->file < 0) {
-        code = failed(w, err);
+        rc = failed(w, err);
     }
     if (creation >= 0) {
         H5Pclose(creation);
@@ -105,8 +105,8 @@ static int create_file(ib_latent_writer *w, ib_error *err) {
     if (access >= 0) {
         H5Pclose(access);
     }
-    if (code) {
-        return code;
+    if (rc) {
+        return rc;
     }
     w->half = ib_hdf5_half();
     if (w->half < 0 || put_info(w->file, &w->info)) {
@@ -118,9 +118,9 @@ static int create_file(ib_latent_writer *w, ib_error *err) {
 int ib_latent_writer_create(ib_latent_writer **out, const char *path, const ib_latent_info *info,
                             ib_error *err) {
     *out = NULL;
-    int code = check_info(info, path, err);
-    if (code) {
-        return code;
+    int rc = check_info(info, path, err);
+    if (rc) {
+        return rc;
     }
     ib_latent_writer *w = calloc(1, sizeof *w);
     if (!w) {
@@ -130,24 +130,24 @@ int ib_latent_writer_create(ib_latent_writer **out, const char *path, const ib_l
     w->file = w->latents = w->half = -1;
     size_t t = info->shape.tokens, d = info->shape.width;
     if (!(w->frame = ib_calloc(t * d, sizeof *w->frame))) {
-        code = ib_fail(err, IB_E_MEMORY, "out of memory for a frame of %s", path);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for a frame of %s", path);
         goto fail;
     }
-    if ((code = ib_pending_begin(&w->pending, path, err))) {
+    if ((rc = ib_pending_begin(&w->pending, path, err))) {
         goto fail;
     }
 
     ib_hdf5_lock();
-    code = create_file(w, err);
+    rc = create_file(w, err);
     ib_hdf5_unlock();
-    if (code) {
+    if (rc) {
         goto fail;
     }
     *out = w;
     return IB_OK;
 fail:
     ib_latent_writer_abort(&w);
-    return code;
+    return rc;
 }
 
 static int reserve(ib_latent_writer *w, ib_error *err) {
@@ -182,10 +182,10 @@ static int write_frame(ib_latent_writer *w, ib_error *err) {
     }
     hsize_t first[3] = {w->frames, 0, 0}, count[3] = {1, t, d};
     hid_t memory = H5Screate_simple(3, count, NULL), file = H5Dget_space(w->latents);
-    int code = IB_OK;
+    int rc = IB_OK;
     if (memory < 0 || file < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, first, NULL, count, NULL) < 0 ||
         H5Dwrite(w->latents, w->half, memory, file, H5P_DEFAULT, w->frame) < 0) {
-        code = failed(w, err);
+        rc = failed(w, err);
     }
     if (file >= 0) {
         H5Sclose(file);
@@ -193,15 +193,15 @@ static int write_frame(ib_latent_writer *w, ib_error *err) {
     if (memory >= 0) {
         H5Sclose(memory);
     }
-    return code;
+    return rc;
 }
 
 int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seconds, bool cut,
                             ib_error *err) {
     size_t n = w->info.shape.tokens * w->info.shape.width;
-    int code = reserve(w, err);
-    if (code) {
-        return code;
+    int rc = reserve(w, err);
+    if (rc) {
+        return rc;
     }
     ib_f32_to_f16(z, w->frame, n);
     unsigned bad = 0;
@@ -218,10 +218,10 @@ int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seco
                        w->frames, w->pending.final, pts_seconds, w->pts[w->frames - 1]);
     }
     ib_hdf5_lock();
-    code = write_frame(w, err);
+    rc = write_frame(w, err);
     ib_hdf5_unlock();
-    if (code) {
-        return code;
+    if (rc) {
+        return rc;
     }
     w->pts[w->frames] = pts_seconds;
     w->cuts[w->frames] = cut || !w->frames;
@@ -235,14 +235,14 @@ static int write_column(ib_latent_writer *w, const char *name, hid_t stored, hid
     hsize_t n = w->frames, size[3] = {n},
             chunk[3] = {n < IB_LATENT_COLUMN_CHUNK ? n : IB_LATENT_COLUMN_CHUNK};
     hid_t set;
-    int code = create_set(w, name, stored, 1, size, chunk, false, &set, err);
-    if (!code && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
-        code = failed(w, err);
+    int rc = create_set(w, name, stored, 1, size, chunk, false, &set, err);
+    if (!rc && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+        rc = failed(w, err);
     }
-    if (set >= 0 && H5Dclose(set) < 0 && !code) {
-        code = failed(w, err);
+    if (set >= 0 && H5Dclose(set) < 0 && !rc) {
+        rc = failed(w, err);
     }
-    return code;
+    return rc;
 }
 
 /* Closes what is open. Takes the lock. */
@@ -254,43 +254,42 @@ static int close_all(ib_latent_writer *w, ib_error *err) {
     }
     bad |= w->file >= 0 && H5Fclose(w->file) < 0;
     w->latents = w->half = w->file = -1;
-    int code = bad ? failed(w, err) : IB_OK;
+    int rc = bad ? failed(w, err) : IB_OK;
     ib_hdf5_unlock();
-    return code;
+    return rc;
 }
 
 int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
     ib_latent_writer *w = *out;
-    int code = IB_OK;
+    int rc = IB_OK;
     hsize_t size[3] = {w->frames, w->info.shape.tokens, w->info.shape.width};
     if (!w->frames) {
-        code =
-            ib_fail(err, IB_E_EMPTY, "cannot write %s: %s gave no frame", w->pending.final, w->info.source);
+        rc = ib_fail(err, IB_E_EMPTY, "cannot write %s: %s gave no frame", w->pending.final, w->info.source);
         goto end;
     }
     ib_hdf5_lock();
     if (H5Dset_extent(w->latents, size) < 0) {
-        code = failed(w, err);
+        rc = failed(w, err);
     }
-    if (!code) {
-        code = write_column(w, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, w->pts, err);
+    if (!rc) {
+        rc = write_column(w, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, w->pts, err);
     }
-    if (!code) {
-        code = write_column(w, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, w->cuts, err);
+    if (!rc) {
+        rc = write_column(w, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, w->cuts, err);
     }
-    if (!code && H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0) {
-        code = failed(w, err);
+    if (!rc && H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0) {
+        rc = failed(w, err);
     }
     ib_hdf5_unlock();
-    if (!code) {
-        code = close_all(w, err);
+    if (!rc) {
+        rc = close_all(w, err);
     }
-    if (!code) {
-        code = ib_pending_publish(&w->pending, err);
+    if (!rc) {
+        rc = ib_pending_publish(&w->pending, err);
     }
 end:
     ib_latent_writer_abort(out);
-    return code;
+    return rc;
 }
 
 void ib_latent_writer_abort(ib_latent_writer **out) {

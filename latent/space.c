@@ -59,10 +59,10 @@ int ib_space_open_with(ib_space **out, const char *spec, const ib_space_options 
         s->kind = k;
         o = o ? o : &defaults;
         s->threads = o->threads;
-        int code = k->open(s, spec[n] ? spec + n + 1 : NULL, o, err);
-        if (code) {
+        int rc = k->open(s, spec[n] ? spec + n + 1 : NULL, o, err);
+        if (rc) {
             free(s);
-            return code;
+            return rc;
         }
         *out = s;
         return IB_OK;
@@ -107,9 +107,9 @@ int ib_space_encode(const ib_space *s, const ib_frame *frame, float *z, ib_error
 int ib_space_encode_frames(const ib_space *s, const ib_frame *const *frames, size_t n, float *z,
                            ib_error *err) {
     ib_shape shape;
-    int code = n ? ib_space_shape(s, frames[0]->width, frames[0]->height, &shape, err) : IB_OK;
-    if (code || !n) {
-        return code;
+    int rc = n ? ib_space_shape(s, frames[0]->width, frames[0]->height, &shape, err) : IB_OK;
+    if (rc || !n) {
+        return rc;
     }
     size_t each = shape.tokens * shape.width, step = s->input.batch, floats;
     float *input = NULL;
@@ -117,25 +117,25 @@ int ib_space_encode_frames(const ib_space *s, const ib_frame *const *frames, siz
         return s->kind->prepare(s, frames[0], NULL, err); /* which says why there is no image side */
     }
     if (!s->input.floats) {
-        for (size_t i = 0; i < n && !code; i++) {
-            code = ib_space_encode(s, frames[i], z + i * each, err);
+        for (size_t i = 0; i < n && !rc; i++) {
+            rc = ib_space_encode(s, frames[i], z + i * each, err);
         }
-        return code;
+        return rc;
     }
     step = step < n ? step : n;
     if (ib_size_mul(step, s->input.floats, &floats)) {
         return ib_fail(err, IB_E_MEMORY, "%zu frames at once are too many", step);
     }
-    code = ib_alloc_floats(&input, floats, "the pictures of a batch", err);
-    for (size_t i = 0; i < n && !code; i += step) {
+    rc = ib_alloc_floats(&input, floats, "the pictures of a batch", err);
+    for (size_t i = 0; i < n && !rc; i += step) {
         size_t m = n - i < step ? n - i : step;
-        for (size_t k = 0; k < m && !code; k++) {
-            code = ib_space_prepare(s, frames[i + k], input + k * s->input.floats, err);
+        for (size_t k = 0; k < m && !rc; k++) {
+            rc = ib_space_prepare(s, frames[i + k], input + k * s->input.floats, err);
         }
-        code = code ? code : ib_space_encode_inputs(s, input, m, z + i * each, err);
+        rc = rc ? rc : ib_space_encode_inputs(s, input, m, z + i * each, err);
     }
     ib_free(input);
-    return code;
+    return rc;
 }
 
 ib_space_input ib_space_input_of(const ib_space *s) {

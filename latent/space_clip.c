@@ -87,19 +87,19 @@ static int clip_open(ib_space *s, const char *argument, const ib_space_options *
         return ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", argument);
     }
     ib_clip_options co = {o->activation, o->tokenizer, o->threads};
-    int code = ib_clip_open(&c->clip, argument, &co, err);
-    const ib_clip_tower *v = code ? NULL : ib_clip_vision(c->clip);
+    int rc = ib_clip_open(&c->clip, argument, &co, err);
+    const ib_clip_tower *v = rc ? NULL : ib_clip_vision(c->clip);
     c->fit = o->fit;
     c->tokens = o->tokens;
-    if (!code && c->tokens == IB_TOKENS_POOLED) {
-        code = v ? ib_clip_images(c->clip, NULL, 0, NULL, err) : ib_clip_texts(c->clip, NULL, 0, NULL, err);
-    } else if (!code && !v) {
-        code = ib_clip_image_hidden(c->clip, NULL, 0, 1, NULL, err);
+    if (!rc && c->tokens == IB_TOKENS_POOLED) {
+        rc = v ? ib_clip_images(c->clip, NULL, 0, NULL, err) : ib_clip_texts(c->clip, NULL, 0, NULL, err);
+    } else if (!rc && !v) {
+        rc = ib_clip_image_hidden(c->clip, NULL, 0, 1, NULL, err);
     }
-    if (code) {
+    if (rc) {
         ib_clip_close(&c->clip);
         ib_free(c);
-        return code;
+        return rc;
     }
     s->state = c;
     write_id(s, c);
@@ -134,10 +134,10 @@ static int clip_prepare(const ib_space *s, const ib_frame *f, float *input, ib_e
     if (!rgb) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame of %d x %d", f->width, f->height);
     }
-    int code = ib_frame_to_rgb(f, rgb, err);
-    code = code ? code : ib_clip_prepare(c->clip, c->fit, rgb, stride, f->width, f->height, input, err);
+    int rc = ib_frame_to_rgb(f, rgb, err);
+    rc = rc ? rc : ib_clip_prepare(c->clip, c->fit, rgb, stride, f->width, f->height, input, err);
     ib_free(rgb);
-    return code;
+    return rc;
 }
 
 static int clip_encode_inputs(const ib_space *s, const float *input, size_t n, float *z, ib_error *err) {
@@ -152,8 +152,8 @@ static int clip_encode_text(const ib_space *s, const char *prompt, float *z, ib_
     if (*c->no_text) {
         return ib_fail(err, IB_E_UNSUPPORTED, "%s", c->no_text);
     }
-    int code = ib_clip_tokenize(c->clip, prompt, ids, err);
-    return code ? code : ib_clip_texts(c->clip, ids, 1, z, err);
+    int rc = ib_clip_tokenize(c->clip, prompt, ids, err);
+    return rc ? rc : ib_clip_texts(c->clip, ids, 1, z, err);
 }
 
 const ib_space_kind ib_space_clip = {

@@ -29,9 +29,9 @@ static int patch_shape(const ib_space *s, int width, int height, ib_shape *shape
 }
 
 static int begin(const ib_space *s, const ib_frame *frame, ib_shape *shape, float **planes, ib_error *err) {
-    int code = ib_space_shape(s, frame->width, frame->height, shape, err);
-    if (code) {
-        return code;
+    int rc = ib_space_shape(s, frame->width, frame->height, shape, err);
+    if (rc) {
+        return rc;
     }
     return ib_alloc_floats(planes, ib_patch_pixels(shape->rows, shape->cols), "the pixels of a frame", err);
 }
@@ -39,9 +39,9 @@ static int begin(const ib_space *s, const ib_frame *frame, ib_shape *shape, floa
 static int patch_encode(const ib_space *s, const ib_frame *frame, float *z, ib_error *err) {
     ib_shape shape;
     float *planes;
-    int code = begin(s, frame, &shape, &planes, err);
-    if (code) {
-        return code;
+    int rc = begin(s, frame, &shape, &planes, err);
+    if (rc) {
+        return rc;
     }
     ib_patch_from_frame(frame, shape.rows, shape.cols, planes);
     ib_patch_forward(planes, shape.rows, shape.cols, z);
@@ -52,9 +52,9 @@ static int patch_encode(const ib_space *s, const ib_frame *frame, float *z, ib_e
 static int patch_decode(const ib_space *s, const float *z, ib_frame *frame, ib_error *err) {
     ib_shape shape;
     float *planes;
-    int code = begin(s, frame, &shape, &planes, err);
-    if (code) {
-        return code;
+    int rc = begin(s, frame, &shape, &planes, err);
+    if (rc) {
+        return rc;
     }
     ib_patch_inverse(z, shape.rows, shape.cols, planes);
     ib_patch_to_frame(planes, shape.rows, shape.cols, frame);

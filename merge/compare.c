@@ -16,9 +16,9 @@ static int add_block(const ib_merge_job *j, const ib_param *p, size_t first, siz
     size_t k = j->ingredients;
     const float *base = j->sources > k ? values + k * BLOCK : NULL;
     for (size_t s = 0; s < j->sources; s++) {
-        int r = ib_source_read(&j->source[s], p, first, n, values + s * BLOCK, err);
-        if (r) {
-            return r;
+        int rc = ib_source_read(&j->source[s], p, first, n, values + s * BLOCK, err);
+        if (rc) {
+            return rc;
         }
         ib_source_release(&j->source[s], p, first, n);
     }
@@ -39,10 +39,10 @@ static int add_tensors(ib_merge_job *j, float *values, ib_comparison *sums, ib_e
         const ib_param *p = ib_adapter_tensor(j->outline, i);
         for (size_t at = 0, n; at < p->count; at += n) {
             n = p->count - at < BLOCK ? p->count - at : BLOCK;
-            int r = ib_merge_stopped(j, err);
-            r = r ? r : add_block(j, p, at, n, values, sums, err);
-            if (r) {
-                return r;
+            int rc = ib_merge_stopped(j, err);
+            rc = rc ? rc : add_block(j, p, at, n, values, sums, err);
+            if (rc) {
+                return rc;
             }
             done += n;
         }
@@ -57,10 +57,10 @@ int ib_merge_compare(ib_merge_job *j, ib_error *err) {
     float *values = NULL;
     ib_comparison *sums = ib_calloc(pairs + 1, sizeof *sums);
     result->pair = ib_calloc(pairs, sizeof *result->pair);
-    int r = sums && result->pair ? ib_alloc_floats(&values, j->sources * BLOCK, "blocks of tensors", err)
-                                 : ib_fail(err, IB_E_MEMORY, "out of memory for %zu pairs", pairs);
-    r = r ? r : add_tensors(j, values, sums, err);
-    for (size_t a = 0; !r && a < k; a++) {
+    int rc = sums && result->pair ? ib_alloc_floats(&values, j->sources * BLOCK, "blocks of tensors", err)
+                                  : ib_fail(err, IB_E_MEMORY, "out of memory for %zu pairs", pairs);
+    rc = rc ? rc : add_tensors(j, values, sums, err);
+    for (size_t a = 0; !rc && a < k; a++) {
         for (size_t b = a + 1; b < k; b++) {
             const ib_comparison *c = &sums[pair_at(a, b, k)];
             result->pair[result->pairs++] =
@@ -69,10 +69,10 @@ int ib_merge_compare(ib_merge_job *j, ib_error *err) {
             result->part[b].norm = sqrt(c->bb);
         }
     }
-    if (!r && k == 1) {
+    if (!rc && k == 1) {
         result->part[0].norm = sqrt(sums[0].aa);
     }
     ib_free(values);
     ib_free(sums);
-    return r;
+    return rc;
 }

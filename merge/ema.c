@@ -10,36 +10,36 @@
 static int add_run(ib_paths *all, const char *run, ib_error *err) {
     char *states = ib_join(run, "states"), *latest = ib_join(run, "state.h5");
     size_t before = all->n;
-    int r = states && latest ? ib_states_list(all, states, err)
-                             : ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", run);
+    int rc = states && latest ? ib_states_list(all, states, err)
+                              : ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", run);
     /* the latest one has a second name among the kept ones, as a rule */
     bool known = false;
     ib_source last, kept;
-    if (!r && ib_is_file(latest)) {
-        if (all->n > before && !(r = ib_source_open(&last, latest, false, err))) {
-            if (!(r = ib_source_open(&kept, all->v[all->n - 1], false, err))) {
+    if (!rc && ib_is_file(latest)) {
+        if (all->n > before && !(rc = ib_source_open(&last, latest, false, err))) {
+            if (!(rc = ib_source_open(&kept, all->v[all->n - 1], false, err))) {
                 known = kept.step == last.step;
                 ib_source_close(&kept);
             }
             ib_source_close(&last);
         }
-        r = r || known ? r : ib_paths_add(all, latest, err);
+        rc = rc || known ? rc : ib_paths_add(all, latest, err);
     }
-    if (!r && all->n == before) {
-        r = ib_fail(err, IB_E_EMPTY, "%s holds no states: expected the directory of a run", run);
+    if (!rc && all->n == before) {
+        rc = ib_fail(err, IB_E_EMPTY, "%s holds no states: expected the directory of a run", run);
     }
     free(states);
     free(latest);
-    return r;
+    return rc;
 }
 
 int ib_merge_expand(ib_paths *all, const ib_paths *inputs, bool states, ib_error *err) {
-    int r = IB_OK;
-    for (size_t i = 0; !r && i < inputs->n; i++) {
+    int rc = IB_OK;
+    for (size_t i = 0; !rc && i < inputs->n; i++) {
         const char *path = inputs->v[i];
-        r = states && ib_is_dir(path) ? add_run(all, path, err) : ib_paths_add(all, path, err);
+        rc = states && ib_is_dir(path) ? add_run(all, path, err) : ib_paths_add(all, path, err);
     }
-    return r;
+    return rc;
 }
 
 static int check_run(const ib_merge_job *j, ib_error *err) {
@@ -67,8 +67,8 @@ static int check_run(const ib_merge_job *j, ib_error *err) {
 
 static int plan(ib_merge_job *j, ib_error *err) {
     double decay = ib_merge_get(j->o, "decay");
-    int r = check_run(j, err);
-    for (size_t i = 0; !r && i < j->ingredients; i++) {
+    int rc = check_run(j, err);
+    for (size_t i = 0; !rc && i < j->ingredients; i++) {
         size_t later = 0;
         for (size_t k = 0; k < j->ingredients; k++) {
             later += j->source[k].step > j->source[i].step;
@@ -76,10 +76,10 @@ static int plan(ib_merge_job *j, ib_error *err) {
         j->coefficient[i] = pow(decay, (double)later);
         j->result->part[i].step = j->source[i].step;
     }
-    if (!r && !ib_average_normalise(j->coefficient, j->ingredients)) {
-        r = ib_fail(err, IB_E_ARGUMENT, "the states' weights cannot be normalised");
+    if (!rc && !ib_average_normalise(j->coefficient, j->ingredients)) {
+        rc = ib_fail(err, IB_E_ARGUMENT, "the states' weights cannot be normalised");
     }
-    return r;
+    return rc;
 }
 
 const ib_merge_kernel ib_merge_ema = {.plan = plan};

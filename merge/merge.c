@@ -95,9 +95,9 @@ static const char *role_of(const ib_merge_job *j, size_t i) {
 static int open_one(ib_merge_job *j, const char *path, ib_error *err) {
     ib_source *s = &j->source[j->sources];
     bool raw = j->method->kernel == &ib_merge_ema && ib_merge_get(j->o, "raw") != 0;
-    int r = ib_source_open(s, path, raw, err);
-    if (r) {
-        return r;
+    int rc = ib_source_open(s, path, raw, err);
+    if (rc) {
+        return rc;
     }
     size_t i = j->sources++;
     ib_merge_part *part = &j->result->part[j->result->parts];
@@ -107,8 +107,8 @@ static int open_one(ib_merge_job *j, const char *path, ib_error *err) {
     }
     part->role = role_of(j, i);
     j->result->parts++;
-    if (i && (r = ib_adapter_check_same(&j->source[0].config, j->source[0].path, &s->config, path, err))) {
-        return r;
+    if (i && (rc = ib_adapter_check_same(&j->source[0].config, j->source[0].path, &s->config, path, err))) {
+        return rc;
     }
     for (size_t k = 0; j->method->weights && k < i && i < j->ingredients; k++) {
         if (ib_source_same(&j->source[k], s)) {
@@ -122,35 +122,35 @@ static int open_one(ib_merge_job *j, const char *path, ib_error *err) {
 /* Reading is through the mapped file, so an output that is an input would even work, and cost the input. */
 static int check_output(const ib_merge_job *j, ib_error *err) {
     const ib_merge_options *o = j->o;
-    int r = IB_OK;
-    for (size_t i = 0; !r && !o->dry_run && i < j->sources; i++) {
-        r = ib_output_check(o->output, (const char *const *)&j->source[i].path, 1, NULL, err);
+    int rc = IB_OK;
+    for (size_t i = 0; !rc && !o->dry_run && i < j->sources; i++) {
+        rc = ib_output_check(o->output, (const char *const *)&j->source[i].path, 1, NULL, err);
     }
-    r = r || o->dry_run ? r : ib_st_check_replace(o->output, err);
-    return r || o->dry_run || !o->valid ? r
-                                        : ib_output_check(o->output, (const char *const *)o->valid->v,
-                                                          o->valid->n, ib_is_latent_name, err);
+    rc = rc || o->dry_run ? rc : ib_st_check_replace(o->output, err);
+    return rc || o->dry_run || !o->valid ? rc
+                                         : ib_output_check(o->output, (const char *const *)o->valid->v,
+                                                           o->valid->n, ib_is_latent_name, err);
 }
 
 static int open_all(ib_merge_job *j, const ib_paths *inputs, ib_error *err) {
-    int r = check_options(j, inputs->n, err);
-    if (r) {
-        return r;
+    int rc = check_options(j, inputs->n, err);
+    if (rc) {
+        return rc;
     }
     j->ingredients = j->result->ingredients = inputs->n;
     if (!(j->result->part = ib_calloc(inputs->n + 1, sizeof *j->result->part))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu ingredients", inputs->n);
     }
-    for (size_t i = 0; !r && i < inputs->n; i++) {
-        r = open_one(j, inputs->v[i], err);
+    for (size_t i = 0; !rc && i < inputs->n; i++) {
+        rc = open_one(j, inputs->v[i], err);
     }
-    if (!r && j->o->base) {
-        r = open_one(j, j->o->base, err);
+    if (!rc && j->o->base) {
+        rc = open_one(j, j->o->base, err);
     }
-    r = r ? r : check_output(j, err);
-    r = r ? r : take_weights(j, err);
-    r = r ? r : ib_adapter_outline(&j->outline, &j->source[0].config, err);
-    return r;
+    rc = rc ? rc : check_output(j, err);
+    rc = rc ? rc : take_weights(j, err);
+    rc = rc ? rc : ib_adapter_outline(&j->outline, &j->source[0].config, err);
+    return rc;
 }
 
 /* The coefficients by which each part counts, as far as there are such. */
@@ -175,17 +175,17 @@ int ib_merge(const ib_merge_options *o, ib_merge_result *result, ib_error *err) 
     j->o = o;
     j->result = result;
     result->method = j->method = ib_merge_method_find(o->method ? o->method : "linear", err);
-    int r = j->method ? IB_OK : IB_E_ARGUMENT;
-    r = r ? r : ib_merge_expand(&inputs, o->inputs, j->method->kernel == &ib_merge_ema, err);
-    r = r ? r : open_all(j, &inputs, err);
-    r = r ? r : j->method->kernel->plan(j, err);
-    if (!r) {
+    int rc = j->method ? IB_OK : IB_E_ARGUMENT;
+    rc = rc ? rc : ib_merge_expand(&inputs, o->inputs, j->method->kernel == &ib_merge_ema, err);
+    rc = rc ? rc : open_all(j, &inputs, err);
+    rc = rc ? rc : j->method->kernel->plan(j, err);
+    if (!rc) {
         result->parameters = ib_adapter_param_count(j->outline);
         note_weights(j);
-        r = o->dry_run ? ib_merge_compare(j, err) : ib_merge_stream(j, err);
+        rc = o->dry_run ? ib_merge_compare(j, err) : ib_merge_stream(j, err);
     }
     struct stat st;
-    if (!r && !o->dry_run && !stat(o->output, &st)) {
+    if (!rc && !o->dry_run && !stat(o->output, &st)) {
         result->bytes = (size_t)st.st_size;
     }
     ib_free(j->scratch);
@@ -195,7 +195,7 @@ int ib_merge(const ib_merge_options *o, ib_merge_result *result, ib_error *err) 
     }
     ib_paths_free(&inputs);
     free(j);
-    return r;
+    return rc;
 }
 
 void ib_merge_result_free(ib_merge_result *r) {

@@ -27,15 +27,15 @@ static int skill_of(tasting *t, double *skill, ib_error *err) {
     for (size_t i = 0; i < t->clips.n; i++) {
         ib_latent_file *f;
         ib_score_sums sums = {0};
-        int r = ib_merge_stopped(t->j, err);
-        if (r || (r = ib_latent_open(&f, t->clips.v[i], err))) {
-            return r;
+        int rc = ib_merge_stopped(t->j, err);
+        if (rc || (rc = ib_latent_open(&f, t->clips.v[i], err))) {
+            return rc;
         }
-        r = ib_score_latents(t->model, f, (int)ib_merge_get(o, "gap"), (int)ib_merge_get(o, "max-windows"),
-                             o->threads, &sums, err);
+        rc = ib_score_latents(t->model, f, (int)ib_merge_get(o, "gap"), (int)ib_merge_get(o, "max-windows"),
+                              o->threads, &sums, err);
         ib_latent_close(&f);
-        if (r) {
-            return r;
+        if (rc) {
+            return rc;
         }
         double one = ib_score_skill(&sums);
         windows += sums.windows;
@@ -71,22 +71,23 @@ static int load(tasting *t, ib_error *err) {
     ib_merge_job *j = t->j;
     size_t params = ib_adapter_param_count(j->outline);
     t->x = ib_calloc(j->ingredients, sizeof *t->x);
-    int r = t->x ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu models", j->ingredients);
-    for (size_t i = 0; !r && i < j->ingredients; i++) {
-        r = ib_alloc_floats(&t->x[i], params, "an ingredient", err);
-        for (size_t k = 0; !r && k < ib_adapter_tensor_count(j->outline); k++) {
+    int rc = t->x ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu models", j->ingredients);
+    for (size_t i = 0; !rc && i < j->ingredients; i++) {
+        rc = ib_alloc_floats(&t->x[i], params, "an ingredient", err);
+        for (size_t k = 0; !rc && k < ib_adapter_tensor_count(j->outline); k++) {
             const ib_param *p = ib_adapter_tensor(j->outline, k);
-            r = ib_source_read(&j->source[i], p, 0, p->count, t->x[i] + p->offset, err);
+            rc = ib_source_read(&j->source[i], p, 0, p->count, t->x[i] + p->offset, err);
         }
-        r = r ? r
-              : ib_source_digest(&j->source[i], err); /* equals are tasted in the order of their checksums */
+        rc =
+            rc ? rc
+               : ib_source_digest(&j->source[i], err); /* equals are tasted in the order of their checksums */
     }
-    r = r ? r : ib_adapter_create(&t->model, &j->source[0].config, 1, err);
-    for (size_t i = 0; !r && i < j->o->valid->n; i++) {
-        r = ib_paths_expand(&t->clips, j->o->valid->v[i], ib_is_latent_name, err);
+    rc = rc ? rc : ib_adapter_create(&t->model, &j->source[0].config, 1, err);
+    for (size_t i = 0; !rc && i < j->o->valid->n; i++) {
+        rc = ib_paths_expand(&t->clips, j->o->valid->v[i], ib_is_latent_name, err);
     }
     t->all = 2 * j->ingredients * t->clips.n;
-    return r;
+    return rc;
 }
 
 static int refuse_twins(const ib_merge_job *j, ib_error *err) {
@@ -124,9 +125,9 @@ static int choose(tasting *t, ib_error *err) {
     ib_merge_part *part = j->result->part;
     size_t order[IB_MERGE_MOST] = {0}, kept[IB_MERGE_MOST], n = 0;
     for (size_t i = 0; i < j->ingredients; i++) {
-        int r = skill_of_mean(t, &i, 1, &part[i].skill, err);
-        if (r) {
-            return r;
+        int rc = skill_of_mean(t, &i, 1, &part[i].skill, err);
+        if (rc) {
+            return rc;
         }
         part[i].kept = false;
     }
@@ -135,9 +136,9 @@ static int choose(tasting *t, ib_error *err) {
     for (size_t i = 0; i < j->ingredients; i++) {
         double skill = best;
         kept[n] = order[i];
-        int r = i ? skill_of_mean(t, kept, n + 1, &skill, err) : IB_OK;
-        if (r) {
-            return r;
+        int rc = i ? skill_of_mean(t, kept, n + 1, &skill, err) : IB_OK;
+        if (rc) {
+            return rc;
         }
         part[order[i]].kept = skill >= best;
         ib_merge_say(j, "%s: skill %.4f alone, %.4f in the soup, %s", part[order[i]].path,
@@ -162,16 +163,16 @@ static int plan(ib_merge_job *j, ib_error *err) {
         }
         return IB_OK;
     }
-    int r = load(&t, err);
-    r = r ? r : refuse_twins(j, err);
-    r = r ? r : choose(&t, err);
+    int rc = load(&t, err);
+    rc = rc ? rc : refuse_twins(j, err);
+    rc = rc ? rc : choose(&t, err);
     for (size_t i = 0; t.x && i < j->ingredients; i++) {
         ib_free(t.x[i]);
     }
     ib_free(t.x);
     ib_adapter_free(&t.model);
     ib_paths_free(&t.clips);
-    return r;
+    return rc;
 }
 
 const ib_merge_kernel ib_merge_soup = {.plan = plan};

@@ -34,9 +34,9 @@ static void name_run(ib_source *s, const char *data, const char *preset, const c
 static int open_state(ib_source *s, bool raw, ib_error *err) {
     ib_state st;
     char rate[32], batch[24], seed[24];
-    int r = ib_state_load(&st, s->path, err);
-    if (r) {
-        return r;
+    int rc = ib_state_load(&st, s->path, err);
+    if (rc) {
+        return rc;
     }
     ib_adapter *outline;
     s->config = st.config;
@@ -45,40 +45,40 @@ static int open_state(ib_source *s, bool raw, ib_error *err) {
     snprintf(batch, sizeof batch, "%lld", (long long)st.plan.batch);
     snprintf(seed, sizeof seed, "%lld", (long long)st.plan.seed);
     name_run(s, st.plan.data, st.plan.preset, st.plan.optimiser, rate, batch, seed);
-    if (!(r = ib_adapter_outline(&outline, &st.config, err))) {
+    if (!(rc = ib_adapter_outline(&outline, &st.config, err))) {
         if (ib_adapter_param_count(outline) != st.params) {
-            r = ib_fail(err, IB_E_FORMAT, "%s holds %zu parameters, its architecture has %zu", s->path,
-                        st.params, ib_adapter_param_count(outline));
+            rc = ib_fail(err, IB_E_FORMAT, "%s holds %zu parameters, its architecture has %zu", s->path,
+                         st.params, ib_adapter_param_count(outline));
         }
         ib_adapter_free(&outline);
     }
-    if (!r) {
+    if (!rc) {
         float **chosen = raw ? &st.weights : &st.ema;
         s->params = *chosen;
         *chosen = NULL;
     }
     ib_state_free(&st);
-    return r;
+    return rc;
 }
 
 static int open_adapter(ib_source *s, ib_error *err) {
     ib_adapter *outline;
-    int r = ib_st_open(&s->file, s->path, err);
-    r = r ? r : ib_adapter_read_config(s->file, s->path, &s->config, err);
-    if (r) {
-        return r;
+    int rc = ib_st_open(&s->file, s->path, err);
+    rc = rc ? rc : ib_adapter_read_config(s->file, s->path, &s->config, err);
+    if (rc) {
+        return rc;
     }
-    if ((r = ib_adapter_outline(&outline, &s->config, err))) {
-        return ib_error_prefix(err, r, "%s", s->path);
+    if ((rc = ib_adapter_outline(&outline, &s->config, err))) {
+        return ib_error_prefix(err, rc, "%s", s->path);
     }
-    r = ib_adapter_check_tensors(outline, s->file, s->path, err);
+    rc = ib_adapter_check_tensors(outline, s->file, s->path, err);
     ib_adapter_free(&outline);
     const char *step = ib_st_metadata(s->file, "train.steps");
     s->step = step ? strtoll(step, NULL, 10) : -1;
     name_run(s, ib_st_metadata(s->file, "train.data"), ib_st_metadata(s->file, "train.preset"),
              ib_st_metadata(s->file, "train.optimiser"), ib_st_metadata(s->file, "train.rate"),
              ib_st_metadata(s->file, "train.batch"), ib_st_metadata(s->file, "train.seed"));
-    return r;
+    return rc;
 }
 
 int ib_source_open(ib_source *s, const char *path, bool raw, ib_error *err) {
@@ -88,15 +88,15 @@ int ib_source_open(ib_source *s, const char *path, bool raw, ib_error *err) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
     }
     sha256_init(&s->sha);
-    int r = is_hdf5(path) ? open_state(s, raw, err) : open_adapter(s, err);
-    if (!r && !stat(path, &st)) {
+    int rc = is_hdf5(path) ? open_state(s, raw, err) : open_adapter(s, err);
+    if (!rc && !stat(path, &st)) {
         s->device = st.st_dev;
         s->inode = st.st_ino;
     }
-    if (r) {
+    if (rc) {
         ib_source_close(s);
     }
-    return r;
+    return rc;
 }
 
 void ib_source_close(ib_source *s) {
@@ -116,12 +116,12 @@ int ib_source_read(const ib_source *s, const ib_param *p, size_t first, size_t n
         memcpy(out, s->params + p->offset + first, n * sizeof *out);
         return IB_OK; /* ib_state_load has looked at the values */
     }
-    int r = ib_st_to_f32_part(ib_st_find(s->file, p->name), first, n, out, err);
-    if (!r && !ib_params_finite(out, n)) {
-        r = ib_fail(err, IB_E_NONFINITE, "%s: the tensor '%s' holds a number that is not finite", s->path,
-                    p->name);
+    int rc = ib_st_to_f32_part(ib_st_find(s->file, p->name), first, n, out, err);
+    if (!rc && !ib_params_finite(out, n)) {
+        rc = ib_fail(err, IB_E_NONFINITE, "%s: the tensor '%s' holds a number that is not finite", s->path,
+                     p->name);
     }
-    return r;
+    return rc;
 }
 
 void ib_source_release(const ib_source *s, const ib_param *p, size_t first, size_t n) {

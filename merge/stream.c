@@ -24,12 +24,12 @@ typedef struct block {
 static int block_create(block *b, size_t sources, ib_error *err) {
     size_t n = MEMORY / sizeof(float) / (sources + 1);
     b->elements = n > MOST_ELEMENTS ? MOST_ELEMENTS : n / PIECE ? n / PIECE * PIECE : n;
-    int r = ib_alloc_floats(&b->values, b->elements * (sources + 1), "blocks of tensors", err);
-    for (size_t i = 0; !r && i < sources; i++) {
+    int rc = ib_alloc_floats(&b->values, b->elements * (sources + 1), "blocks of tensors", err);
+    for (size_t i = 0; !rc && i < sources; i++) {
         b->x[i] = b->values + i * b->elements;
     }
-    b->out = r ? NULL : b->values + sources * b->elements;
-    return r;
+    b->out = rc ? NULL : b->values + sources * b->elements;
+    return rc;
 }
 
 /* Elements [first + at, first + at + n) of all sources and, the last time, of the result. */
@@ -38,9 +38,9 @@ static int one_piece(const ib_merge_job *j, const block *b, const ib_param *p, s
     const float *x[IB_MERGE_SOURCES];
     for (size_t s = 0; s < j->sources; s++) {
         x[s] = b->x[s] + at;
-        int r = ib_source_read(&j->source[s], p, first + at, n, b->values + s * b->elements + at, err);
-        if (r) {
-            return r;
+        int rc = ib_source_read(&j->source[s], p, first + at, n, b->values + s * b->elements + at, err);
+        if (rc) {
+            return rc;
         }
     }
     if (last && j->method->kernel->combine) {
@@ -56,7 +56,7 @@ static int one_piece(const ib_merge_job *j, const block *b, const ib_param *p, s
 static int one_block(ib_merge_job *j, const block *b, const ib_param *p, size_t first, size_t n, bool last,
                      ib_error *err) {
     long pieces = (long)((n + PIECE - 1) / PIECE), sources = (long)j->sources;
-    int code = IB_OK;
+    int rc = IB_OK;
 #pragma omp parallel num_threads(j->o->threads)
     {
 #pragma omp for schedule(dynamic, 1) nowait
@@ -69,11 +69,11 @@ static int one_block(ib_merge_job *j, const block *b, const ib_param *p, size_t 
         for (long i = 0; i < pieces; i++) {
             ib_error mine = {0};
             size_t at = (size_t)i * PIECE;
-            int r = one_piece(j, b, p, first, at, n - at < PIECE ? n - at : PIECE, last, &mine);
-            if (r) {
+            int mine_rc = one_piece(j, b, p, first, at, n - at < PIECE ? n - at : PIECE, last, &mine);
+            if (mine_rc) {
 #pragma omp critical(ib_merge_error)
                 {
-                    code = r;
+                    rc = mine_rc;
                     *err = mine;
                 }
             }
@@ -82,7 +82,7 @@ static int one_block(ib_merge_job *j, const block *b, const ib_param *p, size_t 
     for (long i = 0; i < sources; i++) {
         ib_source_release(&j->source[i], p, first, n);
     }
-    return code;
+    return rc;
 }
 
 static void report(ib_merge_job *j, size_t bytes) {
@@ -213,30 +213,30 @@ static int begin_writing(const ib_merge_job *j, ib_st_writer **w, ib_error *err)
     size_t n = ib_adapter_tensor_count(j->outline);
     ib_st_tensor *t = ib_calloc(n, sizeof *t);
     notes m = {0};
-    int r = t ? take_notes(j, &m, err) : ib_fail(err, IB_E_MEMORY, "out of memory for the list of tensors");
-    for (size_t i = 0; !r && i < n; i++) {
+    int rc = t ? take_notes(j, &m, err) : ib_fail(err, IB_E_MEMORY, "out of memory for the list of tensors");
+    for (size_t i = 0; !rc && i < n; i++) {
         const ib_param *p = ib_adapter_tensor(j->outline, i);
         t[i] = (ib_st_tensor){.name = p->name, .dtype = IB_F32, .rank = p->rank, .elements = p->count};
         memcpy(t[i].shape, p->shape, (size_t)p->rank * sizeof *p->shape);
     }
-    r = r ? r : ib_st_writer_begin(w, j->o->output, t, n, m.meta, m.n, err);
+    rc = rc ? rc : ib_st_writer_begin(w, j->o->output, t, n, m.meta, m.n, err);
     forget(&m);
     ib_free(t);
-    return r;
+    return rc;
 }
 
 /* The checksums are known now. */
 static int end_writing(ib_merge_job *j, ib_st_writer **w, ib_error *err) {
     notes m = {0};
-    int r = IB_OK;
-    for (size_t i = 0; !r && i < j->sources; i++) {
-        r = ib_source_digest(&j->source[i], err);
+    int rc = IB_OK;
+    for (size_t i = 0; !rc && i < j->sources; i++) {
+        rc = ib_source_digest(&j->source[i], err);
         memcpy(j->result->part[i].sha256, j->source[i].sha256, sizeof j->source[i].sha256);
     }
-    r = r ? r : take_notes(j, &m, err);
-    r = r ? r : ib_st_writer_finish(w, m.meta, m.n, err);
+    rc = rc ? rc : take_notes(j, &m, err);
+    rc = rc ? rc : ib_st_writer_finish(w, m.meta, m.n, err);
     forget(&m);
-    return r;
+    return rc;
 }
 
 int ib_merge_stream(ib_merge_job *j, ib_error *err) {
@@ -246,14 +246,14 @@ int ib_merge_stream(ib_merge_job *j, ib_error *err) {
     size_t params = ib_adapter_param_count(j->outline);
     j->begun = ib_clock_seconds();
     j->bytes_total = (uint64_t)params * sizeof(float) * (j->sources * (size_t)(looks + 1) + 1);
-    int r = block_create(&b, j->sources, err);
-    r = r ? r : begin_writing(j, &w, err);
-    for (size_t i = 0; !r && i < ib_adapter_tensor_count(j->outline); i++) {
-        r = one_tensor(j, &b, ib_adapter_tensor(j->outline, i), w, err);
+    int rc = block_create(&b, j->sources, err);
+    rc = rc ? rc : begin_writing(j, &w, err);
+    for (size_t i = 0; !rc && i < ib_adapter_tensor_count(j->outline); i++) {
+        rc = one_tensor(j, &b, ib_adapter_tensor(j->outline, i), w, err);
     }
-    r = r ? r : end_writing(j, &w, err);
+    rc = rc ? rc : end_writing(j, &w, err);
     ib_st_writer_abort(&w);
     ib_free(b.values);
     j->result->seconds = ib_clock_seconds() - j->begun;
-    return r;
+    return rc;
 }

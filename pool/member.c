@@ -58,19 +58,19 @@ int ib_member_write(const ib_member *m, const ib_adapter *a, bool half, const ch
     if (asprintf(&path, "%s/%s" IB_POOL_SUFFIX, dir, m->name) < 0) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", dir);
     }
-    int r = ib_pending_begin(&p, path, err);
-    r = r ? r : ib_adapter_save_as(a, p.temp, half ? IB_F16 : IB_F32, meta, n, err);
-    r = r ? r : ib_seal_write(p.temp, err);
-    if (!r && stat(p.temp, &st)) {
-        r = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+    int rc = ib_pending_begin(&p, path, err);
+    rc = rc ? rc : ib_adapter_save_as(a, p.temp, half ? IB_F16 : IB_F32, meta, n, err);
+    rc = rc ? rc : ib_seal_write(p.temp, err);
+    if (!rc && stat(p.temp, &st)) {
+        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
     }
-    if (!r && bytes) {
+    if (!rc && bytes) {
         *bytes = (size_t)st.st_size;
     }
-    r = r ? r : ib_pending_publish(&p, err);
+    rc = rc ? rc : ib_pending_publish(&p, err);
     ib_pending_abort(&p);
     free(path);
-    return r;
+    return rc;
 }
 
 static int get_text(const ib_st *f, const char *path, const char *key, char *out, size_t size,
@@ -86,9 +86,9 @@ static int get_text(const ib_st *f, const char *path, const char *key, char *out
 
 static int get_number(const ib_st *f, const char *path, const number *what, ib_member *m, ib_error *err) {
     char text[TEXT], *end;
-    int r = get_text(f, path, what->key, text, sizeof text, err);
-    if (r) {
-        return r;
+    int rc = get_text(f, path, what->key, text, sizeof text, err);
+    if (rc) {
+        return rc;
     }
     errno = 0;
     long long v = strtoll(text, &end, 10);
@@ -121,30 +121,30 @@ static int read_open(ib_member *m, const ib_st *f, const char *path, ib_error *e
         return ib_fail(err, IB_E_FORMAT, "%s is no pool member's: its metadata has no '%s'", path,
                        format_key);
     }
-    int r = ib_seal_check_bytes(bytes, m->bytes, path, err);
-    if (!r && strcmp(format, format_version)) {
-        r = ib_fail(err, IB_E_UNSUPPORTED, "%s is of pool format %.20s, this version knows format %s", path,
-                    format, format_version);
+    int rc = ib_seal_check_bytes(bytes, m->bytes, path, err);
+    if (!rc && strcmp(format, format_version)) {
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s is of pool format %.20s, this version knows format %s", path,
+                     format, format_version);
     }
-    r = r ? r : get_text(f, path, "pool.worker", m->name, sizeof m->name, err);
-    r = r ? r : get_text(f, path, "pool.token", m->token, sizeof m->token, err);
-    for (size_t i = 0; !r && i < NUMBERS; i++) {
-        r = get_number(f, path, &numbers[i], m, err);
+    rc = rc ? rc : get_text(f, path, "pool.worker", m->name, sizeof m->name, err);
+    rc = rc ? rc : get_text(f, path, "pool.token", m->token, sizeof m->token, err);
+    for (size_t i = 0; !rc && i < NUMBERS; i++) {
+        rc = get_number(f, path, &numbers[i], m, err);
     }
-    r = r ? r : check_name(m, path, err);
-    r = r ? r : ib_adapter_from(&a, f, path, err);
-    if (r) {
-        return r;
+    rc = rc ? rc : check_name(m, path, err);
+    rc = rc ? rc : ib_adapter_from(&a, f, path, err);
+    if (rc) {
+        return rc;
     }
     m->skill = skill ? strtod(skill, NULL) : NAN;
     m->config = *ib_adapter_config_of(a);
     m->params = ib_adapter_param_count(a);
-    r = ib_alloc_floats(&m->weights, m->params, "a pool member's weights", err);
-    if (!r) {
+    rc = ib_alloc_floats(&m->weights, m->params, "a pool member's weights", err);
+    if (!rc) {
         memcpy(m->weights, ib_adapter_params(a), m->params * sizeof *m->weights);
     }
     ib_adapter_free(&a);
-    return r;
+    return rc;
 }
 
 bool ib_member_is_other(const char *path) {
@@ -163,13 +163,13 @@ bool ib_member_is_other(const char *path) {
 int ib_member_read(ib_member *m, const char *path, size_t most_bytes, ib_error *err) {
     ib_st *f = NULL;
     *m = (ib_member){0};
-    int r = ib_st_open_copied(&f, path, most_bytes, err);
-    r = r ? r : read_open(m, f, path, err);
+    int rc = ib_st_open_copied(&f, path, most_bytes, err);
+    rc = rc ? rc : read_open(m, f, path, err);
     ib_st_close(&f);
-    if (r) {
+    if (rc) {
         ib_member_free(m);
     }
-    return r;
+    return rc;
 }
 
 int ib_member_fits(const ib_member *m, const ib_adapter_config *mine, const char *path, ib_error *err) {

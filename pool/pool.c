@@ -52,17 +52,17 @@ int ib_pool_check(const ib_pool *p, ib_error *err) {
 int ib_pool_writable(const ib_pool *p, ib_error *err) {
     ib_pending pending = {0};
     char *path = ib_join(p->dir, p->own);
-    int r = path ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", p->dir);
-    if (!r && ib_member_is_other(path)) {
-        r = ib_fail(
+    int rc = path ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", p->dir);
+    if (!rc && ib_member_is_other(path)) {
+        rc = ib_fail(
             err, IB_E_ARGUMENT,
             "%s: is no worker's file and would be lost; choose another name for this worker (--pool-name)",
             path);
     }
-    r = r ? r : ib_pending_begin(&pending, path, err);
+    rc = rc ? rc : ib_pending_begin(&pending, path, err);
     ib_pending_abort(&pending);
     free(path);
-    return r;
+    return rc;
 }
 
 void ib_pool_close(ib_pool **pool) {
@@ -161,10 +161,10 @@ static int look(ib_pool *p, const char *file, const ib_adapter_config *mine, siz
     ib_error trouble = {0};
     struct stat st;
     seen *e = entry_of(p, file);
-    int r = path && e ? IB_OK : out_of_memory(p, err);
-    if (r || stat(path, &st) || !changed(e, &st)) {
+    int rc = path && e ? IB_OK : out_of_memory(p, err);
+    if (rc || stat(path, &st) || !changed(e, &st)) {
         free(path); /* gone again, or known */
-        return r;
+        return rc;
     }
     if (!ib_member_read(&m, path, most_bytes, &trouble)) {
         news->bytes += m.bytes;
@@ -212,23 +212,23 @@ static int by_name(const void *a, const void *b) {
 static int list(const ib_pool *p, ib_paths *files, ib_error *err) {
     DIR *d = opendir(p->dir);
     const struct dirent *e;
-    int r = IB_OK;
+    int rc = IB_OK;
     if (!d) {
         return ib_fail(err, IB_E_IO, "cannot read the pool %s: %s", p->dir, strerror(errno));
     }
-    while (!r && (errno = 0, e = readdir(d))) {
+    while (!rc && (errno = 0, e = readdir(d))) {
         if (is_member_file(e->d_name)) {
-            r = ib_paths_add(files, e->d_name, err);
+            rc = ib_paths_add(files, e->d_name, err);
         }
     }
-    if (!r && errno) {
-        r = ib_fail(err, IB_E_IO, "cannot read the pool %s: %s", p->dir, strerror(errno));
+    if (!rc && errno) {
+        rc = ib_fail(err, IB_E_IO, "cannot read the pool %s: %s", p->dir, strerror(errno));
     }
     closedir(d);
     if (files->n) {
         qsort(files->v, files->n, sizeof *files->v, by_name);
     }
-    return r;
+    return rc;
 }
 
 int ib_pool_listen(ib_pool *p, const ib_adapter_config *mine, size_t most_members, size_t most_bytes,
@@ -237,15 +237,15 @@ int ib_pool_listen(ib_pool *p, const ib_adapter_config *mine, size_t most_member
     ib_error own = {0};
     err = err ? err : &own;
     *news = (ib_pool_news){0};
-    int r = list(p, &files, err);
+    int rc = list(p, &files, err);
     size_t first = 0;
     while (first < files.n && p->last && strcmp(files.v[first], p->last) <= 0) {
         first++;
     }
-    for (size_t i = 0; !r && i < files.n && news->members < most_members; i++) {
+    for (size_t i = 0; !rc && i < files.n && news->members < most_members; i++) {
         char **file = &files.v[(first + i) % files.n];
         if (!p->own || strcmp(*file, p->own)) {
-            r = look(p, *file, mine, most_bytes, news, err);
+            rc = look(p, *file, mine, most_bytes, news, err);
         }
         if (news->members == most_members) { /* the others' turn comes first the next time */
             free(p->last);
@@ -254,23 +254,23 @@ int ib_pool_listen(ib_pool *p, const ib_adapter_config *mine, size_t most_member
         }
     }
     ib_paths_free(&files);
-    if (r) {
+    if (rc) {
         ib_pool_news_free(news);
     }
-    return r;
+    return rc;
 }
 
 int ib_pool_own(ib_pool *p, size_t most_bytes, ib_pool_news *news, ib_error *err) {
     char *path = p->own ? ib_join(p->dir, p->own) : NULL;
     ib_member m;
     struct stat st;
-    int r = IB_OK;
+    int rc = IB_OK;
     *news = (ib_pool_news){0};
     if (path && !stat(path, &st) && !ib_member_read(&m, path, most_bytes, NULL)) {
-        r = add(p, news, &m, &st, err);
+        rc = add(p, news, &m, &st, err);
     }
     free(path);
-    return r;
+    return rc;
 }
 
 void ib_pool_news_free(ib_pool_news *news) {

@@ -101,9 +101,9 @@ int ib_pool_average(ib_voice *v, size_t k, const float *anchor, float *out, size
     const float **x = ib_calloc(k + 1, sizeof *x);
     double *w = ib_calloc(k + 1, sizeof *w), *kept = ib_calloc(k + 1, sizeof *kept);
     float *centre = ib_calloc(n, sizeof *centre);
-    int r = IB_OK;
+    int rc = IB_OK;
     if (!x || !w || !kept || !centre) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for an average of %zu models", k);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for an average of %zu models", k);
         goto done;
     }
     for (size_t i = 0; i < k; i++) {
@@ -120,7 +120,7 @@ int ib_pool_average(ib_voice *v, size_t k, const float *anchor, float *out, size
         v[0].cosine = NAN;
     }
     if (!deal_shares(v, k, w)) {
-        r = ib_fail(err, IB_E_EMPTY, "none of %zu models is near the others", k);
+        rc = ib_fail(err, IB_E_EMPTY, "none of %zu models is near the others", k);
         goto done;
     }
     for (size_t i = 0; i < k; i++) {
@@ -139,7 +139,7 @@ done:
     ib_free(kept);
     ib_free(w);
     ib_free(x);
-    return r;
+    return rc;
 }
 
 void ib_voice_explain(const ib_voice *v, char *text, size_t size) {

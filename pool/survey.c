@@ -28,32 +28,32 @@ static size_t gather(const ib_survey *s, int64_t stale, ib_voice *v, size_t *row
 static int judge(ib_survey *s, int64_t stale, ib_error *err) {
     size_t n = s->news.members, *row_of = ib_calloc(n, sizeof *row_of);
     ib_voice *v = ib_calloc(n, sizeof *v);
-    int r = row_of && v ? ib_alloc_floats(&s->average, s->params, "the average", err)
-                        : ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", n);
-    size_t k = r ? 0 : gather(s, stale, v, row_of);
-    r = r ? r : ib_pool_average(v, k, NULL, s->average, s->params, err);
-    for (size_t i = 0; i < k && (!r || r == IB_E_EMPTY); i++) {
+    int rc = row_of && v ? ib_alloc_floats(&s->average, s->params, "the average", err)
+                         : ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", n);
+    size_t k = rc ? 0 : gather(s, stale, v, row_of);
+    rc = rc ? rc : ib_pool_average(v, k, NULL, s->average, s->params, err);
+    for (size_t i = 0; i < k && (!rc || rc == IB_E_EMPTY); i++) {
         ib_survey_row *row = &s->row[row_of[i]];
         row->verdict = v[i].verdict;
-        row->share = r ? 0 : v[i].share;
+        row->share = rc ? 0 : v[i].share;
         if (row->verdict != IB_VOICE_TAKEN) {
             ib_voice_explain(&v[i], row->why, sizeof row->why);
         }
     }
-    if (r) {
+    if (rc) {
         ib_free(s->average);
         s->average = NULL;
     }
     ib_free(v);
     ib_free(row_of);
-    return r == IB_E_EMPTY ? IB_OK : r;
+    return rc == IB_E_EMPTY ? IB_OK : rc;
 }
 
 /* The model that most members have is the pool's; the others are remarks. */
 static int keep_majority(ib_pool_news *news, const char *dir, ib_error *err) {
     size_t best = 0, votes = 0, kept = 0;
     ib_adapter_config mine;
-    int r = IB_OK;
+    int rc = IB_OK;
     for (size_t i = 0; i < news->members; i++) {
         size_t n = 0;
         for (size_t k = 0; k < news->members; k++) {
@@ -69,7 +69,7 @@ static int keep_majority(ib_pool_news *news, const char *dir, ib_error *err) {
         char path[1024];
         snprintf(path, sizeof path, "%.900s/%s" IB_POOL_SUFFIX, dir, m->name);
         if (ib_member_fits(m, &mine, path, &trouble)) {
-            r = r ? r : ib_pool_remark(news, trouble.text, err);
+            rc = rc ? rc : ib_pool_remark(news, trouble.text, err);
             ib_member_free(m);
             continue;
         }
@@ -77,7 +77,7 @@ static int keep_majority(ib_pool_news *news, const char *dir, ib_error *err) {
         news->member[kept++] = *m;
     }
     news->members = kept;
-    return r;
+    return rc;
 }
 
 int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) {
@@ -85,39 +85,39 @@ int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) 
     ib_pool *pool = NULL;
     *s = (ib_survey){0};
     stale = stale > 0 ? stale : IB_POOL_STALE;
-    int r = ib_pool_open(&pool, dir, NULL, err);
-    r = r ? r : ib_pool_check(pool, err);
-    r = r ? r : ib_pool_listen(pool, NULL, IB_SURVEY_MOST, most_bytes, &s->news, err);
+    int rc = ib_pool_open(&pool, dir, NULL, err);
+    rc = rc ? rc : ib_pool_check(pool, err);
+    rc = rc ? rc : ib_pool_listen(pool, NULL, IB_SURVEY_MOST, most_bytes, &s->news, err);
     ib_pool_close(&pool);
-    if (r || !s->news.members) {
-        return r;
+    if (rc || !s->news.members) {
+        return rc;
     }
-    if ((r = keep_majority(&s->news, dir, err))) {
+    if ((rc = keep_majority(&s->news, dir, err))) {
         ib_pool_survey_free(s);
-        return r;
+        return rc;
     }
     s->round = ib_pool_round(&s->news, -1);
     s->params = s->news.member[0].params;
     if (!(s->row = calloc(s->news.members, sizeof *s->row))) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", s->news.members);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", s->news.members);
     }
-    for (size_t i = 0; !r && i < s->news.members; i++) {
+    for (size_t i = 0; !rc && i < s->news.members; i++) {
         s->row[i].member = &s->news.member[i];
         s->row[i].age_seconds = s->news.age_seconds[i];
     }
-    if (!r) {
+    if (!rc) {
         qsort(s->row, s->news.members, sizeof *s->row, by_name);
-        r = judge(s, stale, err);
+        rc = judge(s, stale, err);
     }
     double norm = s->average ? ib_params_norm(s->average, s->params) : 0;
-    for (size_t i = 0; !r && i < s->news.members; i++) {
+    for (size_t i = 0; !rc && i < s->news.members; i++) {
         s->row[i].distance =
             norm > 0 ? ib_params_distance(s->row[i].member->weights, s->average, s->params) / norm : NAN;
     }
-    if (r) {
+    if (rc) {
         ib_pool_survey_free(s);
     }
-    return r;
+    return rc;
 }
 
 void ib_pool_survey_free(ib_survey *s) {
@@ -149,11 +149,11 @@ int ib_pool_survey_save(const ib_survey *s, const char *path, ib_error *err) {
                                {"train.pool_round", round},
                                {"train.pool_members", members},
                                {"train.samples", samples}};
-    int r = ib_adapter_create(&a, &s->news.member[0].config, 0, err);
-    if (!r) {
+    int rc = ib_adapter_create(&a, &s->news.member[0].config, 0, err);
+    if (!rc) {
         memcpy(ib_adapter_params(a), s->average, s->params * sizeof(float));
-        r = ib_adapter_save(a, path, meta, sizeof meta / sizeof *meta, err);
+        rc = ib_adapter_save(a, path, meta, sizeof meta / sizeof *meta, err);
     }
     ib_adapter_free(&a);
-    return r;
+    return rc;
 }

@@ -24,37 +24,37 @@ struct ib_betweener {
 static int open_slerp(ib_betweener *b, int width, int height, ib_error *err) {
     size_t n;
     b->geometry = ib_geometry_of(ib_space_id(b->space));
-    int r = ib_space_shape(b->space, width, height, &b->shape, err);
-    if (r) {
-        return r;
+    int rc = ib_space_shape(b->space, width, height, &b->shape, err);
+    if (rc) {
+        return rc;
     }
     if (ib_size_mul(b->shape.tokens, b->shape.width, &n)) {
         return ib_fail(err, IB_E_MEMORY, "keyframes of %d x %d are too large", width, height);
     }
-    if ((r = ib_alloc_floats(&b->z0, n, "a keyframe's latent", err)) ||
-        (r = ib_alloc_floats(&b->z1, n, "a keyframe's latent", err))) {
-        return r;
+    if ((rc = ib_alloc_floats(&b->z0, n, "a keyframe's latent", err)) ||
+        (rc = ib_alloc_floats(&b->z1, n, "a keyframe's latent", err))) {
+        return rc;
     }
-    for (int i = 0; i < b->threads && !r; i++) {
-        r = ib_alloc_floats(&b->worker[i].z, n, "an in-between's latent", err);
+    for (int i = 0; i < b->threads && !rc; i++) {
+        rc = ib_alloc_floats(&b->worker[i].z, n, "an in-between's latent", err);
     }
-    return r;
+    return rc;
 }
 
 static int open_model(ib_betweener *b, int width, int height, ib_error *err) {
     ib_shape grid;
     int grid_width, grid_height;
-    int r = ib_adapter_check_space(b->adapter, ib_space_id(b->space), "rendering pictures", err);
-    if (!r) {
-        r = ib_adapter_render_grid(b->adapter, width, height, &grid, &grid_width, &grid_height);
+    int rc = ib_adapter_check_space(b->adapter, ib_space_id(b->space), "rendering pictures", err);
+    if (!rc) {
+        rc = ib_adapter_render_grid(b->adapter, width, height, &grid, &grid_width, &grid_height);
     }
-    if (r && !(err && err->code)) {
-        return ib_fail(err, r, "the adapter cannot render frames of %d x %d", width, height);
+    if (rc && !(err && err->code)) {
+        return ib_fail(err, rc, "the adapter cannot render frames of %d x %d", width, height);
     }
-    for (int i = 0; i < b->threads && !r; i++) {
-        r = ib_adapter_work_create(&b->worker[i].work, b->adapter, &grid, 1, false, err);
+    for (int i = 0; i < b->threads && !rc; i++) {
+        rc = ib_adapter_work_create(&b->worker[i].work, b->adapter, &grid, 1, false, err);
     }
-    return r;
+    return rc;
 }
 
 int ib_betweener_create(ib_betweener **out, const ib_adapter *adapter, bool slerp, int width, int height,
@@ -70,16 +70,16 @@ int ib_betweener_create(ib_betweener **out, const ib_adapter *adapter, bool sler
     }
     b->adapter = adapter;
     b->threads = threads;
-    int r = ib_space_open(&b->space, "patch", err);
-    if (!r && slerp) {
-        r = open_slerp(b, width, height, err);
+    int rc = ib_space_open(&b->space, "patch", err);
+    if (!rc && slerp) {
+        rc = open_slerp(b, width, height, err);
     }
-    if (!r && adapter) {
-        r = open_model(b, width, height, err);
+    if (!rc && adapter) {
+        rc = open_model(b, width, height, err);
     }
-    if (r) {
+    if (rc) {
         ib_betweener_free(&b);
-        return r;
+        return rc;
     }
     *out = b;
     return 0;
@@ -107,8 +107,8 @@ int ib_betweener_pair(ib_betweener *b, const ib_frame *first, const ib_frame *la
     b->first = first;
     b->last = last;
     b->gap_seconds = gap_seconds;
-    int r = b->z0 ? ib_space_encode(b->space, first, b->z0, err) : 0;
-    return r || !b->z1 ? r : ib_space_encode(b->space, last, b->z1, err);
+    int rc = b->z0 ? ib_space_encode(b->space, first, b->z0, err) : 0;
+    return rc || !b->z1 ? rc : ib_space_encode(b->space, last, b->z1, err);
 }
 
 int ib_betweener_slerp(ib_betweener *b, int thread, float t, ib_frame *out, ib_error *err) {

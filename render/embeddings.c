@@ -84,9 +84,9 @@ static int open_adapter(embeddings *e, ib_error *err) {
     if (!e->o->adapter) {
         return IB_OK;
     }
-    int r = ib_adapter_open(&e->adapter, e->o->adapter, err);
-    return r || !e->o->space
-               ? r
+    int rc = ib_adapter_open(&e->adapter, e->o->adapter, err);
+    return rc || !e->o->space
+               ? rc
                : ib_adapter_check_space(e->adapter, ib_space_id(e->o->space), "the keyframes", err);
 }
 
@@ -96,36 +96,36 @@ static int close_gap(embeddings *e, ib_error *err) {
     if (!e->o->modality_gap) {
         return IB_OK;
     }
-    int r = ib_modality_gap_open(&g, e->o->modality_gap, err);
-    if (r) {
-        return r;
+    int rc = ib_modality_gap_open(&g, e->o->modality_gap, err);
+    if (rc) {
+        return rc;
     }
     if (strcmp(g.space_id, e->keys.space_id) || e->keys.shape.tokens != 1 || g.width != e->keys.shape.width) {
-        r = ib_fail(err, IB_E_MISMATCH,
-                    "%s was measured in the space '%s' (%zu values), the keyframes are of '%s' (%zu x %zu)",
-                    e->o->modality_gap, g.space_id, g.width, e->keys.space_id, e->keys.shape.tokens,
-                    e->keys.shape.width);
+        rc = ib_fail(err, IB_E_MISMATCH,
+                     "%s was measured in the space '%s' (%zu values), the keyframes are of '%s' (%zu x %zu)",
+                     e->o->modality_gap, g.space_id, g.width, e->keys.space_id, e->keys.shape.tokens,
+                     e->keys.shape.width);
     }
-    for (size_t i = 0; !r && i < e->keys.n; i++) {
+    for (size_t i = 0; !rc && i < e->keys.n; i++) {
         if (ib_key_kind_of(e->o->keyframes[i]) == IB_KEY_PROMPT) {
             ib_modality_gap_apply(&g, e->keys.z + i * g.width);
         }
     }
     ib_modality_gap_free(&g);
-    return r;
+    return rc;
 }
 
 static int read_keys(embeddings *e, ib_error *err) {
     const ib_embeddings_options *o = e->o;
     ib_key_reading how = {o->threads, o->keep_interlaced, o->stop};
-    int r = ib_keyframes_read(&e->keys, o->space, o->keyframes, o->n_keyframes, &how, err);
-    if (!r && e->adapter) {
-        r = ib_adapter_check_space(e->adapter, e->keys.space_id, "the keyframes", err);
+    int rc = ib_keyframes_read(&e->keys, o->space, o->keyframes, o->n_keyframes, &how, err);
+    if (!rc && e->adapter) {
+        rc = ib_adapter_check_space(e->adapter, e->keys.space_id, "the keyframes", err);
     }
     for (size_t i = 0; i < o->n_keyframes; i++) {
         e->prompts += ib_key_kind_of(o->keyframes[i]) == IB_KEY_PROMPT;
     }
-    return r ? r : close_gap(e, err);
+    return rc ? rc : close_gap(e, err);
 }
 
 static int make_rows(embeddings *e, ib_error *err) {
@@ -139,16 +139,16 @@ static int make_rows(embeddings *e, ib_error *err) {
     if (ib_size_mul(e->rows, values, &all)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu rows", e->rows);
     }
-    int r = ib_alloc_floats(&e->z, all, "the path's embeddings", err);
-    r = r ? r : ib_alloc_floats(&e->t, e->rows, "the path's places", err);
-    e->pts = r ? NULL : ib_calloc(e->rows, sizeof *e->pts);
-    if (!r && !e->pts) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for the times of %zu rows", e->rows);
+    int rc = ib_alloc_floats(&e->z, all, "the path's embeddings", err);
+    rc = rc ? rc : ib_alloc_floats(&e->t, e->rows, "the path's places", err);
+    e->pts = rc ? NULL : ib_calloc(e->rows, sizeof *e->pts);
+    if (!rc && !e->pts) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the times of %zu rows", e->rows);
     }
-    for (size_t i = 0; !r && i < e->rows; i++) {
+    for (size_t i = 0; !rc && i < e->rows; i++) {
         e->pts[i] = (double)i / o->fps;
     }
-    return r ? r : ib_path_make(e->adapter, &e->path, s, e->keys.z, e->keys.n, e->z, e->t, err);
+    return rc ? rc : ib_path_make(e->adapter, &e->path, s, e->keys.z, e->keys.n, e->z, e->t, err);
 }
 
 /* What pipelines take for "no picture" under classifier-free guidance: the embedding of pixel values that are
@@ -159,11 +159,12 @@ static int encode_nothing(embeddings *e, ib_error *err) {
     if (!in.floats) {
         return IB_OK;
     }
-    int r = ib_alloc_floats(&zeros, in.floats, "a picture", err);
-    r = r ? r : ib_alloc_floats(&e->nothing, e->keys.shape.tokens * e->keys.shape.width, "an embedding", err);
-    r = r ? r : ib_space_encode_inputs(e->o->space, zeros, 1, e->nothing, err);
+    int rc = ib_alloc_floats(&zeros, in.floats, "a picture", err);
+    rc = rc ? rc
+            : ib_alloc_floats(&e->nothing, e->keys.shape.tokens * e->keys.shape.width, "an embedding", err);
+    rc = rc ? rc : ib_space_encode_inputs(e->o->space, zeros, 1, e->nothing, err);
     ib_free(zeros);
-    return r;
+    return rc;
 }
 
 /* Row, kind and word of every keyframe, as JSON text; NULL without memory. */
@@ -215,12 +216,12 @@ static int write_file(embeddings *e, ib_error *err) {
     t[n++] = (ib_st_tensor){.name = "pts", .dtype = IB_F64, .rank = 1, .shape = {rows}, .data = e->pts};
     snprintf(fps, sizeof fps, "%g", o->fps);
     snprintf(frames, sizeof frames, "%d", o->frames);
-    int r = sha_of(o->adapter, adapter, err);
-    r = r ? r : sha_of(o->modality_gap, gap, err);
-    if (!r && !(keys = describe_keys(e))) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for the description of the keyframes");
+    int rc = sha_of(o->adapter, adapter, err);
+    rc = rc ? rc : sha_of(o->modality_gap, gap, err);
+    if (!rc && !(keys = describe_keys(e))) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the description of the keyframes");
     }
-    if (!r) {
+    if (!rc) {
         meta[m++] = (ib_st_meta){"inbetween.embeddings", "1"};
         meta[m++] = (ib_st_meta){"inbetween.space", e->keys.space_id};
         meta[m++] = (ib_st_meta){"inbetween.layout", ib_layout_name(s->layout)};
@@ -236,10 +237,10 @@ static int write_file(embeddings *e, ib_error *err) {
         if (o->modality_gap) {
             meta[m++] = (ib_st_meta){"inbetween.modality_gap_sha256", gap};
         }
-        r = ib_st_write(o->output, t, n, meta, m, err);
+        rc = ib_st_write(o->output, t, n, meta, m, err);
     }
     free(keys);
-    return r;
+    return rc;
 }
 
 const char **ib_embeddings_inputs(const ib_embeddings_options *o, size_t *n) {
@@ -261,31 +262,31 @@ const char **ib_embeddings_inputs(const ib_embeddings_options *o, size_t *n) {
 static int check_output(const ib_embeddings_options *o, ib_error *err) {
     size_t n;
     const char **inputs = ib_embeddings_inputs(o, &n);
-    int r = inputs ? ib_output_check(o->output, inputs, n, NULL, err)
-                   : ib_fail(err, IB_E_MEMORY, "out of memory for the list of keyframes");
+    int rc = inputs ? ib_output_check(o->output, inputs, n, NULL, err)
+                    : ib_fail(err, IB_E_MEMORY, "out of memory for the list of keyframes");
     free(inputs);
-    return r || !ib_embeddings_name(o->output) ? r : ib_st_check_replace(o->output, err);
+    return rc || !ib_embeddings_name(o->output) ? rc : ib_st_check_replace(o->output, err);
 }
 
 int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary, ib_error *err) {
     embeddings e = {.o = o};
     ib_embeddings_summary s = {0};
-    int r = check(o, err);
-    r = r ? r : check_output(o, err);
-    r = r ? r : open_adapter(&e, err);
-    r = r ? r : read_keys(&e, err);
-    r = r ? r : make_rows(&e, err);
-    if (!r && o->n_preview) {
-        r = ib_preview_write(o, &e.keys.shape, e.z, e.pts, e.rows, &s, err);
-    } else if (!r) {
-        r = encode_nothing(&e, err);
-        r = r ? r : write_file(&e, err);
+    int rc = check(o, err);
+    rc = rc ? rc : check_output(o, err);
+    rc = rc ? rc : open_adapter(&e, err);
+    rc = rc ? rc : read_keys(&e, err);
+    rc = rc ? rc : make_rows(&e, err);
+    if (!rc && o->n_preview) {
+        rc = ib_preview_write(o, &e.keys.shape, e.z, e.pts, e.rows, &s, err);
+    } else if (!rc) {
+        rc = encode_nothing(&e, err);
+        rc = rc ? rc : write_file(&e, err);
     }
     s.rows = e.rows;
     s.shape = e.keys.shape;
     s.prompts = e.prompts;
     s.interlaced += e.keys.interlaced;
-    if (!r && summary) {
+    if (!rc && summary) {
         *summary = s;
     }
     ib_free(e.z);
@@ -294,5 +295,5 @@ int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *
     ib_free(e.nothing);
     ib_keyframes_free(&e.keys);
     ib_adapter_free(&e.adapter);
-    return r;
+    return rc;
 }

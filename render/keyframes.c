@@ -55,8 +55,8 @@ int ib_key_exists(const char *spec, ib_error *err) {
 }
 
 static int read_prompt(const ib_space *s, const char *spec, float *z, ib_error *err) {
-    int r = ib_space_encode_text(s, ib_key_prompt(spec), z, err);
-    return r ? ib_error_prefix(err, r, "'%.100s'", spec) : IB_OK;
+    int rc = ib_space_encode_text(s, ib_key_prompt(spec), z, err);
+    return rc ? ib_error_prefix(err, rc, "'%.100s'", spec) : IB_OK;
 }
 
 static int read_picture(ib_keyframes *k, const ib_space *s, const char *spec, const ib_key_reading *how,
@@ -65,17 +65,17 @@ static int read_picture(ib_keyframes *k, const ib_space *s, const char *spec, co
         .rgb = true, .threads = how->threads, .keep_interlaced = how->keep_interlaced, .stop = how->stop};
     ib_still *still = NULL;
     ib_frame frame;
-    int r = ib_still_open(&still, spec, &rgb, err);
-    r = r ? r : ib_still_convert(still, &frame, &rgb, err);
-    if (r) {
+    int rc = ib_still_open(&still, spec, &rgb, err);
+    rc = rc ? rc : ib_still_convert(still, &frame, &rgb, err);
+    if (rc) {
         ib_still_close(&still);
-        return r;
+        return rc;
     }
     k->interlaced += ib_still_info(still)->interlaced;
     ib_still_close(&still);
-    r = ib_space_encode(s, &frame, z, err);
+    rc = ib_space_encode(s, &frame, z, err);
     ib_frame_free(&frame);
-    return r ? ib_error_prefix(err, r, "%s", spec) : IB_OK;
+    return rc ? ib_error_prefix(err, rc, "%s", spec) : IB_OK;
 }
 
 static int parse_seconds(const char *spec, const char *at, double *seconds, ib_error *err) {
@@ -87,15 +87,15 @@ static int parse_seconds(const char *spec, const char *at, double *seconds, ib_e
 static int open_latent(const char *spec, ib_latent_file **f, size_t *frame, ib_error *err) {
     const char *end = latent_end(spec);
     double seconds;
-    int r = parse_seconds(spec, end, &seconds, err);
-    char *path = r ? NULL : strndup(spec, (size_t)(end - spec));
+    int rc = parse_seconds(spec, end, &seconds, err);
+    char *path = rc ? NULL : strndup(spec, (size_t)(end - spec));
     if (!path) {
-        return r ? r : ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", spec);
+        return rc ? rc : ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", spec);
     }
-    r = ib_latent_open(f, path, err);
+    rc = ib_latent_open(f, path, err);
     free(path);
-    if (r) {
-        return r;
+    if (rc) {
+        return rc;
     }
     const ib_latent_info *info = ib_latent_info_of(*f);
     const double *pts = ib_latent_pts(*f);
@@ -104,11 +104,11 @@ static int open_latent(const char *spec, ib_latent_file **f, size_t *frame, ib_e
         ++*frame;
     }
     if (seconds > pts[info->frames - 1] + 1 / info->fps + 1e-6) {
-        r = ib_fail(err, IB_E_ARGUMENT, "%s: has no frame at %g s, its last begins at %g s",
-                    ib_latent_path(*f), seconds, pts[info->frames - 1]);
+        rc = ib_fail(err, IB_E_ARGUMENT, "%s: has no frame at %g s, its last begins at %g s",
+                     ib_latent_path(*f), seconds, pts[info->frames - 1]);
         ib_latent_close(f);
     }
-    return r;
+    return rc;
 }
 
 static bool same_shape(const ib_shape *a, const ib_shape *b) {
@@ -118,22 +118,22 @@ static bool same_shape(const ib_shape *a, const ib_shape *b) {
 static int read_latent(const ib_keyframes *k, const char *spec, float *z, ib_error *err) {
     ib_latent_file *f;
     size_t frame;
-    int r = open_latent(spec, &f, &frame, err);
-    if (r) {
-        return r;
+    int rc = open_latent(spec, &f, &frame, err);
+    if (rc) {
+        return rc;
     }
     const ib_latent_info *info = ib_latent_info_of(f);
     if (strcmp(info->space_id, k->space_id)) {
-        r = ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', the other keyframes are of '%s'",
-                    ib_latent_path(f), info->space_id, k->space_id);
+        rc = ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', the other keyframes are of '%s'",
+                     ib_latent_path(f), info->space_id, k->space_id);
     } else if (!same_shape(&info->shape, &k->shape)) {
-        r = ib_fail(
+        rc = ib_fail(
             err, IB_E_MISMATCH, "%s holds %zu x %zu values a frame, the other keyframes have %zu x %zu",
             ib_latent_path(f), info->shape.tokens, info->shape.width, k->shape.tokens, k->shape.width);
     }
-    r = r ? r : ib_latent_read(f, frame, 1, z, err);
+    rc = rc ? rc : ib_latent_read(f, frame, 1, z, err);
     ib_latent_close(&f);
-    return r;
+    return rc;
 }
 
 /* Space and shape: the space's, or, without one, those of the first latent. */
@@ -144,45 +144,45 @@ static int find_shape(ib_keyframes *k, const ib_space *space, const char *first,
         snprintf(k->space_id, sizeof k->space_id, "%s", ib_space_id(space));
         return ib_space_shape(space, 224, 224, &k->shape, err); /* one for all sizes, where a space resizes */
     }
-    int r = open_latent(first, &f, &frame, err);
-    if (!r) {
+    int rc = open_latent(first, &f, &frame, err);
+    if (!rc) {
         snprintf(k->space_id, sizeof k->space_id, "%s", ib_latent_info_of(f)->space_id);
         k->shape = ib_latent_info_of(f)->shape;
         ib_latent_close(&f);
     }
-    return r;
+    return rc;
 }
 
 int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const *specs, size_t n,
                       const ib_key_reading *how, ib_error *err) {
     size_t all, values;
-    int r = IB_OK;
+    int rc = IB_OK;
     *k = (ib_keyframes){.n = n};
-    for (size_t i = 0; !r && i < n; i++) {
-        r = ib_key_exists(specs[i], err);
-        if (!r && !space && ib_key_kind_of(specs[i]) != IB_KEY_LATENT) {
-            r = ib_fail(err, IB_E_ARGUMENT,
-                        "'%.200s': a %s becomes an embedding by a space; say which (--space clip:PATH)",
-                        specs[i], ib_key_kind_name(ib_key_kind_of(specs[i])));
+    for (size_t i = 0; !rc && i < n; i++) {
+        rc = ib_key_exists(specs[i], err);
+        if (!rc && !space && ib_key_kind_of(specs[i]) != IB_KEY_LATENT) {
+            rc = ib_fail(err, IB_E_ARGUMENT,
+                         "'%.200s': a %s becomes an embedding by a space; say which (--space clip:PATH)",
+                         specs[i], ib_key_kind_name(ib_key_kind_of(specs[i])));
         }
     }
-    r = r ? r : find_shape(k, space, specs[0], err);
+    rc = rc ? rc : find_shape(k, space, specs[0], err);
     values = k->shape.tokens * k->shape.width;
-    if (!r && ib_size_mul(values, n, &all)) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", n);
+    if (!rc && ib_size_mul(values, n, &all)) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", n);
     }
-    r = r ? r : ib_alloc_floats(&k->z, all, "the keyframes", err);
-    for (size_t i = 0; !r && i < n; i++) {
+    rc = rc ? rc : ib_alloc_floats(&k->z, all, "the keyframes", err);
+    for (size_t i = 0; !rc && i < n; i++) {
         float *z = k->z + i * values;
         ib_key_kind kind = ib_key_kind_of(specs[i]);
-        r = kind == IB_KEY_PROMPT    ? read_prompt(space, specs[i], z, err)
-            : kind == IB_KEY_PICTURE ? read_picture(k, space, specs[i], how, z, err)
-                                     : read_latent(k, specs[i], z, err);
+        rc = kind == IB_KEY_PROMPT    ? read_prompt(space, specs[i], z, err)
+             : kind == IB_KEY_PICTURE ? read_picture(k, space, specs[i], how, z, err)
+                                      : read_latent(k, specs[i], z, err);
     }
-    if (r) {
+    if (rc) {
         ib_keyframes_free(k);
     }
-    return r;
+    return rc;
 }
 
 void ib_keyframes_free(ib_keyframes *k) {

@@ -25,23 +25,23 @@ static double norm(const float *z, size_t n) {
 static int add_file(ib_modality_gap *g, const char *path, double *sum, double *norms, ib_error *err) {
     ib_latent_file *f;
     float *z = NULL;
-    int r = ib_latent_open(&f, path, err);
-    if (r) {
-        return r;
+    int rc = ib_latent_open(&f, path, err);
+    if (rc) {
+        return rc;
     }
     const ib_latent_info *info = ib_latent_info_of(f);
     if (strcmp(info->space_id, g->space_id)) {
-        r = ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', the prompts are of '%s'", path,
-                    info->space_id, g->space_id);
+        rc = ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', the prompts are of '%s'", path,
+                     info->space_id, g->space_id);
     } else if (info->shape.tokens != 1 || info->shape.width != g->width) {
-        r = ib_fail(err, IB_E_MISMATCH, "%s holds %zu x %zu values a frame, the prompts have 1 x %zu", path,
-                    info->shape.tokens, info->shape.width, g->width);
+        rc = ib_fail(err, IB_E_MISMATCH, "%s holds %zu x %zu values a frame, the prompts have 1 x %zu", path,
+                     info->shape.tokens, info->shape.width, g->width);
     }
-    r = r ? r : ib_alloc_floats(&z, FRAMES_AT_ONCE * g->width, "frames", err);
-    for (size_t first = 0, n; !r && first < info->frames; first += n) {
+    rc = rc ? rc : ib_alloc_floats(&z, FRAMES_AT_ONCE * g->width, "frames", err);
+    for (size_t first = 0, n; !rc && first < info->frames; first += n) {
         n = info->frames - first < FRAMES_AT_ONCE ? info->frames - first : FRAMES_AT_ONCE;
-        r = ib_latent_read(f, first, n, z, err);
-        for (size_t i = 0; !r && i < n; i++) {
+        rc = ib_latent_read(f, first, n, z, err);
+        for (size_t i = 0; !rc && i < n; i++) {
             for (size_t j = 0; j < g->width; j++) {
                 sum[j] += (double)z[i * g->width + j] / (double)info->frames;
             }
@@ -52,26 +52,26 @@ static int add_file(ib_modality_gap *g, const char *path, double *sum, double *n
     g->frames += (int64_t)info->frames;
     ib_free(z);
     ib_latent_close(&f);
-    return r;
+    return rc;
 }
 
 static int begin(ib_modality_gap *g, const char *space_id, size_t width, ib_error *err) {
     *g = (ib_modality_gap){.width = width};
     snprintf(g->space_id, sizeof g->space_id, "%s", space_id);
-    int r = ib_alloc_floats(&g->image, width, "the mean of the pictures", err);
-    return r ? r : ib_alloc_floats(&g->text, width, "the mean of the prompts", err);
+    int rc = ib_alloc_floats(&g->image, width, "the mean of the pictures", err);
+    return rc ? rc : ib_alloc_floats(&g->text, width, "the mean of the prompts", err);
 }
 
 static int check_space(const ib_space *space, ib_shape *shape, size_t n_prompts, ib_error *err) {
-    int r = ib_space_shape(space, 224, 224, shape, err);
-    if (!r && (!ib_space_reads_text(space) || shape->layout != IB_LAYOUT_SINGLE)) {
-        r = ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no text side to measure the gap to",
-                    ib_space_id(space));
+    int rc = ib_space_shape(space, 224, 224, shape, err);
+    if (!rc && (!ib_space_reads_text(space) || shape->layout != IB_LAYOUT_SINGLE)) {
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no text side to measure the gap to",
+                     ib_space_id(space));
     }
-    if (!r && !n_prompts) {
-        r = ib_fail(err, IB_E_EMPTY, "there are no prompts to measure the gap with");
+    if (!rc && !n_prompts) {
+        rc = ib_fail(err, IB_E_EMPTY, "there are no prompts to measure the gap with");
     }
-    return r;
+    return rc;
 }
 
 int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_paths *latents,
@@ -81,21 +81,21 @@ int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_
     ib_paths files = {0};
     double *sum = NULL;
     *g = (ib_modality_gap){0};
-    int r = check_space(space, &shape, n_prompts, err);
-    r = r ? r : begin(g, ib_space_id(space), shape.width, err);
-    if (!r && !(sum = ib_calloc(2 * shape.width, sizeof *sum))) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for two means");
+    int rc = check_space(space, &shape, n_prompts, err);
+    rc = rc ? rc : begin(g, ib_space_id(space), shape.width, err);
+    if (!rc && !(sum = ib_calloc(2 * shape.width, sizeof *sum))) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for two means");
     }
-    for (size_t i = 0; !r && i < latents->n; i++) {
-        r = ib_paths_expand(&files, latents->v[i], ib_is_latent_name, err);
+    for (size_t i = 0; !rc && i < latents->n; i++) {
+        rc = ib_paths_expand(&files, latents->v[i], ib_is_latent_name, err);
     }
     size_t steps = files.n + n_prompts;
-    for (size_t i = 0; !r && i < steps; i++) {
+    for (size_t i = 0; !rc && i < steps; i++) {
         if (stop && atomic_load(stop)) {
-            r = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+            rc = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         } else if (i < files.n) {
-            r = add_file(g, files.v[i], sum, &g->image_norm, err);
-        } else if (!(r = ib_space_encode_text(space, prompts[i - files.n], g->text, err))) {
+            rc = add_file(g, files.v[i], sum, &g->image_norm, err);
+        } else if (!(rc = ib_space_encode_text(space, prompts[i - files.n], g->text, err))) {
             for (size_t j = 0; j < shape.width; j++) {
                 sum[shape.width + j] += g->text[j];
             }
@@ -105,10 +105,10 @@ int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_
             progress(user, (double)(i + 1) / (double)steps);
         }
     }
-    if (!r && !files.n) {
-        r = ib_fail(err, IB_E_EMPTY, "there are no latent files to measure the gap with");
+    if (!rc && !files.n) {
+        rc = ib_fail(err, IB_E_EMPTY, "there are no latent files to measure the gap with");
     }
-    if (!r) {
+    if (!rc) {
         g->prompts = (int64_t)n_prompts;
         g->image_norm /= (double)files.n;
         g->text_norm /= (double)n_prompts;
@@ -121,7 +121,7 @@ int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_
     }
     ib_free(sum);
     ib_paths_free(&files);
-    return r;
+    return rc;
 }
 
 void ib_modality_gap_free(ib_modality_gap *g) {
@@ -157,14 +157,14 @@ static int read_mean(const ib_st *f, const char *path, const char *name, size_t 
         return ib_fail(err, IB_E_UNSUPPORTED, "%s: the tensor '%s' is %s, expected F32, F16 or BF16", path,
                        name, ib_dtype_name(t->dtype));
     }
-    int r = ib_st_to_f32(t, out, err);
-    for (size_t i = 0; !r && i < width; i++) {
+    int rc = ib_st_to_f32(t, out, err);
+    for (size_t i = 0; !rc && i < width; i++) {
         if (!isfinite(out[i])) {
             return ib_fail(err, IB_E_NONFINITE, "%s: the tensor '%s' holds a number that is not finite", path,
                            name);
         }
     }
-    return r ? ib_error_prefix(err, r, "%s: tensor '%s'", path, name) : IB_OK;
+    return rc ? ib_error_prefix(err, rc, "%s: tensor '%s'", path, name) : IB_OK;
 }
 
 static double number(const ib_st *f, const char *key) {
@@ -175,21 +175,21 @@ static double number(const ib_st *f, const char *key) {
 int ib_modality_gap_open(ib_modality_gap *g, const char *path, ib_error *err) {
     ib_st *f;
     *g = (ib_modality_gap){0};
-    int r = ib_st_open(&f, path, err);
-    if (r) {
-        return r;
+    int rc = ib_st_open(&f, path, err);
+    if (rc) {
+        return rc;
     }
     const char *version = ib_st_metadata(f, format_key), *space = ib_st_metadata(f, "inbetween.space");
     const ib_st_tensor *t = ib_st_find(f, "image_mean");
     if (!version || strcmp(version, format_version) || !space || strlen(space) >= sizeof g->space_id || !t) {
-        r = ib_fail(err, IB_E_FORMAT,
-                    "%s is not a measured modality gap of this version (inbetween modality-gap makes one)",
-                    path);
+        rc = ib_fail(err, IB_E_FORMAT,
+                     "%s is not a measured modality gap of this version (inbetween modality-gap makes one)",
+                     path);
     }
-    r = r ? r : begin(g, space, t->elements, err);
-    r = r ? r : read_mean(f, path, "image_mean", g->width, g->image, err);
-    r = r ? r : read_mean(f, path, "text_mean", g->width, g->text, err);
-    if (r) {
+    rc = rc ? rc : begin(g, space, t->elements, err);
+    rc = rc ? rc : read_mean(f, path, "image_mean", g->width, g->image, err);
+    rc = rc ? rc : read_mean(f, path, "text_mean", g->width, g->text, err);
+    if (rc) {
         ib_modality_gap_free(g);
     } else {
         g->videos = (int64_t)number(f, "inbetween.videos");
@@ -199,7 +199,7 @@ int ib_modality_gap_open(ib_modality_gap *g, const char *path, ib_error *err) {
         g->text_norm = number(f, "inbetween.text_norm");
     }
     ib_st_close(&f);
-    return r;
+    return rc;
 }
 
 void ib_modality_gap_apply(const ib_modality_gap *g, float *z) {

@@ -79,9 +79,9 @@ static int read_keyframe(clip *c, size_t i, ib_error *err) {
                              .keep_interlaced = o->keep_interlaced,
                              .stop = o->stop};
     ib_still *s = NULL;
-    int r = ib_key_exists(o->keyframes[i], err);
-    if (r || (r = ib_still_open(&s, o->keyframes[i], &how, err))) {
-        return r;
+    int rc = ib_key_exists(o->keyframes[i], err);
+    if (rc || (rc = ib_still_open(&s, o->keyframes[i], &how, err))) {
+        return rc;
     }
     ib_matrix own = ib_still_info(s)->matrix, *all = &c->key->matrix;
     if (i && own != *all) {
@@ -89,9 +89,9 @@ static int read_keyframe(clip *c, size_t i, ib_error *err) {
         how.matrix = *all;
     }
     c->interlaced += ib_still_info(s)->interlaced;
-    r = ib_still_convert(s, &c->key[i], &how, err);
+    rc = ib_still_convert(s, &c->key[i], &how, err);
     ib_still_close(&s);
-    return r;
+    return rc;
 }
 
 static int read_keyframes(clip *c, ib_error *err) {
@@ -101,9 +101,9 @@ static int read_keyframes(clip *c, ib_error *err) {
     }
     for (size_t i = 0; i < o->n_keyframes; i++) {
         ib_frame *k = &c->key[i];
-        int r = read_keyframe(c, i, err);
-        if (r) {
-            return r;
+        int rc = read_keyframe(c, i, err);
+        if (rc) {
+            return rc;
         }
         if (k->width != c->key->width || k->height != c->key->height) {
             return ib_fail(
@@ -139,7 +139,7 @@ static int name_inputs(clip *c, ib_error *err) {
 
 static int open_clip(clip *c, ib_error *err) {
     const ib_movie_options *o = c->o;
-    int w = c->key->width, h = c->key->height, r = 0;
+    int w = c->key->width, h = c->key->height, rc = 0;
     bool slerp = !c->adapter || o->compare;
     c->width = o->compare ? (w + 1) / 2 * 2 + w : w;
     c->height = h;
@@ -150,13 +150,13 @@ static int open_clip(clip *c, ib_error *err) {
     if (!(c->slot = calloc((size_t)c->slots, sizeof *c->slot))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for rendering");
     }
-    if ((r = ib_betweener_create(&c->between, c->adapter, slerp, w, h, c->slots, err))) {
-        return r;
+    if ((rc = ib_betweener_create(&c->between, c->adapter, slerp, w, h, c->slots, err))) {
+        return rc;
     }
-    for (int i = 0; i < c->slots && !r; i++) {
-        r = ib_frame_alloc(&c->slot[i].whole, c->width, c->height, err);
-        if (!r && o->compare && !(r = ib_frame_alloc(&c->slot[i].left, w, h, err))) {
-            r = ib_frame_alloc(&c->slot[i].right, w, h, err);
+    for (int i = 0; i < c->slots && !rc; i++) {
+        rc = ib_frame_alloc(&c->slot[i].whole, c->width, c->height, err);
+        if (!rc && o->compare && !(rc = ib_frame_alloc(&c->slot[i].left, w, h, err))) {
+            rc = ib_frame_alloc(&c->slot[i].right, w, h, err);
         }
     }
     ib_writer_options how = {.width = c->width,
@@ -171,11 +171,11 @@ static int open_clip(clip *c, ib_error *err) {
                              .inputs = c->input,
                              .n_inputs = c->inputs,
                              .resume_key = c->resume.text};
-    r = r ? r : ib_writer_open(&c->writer, o->output, &how, err);
-    if (!r) {
+    rc = rc ? rc : ib_writer_open(&c->writer, o->output, &how, err);
+    if (!rc) {
         c->taken_up = ib_writer_done(c->writer);
     }
-    return r;
+    return rc;
 }
 
 /* left and right beside each other, with their names. */
@@ -204,27 +204,27 @@ static int make(clip *c, slot *s, int thread, const ib_frame *key, int step) {
     const ib_movie_options *o = c->o;
     ib_frame *one = o->compare ? &s->right : &s->whole;
     float t = (float)step / (float)(o->frames - 1);
-    int r = 0;
+    int rc = 0;
     if (o->ease) {
         t = t * t * (3 - 2 * t);
     }
     if (step == 0 || t <= 0) {
         ib_frame_copy(one, key);
     } else if (c->adapter) {
-        r = ib_betweener_model(c->between, thread, t, one, &s->err);
+        rc = ib_betweener_model(c->between, thread, t, one, &s->err);
     } else {
-        r = ib_betweener_slerp(c->between, thread, t, one, &s->err);
+        rc = ib_betweener_slerp(c->between, thread, t, one, &s->err);
     }
-    if (r || !o->compare) {
-        return r;
+    if (rc || !o->compare) {
+        return rc;
     }
     if (step == 0) {
         ib_frame_copy(&s->left, key);
     } else {
-        r = ib_betweener_slerp(c->between, thread, t, &s->left, &s->err);
+        rc = ib_betweener_slerp(c->between, thread, t, &s->left, &s->err);
     }
     put_together(s);
-    return r;
+    return rc;
 }
 
 /* How many of the next n frames are there already. */
@@ -258,9 +258,9 @@ static int make_batch(clip *c, const ib_frame *key, int first, int n, ib_error *
             *err = c->slot[i].err;
             return err->code;
         }
-        int r = bad ? 0 : ib_writer_write(c->writer, &c->slot[i].whole, err);
-        if (r) {
-            return r;
+        int rc = bad ? 0 : ib_writer_write(c->writer, &c->slot[i].whole, err);
+        if (rc) {
+            return rc;
         }
         c->done++;
     }
@@ -274,15 +274,15 @@ static int make_pair(clip *c, size_t pair, ib_error *err) {
     const ib_movie_options *o = c->o;
     const ib_frame *first = &c->key[pair], *last = &c->key[(pair + 1) % o->n_keyframes];
     double gap = o->gap_seconds > 0 ? o->gap_seconds : (o->frames - 1) / o->fps;
-    int r = ib_betweener_pair(c->between, first, last, (float)gap, err);
-    for (int step = skip(c, o->frames - 1); !r && step < o->frames - 1; step += c->slots) {
+    int rc = ib_betweener_pair(c->between, first, last, (float)gap, err);
+    for (int step = skip(c, o->frames - 1); !rc && step < o->frames - 1; step += c->slots) {
         if (o->stop && atomic_load(o->stop)) {
             return stopped(c, err);
         }
         int left = o->frames - 1 - step;
-        r = make_batch(c, first, step, left < c->slots ? left : c->slots, err);
+        rc = make_batch(c, first, step, left < c->slots ? left : c->slots, err);
     }
-    return r;
+    return rc;
 }
 
 static void release(clip *c) {
@@ -308,32 +308,32 @@ int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_err
     err = err ? err : &own;
     *err = (ib_error){0};
     clip c = {.o = o};
-    int r = check(o, err);
-    r = r ? r : name_inputs(&c, err);
-    if (!r && o->adapter) {
-        r = ib_adapter_open(&c.adapter, o->adapter, err);
+    int rc = check(o, err);
+    rc = rc ? rc : name_inputs(&c, err);
+    if (!rc && o->adapter) {
+        rc = ib_adapter_open(&c.adapter, o->adapter, err);
     }
     if (c.adapter) {
         ib_adapter_trust(c.adapter, (float)o->trust);
         ib_adapter_mirror(c.adapter, o->mirror);
     }
-    if (!r) {
-        r = read_keyframes(&c, err);
+    if (!rc) {
+        rc = read_keyframes(&c, err);
     }
-    if (!r) {
-        r = open_clip(&c, err);
+    if (!rc) {
+        rc = open_clip(&c, err);
     }
     size_t pairs = o->n_keyframes - 1 + o->loop;
-    for (size_t p = 0; !r && p < pairs; p++) {
-        r = make_pair(&c, p, err);
+    for (size_t p = 0; !rc && p < pairs; p++) {
+        rc = make_pair(&c, p, err);
     }
-    if (!r && !o->loop && !skip(&c, 1)) {
-        r = make_batch(&c, &c.key[o->n_keyframes - 1], 0, 1, err);
+    if (!rc && !o->loop && !skip(&c, 1)) {
+        rc = make_batch(&c, &c.key[o->n_keyframes - 1], 0, 1, err);
     }
-    if (!r) {
-        r = ib_writer_finish(&c.writer, err);
+    if (!rc) {
+        rc = ib_writer_finish(&c.writer, err);
     }
-    if (!r && summary) {
+    if (!rc && summary) {
         *summary = (ib_movie_summary){.frames = c.done,
                                       .taken_up = c.taken_up,
                                       .width = c.width,
@@ -342,5 +342,5 @@ int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_err
                                       .interlaced = c.interlaced};
     }
     release(&c);
-    return r;
+    return rc;
 }

@@ -27,8 +27,8 @@ static int make_pair(const ib_adapter *a, ib_adapter_work *w, int most, const ib
                      const ib_shape *s, const float *z0, const float *z1, float *rows, float *t,
                      ib_error *err) {
     ib_between in[SINGLES];
-    int steps = o->frames - 2, n, r = IB_OK;
-    for (int first = 0; !r && first < steps; first += n) {
+    int steps = o->frames - 2, n, rc = IB_OK;
+    for (int first = 0; !rc && first < steps; first += n) {
         n = steps - first < most ? steps - first : most;
         for (int i = 0; i < n; i++) {
             float x = (float)(first + i + 1) / (float)(o->frames - 1);
@@ -39,29 +39,29 @@ static int make_pair(const ib_adapter *a, ib_adapter_work *w, int most, const ib
         if (o->stop && atomic_load(o->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
-        r = between(a, w, o->geometry, s, in, n, rows + (size_t)first * s->tokens * s->width, err);
+        rc = between(a, w, o->geometry, s, in, n, rows + (size_t)first * s->tokens * s->width, err);
     }
-    return r;
+    return rc;
 }
 
 int ib_path_make(const ib_adapter *adapter, const ib_path_options *o, const ib_shape *s, const float *keys,
                  size_t n, float *rows, float *t, ib_error *err) {
     size_t values = s->tokens * s->width, step = (size_t)(o->frames - 1), pairs = n - 1 + o->loop;
-    int most = s->layout == IB_LAYOUT_SINGLE ? SINGLES : SEQUENCES, r = IB_OK;
+    int most = s->layout == IB_LAYOUT_SINGLE ? SINGLES : SEQUENCES, rc = IB_OK;
     ib_adapter_work *w = NULL;
     if (adapter) {
-        r = ib_adapter_work_create(&w, adapter, s, most, false, err);
+        rc = ib_adapter_work_create(&w, adapter, s, most, false, err);
     }
-    for (size_t p = 0; !r && p < pairs; p++) {
+    for (size_t p = 0; !rc && p < pairs; p++) {
         const float *z0 = keys + p * values, *z1 = keys + (p + 1) % n * values;
         memcpy(rows + p * step * values, z0, values * sizeof *rows);
         t[p * step] = 0;
-        r = make_pair(adapter, w, most, o, s, z0, z1, rows + (p * step + 1) * values, t + p * step + 1, err);
+        rc = make_pair(adapter, w, most, o, s, z0, z1, rows + (p * step + 1) * values, t + p * step + 1, err);
     }
-    if (!r && !o->loop) {
+    if (!rc && !o->loop) {
         memcpy(rows + pairs * step * values, keys + (n - 1) * values, values * sizeof *rows);
         t[pairs * step] = 0;
     }
     ib_adapter_work_free(&w);
-    return r;
+    return rc;
 }

@@ -73,19 +73,19 @@ static int begin(preview *p, ib_error *err) {
         ib_size_mul(p->n, FRAMES_AT_ONCE, &dots)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a preview of %zu frames", p->n);
     }
-    int r = ib_alloc_floats(&p->z, z, "frames of footage", err);
-    r = r ? r : ib_alloc_floats(&p->dots, dots, "frames of footage", err);
-    for (size_t i = 0; !r && i < p->n; i++) {
+    int rc = ib_alloc_floats(&p->z, z, "frames of footage", err);
+    rc = rc ? rc : ib_alloc_floats(&p->dots, dots, "frames of footage", err);
+    for (size_t i = 0; !rc && i < p->n; i++) {
         p->length[i] = length_of(p->rows + i * p->values, p->values);
         p->best[i].cosine = -2;
     }
     int n = snprintf(p->folder, sizeof p->folder, "%s/inbetween-preview.XXXXXX", parent);
-    if (!r && (n < 0 || (size_t)n >= sizeof p->folder || !mkdtemp(p->folder))) {
-        r = ib_fail(err, IB_E_IO, "cannot make a directory for temporary files in %s: %s", parent,
-                    strerror(n < 0 || (size_t)n >= sizeof p->folder ? ENAMETOOLONG : errno));
+    if (!rc && (n < 0 || (size_t)n >= sizeof p->folder || !mkdtemp(p->folder))) {
+        rc = ib_fail(err, IB_E_IO, "cannot make a directory for temporary files in %s: %s", parent,
+                     strerror(n < 0 || (size_t)n >= sizeof p->folder ? ENAMETOOLONG : errno));
         p->folder[0] = 0;
     }
-    return r;
+    return rc;
 }
 
 static void on_encoded(void *user, size_t frames, int64_t estimate) {
@@ -97,10 +97,10 @@ static void on_encoded(void *user, size_t frames, int64_t estimate) {
 /* Compares a video's frames with all rows. */
 static int compare(preview *p, ib_latent_file *f, ib_error *err) {
     size_t frames = ib_latent_info_of(f)->frames, k;
-    int r = IB_OK;
-    for (size_t first = 0; !r && first < frames; first += k) {
+    int rc = IB_OK;
+    for (size_t first = 0; !rc && first < frames; first += k) {
         k = frames - first < FRAMES_AT_ONCE ? frames - first : FRAMES_AT_ONCE;
-        if ((r = ib_latent_read(f, first, k, p->z, err))) {
+        if ((rc = ib_latent_read(f, first, k, p->z, err))) {
             break;
         }
         ib_gemm_bt(p->z, p->rows, 0, p->dots, k, p->n, p->values);
@@ -116,7 +116,7 @@ static int compare(preview *p, ib_latent_file *f, ib_error *err) {
         }
     }
     p->looked_at += frames;
-    return r;
+    return rc;
 }
 
 static int look_at(preview *p, const char *video, ib_error *err) {
@@ -135,14 +135,14 @@ static int look_at(preview *p, const char *video, ib_error *err) {
     o.stop = p->o->stop;
     o.progress = on_encoded;
     o.user = p;
-    int r = ib_encode_video(video, path, p->o->space, &o, &stats, err);
-    p->interlaced += !r && stats.interlaced;
-    r = r ? r : ib_latent_open(&f, path, err);
-    r = r ? r : compare(p, f, err);
+    int rc = ib_encode_video(video, path, p->o->space, &o, &stats, err);
+    p->interlaced += !rc && stats.interlaced;
+    rc = rc ? rc : ib_latent_open(&f, path, err);
+    rc = rc ? rc : compare(p, f, err);
     ib_latent_close(&f);
     unlink(path);
     free(path);
-    return r;
+    return rc;
 }
 
 /* The size asked for, or the first video's within LONGEST_SIDE; even either way. */
@@ -153,9 +153,9 @@ static int choose_size(preview *p, ib_error *err) {
     if (p->width) {
         return IB_OK;
     }
-    int code = ib_reader_open(&r, p->o->preview_from[0], NULL, err);
-    if (code) {
-        return code;
+    int rc = ib_reader_open(&r, p->o->preview_from[0], NULL, err);
+    if (rc) {
+        return rc;
     }
     const ib_video_info *v = ib_reader_info(r);
     int longest = v->width > v->height ? v->width : v->height;
@@ -185,23 +185,23 @@ static int fetch(preview *p, size_t video, ib_error *err) {
             last = p->best[j].frame > last ? p->best[j].frame : last;
         }
     }
-    int r = any ? ib_reader_open(&reader, p->o->preview_from[video], &how, err) : IB_OK;
-    for (size_t i = 0; any && !r && i <= last; i++) {
+    int rc = any ? ib_reader_open(&reader, p->o->preview_from[video], &how, err) : IB_OK;
+    for (size_t i = 0; any && !rc && i <= last; i++) {
         ib_frame *kept = NULL;
-        if ((r = ib_reader_next(reader, &frame, err)) <= 0) {
-            r = r ? r
-                  : ib_fail(err, IB_E_FORMAT, "%s gave %zu frames at first and %zu when it was read again",
-                            p->o->preview_from[video], last + 1, i);
+        if ((rc = ib_reader_next(reader, &frame, err)) <= 0) {
+            rc = rc ? rc
+                    : ib_fail(err, IB_E_FORMAT, "%s gave %zu frames at first and %zu when it was read again",
+                              p->o->preview_from[video], last + 1, i);
             break;
         }
-        r = IB_OK;
-        for (size_t j = 0; !r && j < p->n; j++) {
+        rc = IB_OK;
+        for (size_t j = 0; !rc && j < p->n; j++) {
             if (p->best[j].video != video || p->best[j].frame != i) {
                 continue;
             }
             if (!kept) {
                 kept = &p->picture[p->pictures];
-                if ((r = ib_frame_alloc(kept, p->width, p->height, err))) {
+                if ((rc = ib_frame_alloc(kept, p->width, p->height, err))) {
                     break;
                 }
                 ib_frame_copy(kept, frame);
@@ -211,7 +211,7 @@ static int fetch(preview *p, size_t video, ib_error *err) {
         }
     }
     ib_reader_close(&reader);
-    return r;
+    return rc;
 }
 
 /* Before the footage is looked at, which takes its time. */
@@ -237,9 +237,9 @@ static int open_clip(preview *p, ib_error *err) {
 static int write_clip(preview *p, const double *pts, ib_error *err) {
     const ib_embeddings_options *o = p->o;
     ib_frame shown = {0};
-    int r = ib_frame_alloc(&shown, p->width, p->height, err),
+    int rc = ib_frame_alloc(&shown, p->width, p->height, err),
         scale = p->height / 240 > 1 ? p->height / 240 : 1;
-    for (size_t j = 0; !r && j < p->n; j++) {
+    for (size_t j = 0; !rc && j < p->n; j++) {
         const nearest *b = &p->best[j];
         char text[128];
         ib_frame_copy(&shown, b->picture);
@@ -248,17 +248,17 @@ static int write_clip(preview *p, const double *pts, ib_error *err) {
         snprintf(text, sizeof text, "%.60s @ %.2f s", ib_basename(o->preview_from[b->video]),
                  b->picture->pts_seconds);
         ib_draw_text(&shown, 4 * scale, p->height - 13 * scale, scale, text);
-        r = ib_writer_write(p->writer, &shown, err);
+        rc = ib_writer_write(p->writer, &shown, err);
         tell(p, "writing", (double)(j + 1) / (double)p->n);
-        if (!r && o->stop && atomic_load(o->stop)) {
-            r = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+        if (!rc && o->stop && atomic_load(o->stop)) {
+            rc = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
     }
-    if (!r) {
-        r = ib_writer_finish(&p->writer, err);
+    if (!rc) {
+        rc = ib_writer_finish(&p->writer, err);
     }
     ib_frame_free(&shown);
-    return r;
+    return rc;
 }
 
 static void sum_up(const preview *p, ib_embeddings_summary *s) {
@@ -277,17 +277,17 @@ static void sum_up(const preview *p, ib_embeddings_summary *s) {
 int ib_preview_write(const ib_embeddings_options *o, const ib_shape *shape, const float *rows,
                      const double *pts, size_t n, ib_embeddings_summary *summary, ib_error *err) {
     preview p = {.o = o, .shape = shape, .rows = rows, .n = n};
-    int r = begin(&p, err);
-    r = r ? r : choose_size(&p, err);
-    r = r ? r : open_clip(&p, err);
-    for (; !r && p.video < o->n_preview; p.video++) {
-        r = look_at(&p, o->preview_from[p.video], err);
+    int rc = begin(&p, err);
+    rc = rc ? rc : choose_size(&p, err);
+    rc = rc ? rc : open_clip(&p, err);
+    for (; !rc && p.video < o->n_preview; p.video++) {
+        rc = look_at(&p, o->preview_from[p.video], err);
     }
-    for (size_t v = 0; !r && v < o->n_preview; v++) {
-        r = fetch(&p, v, err);
+    for (size_t v = 0; !rc && v < o->n_preview; v++) {
+        rc = fetch(&p, v, err);
     }
-    r = r ? r : write_clip(&p, pts, err);
-    if (!r) {
+    rc = rc ? rc : write_clip(&p, pts, err);
+    if (!rc) {
         sum_up(&p, summary);
     }
     for (size_t i = 0; i < p.pictures; i++) {
@@ -303,5 +303,5 @@ int ib_preview_write(const ib_embeddings_options *o, const ib_shape *shape, cons
     free(p.length);
     ib_free(p.z);
     ib_free(p.dots);
-    return r;
+    return rc;
 }

@@ -27,13 +27,13 @@ int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int heig
     r->height = height;
     r->threads = threads > 0 ? threads : omp_get_max_threads();
     r->threads = r->threads > MAX_THREADS ? MAX_THREADS : r->threads;
-    int code = adapter ? ib_adapter_open(&r->adapter, adapter, err) : 0;
-    if (!code) {
-        code = ib_betweener_create(&r->between, r->adapter, !adapter, width, height, r->threads, err);
+    int rc = adapter ? ib_adapter_open(&r->adapter, adapter, err) : 0;
+    if (!rc) {
+        rc = ib_betweener_create(&r->between, r->adapter, !adapter, width, height, r->threads, err);
     }
-    if (code) {
+    if (rc) {
         ib_renderer_close(&r);
-        return code;
+        return rc;
     }
     *out = r;
     return 0;
@@ -59,40 +59,40 @@ static int check_size(const ib_renderer *r, const ib_frame *f, const char *what,
 
 static int check(const ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t, size_t n,
                  float gap_seconds, const ib_frame *out, ib_error *err) {
-    int code = check_size(r, first, "the first", err);
-    code = code ? code : check_size(r, last, "the last", err);
-    for (size_t i = 0; i < n && !code; i++) {
-        code = check_size(r, &out[i], "an output", err);
-        if (!code && !(t[i] >= 0.0f && t[i] <= 1.0f)) {
-            code = ib_fail(err, IB_E_ARGUMENT, "a frame at %g, 0 to 1 was expected", (double)t[i]);
+    int rc = check_size(r, first, "the first", err);
+    rc = rc ? rc : check_size(r, last, "the last", err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        rc = check_size(r, &out[i], "an output", err);
+        if (!rc && !(t[i] >= 0.0f && t[i] <= 1.0f)) {
+            rc = ib_fail(err, IB_E_ARGUMENT, "a frame at %g, 0 to 1 was expected", (double)t[i]);
         }
     }
-    if (!code && first->matrix != last->matrix) {
-        code = ib_fail(err, IB_E_MISMATCH, "the first frame has colour matrix %d, the last %d", first->matrix,
-                       last->matrix);
+    if (!rc && first->matrix != last->matrix) {
+        rc = ib_fail(err, IB_E_MISMATCH, "the first frame has colour matrix %d, the last %d", first->matrix,
+                     last->matrix);
     }
-    if (!code && !(gap_seconds > 0.0f && isfinite(gap_seconds))) {
-        code =
+    if (!rc && !(gap_seconds > 0.0f && isfinite(gap_seconds))) {
+        rc =
             ib_fail(err, IB_E_ARGUMENT, "a gap of %g seconds, more than 0 was expected", (double)gap_seconds);
     }
-    return code;
+    return rc;
 }
 
 static int make(ib_renderer *r, int thread, const ib_frame *first, const ib_frame *last, float t,
                 ib_frame *out, ib_error *err) {
-    int code = 0;
+    int rc = 0;
     if (t <= 0.0f || t >= 1.0f) {
         ib_frame_copy(out, t <= 0.0f ? first : last);
     } else if (r->adapter) {
-        code = ib_betweener_model(r->between, thread, t, out, err);
+        rc = ib_betweener_model(r->between, thread, t, out, err);
     } else {
-        code = ib_betweener_slerp(r->between, thread, t, out, err);
+        rc = ib_betweener_slerp(r->between, thread, t, out, err);
     }
     out->rgb = NULL; /* of another picture */
     out->matrix = first->matrix;
     out->pts_seconds = first->pts_seconds + (double)t * (last->pts_seconds - first->pts_seconds);
     out->index = t < 1.0f ? first->index : last->index;
-    return code;
+    return rc;
 }
 
 /* Frames [0, n), n <= threads, at once. */
@@ -113,16 +113,16 @@ static int make_batch(ib_renderer *r, const ib_frame *first, const ib_frame *las
 
 int ib_renderer_frames(ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t, size_t n,
                        float gap_seconds, ib_frame *out, ib_error *err) {
-    int code = check(r, first, last, t, n, gap_seconds, out, err);
-    code = code || !n ? code : ib_betweener_pair(r->between, first, last, gap_seconds, err);
+    int rc = check(r, first, last, t, n, gap_seconds, out, err);
+    rc = rc || !n ? rc : ib_betweener_pair(r->between, first, last, gap_seconds, err);
     int before = omp_get_max_threads();
     omp_set_num_threads(r->threads); /* for the rows of a frame that is made alone */
-    for (size_t i = 0; i < n && !code; i += (size_t)r->threads) {
+    for (size_t i = 0; i < n && !rc; i += (size_t)r->threads) {
         int left = n - i < (size_t)r->threads ? (int)(n - i) : r->threads;
-        code = make_batch(r, first, last, t + i, left, out + i, err);
+        rc = make_batch(r, first, last, t + i, left, out + i, err);
     }
     omp_set_num_threads(before);
-    return code;
+    return rc;
 }
 
 int ib_renderer_frame(ib_renderer *r, const ib_frame *first, const ib_frame *last, float t, float gap_seconds,

@@ -77,17 +77,17 @@ int main(int argc, char **argv) {
     ib_error err = {0};
     ib_adapter_config c;
     ib_adapter *a = NULL;
-    int r = 0;
-    for (int k = 0; k < files && !r; k++) {
+    int rc = 0;
+    for (int k = 0; k < files && !rc; k++) {
         snprintf(name, sizeof name, "walk%d.h5", k);
         char *path = ib_join(dir, name);
-        r = walk_write(path, &shape, k, frames, &err);
-        r = r ? r : ib_paths_add(&latents, path, &err);
+        rc = walk_write(path, &shape, k, frames, &err);
+        rc = rc ? rc : ib_paths_add(&latents, path, &err);
         free(path);
     }
     ib_gemm_one_thread();
     double each = 0, peak = sgemm_peaks(threads, &each), cached = 0, uncached = 0;
-    if (!r) {
+    if (!rc) {
         cached = draw_rate(&latents, (size_t)384 << 20, 1, &err);
         uncached = draw_rate(&latents, 1 << 20, 1, &err);
     }
@@ -105,11 +105,11 @@ int main(int argc, char **argv) {
     o.stop = &w.stop;
     o.progress = on_progress;
     o.user = &w;
-    r = r ? r : ib_adapter_preset(preset, WALK_SPACE, shape.layout, (int)width, &c, &err);
-    r = r ? r : ib_adapter_create(&a, &c, 1, &err);
-    r = r ? r : ib_train(&o, &result, &err);
+    rc = rc ? rc : ib_adapter_preset(preset, WALK_SPACE, shape.layout, (int)width, &c, &err);
+    rc = rc ? rc : ib_adapter_create(&a, &c, 1, &err);
+    rc = rc ? rc : ib_train(&o, &result, &err);
     scratch_end(dir);
-    if (r && r != IB_E_INTERRUPTED) {
+    if (rc && rc != IB_E_INTERRUPTED) {
         fprintf(stderr, "bench_train: %s\n", err.text);
         return 1;
     }

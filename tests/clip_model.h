@@ -241,12 +241,12 @@ static inline int model_write_part(const model *m, const char *path, size_t from
             free(v);
         }
     }
-    int code = ib_st_write(path, t, to - from, NULL, 0, err);
+    int rc = ib_st_write(path, t, to - from, NULL, 0, err);
     for (size_t i = 0; i < to - from; i++) {
         free((void *)t[i].data);
     }
     free(t);
-    return code;
+    return rc;
 }
 
 static inline int model_write(const model *m, const char *path, ib_error *err) {

@@ -108,19 +108,19 @@ static inline int write_clip(const char *path, int width, int height, int frames
                            .threads = 2};
     ib_writer *w;
     ib_frame f;
-    int r = ib_writer_open(&w, path, &o, err);
-    if (r) {
-        return r;
+    int rc = ib_writer_open(&w, path, &o, err);
+    if (rc) {
+        return rc;
     }
     ib_frame_alloc(&f, width, height, err);
-    for (int i = 0; !r && i < frames; i++) {
+    for (int i = 0; !rc && i < frames; i++) {
         draw(&f, 2.0 * i);
-        r = ib_writer_write(w, &f, err);
+        rc = ib_writer_write(w, &f, err);
     }
     ib_frame_free(&f);
-    if (r) {
+    if (rc) {
         ib_writer_abort(&w);
-        return r;
+        return rc;
     }
     return ib_writer_finish(&w, err);
 }

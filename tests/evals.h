@@ -39,10 +39,10 @@ static inline int answer(request *q, ib_eval_report *r, ib_error *err) {
     *err = (ib_error){0};
     q->o.inputs = &q->inputs;
     q->o.adapters = &q->adapters;
-    int code = ib_eval(&q->o, r, err);
+    int rc = ib_eval(&q->o, r, err);
     ib_paths_free(&q->inputs);
     ib_paths_free(&q->adapters);
-    return code;
+    return rc;
 }
 
 static inline int eval_one(const char *path, const char *adapter, ib_eval_report *r, ib_error *err) {

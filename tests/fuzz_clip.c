@@ -27,8 +27,8 @@ static ib_tokenizer *small_tokenizer(void) {
     return t;
 }
 
-static void check(int code, const ib_error *err) {
-    if (code && (code > 0 || err->code != code || !err->text[0])) {
+static void check(int rc, const ib_error *err) {
+    if (rc && (rc > 0 || err->code != rc || !err->text[0])) {
         abort();
     }
 }
@@ -39,9 +39,9 @@ static void prompt(ib_tokenizer *t, const uint8_t *data, size_t size) {
     ib_error err = {0};
     memcpy(text, data, size);
     text[size] = 0;
-    int code = ib_tokenizer_encode(t, text, 77, ids, &err);
-    check(code, &err);
-    for (int k = 0; !code && k < 77; k++) {
+    int rc = ib_tokenizer_encode(t, text, 77, ids, &err);
+    check(rc, &err);
+    for (int k = 0; !rc && k < 77; k++) {
         if (ids[k] < 0 || (size_t)ids[k] >= ib_tokenizer_size(t)) {
             abort();
         }

@@ -9,8 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void read_it(const char *text, size_t size) {
     json_t *ours, *strict = NULL;
     ib_error err = {0};
-    int code = ib_json_parse(&ours, text, size, 32, 10000, "fuzz", "", &err);
-    if (code ? ours || err.code != code || !err.text[0] : !ours) {
+    int rc = ib_json_parse(&ours, text, size, 32, 10000, "fuzz", "", &err);
+    if (rc ? ours || err.code != rc || !err.text[0] : !ours) {
         abort();
     }
     if (!ib_json_bound(text, size, 32, 10000, "fuzz", "", NULL)) {

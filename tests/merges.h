@@ -67,7 +67,7 @@ static inline int try_merge(const char *method, const char *inputs, const char *
     ib_merge_result mine = {0};
     char words[512], *at = words, *word;
     va_list ap;
-    int r = IB_OK;
+    int rc = IB_OK;
     snprintf(words, sizeof words, "%s", inputs);
     while ((word = strsep(&at, " "))) {
         CHECK_OK(ib_paths_add(&list, in_dir(word), err), err);
@@ -79,21 +79,21 @@ static inline int try_merge(const char *method, const char *inputs, const char *
     o.weights = weights;
     o.output = in_dir(out);
     va_start(ap, err);
-    for (const char *name; !r && (name = va_arg(ap, const char *));) {
+    for (const char *name; !rc && (name = va_arg(ap, const char *));) {
         double value = va_arg(ap, double);
         if (!strcmp(name, "threads")) {
             o.threads = (int)value;
         } else if (!strcmp(name, "dry run")) {
             o.dry_run = true;
         } else {
-            r = ib_merge_set(&o, name, value, err);
+            rc = ib_merge_set(&o, name, value, err);
         }
     }
     va_end(ap);
-    r = r ? r : ib_merge(&o, result ? result : &mine, err);
+    rc = rc ? rc : ib_merge(&o, result ? result : &mine, err);
     ib_merge_result_free(&mine);
     ib_paths_free(&list);
-    return r;
+    return rc;
 }
 
 #define MERGE(method, inputs, base, weights, out, ...)                                                       \

@@ -74,20 +74,20 @@ static inline int moving_write(const char *path, const moving *m, ib_error *err)
     info.frame_height = 8 * m->rows;
     snprintf(info.source, sizeof info.source, "%s", m->video);
     moving_sha(m->video, info.source_sha256);
-    int r = ib_latent_writer_create(&w, path, &info, err);
-    for (size_t i = 0; !r && i < m->frames; i++) {
+    int rc = ib_latent_writer_create(&w, path, &info, err);
+    for (size_t i = 0; !rc && i < m->frames; i++) {
         moving_planes(m, i, planes);
         ib_patch_forward(planes, m->rows, m->cols, z);
-        r = ib_latent_writer_append(w, z, moving_pts(m, i), m->cuts && m->cuts[i] == '1', err);
+        rc = ib_latent_writer_append(w, z, moving_pts(m, i), m->cuts && m->cuts[i] == '1', err);
     }
-    if (r) {
+    if (rc) {
         ib_latent_writer_abort(&w);
     } else {
-        r = ib_latent_writer_finish(&w, err);
+        rc = ib_latent_writer_finish(&w, err);
     }
     ib_free(planes);
     ib_free(z);
-    return r;
+    return rc;
 }
 
 /* A directory for scratch files, and what removes it. */

@@ -365,11 +365,11 @@ static void test_hostile_headers(void) {
         buf[1] = (char)(n >> 8);
         memcpy(buf + 8, bad[i].header, n);
         put(in_dir("h.safetensors"), buf, 8 + n + bad[i].data);
-        int r = ib_st_open(&f, in_dir("h.safetensors"), &err);
+        int rc = ib_st_open(&f, in_dir("h.safetensors"), &err);
         if (!strchr(bad[i].says, '|')) {
-            CHECK_ERROR(r, &err, bad[i].code, bad[i].says);
+            CHECK_ERROR(rc, &err, bad[i].code, bad[i].says);
         }
-        CHECK(r < 0 && !f && strstr(err.text, "h.safetensors"));
+        CHECK(rc < 0 && !f && strstr(err.text, "h.safetensors"));
         ib_st_close(&f);
     }
     put(in_dir("h.safetensors"), "", 0);

@@ -31,21 +31,21 @@ static void read_all(const char *path, int *frames, int *refused) {
     ib_reader *r = NULL;
     const ib_frame *f;
     ib_frame still = {0};
-    int code = ib_reader_open(
-            &r, path, &(ib_reader_options){.width = 48, .height = 48, .rgb = true, .threads = 1}, &err),
+    int rc = ib_reader_open(&r, path,
+                            &(ib_reader_options){.width = 48, .height = 48, .rgb = true, .threads = 1}, &err),
         n = 0;
-    while (!code && n < 500 && (code = ib_reader_next(r, &f, &err)) > 0) {
+    while (!rc && n < 500 && (rc = ib_reader_next(r, &f, &err)) > 0) {
         CHECK(f->width == 48 && f->height == 48 && f->rgb);
         n++;
-        code = 0;
+        rc = 0;
     }
-    CHECK(code <= 0 && (!code || strstr(err.text, path)));
+    CHECK(rc <= 0 && (!rc || strstr(err.text, path)));
     *frames += n;
-    *refused += code < 0;
+    *refused += rc < 0;
     ib_reader_close(&r);
     err = (ib_error){0};
-    code = ib_read_still(&still, path, &(ib_reader_options){.rgb = true, .threads = 1}, &err);
-    CHECK(code ? !still.plane[0] && strstr(err.text, path) : still.width >= 1 && still.height >= 1);
+    rc = ib_read_still(&still, path, &(ib_reader_options){.rgb = true, .threads = 1}, &err);
+    CHECK(rc ? !still.plane[0] && strstr(err.text, path) : still.width >= 1 && still.height >= 1);
     ib_frame_free(&still);
 }
 

@@ -47,8 +47,8 @@ static void read_all(const char *path, size_t file_bytes, int *opened) {
         }
         CHECK(ib_st_find(f, t->name) == t);
         float *x = malloc(t->elements * sizeof *x + 1);
-        int r = ib_st_to_f32(t, x, &err);
-        CHECK(r == IB_OK || r == IB_E_UNSUPPORTED);
+        int rc = ib_st_to_f32(t, x, &err);
+        CHECK(rc == IB_OK || rc == IB_E_UNSUPPORTED);
         free(x);
     }
     for (size_t i = 0; i < ib_st_metadata_count(f); i++) {

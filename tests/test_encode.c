@@ -224,8 +224,8 @@ static void *encode_one(void *name) {
     ib_encode_options o = options();
     char out[64];
     snprintf(out, sizeof out, "%s.h5", (const char *)name);
-    int r = ib_encode_video(in_dir("b.mp4"), in_dir(out), space, &o, &s, &err);
-    return r || s.frames != 30 ? "failed" : NULL;
+    int rc = ib_encode_video(in_dir("b.mp4"), in_dir(out), space, &o, &s, &err);
+    return rc || s.frames != 30 ? "failed" : NULL;
 }
 
 static void *read_some(void *file) {

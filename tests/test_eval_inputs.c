@@ -248,12 +248,12 @@ static void test_progress_and_stop(void) {
             q.inputs.n = 1;
             free(q.inputs.v[1]);
         }
-        int code = answer(&q, &r, &err);
+        int rc = answer(&q, &r, &err);
         CHECK(!w.falls && w.calls > (i ? 0 : 3));
         if (i) {
-            CHECK_ERROR(code, &err, IB_E_INTERRUPTED, ""); /* in the words of whoever saw it first */
+            CHECK_ERROR(rc, &err, IB_E_INTERRUPTED, ""); /* in the words of whoever saw it first */
         } else {
-            CHECK_OK(code, &err);
+            CHECK_OK(rc, &err);
             CHECK_NEAR(w.last, 1, 0);
             CHECK_INT(w.windows, r.gap[0].clip[0].windows + r.gap[0].clip[1].windows);
         }

@@ -400,16 +400,16 @@ static int write_file(const char *path, size_t frames, ib_error *err) {
     ib_latent_info info = info_for(3, 4, 96);
     ib_latent_writer *w = NULL;
     float z[12 * 96];
-    int code = ib_latent_writer_create(&w, path, &info, err);
-    for (size_t f = 0; !code && f < frames; f++) {
+    int rc = ib_latent_writer_create(&w, path, &info, err);
+    for (size_t f = 0; !rc && f < frames; f++) {
         for (size_t i = 0; i < 12 * 96; i++) {
             z[i] = (float)value_at(f, i);
         }
-        code = ib_latent_writer_append(w, z, (double)f * 0.04, f % 50 == 30, err);
+        rc = ib_latent_writer_append(w, z, (double)f * 0.04, f % 50 == 30, err);
     }
-    if (code) {
+    if (rc) {
         ib_latent_writer_abort(&w);
-        return code;
+        return rc;
     }
     return ib_latent_writer_finish(&w, err);
 }

@@ -31,14 +31,14 @@ int main(void) {
     for (int k = 0; k < 8; k++) {
         refuse_after = k;
         err = (ib_error){0};
-        int code = ib_latent_open(&f, path, &err);
+        int rc = ib_latent_open(&f, path, &err);
         refuse_after = -1;
-        if (!code) {
+        if (!rc) {
             ib_latent_close(&f);
             break;
         }
-        printf("stat refused after %d calls: %d, %s\n", k, code, err.text);
-        CHECK_ERROR(code, &err, IB_E_IO, "Permission denied");
+        printf("stat refused after %d calls: %d, %s\n", k, rc, err.text);
+        CHECK_ERROR(rc, &err, IB_E_IO, "Permission denied");
         CHECK(!f && strstr(err.text, path));
         refused++;
     }

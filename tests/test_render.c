@@ -139,10 +139,10 @@ static void render(ib_movie_options *o, film *m) {
     ib_movie_summary s = {0};
     o->output = in_scratch("out.mkv");
     o->codec = "ffv1";
-    int r = ib_render_movie(o, &s, &err);
-    CHECK_OK(r, &err);
+    int rc = ib_render_movie(o, &s, &err);
+    CHECK_OK(rc, &err);
     m->n = 0;
-    if (r) {
+    if (rc) {
         return;
     }
     read_film(o->output, m);

@@ -219,14 +219,14 @@ static void test_python(void) {
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         json_t *j;
         ib_error err;
-        int r = parse(&j, t[i].text, strlen(t[i].text), &err);
+        int rc = parse(&j, t[i].text, strlen(t[i].text), &err);
         char *got = j ? json_dumps(j, 0) : NULL;
         json_t *want = t[i].want ? json_loads(t[i].want, 0, NULL) : NULL;
         check_done++;
-        if (!j != !t[i].want || (r != IB_OK) != !j || (want && !json_equal(j, want)) ||
-            (r && (r != IB_E_FORMAT || !strstr(err.text, "a.json is not valid JSON")))) {
+        if (!j != !t[i].want || (rc != IB_OK) != !j || (want && !json_equal(j, want)) ||
+            (rc && (rc != IB_E_FORMAT || !strstr(err.text, "a.json is not valid JSON")))) {
             check_failed++;
-            printf("FAILED '%.60s' is %d '%s' (%s), wanted '%s'\n", t[i].text, r, got ? got : "", err.text,
+            printf("FAILED '%.60s' is %d '%s' (%s), wanted '%s'\n", t[i].text, rc, got ? got : "", err.text,
                    t[i].want ? t[i].want : "refused");
         }
         free(got);
@@ -337,11 +337,11 @@ static void test_clip_config(void) {
         ib_clip_config c = {0};
         ib_error err = {0};
         store(in_folder("config.json"), t[i].text, strlen(t[i].text));
-        int r = ib_clip_config_load(&c, in_folder("config.json"), &err);
+        int rc = ib_clip_config_load(&c, in_folder("config.json"), &err);
         if (t[i].error) {
-            CHECK_ERROR(r, &err, IB_E_FORMAT, t[i].error);
+            CHECK_ERROR(rc, &err, IB_E_FORMAT, t[i].error);
         } else {
-            CHECK_OK(r, &err);
+            CHECK_OK(rc, &err);
             CHECK_INT(c.vision.width, 64);
         }
     }

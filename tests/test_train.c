@@ -230,10 +230,10 @@ static int try_add(ib_dataset *d, const char *name, bool valid, ib_error *err) {
     ib_paths l = {0};
     char *p = at(name);
     ib_paths_add(&l, p, err);
-    int r = ib_dataset_add(d, &l, valid, err);
+    int rc = ib_dataset_add(d, &l, valid, err);
     ib_paths_free(&l);
     free(p);
-    return r;
+    return rc;
 }
 
 static const char *const six[] = {"a.h5", "b.h5", "c.h5", "d.h5", "e.h5", "f.h5"};

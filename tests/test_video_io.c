@@ -161,13 +161,13 @@ static void test_round_trips(void) {
     for (size_t i = 0; i < sizeof clips / sizeof *clips; i++) {
         ib_error err = {0};
         const char *path = in_scratch(clips[i].name);
-        int r = write_clip(path, clips[i].width, clips[i].height, FRAMES, clips[i].fps, clips[i].codec,
-                           clips[i].crf, &err);
-        if (r && strstr(err.text, "no video encoder")) {
+        int rc = write_clip(path, clips[i].width, clips[i].height, FRAMES, clips[i].fps, clips[i].codec,
+                            clips[i].crf, &err);
+        if (rc && strstr(err.text, "no video encoder")) {
             printf("SKIPPED %s: %s\n", clips[i].name, err.text);
             continue;
         }
-        CHECK_OK(r, &err);
+        CHECK_OK(rc, &err);
         ib_reader *reader = NULL;
         CHECK_OK(ib_reader_open(&reader, path, NULL, &err), &err);
         if (!reader) {
@@ -183,7 +183,7 @@ static void test_round_trips(void) {
         const ib_frame *f;
         int n = 0;
         double worst = 0, late = 0;
-        while ((r = ib_reader_next(reader, &f, &err)) > 0) {
+        while ((rc = ib_reader_next(reader, &f, &err)) > 0) {
             draw(&want, 2.0 * n);
             double d = difference(f, &want, 0);
             worst = d > worst ? d : worst;
@@ -192,7 +192,7 @@ static void test_round_trips(void) {
             CHECK_INT(f->index, n);
             n++;
         }
-        CHECK_OK(r, &err);
+        CHECK_OK(rc, &err);
         CHECK_INT(n, FRAMES);
         bool coarse =
             strstr(clips[i].name, ".gif") || strstr(clips[i].name, ".mkv") || strstr(clips[i].name, ".webm");
@@ -358,12 +358,12 @@ static int fill_up(const char *name, rlim_t limit) {
     struct rlimit l = {limit, limit};
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &l);
-    int r = write_clip(in_scratch(name), 320, 240, 20, 25, NULL, 0, &err);
+    int rc = write_clip(in_scratch(name), 320, 240, 20, 25, NULL, 0, &err);
     fflush(stdout);
-    if (r == IB_E_IO && strstr(err.text, name)) {
+    if (rc == IB_E_IO && strstr(err.text, name)) {
         return 0;
     }
-    dprintf(STDERR_FILENO, "%s on a full disk: %d \"%s\"\n", name, r, err.text);
+    dprintf(STDERR_FILENO, "%s on a full disk: %d \"%s\"\n", name, rc, err.text);
     return 1;
 }
 

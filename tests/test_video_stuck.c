@@ -18,9 +18,9 @@ int avcodec_receive_frame(AVCodecContext *c, AVFrame *frame) {
     if (!good_frames) {
         return AVERROR_INVALIDDATA;
     }
-    int r = real(c, frame);
-    good_frames -= r >= 0 && good_frames > 0;
-    return r;
+    int rc = real(c, frame);
+    good_frames -= rc >= 0 && good_frames > 0;
+    return rc;
 }
 
 int main(void) {

@@ -27,16 +27,16 @@ static inline int walk_write(const char *path, const ib_shape *s, int k, size_t 
     info.shape = *s;
     snprintf(info.source, sizeof info.source, "walk%d", k);
     snprintf(info.source_sha256, sizeof info.source_sha256, "%064d", k);
-    int r = z ? ib_latent_writer_create(&out, path, &info, err)
-              : ib_fail(err, IB_E_MEMORY, "out of memory for a walk");
-    for (size_t i = 0; !r && i < frames; i++) {
+    int rc = z ? ib_latent_writer_create(&out, path, &info, err)
+               : ib_fail(err, IB_E_MEMORY, "out of memory for a walk");
+    for (size_t i = 0; !rc && i < frames; i++) {
         walk_frame(s, k, i, z);
-        r = ib_latent_writer_append(out, z, (double)i / 25, false, err);
+        rc = ib_latent_writer_append(out, z, (double)i / 25, false, err);
     }
-    r = r ? r : ib_latent_writer_finish(&out, err);
+    rc = rc ? rc : ib_latent_writer_finish(&out, err);
     ib_latent_writer_abort(&out);
     free(z);
-    return r;
+    return rc;
 }
 
 #endif

@@ -53,11 +53,11 @@ int main(int argc, char **argv) {
         m.tensor[m.n] = *spoilt; /* behind those that are written: model_free finds it there */
         *spoilt = last;
     }
-    int code = model_write(&m, argv[1], &err);
-    if (code) {
+    int rc = model_write(&m, argv[1], &err);
+    if (rc) {
         fprintf(stderr, "ib_clip_weights: %s\n", err.text);
     }
     m.n += spoilt && strcmp(argv[6], "halve") != 0;
     model_free(&m);
-    return code ? 1 : 0;
+    return rc ? 1 : 0;
 }

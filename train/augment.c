@@ -123,11 +123,12 @@ int ib_augmenter_create(ib_augmenter **out, size_t max_values, ib_error *err) {
     ib_augmenter *a = calloc(1, sizeof *a);
     float *all = NULL;
     size_t count;
-    int r = IB_E_MEMORY;
+    int rc = IB_E_MEMORY;
     *out = NULL;
-    if (!a || ib_size_mul(max_values, 4, &count) || (r = ib_alloc_floats(&all, count, "augmentation", err))) {
+    if (!a || ib_size_mul(max_values, 4, &count) ||
+        (rc = ib_alloc_floats(&all, count, "augmentation", err))) {
         free(a);
-        return r == IB_E_MEMORY ? ib_fail(err, IB_E_MEMORY, "out of memory for augmentation") : r;
+        return rc == IB_E_MEMORY ? ib_fail(err, IB_E_MEMORY, "out of memory for augmentation") : rc;
     }
     a->max_values = max_values;
     a->in = all;
@@ -223,9 +224,9 @@ int ib_augment_apply(ib_augmenter *a, const ib_augment_plan *p, const ib_shape *
                      float *z[3], float *t, ib_error *err) {
     bool moved = moves(p, in, out), changed = moved || p->colour || p->fade > 0;
     if (moved) {
-        int r = ib_resampler_set(&a->resampler, p, in, out, err);
-        if (r) {
-            return r;
+        int rc = ib_resampler_set(&a->resampler, p, in, out, err);
+        if (rc) {
+            return rc;
         }
     }
     if (p->reverse) {

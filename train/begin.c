@@ -23,9 +23,9 @@ static const char *preset_of(const ib_adapter_config *c) {
 static int check_preset(const char *preset, const ib_adapter_config *c, const char *path, ib_error *err) {
     ib_adapter_config p;
     char name[64];
-    int r = ib_adapter_preset(preset, c->space_id, c->layout, c->width, &p, err);
+    int rc = ib_adapter_preset(preset, c->space_id, c->layout, c->width, &p, err);
     snprintf(name, sizeof name, "the preset '%.32s'", preset);
-    return r ? r : ib_adapter_check_same(&p, name, c, path, err);
+    return rc ? rc : ib_adapter_check_same(&p, name, c, path, err);
 }
 
 int ib_session_open_init(ib_session *s, ib_error *err) {
@@ -35,9 +35,9 @@ int ib_session_open_init(ib_session *s, ib_error *err) {
     if (!o->init) {
         return IB_OK;
     }
-    int r = ib_sha256_file(o->init, s->init, err);
-    if (r) {
-        return r;
+    int rc = ib_sha256_file(o->init, s->init, err);
+    if (rc) {
+        return rc;
     }
     if (o->resume) {
         return strcmp(s->init, plan->init) == 0
@@ -48,8 +48,8 @@ int ib_session_open_init(ib_session *s, ib_error *err) {
                              "%.12s...)",
                              o->run, *plan->init ? plan->init_name : "random weights", o->init, s->init);
     }
-    if ((r = ib_adapter_open(&s->adapter, o->init, err))) {
-        return r;
+    if ((rc = ib_adapter_open(&s->adapter, o->init, err))) {
+        return rc;
     }
     const ib_adapter_config *c = ib_adapter_config_of(s->adapter);
     if (o->preset) {
@@ -64,15 +64,15 @@ int ib_session_begin_model(ib_session *s, ib_error *err) {
     ib_state *st = &s->state;
     const ib_video *clip = ib_dataset_video(s->data, 0);
     const ib_shape *shape = &clip->info.shape;
-    int r;
+    int rc;
     if (!s->adapter) {
-        r = ib_adapter_preset(st->plan.preset, clip->info.space_id, shape->layout, (int)shape->width,
-                              &st->config, err);
-        return r ? r : ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
+        rc = ib_adapter_preset(st->plan.preset, clip->info.space_id, shape->layout, (int)shape->width,
+                               &st->config, err);
+        return rc ? rc : ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
     }
     st->config = *ib_adapter_config_of(s->adapter);
-    if ((r = ib_adapter_check_space(s->adapter, clip->info.space_id, clip->path, err))) {
-        return ib_error_prefix(err, r, "%s", o->init);
+    if ((rc = ib_adapter_check_space(s->adapter, clip->info.space_id, clip->path, err))) {
+        return ib_error_prefix(err, rc, "%s", o->init);
     }
     if (st->config.layout != shape->layout || st->config.width != (int)shape->width) {
         return ib_fail(err, IB_E_MISMATCH,

@@ -71,14 +71,14 @@ static int compare_clips(const void *left, const void *right) {
                            (long long)a->info.frames};
     const long long y[] = {b->info.frame_width, b->info.frame_height, b->info.every,
                            (long long)b->info.frames};
-    int r = (int)a->valid - (int)b->valid;
-    if (!r) {
-        r = strcmp(video_of(a), video_of(b));
+    int rc = (int)a->valid - (int)b->valid;
+    if (!rc) {
+        rc = strcmp(video_of(a), video_of(b));
     }
-    for (size_t i = 0; !r && i < sizeof x / sizeof *x; i++) {
-        r = (x[i] > y[i]) - (x[i] < y[i]);
+    for (size_t i = 0; !rc && i < sizeof x / sizeof *x; i++) {
+        rc = (x[i] > y[i]) - (x[i] < y[i]);
     }
-    return r ? r : strcmp(a->info.source, b->info.source);
+    return rc ? rc : strcmp(a->info.source, b->info.source);
 }
 
 static int check_fits(ib_dataset *d, ib_video *c, ib_error *err) {
@@ -134,19 +134,19 @@ static int find_shots(ib_video *c, const uint8_t *cuts, ib_error *err) {
 static int add_file(ib_dataset *d, const char *path, bool valid, ib_error *err) {
     ib_video c = {.valid = valid};
     ib_latent_file *f = NULL;
-    int r = ib_latent_open(&f, path, err);
-    if (r) {
-        return r;
+    int rc = ib_latent_open(&f, path, err);
+    if (rc) {
+        return rc;
     }
     c.info = *ib_latent_info_of(f);
     c.path = strdup(path);
     c.pts = calloc(c.info.frames ? c.info.frames : 1, sizeof *c.pts);
     if (!c.path || !c.pts) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for the times of %s", path);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the times of %s", path);
         goto fail;
     }
     memcpy(c.pts, ib_latent_pts(f), c.info.frames * sizeof *c.pts);
-    if ((r = check_fits(d, &c, err)) || (r = find_shots(&c, ib_latent_cuts(f), err))) {
+    if ((rc = check_fits(d, &c, err)) || (rc = find_shots(&c, ib_latent_cuts(f), err))) {
         goto fail;
     }
     ib_latent_close(&f);
@@ -159,7 +159,7 @@ static int add_file(ib_dataset *d, const char *path, bool valid, ib_error *err) 
     if (!(d->clips & (d->clips - 1))) { /* grown when the number reaches a power of two */
         ib_video *more = realloc(d->clip, (d->clips ? d->clips * 2 : 1) * sizeof *more);
         if (!more) {
-            r = ib_fail(err, IB_E_MEMORY, "out of memory for the list of latent files");
+            rc = ib_fail(err, IB_E_MEMORY, "out of memory for the list of latent files");
             goto fail;
         }
         d->clip = more;
@@ -169,20 +169,20 @@ static int add_file(ib_dataset *d, const char *path, bool valid, ib_error *err) 
 fail:
     ib_latent_close(&f);
     clip_clear(&c);
-    return r;
+    return rc;
 }
 
 int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *err) {
     ib_paths all = {0};
-    int r = IB_OK;
-    for (size_t i = 0; !r && i < paths->n; i++) {
-        r = ib_paths_expand(&all, paths->v[i], ib_is_latent_name, err);
+    int rc = IB_OK;
+    for (size_t i = 0; !rc && i < paths->n; i++) {
+        rc = ib_paths_expand(&all, paths->v[i], ib_is_latent_name, err);
     }
-    for (size_t i = 0; !r && i < all.n; i++) {
-        r = add_file(d, all.v[i], valid, err);
+    for (size_t i = 0; !rc && i < all.n; i++) {
+        rc = add_file(d, all.v[i], valid, err);
     }
     ib_paths_free(&all);
-    return r;
+    return rc;
 }
 
 /* One video and its lot in the draw for validation. */
@@ -234,7 +234,7 @@ static int split(ib_dataset *d, double fraction, uint64_t seed, ib_error *err) {
 
 int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *err) {
     size_t first_valid = 0;
-    int r = IB_OK;
+    int rc = IB_OK;
     if (!d->clips) {
         return ib_fail(err, IB_E_EMPTY, "there are no latent files to train on");
     }
@@ -254,10 +254,10 @@ int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *e
         }
     }
     if (first_valid == d->clips && fraction > 0) {
-        r = split(d, fraction, seed, err);
+        rc = split(d, fraction, seed, err);
         qsort(d->clip, d->clips, sizeof *d->clip, compare_clips);
     }
-    return r ? r : ib_cache_create(&d->cache, d->cache_bytes, ib_dataset_values(d), err);
+    return rc ? rc : ib_cache_create(&d->cache, d->cache_bytes, ib_dataset_values(d), err);
 }
 
 size_t ib_video_starts(const ib_video *c, size_t shot, size_t gap) {
@@ -291,8 +291,8 @@ int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
     lot *v = calloc(d->clips + 1, sizeof *v);
     double *held = calloc((size_t)ranks, sizeof *held);
     size_t n = 0;
-    int r = v && held ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the list of videos");
-    for (size_t i = 0; !r && i < d->clips; i++) {
+    int rc = v && held ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the list of videos");
+    for (size_t i = 0; !rc && i < d->clips; i++) {
         if (d->clip[i].valid) {
             continue;
         }
@@ -302,16 +302,16 @@ int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
         v[n - 1].end = i + 1;
         v[n - 1].weight += ib_video_weight(&d->clip[i], 0);
     }
-    if (!r && n < (size_t)ranks) {
-        r = ib_fail(
+    if (!rc && n < (size_t)ranks) {
+        rc = ib_fail(
             err, IB_E_ARGUMENT,
             "%zu training video%s cannot be dealt out to %d ranks: let all ranks train on all of them", n,
             n == 1 ? "" : "s", ranks);
     }
-    if (!r) {
+    if (!rc) {
         qsort(v, n, sizeof *v, longest_first);
     }
-    for (size_t k = 0; !r && k < n; k++) {
+    for (size_t k = 0; !rc && k < n; k++) {
         int to = 0;
         for (int i = 1; i < ranks; i++) {
             to = held[i] < held[to] ? i : to;
@@ -323,7 +323,7 @@ int ib_dataset_deal(ib_dataset *d, int rank, int ranks, ib_error *err) {
     }
     free(held);
     free(v);
-    return r;
+    return rc;
 }
 
 size_t ib_dataset_values(const ib_dataset *d) {
@@ -397,9 +397,9 @@ int ib_dataset_file(ib_dataset *d, size_t clip, ib_latent_file **file, ib_error 
         while (d->now_open >= d->open_files) {
             close_oldest(d);
         }
-        int r = ib_latent_open(&c->file, c->path, err);
-        if (r) {
-            return r;
+        int rc = ib_latent_open(&c->file, c->path, err);
+        if (rc) {
+            return rc;
         }
         const ib_latent_info *now = ib_latent_info_of(c->file);
         if (now->frames != c->info.frames || strcmp(now->space_id, c->info.space_id) ||
@@ -436,8 +436,8 @@ static int read_around(ib_dataset *d, size_t clip, size_t frame, ib_latent_file 
     }
     size_t first = frame > k / 2 ? frame - k / 2 : 0;
     first = first + k > c->info.frames ? c->info.frames - k : first;
-    int r = ib_latent_read_half(f, first, k, d->around, err);
-    for (size_t i = 0; !r && i < k; i++) {
+    int rc = ib_latent_read_half(f, first, k, d->around, err);
+    for (size_t i = 0; !rc && i < k; i++) {
         uint64_t key = (uint64_t)clip << 40 | (first + i);
         uint16_t *copy = NULL;
         if (all_finite(d->around + i * n, n) && !ib_cache_get(d->cache, key)) {
@@ -447,7 +447,7 @@ static int read_around(ib_dataset *d, size_t clip, size_t frame, ib_latent_file 
             memcpy(copy, d->around + i * n, n * sizeof *copy);
         }
     }
-    return r;
+    return rc;
 }
 
 int ib_dataset_frame(ib_dataset *d, size_t clip, size_t frame, uint16_t *h, ib_error *err) {
@@ -461,29 +461,29 @@ int ib_dataset_frame(ib_dataset *d, size_t clip, size_t frame, uint16_t *h, ib_e
     }
     ib_latent_file *f;
     bool opened = c->file != NULL;
-    int r = ib_dataset_file(d, clip, &f, err);
-    r = r || opened ? r : read_around(d, clip, frame, f, err);
-    held = r || opened ? NULL : ib_cache_get(d->cache, key);
+    int rc = ib_dataset_file(d, clip, &f, err);
+    rc = rc || opened ? rc : read_around(d, clip, frame, f, err);
+    held = rc || opened ? NULL : ib_cache_get(d->cache, key);
     if (held) {
         memcpy(h, held, n * sizeof *h);
         return IB_OK;
     }
-    if (!r) {
-        r = ib_latent_read_half(f, frame, 1, h, err);
+    if (!rc) {
+        rc = ib_latent_read_half(f, frame, 1, h, err);
     }
-    if (!r && !all_finite(h, n)) {
-        r = ib_fail(err, IB_E_NONFINITE, "%s: frame %zu holds a value that is not finite", c->path, frame);
+    if (!rc && !all_finite(h, n)) {
+        rc = ib_fail(err, IB_E_NONFINITE, "%s: frame %zu holds a value that is not finite", c->path, frame);
     }
-    uint16_t *copy = r ? NULL : ib_cache_put(d->cache, key);
+    uint16_t *copy = rc ? NULL : ib_cache_put(d->cache, key);
     if (copy) {
         memcpy(copy, h, n * sizeof *h);
     }
-    return r;
+    return rc;
 }
 
 int ib_dataset_scan(ib_dataset *d, size_t max_frames, ib_error *err) {
     size_t frames = 0, largest = ib_dataset_values(d);
-    int r = IB_OK;
+    int rc = IB_OK;
     for (size_t i = 0; i < d->clips; i++) {
         frames += d->clip[i].info.frames;
     }
@@ -492,12 +492,12 @@ int ib_dataset_scan(ib_dataset *d, size_t max_frames, ib_error *err) {
     if (!h) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a frame of %zu values", largest);
     }
-    for (size_t i = 0; !r && i < d->clips; i++) {
-        for (; !r && at < d->clip[i].info.frames; at += every) {
-            r = ib_dataset_frame(d, i, at, h, err);
+    for (size_t i = 0; !rc && i < d->clips; i++) {
+        for (; !rc && at < d->clip[i].info.frames; at += every) {
+            rc = ib_dataset_frame(d, i, at, h, err);
         }
         at -= d->clip[i].info.frames;
     }
     ib_free(h);
-    return r;
+    return rc;
 }

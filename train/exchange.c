@@ -3,26 +3,25 @@
 #include "base/memory.h"
 
 int ib_exchange_enter(ib_session *s, ib_error *err) {
-    int r = ib_exchange_mpi_enter(s, err);
-    return r || s->exchange ? r : ib_exchange_pool_enter(s, err);
+    int rc = ib_exchange_mpi_enter(s, err);
+    return rc || s->exchange ? rc : ib_exchange_pool_enter(s, err);
 }
 
 int ib_exchange_open(ib_session *s, ib_error *err) {
     if (!s->exchange) {
         return IB_OK;
     }
-    int r = ib_alloc_floats(&s->mean_base, s->state.params, "the mean of weights", err);
-    if (r) {
-        return r;
+    int rc = ib_alloc_floats(&s->mean_base, s->state.params, "the mean of weights", err);
+    if (rc) {
+        return rc;
     }
     memcpy(s->mean_base, s->state.ema, s->state.params * sizeof(float));
     s->mean_kept = 1;
     return s->exchange->kind->open(s->exchange, s, err);
 }
 
-int ib_exchange_agree(ib_session *s, int code, ib_error *err) {
-    return s->exchange && s->exchange->kind->agree ? s->exchange->kind->agree(s->exchange, s, code, err)
-                                                   : code;
+int ib_exchange_agree(ib_session *s, int rc, ib_error *err) {
+    return s->exchange && s->exchange->kind->agree ? s->exchange->kind->agree(s->exchange, s, rc, err) : rc;
 }
 
 int ib_exchange_begin(ib_session *s, ib_error *err) {

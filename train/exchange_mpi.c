@@ -108,20 +108,20 @@ static int fill_failure(const ib_session *s, const mpi_run *x, ib_error *err) {
 static int show(ib_session *s, card *own, ib_error *err) {
     mpi_run *x = run_of(s);
     MPI_Allgather(own, sizeof *own, MPI_BYTE, x->cards, sizeof *own, MPI_BYTE, MPI_COMM_WORLD);
-    int r = fill_failure(s, x, err);
-    for (int i = 0; !r && i < s->ranks; i++) {
+    int rc = fill_failure(s, x, err);
+    for (int i = 0; !rc && i < s->ranks; i++) {
         if (x->cards[i].purpose != own->purpose) {
-            r = ib_fail(err, IB_E_ARGUMENT,
-                        "the ranks are at different places of the program: other options on some?");
+            rc = ib_fail(err, IB_E_ARGUMENT,
+                         "the ranks are at different places of the program: other options on some?");
         }
     }
-    x->broken = x->broken || r;
-    return r;
+    x->broken = x->broken || rc;
+    return rc;
 }
 
-static card card_for(purpose p, int code, const ib_error *err) {
-    card c = {.purpose = p, .failed = code};
-    if (code) {
+static card card_for(purpose p, int rc, const ib_error *err) {
+    card c = {.purpose = p, .failed = rc};
+    if (rc) {
         snprintf(c.sentence, sizeof c.sentence, "%.511s", err && err->text[0] ? err->text : "failed");
     }
     return c;
@@ -174,18 +174,18 @@ static int allocate(mpi_run *x, const ib_session *s, ib_error *err) {
     if (ib_size_mul(x->slice, ranks, &x->padded)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the exchange");
     }
-    int r = ib_alloc_floats(&x->anchor, x->padded, "the shared weights", err);
-    r = r ? r : ib_alloc_floats(&x->d, x->padded, "the exchange", err);
-    r = r ? r : ib_alloc_floats(&x->parts, x->padded, "the exchange", err);
+    int rc = ib_alloc_floats(&x->anchor, x->padded, "the shared weights", err);
+    rc = rc ? rc : ib_alloc_floats(&x->d, x->padded, "the exchange", err);
+    rc = rc ? rc : ib_alloc_floats(&x->parts, x->padded, "the exchange", err);
     x->slices = calloc(ranks, sizeof *x->slices);
     x->weight = calloc(ranks, sizeof *x->weight);
     for (int i = 0; i < 2 && s->o->exchange_half; i++) {
         x->halves[i] = ib_calloc(x->padded, sizeof *x->halves[i]);
     }
-    if (!r && (!x->slices || !x->weight || (s->o->exchange_half && (!x->halves[0] || !x->halves[1])))) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for the exchange");
+    if (!rc && (!x->slices || !x->weight || (s->o->exchange_half && (!x->halves[0] || !x->halves[1])))) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the exchange");
     }
-    return r;
+    return rc;
 }
 
 /* RUN/ranks/rank-NNNN-STEP.h5, owned; NULL when memory is out. */
@@ -221,10 +221,10 @@ static int open_run(ib_exchange *face, ib_session *s, ib_error *err) {
     mpi_run *x = (mpi_run *)face;
     const ib_train_options *o = s->o;
     ib_state *st = &s->state;
-    int r = ib_outer_choose(&x->outer, o, st, err);
-    r = r ? r : allocate(x, s, err);
-    if (r) {
-        return r;
+    int rc = ib_outer_choose(&x->outer, o, st, err);
+    rc = rc ? rc : allocate(x, s, err);
+    if (rc) {
+        return rc;
     }
     x->every = o->sync_every > 0 ? o->sync_every : DEFAULT_EVERY;
     x->without_moments = o->resume && s->rank && !own_moments(s);
@@ -234,38 +234,38 @@ static int open_run(ib_exchange *face, ib_session *s, ib_error *err) {
     return IB_OK;
 }
 
-static int agree(ib_exchange *face, ib_session *s, int code, ib_error *err) {
+static int agree(ib_exchange *face, ib_session *s, int rc, ib_error *err) {
     mpi_run *x = (mpi_run *)face;
     int64_t without = 0;
     if (x->broken) {
-        return code;
+        return rc;
     }
-    card c = card_for(x->opened ? MEET : OPEN, code, err);
+    card c = card_for(x->opened ? MEET : OPEN, rc, err);
     c.since = x->without_moments;
     c.step = s->state.step;
-    int r = show(s, &c, err);
-    for (int i = 0; !r && i < s->ranks; i++) {
+    int shown = show(s, &c, err);
+    for (int i = 0; !shown && i < s->ranks; i++) {
         without += x->cards[i].since;
         if (x->cards[i].step != x->cards[0].step) {
-            r = ib_fail(
+            shown = ib_fail(
                 err, IB_E_MISMATCH,
                 "rank %d has read another state of %s than rank 0: is the folder the same on all nodes?", i,
                 s->o->run);
         }
     }
     x->opened = true;
-    if (!r) {
+    if (!shown) {
         ib_session_say(
             s, "%d rank%s, exchange every %" PRId64 " steps, outer optimiser %s (rate %g, momentum %g)",
             s->ranks, s->ranks == 1 ? "" : "s", x->every, x->outer.name, x->outer.rate, x->outer.momentum);
     }
-    if (!r && without) {
+    if (!shown && without) {
         ib_session_say(s,
                        "%" PRId64
                        " of %d ranks were not in this run before and take the optimiser's moments of rank 0",
                        without, s->ranks);
     }
-    return r;
+    return shown;
 }
 
 /* ---- meeting ---- */
@@ -366,9 +366,9 @@ static int meet(mpi_run *x, ib_session *s, bool last, ib_error *err) {
         x->d[i] = c.finite ? w[i] - x->anchor[i] : 0;
         c.largest = fmax(c.largest, fabs((double)x->d[i]));
     }
-    int r = show(s, &c, err);
-    if (r) {
-        return r;
+    int rc = show(s, &c, err);
+    if (rc) {
+        return rc;
     }
     int64_t all = share_out(x, s);
     bool as_it_is = s->ranks == 1 && !x->outer.momenta && x->outer.rate == 1;
@@ -433,13 +433,13 @@ static void clear_old(const ib_session *s) {
 static int save_rank(ib_session *s, ib_error *err) {
     ib_state *st = &s->state;
     char *path = rank_file(s), *dir = ib_join(s->o->run, "ranks");
-    int r = path && dir ? ib_mkdirs(dir, err)
-                        : ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", s->o->run);
+    int rc = path && dir ? ib_mkdirs(dir, err)
+                         : ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", s->o->run);
     memcpy(st->weights, ib_adapter_params(s->adapter), st->params * sizeof(float));
-    r = r ? r : ib_state_save(st, path, err);
+    rc = rc ? rc : ib_state_save(st, path, err);
     free(dir);
     free(path);
-    return r;
+    return rc;
 }
 
 /* First every rank's own file, named after the step; when all are there, the shared state, which says what
@@ -447,15 +447,15 @@ static int save_rank(ib_session *s, ib_error *err) {
  * there. */
 static int save(ib_exchange *face, ib_session *s, ib_error *err) {
     (void)face;
-    int r = s->rank ? save_rank(s, err) : IB_OK;
-    card c = card_for(SAVE, r, err);
-    if ((r = show(s, &c, err))) {
-        return r;
+    int rc = s->rank ? save_rank(s, err) : IB_OK;
+    card c = card_for(SAVE, rc, err);
+    if ((rc = show(s, &c, err))) {
+        return rc;
     }
-    r = s->rank ? IB_OK : ib_session_save(s, err);
-    c = card_for(SAVED, r, err);
-    if ((r = show(s, &c, err))) {
-        return r;
+    rc = s->rank ? IB_OK : ib_session_save(s, err);
+    c = card_for(SAVED, rc, err);
+    if ((rc = show(s, &c, err))) {
+        return rc;
     }
     clear_old(s);
     return IB_OK;

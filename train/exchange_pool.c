@@ -104,9 +104,9 @@ static int own_stat(const pool_run *x, struct stat *st) {
     if (asprintf(&path, "%s/%s" IB_POOL_SUFFIX, ib_pool_dir(x->pool), x->trip.card.name) < 0) {
         return -1;
     }
-    int r = stat(path, st);
+    int rc = stat(path, st);
     free(path);
-    return r;
+    return rc;
 }
 
 /* There and back; touches the trip and the pool only. */
@@ -116,14 +116,14 @@ static void travel(pool_run *x) {
     t->trouble = (ib_error){0};
     t->sent_bytes = 0;
     t->taken_name = false;
-    int r = ib_pool_check(x->pool, &t->trouble);
-    if (!r && t->publish) {
+    int rc = ib_pool_check(x->pool, &t->trouble);
+    if (!rc && t->publish) {
         ib_pool_place place;
         memcpy(place.token, t->card.token, sizeof place.token);
         t->taken_name = !own_stat(x, &st) && !same_file(&st, &x->own) && name_taken(x, &place);
         if (!t->taken_name) {
-            r = ib_member_write(&t->card, t->carrier, t->half, ib_pool_dir(x->pool), &t->sent_bytes,
-                                &t->trouble);
+            rc = ib_member_write(&t->card, t->carrier, t->half, ib_pool_dir(x->pool), &t->sent_bytes,
+                                 &t->trouble);
             own_stat(x, &x->own);
         }
     }
@@ -131,7 +131,7 @@ static void travel(pool_run *x) {
     ib_error deaf = {0};
     if (ib_pool_listen(x->pool, ib_adapter_config_of(t->carrier), IB_POOL_MOST, t->most_bytes, &t->news,
                        &deaf) &&
-        !r) {
+        !rc) {
         t->trouble = deaf;
     }
 }
@@ -218,14 +218,14 @@ static int average(pool_run *x, ib_session *s, ib_error *err) {
     if (k == 1) {
         return IB_OK;
     }
-    int r = ib_pool_average(v, k, x->anchor, x->average, st->params, &trouble);
+    int rc = ib_pool_average(v, k, x->anchor, x->average, st->params, &trouble);
     say_verdicts(s, v, name, k);
-    if (r == IB_E_EMPTY) {
+    if (rc == IB_E_EMPTY) {
         return IB_OK;
     }
-    if (r) {
+    if (rc) {
         *err = trouble;
-        return r;
+        return rc;
     }
     for (size_t i = 1; i < k; i++) {
         taken += v[i].share > 0;
@@ -270,9 +270,9 @@ static int unpack(pool_run *x, ib_session *s, ib_error *err) {
     for (size_t i = 0; i < t->news.remarks; i++) {
         ib_session_say(s, "pool: left out: %s", t->news.remark[i]);
     }
-    int r = average(x, s, err);
+    int rc = average(x, s, err);
     ib_pool_news_free(&t->news);
-    return r;
+    return rc;
 }
 
 static void set_alarm(pool_run *x, const ib_session *s) {
@@ -302,10 +302,10 @@ static int send_off(pool_run *x, ib_session *s, ib_error *err) {
     x->back = false;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int r = pthread_create(&x->thread, NULL, travel_beside, x);
+    int rc = pthread_create(&x->thread, NULL, travel_beside, x);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    x->travelling = !r;
-    if (r) {
+    x->travelling = !rc;
+    if (rc) {
         travel(x);
         return unpack(x, s, err);
     }
@@ -326,9 +326,9 @@ static int after_step(ib_exchange *face, ib_session *s, ib_error *err) {
     if (s->state.step < x->next_step && ib_session_seconds(s) < x->next_seconds) {
         return IB_OK;
     }
-    int r = s->o->pool_steps ? exchange_now(x, s, err) : send_off(x, s, err);
+    int rc = s->o->pool_steps ? exchange_now(x, s, err) : send_off(x, s, err);
     set_alarm(x, s);
-    return r;
+    return rc;
 }
 
 /* Shows the others that this worker is here. */
@@ -356,7 +356,7 @@ static int begin(ib_exchange *face, ib_session *s, ib_error *err) {
 static int end(ib_exchange *face, ib_session *s, bool whole, ib_error *err) {
     pool_run *x = (pool_run *)face;
     struct timespec until;
-    int r = IB_OK;
+    int rc = IB_OK;
     if (x->travelling) {
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += LAST_WAIT_SECONDS;
@@ -366,10 +366,10 @@ static int end(ib_exchange *face, ib_session *s, bool whole, ib_error *err) {
             return IB_OK;
         }
         x->travelling = false;
-        r = unpack(x, s, err);
+        rc = unpack(x, s, err);
     }
-    if (r || s->state.samples == x->published_samples) {
-        return r;
+    if (rc || s->state.samples == x->published_samples) {
+        return rc;
     }
     if (whole) {
         return exchange_now(x, s, err);
@@ -409,10 +409,10 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     ib_voice v[IB_POOL_MOST];
     const char *name[IB_POOL_MOST];
     size_t k = 0;
-    int r =
+    int rc =
         ib_pool_listen(x->pool, ib_adapter_config_of(t->carrier), IB_POOL_MOST, t->most_bytes, &t->news, err);
-    if (r) {
-        return r;
+    if (rc) {
+        return rc;
     }
     x->face.taken_bytes += (int64_t)t->news.bytes;
     for (size_t i = 0; i < t->news.remarks; i++) {
@@ -437,9 +437,9 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
         ib_pool_forget(x->pool); /* heard, but not used */
     }
     if (begins) {
-        r = ib_pool_average(v, k, NULL, x->average, st->params, err);
+        rc = ib_pool_average(v, k, NULL, x->average, st->params, err);
         say_verdicts(s, v, name, k);
-        if (!r) {
+        if (!rc) {
             ib_exchange_take(s, x->average, true);
             if (st->outer) {
                 memset(st->outer, 0, st->params * sizeof(float));
@@ -449,13 +449,13 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
             ib_session_say(s, "pool: %s from the average of %zu at round %" PRId64,
                            late ? "too far behind, going on" : "beginning", k, now);
         }
-        r = r == IB_E_EMPTY ? IB_OK : r;
+        rc = rc == IB_E_EMPTY ? IB_OK : rc;
     }
     if (first && t->news.members) {
         st->pool.stream = stream_of(st->pool.token);
     }
     ib_pool_news_free(&t->news);
-    return r;
+    return rc;
 }
 
 static int enter(pool_run *x, ib_session *s, ib_error *err) {
@@ -467,15 +467,15 @@ static int enter(pool_run *x, ib_session *s, ib_error *err) {
                        "%s cannot be resumed with another name in the pool: it was begun as %s, not %s",
                        s->o->run, place->name, name);
     }
-    int r = known ? IB_OK : draw_name(place, name, err);
-    r = r ? r : ib_pool_open(&x->pool, s->o->pool, place->name, err);
-    if (r) {
-        return r;
+    int rc = known ? IB_OK : draw_name(place, name, err);
+    rc = rc ? rc : ib_pool_open(&x->pool, s->o->pool, place->name, err);
+    if (rc) {
+        return rc;
     }
     memcpy(x->trip.card.name, place->name, sizeof place->name);
-    if ((r = ib_pool_check(x->pool, err))) {
-        if (!s->o->resume || r != IB_E_IO) {
-            return r;
+    if ((rc = ib_pool_check(x->pool, err))) {
+        if (!s->o->resume || rc != IB_E_IO) {
+            return rc;
         }
         complain(x, s, err->text); /* it may come back */
         *err = (ib_error){0};
@@ -486,23 +486,23 @@ static int enter(pool_run *x, ib_session *s, ib_error *err) {
                        "the pool %s has a worker %s already, and it is another run: choose another name",
                        s->o->pool, place->name);
     }
-    r = ib_pool_writable(x->pool, err);
-    return r ? r : join(x, s, !known, err);
+    rc = ib_pool_writable(x->pool, err);
+    return rc ? rc : join(x, s, !known, err);
 }
 
 static int open_run(ib_exchange *face, ib_session *s, ib_error *err) {
     pool_run *x = (pool_run *)face;
     size_t n = s->state.params;
     x->trip.most_bytes = 16 * n * sizeof(float) + ((size_t)16 << 20);
-    int r = ib_outer_choose(&x->outer, s->o, &s->state, err);
-    r = r ? r : ib_alloc_floats(&x->anchor, n, "the pool", err);
-    r = r ? r : ib_alloc_floats(&x->average, n, "the pool", err);
-    r = r ? r : ib_adapter_create(&x->trip.carrier, &s->state.config, 0, err);
-    r = r ? r : enter(x, s, err);
-    if (!r) {
+    int rc = ib_outer_choose(&x->outer, s->o, &s->state, err);
+    rc = rc ? rc : ib_alloc_floats(&x->anchor, n, "the pool", err);
+    rc = rc ? rc : ib_alloc_floats(&x->average, n, "the pool", err);
+    rc = rc ? rc : ib_adapter_create(&x->trip.carrier, &s->state.config, 0, err);
+    rc = rc ? rc : enter(x, s, err);
+    if (!rc) {
         memcpy(x->anchor, ib_adapter_params(s->adapter), n * sizeof(float));
     }
-    return r;
+    return rc;
 }
 
 static const ib_exchange_kind kind = {

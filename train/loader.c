@@ -25,10 +25,10 @@ static int make(ib_loader *l, uint64_t k, ib_error *err) {
     ib_sample *s = &l->ring[k % l->depth];
     s->index = l->order.first + k / l->order.block * l->order.stride + k % l->order.block;
     pthread_mutex_lock(l->reading);
-    int r = ib_sampler_draw(l->sampler, l->dataset, s->index, &s->window, s->h, err);
+    int rc = ib_sampler_draw(l->sampler, l->dataset, s->index, &s->window, s->h, err);
     pthread_mutex_unlock(l->reading);
     s->shape = &ib_dataset_video(l->dataset, s->window.clip)->info.shape;
-    return r;
+    return rc;
 }
 
 static void *work(void *user) {
@@ -42,11 +42,11 @@ static void *work(void *user) {
         uint64_t k = l->made;
         ib_error err = {0};
         pthread_mutex_unlock(&l->lock);
-        int r = make(l, k, &err);
+        int rc = make(l, k, &err);
         pthread_mutex_lock(&l->lock);
-        l->code = r;
+        l->code = rc;
         l->failure = err;
-        l->made += r ? 0 : 1;
+        l->made += rc ? 0 : 1;
         pthread_cond_signal(&l->more);
     }
     pthread_mutex_unlock(&l->lock);
@@ -58,9 +58,9 @@ static int start_thread(ib_loader *l) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int r = pthread_create(&l->thread, NULL, work, l);
+    int rc = pthread_create(&l->thread, NULL, work, l);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return r;
+    return rc;
 }
 
 static void destroy(ib_loader *l) {
@@ -93,10 +93,10 @@ int ib_loader_start(ib_loader **out, ib_dataset *d, const ib_sampler *s, pthread
     for (size_t i = 0; i < depth; i++) {
         l->ring[i].h = l->halves + 3 * largest * i;
     }
-    int r = start_thread(l);
-    if (r) {
+    int rc = start_thread(l);
+    if (rc) {
         destroy(l);
-        return ib_fail(err, IB_E_MEMORY, "cannot start the thread that reads latents: %s", strerror(r));
+        return ib_fail(err, IB_E_MEMORY, "cannot start the thread that reads latents: %s", strerror(rc));
     }
     *out = l;
     return IB_OK;
@@ -107,15 +107,15 @@ int ib_loader_take(ib_loader *l, size_t n, const ib_sample **samples, ib_error *
     while (l->made - l->taken < n && !l->code) {
         pthread_cond_wait(&l->more, &l->lock);
     }
-    int r = l->made - l->taken < n ? l->code : IB_OK;
-    if (r && err) {
+    int rc = l->made - l->taken < n ? l->code : IB_OK;
+    if (rc && err) {
         *err = l->failure;
     }
-    for (size_t i = 0; !r && i < n; i++) {
+    for (size_t i = 0; !rc && i < n; i++) {
         samples[i] = &l->ring[(l->taken + i) % l->depth];
     }
     pthread_mutex_unlock(&l->lock);
-    return r;
+    return rc;
 }
 
 void ib_loader_release(ib_loader *l, size_t n) {

@@ -22,9 +22,9 @@ int ib_outer_find(ib_outer *out, const char *name, ib_error *err) {
 }
 
 int ib_outer_choose(ib_outer *out, const ib_train_options *o, ib_state *st, ib_error *err) {
-    int r = ib_outer_find(out, o->outer ? o->outer : ib_outers[0].name, err);
-    if (r) {
-        return r;
+    int rc = ib_outer_find(out, o->outer ? o->outer : ib_outers[0].name, err);
+    if (rc) {
+        return rc;
     }
     out->rate = o->outer_rate > 0 ? o->outer_rate : out->rate;
     out->momentum = o->outer_momentum >= 0 && out->momenta ? o->outer_momentum : out->momentum;

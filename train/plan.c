@@ -56,9 +56,9 @@ static int check_budget(const ib_train_options *o, ib_error *err) {
 }
 
 int ib_train_check(const ib_train_options *o, ib_error *err) {
-    int r = check_budget(o, err);
-    if (r) {
-        return r;
+    int rc = check_budget(o, err);
+    if (rc) {
+        return rc;
     }
     if (!o->latents || !o->latents->n || !o->run || !*o->run) {
         return ib_fail(err, IB_E_ARGUMENT, "expected latent files to train on and a directory for the run");

@@ -28,9 +28,9 @@ static int axis_set(ib_axis *a, size_t n, int size, double origin, double step, 
     double spread = fmax(1, fabs(step));
     size_t taps = exact ? 1 : (size_t)ceil(4 * spread);
     taps = taps > (size_t)size ? (size_t)size : taps;
-    int r = axis_room(a, n, taps, err);
-    if (r) {
-        return r;
+    int rc = axis_room(a, n, taps, err);
+    if (rc) {
+        return rc;
     }
     a->n = n;
     a->taps = taps;
@@ -84,9 +84,9 @@ static int floats_room(float **p, size_t *room, size_t n, ib_error *err) {
     ib_free(*p);
     *p = NULL;
     *room = 0;
-    int r = ib_alloc_floats(p, n, "resampling", err);
-    *room = r ? 0 : n;
-    return r;
+    int rc = ib_alloc_floats(p, n, "resampling", err);
+    *room = rc ? 0 : n;
+    return rc;
 }
 
 int ib_resampler_set(ib_resampler *r, const ib_augment_plan *p, const ib_shape *in, const ib_shape *out,

@@ -36,9 +36,9 @@ int ib_review_skill(const ib_adapter *a, ib_dataset *d, int gap, int threads, do
     for (size_t i = 0; i < n; i++) {
         ib_latent_file *f;
         ib_score_sums sums = {0};
-        int r = ib_dataset_file(d, spread(d, true, i, n), &f, err);
-        if (r || (r = ib_score_latents(a, f, gap, windows, threads, &sums, err))) {
-            return r;
+        int rc = ib_dataset_file(d, spread(d, true, i, n), &f, err);
+        if (rc || (rc = ib_score_latents(a, f, gap, windows, threads, &sums, err))) {
+            return rc;
         }
         double one = ib_score_skill(&sums);
         if (!isnan(one)) {
@@ -62,9 +62,9 @@ typedef struct strip {
 
 static int show(strip *s, const ib_latent_info *info, const float *z, ib_error *err) {
     ib_frame *f = &s->frame[s->n];
-    int r = ib_frame_alloc(f, info->frame_width, info->frame_height, err);
-    if (r) {
-        return r;
+    int rc = ib_frame_alloc(f, info->frame_width, info->frame_height, err);
+    if (rc) {
+        return rc;
     }
     s->n++;
     f->matrix = (ib_matrix)info->matrix;
@@ -84,20 +84,20 @@ static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *e
     float *z0 = s->z, *z1 = s->z + gap * n, *out = s->z + s->cols * n;
     const double *pts = ib_latent_pts(file) + first;
     float seconds = ib_score_seconds(pts, (int)gap, info->fps);
-    int r = ib_latent_read(file, first, s->cols, s->z, err);
-    for (size_t k = 0; !r && k <= gap; k++) {
-        r = show(s, info, s->z + k * n, err);
+    int rc = ib_latent_read(file, first, s->cols, s->z, err);
+    for (size_t k = 0; !rc && k <= gap; k++) {
+        rc = show(s, info, s->z + k * n, err);
     }
-    for (size_t k = 0; !r && k <= gap; k++) {
+    for (size_t k = 0; !rc && k <= gap; k++) {
         ib_slerp_in(geometry, z0, z1, place(pts, gap, k), info->shape.tokens, info->shape.width, out);
-        r = show(s, info, out, err);
+        rc = show(s, info, out, err);
     }
-    for (size_t k = 0; !r && k <= gap; k++) {
+    for (size_t k = 0; !rc && k <= gap; k++) {
         ib_between in = {z0, z1, place(pts, gap, k), seconds};
-        r = ib_adapter_predict(s->adapter, s->work, &in, 1, out, err);
-        r = r ? r : show(s, info, out, err);
+        rc = ib_adapter_predict(s->adapter, s->work, &in, 1, out, err);
+        rc = rc ? rc : show(s, info, out, err);
     }
-    return r;
+    return rc;
 }
 
 /* The one of a few windows in which slerp is furthest from the frame in the middle; SIZE_MAX if there is
@@ -107,18 +107,18 @@ static int worst_window(strip *s, ib_latent_file *file, size_t *first, ib_error 
     const ib_geometry *geometry = ib_geometry_of(info->space_id);
     size_t gap = s->cols - 1, n = s->values, *firsts = calloc(info->frames, sizeof *firsts);
     double worst = -1;
-    int r = IB_OK;
+    int rc = IB_OK;
     *first = SIZE_MAX;
     if (!firsts) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(file));
     }
     size_t windows = ib_score_windows(file, (int)gap, STRIP_TRIES, firsts);
-    for (size_t i = 0; !r && i < windows; i++) {
+    for (size_t i = 0; !rc && i < windows; i++) {
         float *z0 = s->z, *truth = z0 + n, *z1 = truth + n, *out = s->z + s->cols * n;
-        r = ib_latent_read(file, firsts[i], 1, z0, err);
-        r = r ? r : ib_latent_read(file, firsts[i] + gap / 2, 1, truth, err);
-        r = r ? r : ib_latent_read(file, firsts[i] + gap, 1, z1, err);
-        if (!r) {
+        rc = ib_latent_read(file, firsts[i], 1, z0, err);
+        rc = rc ? rc : ib_latent_read(file, firsts[i] + gap / 2, 1, truth, err);
+        rc = rc ? rc : ib_latent_read(file, firsts[i] + gap, 1, z1, err);
+        if (!rc) {
             ib_slerp_in(geometry, z0, z1, place(ib_latent_pts(file) + firsts[i], gap, gap / 2),
                         info->shape.tokens, info->shape.width, out);
             double error = ib_squared_error(out, truth, n);
@@ -127,7 +127,7 @@ static int worst_window(strip *s, ib_latent_file *file, size_t *first, ib_error 
         }
     }
     free(firsts);
-    return r;
+    return rc;
 }
 
 static bool same_size(const ib_latent_info *a, const ib_latent_info *b) {
@@ -149,7 +149,7 @@ int ib_review_strip(const ib_adapter *a, ib_dataset *d, int gap, const char *pat
     size_t n = count_clips(d, valid), shown = 0;
     const ib_latent_info *info = NULL;
     ib_error ignored;
-    int r = IB_OK;
+    int rc = IB_OK;
     strip *s = calloc(1, sizeof *s);
     if (!s) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a film strip");
@@ -161,7 +161,7 @@ int ib_review_strip(const ib_adapter *a, ib_dataset *d, int gap, const char *pat
         goto done; /* no pictures in this space */
     }
     n = n > MAX_CLIPS ? MAX_CLIPS : n;
-    for (size_t i = 0; !r && i < n && shown < STRIP_CLIPS; i++) {
+    for (size_t i = 0; !rc && i < n && shown < STRIP_CLIPS; i++) {
         size_t clip = spread(d, valid, i, n), first, all;
         const ib_latent_info *here = &ib_dataset_video(d, clip)->info;
         ib_latent_file *file;
@@ -170,21 +170,21 @@ int ib_review_strip(const ib_adapter *a, ib_dataset *d, int gap, const char *pat
         }
         if (!info) {
             s->values = here->shape.tokens * here->shape.width;
-            r = ib_size_mul(s->values, s->cols + 1, &all)
-                    ? ib_fail(err, IB_E_MEMORY, "out of memory for a film strip")
-                    : ib_alloc_floats(&s->z, all, "a film strip", err);
-            r = r ? r : ib_adapter_work_create(&s->work, a, &here->shape, 1, false, err);
+            rc = ib_size_mul(s->values, s->cols + 1, &all)
+                     ? ib_fail(err, IB_E_MEMORY, "out of memory for a film strip")
+                     : ib_alloc_floats(&s->z, all, "a film strip", err);
+            rc = rc ? rc : ib_adapter_work_create(&s->work, a, &here->shape, 1, false, err);
             info = here;
         }
-        r = r ? r : ib_dataset_file(d, clip, &file, err);
-        r = r ? r : worst_window(s, file, &first, err);
-        if (!r && first != SIZE_MAX) {
-            r = show_window(s, file, first, err);
+        rc = rc ? rc : ib_dataset_file(d, clip, &file, err);
+        rc = rc ? rc : worst_window(s, file, &first, err);
+        if (!rc && first != SIZE_MAX) {
+            rc = show_window(s, file, first, err);
             shown++;
         }
     }
-    if (!r && shown) {
-        r = write_strip(s, path, err);
+    if (!rc && shown) {
+        rc = write_strip(s, path, err);
     }
 done:
     for (size_t i = 0; i < s->n; i++) {
@@ -194,5 +194,5 @@ done:
     ib_adapter_work_free(&s->work);
     ib_space_close(&s->space);
     free(s);
-    return r;
+    return rc;
 }

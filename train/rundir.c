@@ -128,9 +128,9 @@ static int trim(const char *path, FILE *in, int64_t step, ib_error *err) {
     ib_pending p = {0};
     char *line = NULL;
     size_t room = 0;
-    int r = ib_pending_begin(&p, path, err);
-    if (r) {
-        return r;
+    int rc = ib_pending_begin(&p, path, err);
+    if (rc) {
+        return rc;
     }
     FILE *out = fopen(p.temp, "w");
     bool good = out && fputs(header, out) >= 0;
@@ -146,9 +146,9 @@ static int trim(const char *path, FILE *in, int64_t step, ib_error *err) {
         good = false;
     }
     if (!good) {
-        r = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
         ib_pending_abort(&p);
-        return r;
+        return rc;
     }
     return ib_pending_publish(&p, err);
 }

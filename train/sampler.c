@@ -146,14 +146,14 @@ static double distance(const uint16_t *a, const uint16_t *b, size_t tokens, size
 static int read_keyframes(ib_dataset *d, const ib_window *w, uint16_t *h, double *apart, ib_error *err) {
     const ib_shape *s = &ib_dataset_video(d, w->clip)->info.shape;
     size_t n = s->tokens * s->width;
-    int r = ib_dataset_frame(d, w->clip, w->first, h, err);
-    if (!r) {
-        r = ib_dataset_frame(d, w->clip, w->first + (size_t)w->gap, h + n, err);
+    int rc = ib_dataset_frame(d, w->clip, w->first, h, err);
+    if (!rc) {
+        rc = ib_dataset_frame(d, w->clip, w->first + (size_t)w->gap, h + n, err);
     }
-    if (!r) {
+    if (!rc) {
         *apart = distance(h, h + n, s->tokens, s->width);
     }
-    return r;
+    return rc;
 }
 
 static int compare_doubles(const void *left, const void *right) {
@@ -163,26 +163,26 @@ static int compare_doubles(const void *left, const void *right) {
 
 int ib_sampler_calibrate(ib_sampler *s, ib_dataset *d, size_t windows, ib_error *err) {
     size_t largest = ib_dataset_values(d);
-    int r = IB_OK;
+    int rc = IB_OK;
     double *apart = calloc(windows, sizeof *apart);
     uint16_t *h = ib_calloc(largest, 2 * sizeof *h);
     if (!apart || !h) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for the choice of windows");
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the choice of windows");
     }
     ib_rng rng;
     ib_rng_seed2(&rng, s->seed, UINT64_MAX);
-    for (size_t i = 0; !r && i < windows; i++) {
+    for (size_t i = 0; !rc && i < windows; i++) {
         ib_window w;
         ib_sampler_candidate(s, &rng, &w);
-        r = read_keyframes(d, &w, h, &apart[i], err);
+        rc = read_keyframes(d, &w, h, &apart[i], err);
     }
-    if (!r) {
+    if (!rc) {
         qsort(apart, windows, sizeof *apart, compare_doubles);
         s->median = apart[windows / 2];
     }
     free(apart);
     ib_free(h);
-    return r;
+    return rc;
 }
 
 double ib_sampler_median(const ib_sampler *s) {
@@ -196,9 +196,9 @@ int ib_sampler_draw(const ib_sampler *s, ib_dataset *d, uint64_t index, ib_windo
     for (int i = 0; i < ATTEMPTS; i++) {
         double apart;
         ib_sampler_candidate(s, &rng, w);
-        int r = read_keyframes(d, w, h, &apart, err);
-        if (r) {
-            return r;
+        int rc = read_keyframes(d, w, h, &apart, err);
+        if (rc) {
+            return rc;
         }
         if (s->median <= 0 || ib_rng_double(&rng) < fmax(apart / s->median, least_chance)) {
             break;

@@ -71,17 +71,17 @@ int ib_session_save(ib_session *s, ib_error *err) {
     summary m;
     memcpy(st->weights, ib_adapter_params(s->adapter), st->params * sizeof(float));
     st->seconds = start;
-    int r = ib_state_save(st, s->dir.state, err);
-    if (!r && s->o->keep_states && st->step) {
-        r = ib_states_keep(s->dir.states, st, s->dir.state, (size_t)s->o->keep_states, err);
+    int rc = ib_state_save(st, s->dir.state, err);
+    if (!rc && s->o->keep_states && st->step) {
+        rc = ib_states_keep(s->dir.states, st, s->dir.state, (size_t)s->o->keep_states, err);
     }
-    if (r) {
-        return r;
+    if (rc) {
+        return rc;
     }
     ib_session_use_mean(s);
-    r = summarise(s, &m, err);
-    r = r ? r : ib_adapter_save(s->mean, s->dir.adapter, m.meta, m.n, err);
+    rc = summarise(s, &m, err);
+    rc = rc ? rc : ib_adapter_save(s->mean, s->dir.adapter, m.meta, m.n, err);
     free(m.parents);
     s->save_cost = ib_session_seconds(s) - start;
-    return r;
+    return rc;
 }

@@ -43,15 +43,15 @@ static int find_state(ib_session *s, ib_error *err) {
     if (!there) {
         return ib_fail(err, IB_E_IO, "cannot resume %s: there is no state.h5 in it", o->run);
     }
-    int r = s->rank ? IB_OK : ib_rundir_lock(&s->dir, err);
-    r = r ? r : ib_state_load(&s->state, s->dir.state, err);
-    r = r ? r : ib_plan_check(&s->state.plan, o, err);
-    if (!r && (o->steps || o->minutes > 0)) {
+    int rc = s->rank ? IB_OK : ib_rundir_lock(&s->dir, err);
+    rc = rc ? rc : ib_state_load(&s->state, s->dir.state, err);
+    rc = rc ? rc : ib_plan_check(&s->state.plan, o, err);
+    if (!rc && (o->steps || o->minutes > 0)) {
         s->state.steps_total = o->steps;
         s->state.minutes_total = o->minutes;
     }
     s->before = s->state.seconds;
-    return r;
+    return rc;
 }
 
 static int open_data(ib_session *s, ib_error *err) {
@@ -60,24 +60,24 @@ static int open_data(ib_session *s, ib_error *err) {
     if (!preset) {
         return IB_E_ARGUMENT;
     }
-    int r = ib_dataset_create(&s->data, preset->cache_bytes, preset->open_files, err);
-    r = r ? r : ib_dataset_add(s->data, o->latents, false, err);
-    if (!r && o->valid && o->valid->n) {
-        r = ib_dataset_add(s->data, o->valid, true, err);
+    int rc = ib_dataset_create(&s->data, preset->cache_bytes, preset->open_files, err);
+    rc = rc ? rc : ib_dataset_add(s->data, o->latents, false, err);
+    if (!rc && o->valid && o->valid->n) {
+        rc = ib_dataset_add(s->data, o->valid, true, err);
     }
-    if (r) {
-        return r;
+    if (rc) {
+        return rc;
     }
     const ib_video *first = ib_dataset_video(s->data, 0);
-    if (!o->resume && (r = ib_plan_begin(&s->state.plan, o, s->preset, first->info.shape.layout, err))) {
-        return r;
+    if (!o->resume && (rc = ib_plan_begin(&s->state.plan, o, s->preset, first->info.shape.layout, err))) {
+        return rc;
     }
     ib_run_plan *p = &s->state.plan;
-    if ((r = ib_dataset_settle(s->data, p->valid_fraction, (uint64_t)p->seed, err))) {
-        return r;
+    if ((rc = ib_dataset_settle(s->data, p->valid_fraction, (uint64_t)p->seed, err))) {
+        return rc;
     }
-    if (s->ranks > 1 && !o->shard_samples && (r = ib_dataset_deal(s->data, s->rank, s->ranks, err))) {
-        return r;
+    if (s->ranks > 1 && !o->shard_samples && (rc = ib_dataset_deal(s->data, s->rank, s->ranks, err))) {
+        return rc;
     }
     char identity[65];
     ib_dataset_identity(s->data, identity);
@@ -97,32 +97,32 @@ static int open_model(ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
     ib_state *st = &s->state;
     const ib_latent_info *info = &ib_dataset_video(s->data, 0)->info;
-    int r = IB_OK;
+    int rc = IB_OK;
     s->optimiser = ib_optimiser_find(st->plan.optimiser, err);
     if (!s->optimiser) {
         return IB_E_ARGUMENT;
     }
     if (!o->resume) {
-        r = ib_session_begin_model(s, err);
+        rc = ib_session_begin_model(s, err);
     } else if (strcmp(st->config.space_id, info->space_id)) {
-        r = ib_fail(err, IB_E_MISMATCH, "%s was begun in the space '%s', but %s is of the space '%s'", o->run,
-                    st->config.space_id, ib_dataset_video(s->data, 0)->path, info->space_id);
+        rc = ib_fail(err, IB_E_MISMATCH, "%s was begun in the space '%s', but %s is of the space '%s'",
+                     o->run, st->config.space_id, ib_dataset_video(s->data, 0)->path, info->space_id);
     }
-    if (!r && o->resume) {
-        r = ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
+    if (!rc && o->resume) {
+        rc = ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
     }
-    r = r ? r : ib_adapter_create(&s->mean, &st->config, (uint64_t)st->plan.seed, err);
-    if (r) {
-        return r;
+    rc = rc ? rc : ib_adapter_create(&s->mean, &st->config, (uint64_t)st->plan.seed, err);
+    if (rc) {
+        return rc;
     }
     size_t n = ib_adapter_param_count(s->adapter),
            scratch = ib_optimiser_scratch(s->optimiser, s->adapter, s->threads);
-    if (scratch && (r = ib_alloc_floats(&s->optimiser_scratch, scratch, "the optimiser", err))) {
-        return r;
+    if (scratch && (rc = ib_alloc_floats(&s->optimiser_scratch, scratch, "the optimiser", err))) {
+        return rc;
     }
     if (!o->resume) {
-        if ((r = ib_state_alloc(st, n, s->optimiser->moments, err))) {
-            return r;
+        if ((rc = ib_state_alloc(st, n, s->optimiser->moments, err))) {
+            return rc;
         }
         memcpy(st->weights, ib_adapter_params(s->adapter), n * sizeof(float));
         memcpy(st->ema, st->weights, n * sizeof(float));
@@ -140,15 +140,15 @@ static int open_model(ib_session *s, ib_error *err) {
 }
 
 static int begin_directory(ib_session *s, ib_error *err) {
-    int r = IB_OK;
+    int rc = IB_OK;
     if (s->rank) {
         return IB_OK;
     }
     if (!s->o->resume) {
-        r = ib_rundir_lock(&s->dir, err);
-        r = r ? r : find_state(s, err); /* again: another process may have been quicker */
+        rc = ib_rundir_lock(&s->dir, err);
+        rc = rc ? rc : find_state(s, err); /* again: another process may have been quicker */
     }
-    return r ? r : ib_rundir_open_log(&s->dir, s->state.step, err);
+    return rc ? rc : ib_rundir_open_log(&s->dir, s->state.step, err);
 }
 
 static int open_team(ib_session *s, ib_error *err) {
@@ -169,10 +169,11 @@ static int open_team(ib_session *s, ib_error *err) {
 
 static int open_samples(ib_session *s, ib_error *err) {
     const ib_run_plan *p = &s->state.plan;
-    int r = ib_dataset_scan(s->data, SCAN_FRAMES, err);
-    r = r ? r
-          : ib_sampler_create(&s->sampler, s->data, (int)p->gap_min, (int)p->gap_max, (uint64_t)p->seed, err);
-    return r ? r : ib_sampler_calibrate(s->sampler, s->data, CALIBRATION_WINDOWS, err);
+    int rc = ib_dataset_scan(s->data, SCAN_FRAMES, err);
+    rc = rc ? rc
+            : ib_sampler_create(&s->sampler, s->data, (int)p->gap_min, (int)p->gap_max, (uint64_t)p->seed,
+                                err);
+    return rc ? rc : ib_sampler_calibrate(s->sampler, s->data, CALIBRATION_WINDOWS, err);
 }
 
 static void announce(const ib_session *s) {
@@ -228,27 +229,27 @@ static int check_apart(const ib_session *s, const ib_paths *latents, ib_error *e
  * that is wanted. */
 static int check_directory(const ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
-    int r = o->resume || o->overwrite ? IB_OK : ib_rundir_check_new(&s->dir, err);
-    r = r || o->resume ? r : check_apart(s, o->latents, err);
-    r = r || o->resume || !o->valid ? r : check_apart(s, o->valid, err);
-    r = r ? r : ib_rundir_check_inputs(&s->dir, &o->init, 1, err);
-    r = r ? r : ib_rundir_check_inputs(&s->dir, (const char *const *)o->latents->v, o->latents->n, err);
-    return r || !o->valid
-               ? r
+    int rc = o->resume || o->overwrite ? IB_OK : ib_rundir_check_new(&s->dir, err);
+    rc = rc || o->resume ? rc : check_apart(s, o->latents, err);
+    rc = rc || o->resume || !o->valid ? rc : check_apart(s, o->valid, err);
+    rc = rc ? rc : ib_rundir_check_inputs(&s->dir, &o->init, 1, err);
+    rc = rc ? rc : ib_rundir_check_inputs(&s->dir, (const char *const *)o->latents->v, o->latents->n, err);
+    return rc || !o->valid
+               ? rc
                : ib_rundir_check_inputs(&s->dir, (const char *const *)o->valid->v, o->valid->n, err);
 }
 
 static int open_all(ib_session *s, ib_error *err) {
-    int r = ib_rundir_name(&s->dir, s->o->run, err);
-    r = r ? r : find_state(s, err);
-    r = r || s->rank ? r : check_directory(s, err);
-    r = r ? r : ib_session_open_init(s, err);
-    r = r ? r : open_data(s, err);
-    r = r ? r : open_samples(s, err);
-    r = r ? r : open_model(s, err);
-    r = r ? r : open_team(s, err);
-    r = r ? r : ib_exchange_open(s, err);
-    return r ? r : begin_directory(s, err);
+    int rc = ib_rundir_name(&s->dir, s->o->run, err);
+    rc = rc ? rc : find_state(s, err);
+    rc = rc || s->rank ? rc : check_directory(s, err);
+    rc = rc ? rc : ib_session_open_init(s, err);
+    rc = rc ? rc : open_data(s, err);
+    rc = rc ? rc : open_samples(s, err);
+    rc = rc ? rc : open_model(s, err);
+    rc = rc ? rc : open_team(s, err);
+    rc = rc ? rc : ib_exchange_open(s, err);
+    return rc ? rc : begin_directory(s, err);
 }
 
 int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
@@ -258,14 +259,14 @@ int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
     s->threads = o->threads ? o->threads : omp_get_num_procs();
     pthread_mutex_init(&s->reading, NULL);
     s->blas = ib_gemm_one_thread();
-    int r = ib_train_check(o, err);
-    r = r ? r : ib_exchange_enter(s, err);
-    if (r) {
-        return r;
+    int rc = ib_train_check(o, err);
+    rc = rc ? rc : ib_exchange_enter(s, err);
+    if (rc) {
+        return rc;
     }
-    r = ib_exchange_agree(s, open_all(s, err), err);
-    if (r) {
-        return r;
+    rc = ib_exchange_agree(s, open_all(s, err), err);
+    if (rc) {
+        return rc;
     }
     const ib_state *st = &s->state;
     s->valid_gap = st->plan.gap_max < VALID_GAP   ? (int)st->plan.gap_max

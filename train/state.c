@@ -81,14 +81,14 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 static const char *const moment_names[IB_MAX_MOMENTS] = {"moment1", "moment2"};
 
 int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err) {
-    int r = ib_alloc_floats(&s->weights, params, "weights", err);
+    int rc = ib_alloc_floats(&s->weights, params, "weights", err);
     s->params = params;
     s->moments = moments;
-    r = r ? r : ib_alloc_floats(&s->ema, params, "the mean of weights", err);
-    for (int i = 0; !r && i < moments; i++) {
-        r = ib_alloc_floats(&s->moment[i], params, "the optimiser", err);
+    rc = rc ? rc : ib_alloc_floats(&s->ema, params, "the mean of weights", err);
+    for (int i = 0; !rc && i < moments; i++) {
+        rc = ib_alloc_floats(&s->moment[i], params, "the optimiser", err);
     }
-    return r;
+    return rc;
 }
 
 int ib_state_alloc_outer(ib_state *s, ib_error *err) {
@@ -117,46 +117,46 @@ int ib_state_add_valid(ib_state *s, const ib_valid_point *p, ib_error *err) {
 }
 
 static int put_fields(hid_t file, const ib_state *s) {
-    int r = ib_hdf5_put_text(file, "kind", kind_text) | ib_hdf5_put_int(file, "format_version", VERSION) |
-            ib_hdf5_put_text(file, "layout", ib_layout_name(s->config.layout)) |
-            ib_hdf5_put_int(file, "params", (int64_t)s->params) |
-            ib_hdf5_put_int(file, "moments", s->moments) |
-            ib_hdf5_put_int(file, "valids", (int64_t)s->valids);
-    for (size_t i = 0; i < FIELDS && !r; i++) {
+    int rc = ib_hdf5_put_text(file, "kind", kind_text) | ib_hdf5_put_int(file, "format_version", VERSION) |
+             ib_hdf5_put_text(file, "layout", ib_layout_name(s->config.layout)) |
+             ib_hdf5_put_int(file, "params", (int64_t)s->params) |
+             ib_hdf5_put_int(file, "moments", s->moments) |
+             ib_hdf5_put_int(file, "valids", (int64_t)s->valids);
+    for (size_t i = 0; i < FIELDS && !rc; i++) {
         const char *at = (const char *)s + fields[i].offset;
         switch (fields[i].kind & KIND) {
         case TEXT:
-            r = ib_hdf5_put_text(file, fields[i].name, at);
+            rc = ib_hdf5_put_text(file, fields[i].name, at);
             break;
         case INT:
-            r = ib_hdf5_put_int(file, fields[i].name, *(const int *)(const void *)at);
+            rc = ib_hdf5_put_int(file, fields[i].name, *(const int *)(const void *)at);
             break;
         case INT64:
-            r = ib_hdf5_put_int(file, fields[i].name, *(const int64_t *)(const void *)at);
+            rc = ib_hdf5_put_int(file, fields[i].name, *(const int64_t *)(const void *)at);
             break;
         case REAL:
-            r = ib_hdf5_put_real(file, fields[i].name, *(const double *)(const void *)at);
+            rc = ib_hdf5_put_real(file, fields[i].name, *(const double *)(const void *)at);
             break;
         case FLAG:
-            r = ib_hdf5_put_int(file, fields[i].name, *(const bool *)(const void *)at);
+            rc = ib_hdf5_put_int(file, fields[i].name, *(const bool *)(const void *)at);
             break;
         }
     }
-    return r ? -1 : 0;
+    return rc ? -1 : 0;
 }
 
 static int put_array(hid_t file, const char *name, hid_t stored, hid_t memory, int rank, const hsize_t *dims,
                      const void *data) {
     hid_t space = H5Screate_simple(rank, dims, NULL);
     hid_t set = space < 0 ? -1 : H5Dcreate2(file, name, stored, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    int r = set >= 0 && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0 ? 0 : -1;
+    int rc = set >= 0 && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0 ? 0 : -1;
     if (set >= 0 && H5Dclose(set) < 0) {
-        r = -1;
+        rc = -1;
     }
     if (space >= 0) {
         H5Sclose(space);
     }
-    return r;
+    return rc;
 }
 
 static int put_floats(hid_t file, const char *name, const float *x, size_t n) {
@@ -170,32 +170,32 @@ static int put_seal(hid_t file) {
 }
 
 static int put_all(hid_t file, const ib_state *s) {
-    int r = put_fields(file, s);
-    r = r ? r : put_floats(file, "weights", s->weights, s->params);
-    r = r ? r : put_floats(file, "ema", s->ema, s->params);
-    for (int i = 0; !r && i < s->moments; i++) {
-        r = put_floats(file, moment_names[i], s->moment[i], s->params);
+    int rc = put_fields(file, s);
+    rc = rc ? rc : put_floats(file, "weights", s->weights, s->params);
+    rc = rc ? rc : put_floats(file, "ema", s->ema, s->params);
+    for (int i = 0; !rc && i < s->moments; i++) {
+        rc = put_floats(file, moment_names[i], s->moment[i], s->params);
     }
-    if (!r && s->outer) {
-        r = put_floats(file, "outer", s->outer, s->params);
+    if (!rc && s->outer) {
+        rc = put_floats(file, "outer", s->outer, s->params);
     }
-    if (!r && s->valids) {
-        r = put_array(file, "valid", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, (hsize_t[]){s->valids, 3},
-                      s->valid);
+    if (!rc && s->valids) {
+        rc = put_array(file, "valid", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, (hsize_t[]){s->valids, 3},
+                       s->valid);
     }
-    return r ? r : put_seal(file);
+    return rc ? rc : put_seal(file);
 }
 
 static int write_file(const ib_state *s, const char *temp, const char *path, ib_error *err) {
     ib_hdf5_lock();
     hid_t creation = ib_hdf5_creation(), access = ib_hdf5_access();
     hid_t file = creation < 0 || access < 0 ? -1 : H5Fcreate(temp, H5F_ACC_TRUNC, creation, access);
-    int r = file >= 0 ? put_all(file, s) : -1;
+    int rc = file >= 0 ? put_all(file, s) : -1;
     if (file >= 0 && H5Fclose(file) < 0) {
-        r = -1;
+        rc = -1;
     }
-    if (r) {
-        r = ib_hdf5_fail(err, IB_E_IO, "cannot write", path);
+    if (rc) {
+        rc = ib_hdf5_fail(err, IB_E_IO, "cannot write", path);
     }
     if (creation >= 0) {
         H5Pclose(creation);
@@ -204,7 +204,7 @@ static int write_file(const ib_state *s, const char *temp, const char *path, ib_
         H5Pclose(access);
     }
     ib_hdf5_unlock();
-    return r;
+    return rc;
 }
 
 static bool all_finite(const float *x, size_t n) {
@@ -228,17 +228,17 @@ static int check_finite(const ib_state *s, const char *path, ib_error *err) {
 
 int ib_state_save(const ib_state *s, const char *path, ib_error *err) {
     ib_pending p = {0};
-    int r = check_finite(s, path, err);
-    if (r || (r = ib_pending_begin(&p, path, err))) {
-        return r;
+    int rc = check_finite(s, path, err);
+    if (rc || (rc = ib_pending_begin(&p, path, err))) {
+        return rc;
     }
-    r = write_file(s, p.temp, path, err);
-    if (!r && (r = ib_seal_write(p.temp, err))) {
-        ib_error_prefix(err, r, "%s", path);
+    rc = write_file(s, p.temp, path, err);
+    if (!rc && (rc = ib_seal_write(p.temp, err))) {
+        ib_error_prefix(err, rc, "%s", path);
     }
-    if (r) {
+    if (rc) {
         ib_pending_abort(&p);
-        return r;
+        return rc;
     }
     return ib_pending_publish(&p, err);
 }
@@ -247,7 +247,7 @@ static int get_field(ib_state *s, hid_t file, const char *path, int64_t version,
                      ib_error *err) {
     char *at = (char *)s + f->offset;
     int64_t whole = 0;
-    int r;
+    int rc;
     bool may_lack = (f->kind & OPTIONAL) || ((f->kind & SINCE_2) && version < 2);
     if (may_lack && H5Aexists(file, f->name) <= 0) {
         return IB_OK;
@@ -258,9 +258,9 @@ static int get_field(ib_state *s, hid_t file, const char *path, int64_t version,
     if ((f->kind & KIND) == REAL) {
         return ib_hdf5_get_real(file, path, f->name, (double *)(void *)at, err);
     }
-    r = ib_hdf5_get_int(file, path, f->name, f->min, f->max, &whole, err);
-    if (r) {
-        return r;
+    rc = ib_hdf5_get_int(file, path, f->name, f->min, f->max, &whole, err);
+    if (rc) {
+        return rc;
     }
     if ((f->kind & KIND) == INT64) {
         *(int64_t *)(void *)at = whole;
@@ -274,9 +274,9 @@ static int get_field(ib_state *s, hid_t file, const char *path, int64_t version,
 
 static int get_layout(ib_state *s, hid_t file, const char *path, ib_error *err) {
     char text[32];
-    int r = ib_hdf5_get_text(file, path, "layout", text, sizeof text, err);
-    if (r || ib_layout_named(text, &s->config.layout)) {
-        return r;
+    int rc = ib_hdf5_get_text(file, path, "layout", text, sizeof text, err);
+    if (rc || ib_layout_named(text, &s->config.layout)) {
+        return rc;
     }
     return ib_fail(err, IB_E_FORMAT, "%s: there is no layout '%s'", path, text);
 }
@@ -284,17 +284,17 @@ static int get_layout(ib_state *s, hid_t file, const char *path, ib_error *err) 
 static int get_array(hid_t file, const char *path, const char *name, H5T_class_t class, hid_t memory,
                      int rank, const hsize_t *dims, void *data, ib_error *err) {
     hsize_t found[2] = {0, 0};
-    int r = IB_E_FORMAT;
+    int rc = IB_E_FORMAT;
     hid_t set = H5Lexists(file, name, H5P_DEFAULT) > 0 ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
     hid_t space = set < 0 ? -1 : H5Dget_space(set), type = set < 0 ? -1 : H5Dget_type(set);
     if (space < 0 || type < 0 || H5Tget_class(type) != class || H5Sget_simple_extent_ndims(space) != rank ||
         H5Sget_simple_extent_dims(space, found, NULL) != rank || found[0] != dims[0] ||
         (rank == 2 && found[1] != dims[1])) {
-        ib_fail(err, r, "%s: data set '%s' is missing or has another shape than expected", path, name);
+        ib_fail(err, rc, "%s: data set '%s' is missing or has another shape than expected", path, name);
     } else if (H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
-        ib_fail(err, r, "%s: data set '%s' cannot be read", path, name);
+        ib_fail(err, rc, "%s: data set '%s' cannot be read", path, name);
     } else {
-        r = IB_OK;
+        rc = IB_OK;
     }
     if (type >= 0) {
         H5Tclose(type);
@@ -306,7 +306,7 @@ static int get_array(hid_t file, const char *path, const char *name, H5T_class_t
         H5Dclose(set);
     }
     H5Eclear2(H5E_DEFAULT);
-    return r;
+    return rc;
 }
 
 static int get_floats(hid_t file, const char *path, const char *name, float *x, size_t n, ib_error *err) {
@@ -315,22 +315,22 @@ static int get_floats(hid_t file, const char *path, const char *name, float *x, 
 
 static int get_arrays(ib_state *s, hid_t file, const char *path, int64_t bytes, ib_error *err) {
     int64_t params, moments, valids;
-    int r = ib_hdf5_get_int(file, path, "params", 1, bytes / 8, &params,
-                            err); /* weights and ema must fit into the file */
-    r = r ? r : ib_hdf5_get_int(file, path, "moments", 0, IB_MAX_MOMENTS, &moments, err);
-    r = r ? r : ib_hdf5_get_int(file, path, "valids", 0, bytes / 24, &valids, err);
-    r = r ? r : ib_state_alloc(s, (size_t)params, (int)moments, err);
-    r = r ? r : get_floats(file, path, "weights", s->weights, s->params, err);
-    r = r ? r : get_floats(file, path, "ema", s->ema, s->params, err);
-    for (int i = 0; !r && i < s->moments; i++) {
-        r = get_floats(file, path, moment_names[i], s->moment[i], s->params, err);
+    int rc = ib_hdf5_get_int(file, path, "params", 1, bytes / 8, &params,
+                             err); /* weights and ema must fit into the file */
+    rc = rc ? rc : ib_hdf5_get_int(file, path, "moments", 0, IB_MAX_MOMENTS, &moments, err);
+    rc = rc ? rc : ib_hdf5_get_int(file, path, "valids", 0, bytes / 24, &valids, err);
+    rc = rc ? rc : ib_state_alloc(s, (size_t)params, (int)moments, err);
+    rc = rc ? rc : get_floats(file, path, "weights", s->weights, s->params, err);
+    rc = rc ? rc : get_floats(file, path, "ema", s->ema, s->params, err);
+    for (int i = 0; !rc && i < s->moments; i++) {
+        rc = get_floats(file, path, moment_names[i], s->moment[i], s->params, err);
     }
-    if (!r && H5Lexists(file, "outer", H5P_DEFAULT) > 0) {
-        r = ib_state_alloc_outer(s, err);
-        r = r ? r : get_floats(file, path, "outer", s->outer, s->params, err);
+    if (!rc && H5Lexists(file, "outer", H5P_DEFAULT) > 0) {
+        rc = ib_state_alloc_outer(s, err);
+        rc = rc ? rc : get_floats(file, path, "outer", s->outer, s->params, err);
     }
-    if (r || !valids) {
-        return r;
+    if (rc || !valids) {
+        return rc;
     }
     s->valid = calloc((size_t)valids, sizeof *s->valid);
     s->valids = (size_t)valids;
@@ -342,29 +342,29 @@ static int get_arrays(ib_state *s, hid_t file, const char *path, int64_t bytes, 
 static int read_open(ib_state *s, hid_t file, const char *path, int64_t bytes, ib_error *err) {
     char kind[sizeof kind_text + 8];
     int64_t version = 0;
-    int r = ib_hdf5_get_text(file, path, "kind", kind, sizeof kind, err);
-    if (!r && strcmp(kind, kind_text)) {
-        r = ib_fail(err, IB_E_FORMAT, "%s is not a training state", path);
+    int rc = ib_hdf5_get_text(file, path, "kind", kind, sizeof kind, err);
+    if (!rc && strcmp(kind, kind_text)) {
+        rc = ib_fail(err, IB_E_FORMAT, "%s is not a training state", path);
     }
-    r = r ? r : ib_hdf5_get_int(file, path, "format_version", 1, INT64_MAX, &version, err);
-    if (!r && version > VERSION) {
-        r = ib_fail(err, IB_E_UNSUPPORTED, "%s has format version %lld, this program knows %d", path,
-                    (long long)version, VERSION);
+    rc = rc ? rc : ib_hdf5_get_int(file, path, "format_version", 1, INT64_MAX, &version, err);
+    if (!rc && version > VERSION) {
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s has format version %lld, this program knows %d", path,
+                     (long long)version, VERSION);
     }
-    for (size_t i = 0; !r && i < FIELDS; i++) {
-        r = get_field(s, file, path, version, &fields[i], err);
+    for (size_t i = 0; !rc && i < FIELDS; i++) {
+        rc = get_field(s, file, path, version, &fields[i], err);
     }
-    r = r ? r : get_layout(s, file, path, err);
-    r = r ? r : get_arrays(s, file, path, bytes, err);
-    return r ? r : check_finite(s, path, err);
+    rc = rc ? rc : get_layout(s, file, path, err);
+    rc = rc ? rc : get_arrays(s, file, path, bytes, err);
+    return rc ? rc : check_finite(s, path, err);
 }
 
 int ib_state_load(ib_state *s, const char *path, ib_error *err) {
     struct stat st;
     *s = (ib_state){0};
-    int r = ib_hdf5_check_lock(path, err);
-    if (r || (r = ib_seal_check(path, err)) || (r = ib_hdf5_check(path, err))) {
-        return r;
+    int rc = ib_hdf5_check_lock(path, err);
+    if (rc || (rc = ib_seal_check(path, err)) || (rc = ib_hdf5_check(path, err))) {
+        return rc;
     }
     if (stat(path, &st)) {
         return ib_fail(err, IB_E_IO, "cannot read %s", path);
@@ -372,8 +372,8 @@ int ib_state_load(ib_state *s, const char *path, ib_error *err) {
     ib_hdf5_lock();
     hid_t access = ib_hdf5_access();
     hid_t file = access < 0 ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
-    r = file < 0 ? ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", path)
-                 : read_open(s, file, path, (int64_t)st.st_size, err);
+    rc = file < 0 ? ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", path)
+                  : read_open(s, file, path, (int64_t)st.st_size, err);
     if (file >= 0) {
         H5Fclose(file);
     }
@@ -381,8 +381,8 @@ int ib_state_load(ib_state *s, const char *path, ib_error *err) {
         H5Pclose(access);
     }
     ib_hdf5_unlock();
-    if (r) {
+    if (rc) {
         ib_state_free(s);
     }
-    return r;
+    return rc;
 }

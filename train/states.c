@@ -26,8 +26,8 @@ int ib_states_list(ib_paths *l, const char *dir, ib_error *err) {
     if (!ib_is_dir(dir)) {
         return IB_OK;
     }
-    int r = ib_paths_expand(l, dir, is_kept, err);
-    return r == IB_E_EMPTY ? IB_OK : r;
+    int rc = ib_paths_expand(l, dir, is_kept, err);
+    return rc == IB_E_EMPTY ? IB_OK : rc;
 }
 
 /* A second name for `path`, put in place at once. */
@@ -46,31 +46,31 @@ static int link_to(const char *path, const char *name) {
 
 static int prune(const char *dir, int64_t step, size_t most, ib_error *err) {
     ib_paths all = {0};
-    int r = ib_states_list(&all, dir, err);
+    int rc = ib_states_list(&all, dir, err);
     size_t past = 0;
-    for (size_t i = 0; !r && i < all.n; i++) {
+    for (size_t i = 0; !rc && i < all.n; i++) {
         past += step_of(ib_basename(all.v[i])) <= step;
     }
-    for (size_t i = 0; !r && i < all.n; i++) {
+    for (size_t i = 0; !rc && i < all.n; i++) {
         if ((i + most < past || i >= past) && unlink(all.v[i])) {
-            r = ib_fail(err, IB_E_IO, "cannot remove %s: %s", all.v[i], strerror(errno));
+            rc = ib_fail(err, IB_E_IO, "cannot remove %s: %s", all.v[i], strerror(errno));
         }
     }
     ib_paths_free(&all);
-    return r;
+    return rc;
 }
 
 int ib_states_keep(const char *dir, const ib_state *s, const char *path, size_t most, ib_error *err) {
     char name[32];
     snprintf(name, sizeof name, "step-%010" PRId64 ".h5", s->step);
-    int r = ib_mkdirs(dir, err);
+    int rc = ib_mkdirs(dir, err);
     char *kept = ib_join(dir, name);
     if (!kept) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the names in %s", dir);
     }
-    if (!r && link_to(path, kept)) {
-        r = ib_state_save(s, kept, err);
+    if (!rc && link_to(path, kept)) {
+        rc = ib_state_save(s, kept, err);
     }
     free(kept);
-    return r ? r : prune(dir, s->step, most, err);
+    return rc ? rc : prune(dir, s->step, most, err);
 }

@@ -44,9 +44,9 @@ static size_t max_size(size_t a, size_t b) {
 static int find_shapes(ib_team *t, ib_error *err) {
     for (size_t i = 0; i < ib_dataset_shapes(t->dataset); i++) {
         const ib_shape *in = ib_dataset_shape(t->dataset, i);
-        int r = ib_augment_shape(&t->augment, in, &t->shape[i], err);
-        if (r) {
-            return r;
+        int rc = ib_augment_shape(&t->augment, in, &t->shape[i], err);
+        if (rc) {
+            return rc;
         }
         t->max_values = max_size(t->max_values, in->tokens * in->width);
     }
@@ -58,15 +58,15 @@ static int member_init(ib_team *t, member *m, ib_error *err) {
     if (ib_size_mul(t->max_values, 3 * (size_t)t->group, &n)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %d samples", t->group);
     }
-    int r = ib_alloc_floats(&m->z, n, "samples", err);
-    r = r ? r : ib_alloc_floats(&m->gradient, t->params, "the gradient", err);
-    return r || !t->augment.pixels ? r : ib_augmenter_create(&m->augmenter, t->max_values, err);
+    int rc = ib_alloc_floats(&m->z, n, "samples", err);
+    rc = rc ? rc : ib_alloc_floats(&m->gradient, t->params, "the gradient", err);
+    return rc || !t->augment.pixels ? rc : ib_augmenter_create(&m->augmenter, t->max_values, err);
 }
 
 int ib_team_create(ib_team **out, const ib_adapter *a, const ib_dataset *d, const ib_augment_options *augment,
                    float dropout, uint64_t seed, int threads, size_t batch, ib_error *err) {
     ib_team *t = calloc(1, sizeof *t);
-    int r = IB_OK;
+    int rc = IB_OK;
     *out = NULL;
     if (!t) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the threads");
@@ -82,16 +82,16 @@ int ib_team_create(ib_team **out, const ib_adapter *a, const ib_dataset *d, cons
     t->parts = calloc((size_t)t->threads, sizeof *t->parts);
     t->loss = calloc(batch, sizeof *t->loss);
     if (!t->members || !t->parts || !t->loss) {
-        r = ib_fail(err, IB_E_MEMORY, "out of memory for %d threads", t->threads);
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for %d threads", t->threads);
     }
-    r = r ? r : find_shapes(t, err);
-    for (int i = 0; !r && i < t->threads; i++) {
-        r = member_init(t, &t->members[i], err);
+    rc = rc ? rc : find_shapes(t, err);
+    for (int i = 0; !rc && i < t->threads; i++) {
+        rc = member_init(t, &t->members[i], err);
         t->parts[i] = t->members[i].gradient;
     }
-    if (r) {
+    if (rc) {
         ib_team_free(&t);
-        return r;
+        return rc;
     }
     *out = t;
     return IB_OK;
@@ -141,11 +141,11 @@ static int prepare(const ib_team *t, member *m, const ib_sample *s, size_t shape
     *in = (ib_between){.t = s->window.t, .gap_seconds = s->window.gap_seconds};
     ib_rng_seed2(&rng, t->seed ^ augment_stream, s->index);
     ib_augment_draw(&t->augment, s->shape, &t->shape[shape], &rng, &plan);
-    int r = ib_augment_apply(m->augmenter, &plan, s->shape, &t->shape[shape], at, &in->t, err);
+    int rc = ib_augment_apply(m->augmenter, &plan, s->shape, &t->shape[shape], at, &in->t, err);
     in->z0 = at[0];
     in->z1 = at[1];
     *target = at[2];
-    return r;
+    return rc;
 }
 
 static uint64_t dropout_seed(const ib_team *t, const ib_sample *s) {
@@ -163,35 +163,35 @@ static int learn_group(ib_team *t, member *m, const ib_sample *const *samples, c
     uint64_t seed[SINGLES];
     ib_dropout drop = {t->dropout, seed};
     size_t shape = shape_of(t, samples[which[0]]);
-    int r = IB_OK;
+    int rc = IB_OK;
     if (!m->work[shape]) {
-        r = ib_adapter_work_create(&m->work[shape], t->adapter, &t->shape[shape], t->group, true, err);
+        rc = ib_adapter_work_create(&m->work[shape], t->adapter, &t->shape[shape], t->group, true, err);
     }
-    for (size_t i = 0; !r && i < n; i++) {
-        r = prepare(t, m, samples[which[i]], shape, m->z + 3 * t->max_values * i, &in[i], &target[i], err);
+    for (size_t i = 0; !rc && i < n; i++) {
+        rc = prepare(t, m, samples[which[i]], shape, m->z + 3 * t->max_values * i, &in[i], &target[i], err);
         seed[i] = dropout_seed(t, samples[which[i]]);
     }
-    r = r ? r
-          : ib_adapter_learn(t->adapter, m->work[shape], in, target, (int)n, 1.0f / (float)whole, &drop, loss,
-                             err);
-    for (size_t i = 0; !r && i < n; i++) {
+    rc = rc ? rc
+            : ib_adapter_learn(t->adapter, m->work[shape], in, target, (int)n, 1.0f / (float)whole, &drop,
+                               loss, err);
+    for (size_t i = 0; !rc && i < n; i++) {
         t->loss[which[i]] = loss[i];
     }
-    return r;
+    return rc;
 }
 
 /* Samples [first, end): shape after shape, in groups. */
 static int learn_share(ib_team *t, member *m, const ib_sample *const *samples, size_t first, size_t end,
                        size_t whole, ib_error *err) {
-    int r = IB_OK;
-    for (size_t shape = 0; !r && shape < ib_dataset_shapes(t->dataset); shape++) {
+    int rc = IB_OK;
+    for (size_t shape = 0; !rc && shape < ib_dataset_shapes(t->dataset); shape++) {
         size_t which[SINGLES], n = 0;
-        for (size_t i = first; !r && i < end; i++) {
+        for (size_t i = first; !rc && i < end; i++) {
             if (shape_of(t, samples[i]) == shape) {
                 which[n++] = i;
             }
             if (n == (size_t)t->group || (n && i + 1 == end)) {
-                r = learn_group(t, m, samples, which, n, whole, err);
+                rc = learn_group(t, m, samples, which, n, whole, err);
                 n = 0;
             }
         }
@@ -202,7 +202,7 @@ static int learn_share(ib_team *t, member *m, const ib_sample *const *samples, s
             ib_adapter_collect(t->adapter, m->work[k], m->gradient);
         }
     }
-    return r;
+    return rc;
 }
 
 int ib_team_learn(ib_team *t, const ib_sample *const *samples, size_t n, ib_batch_result *result,

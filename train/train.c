@@ -61,14 +61,14 @@ static int one_step(ib_session *s, ib_error *err) {
     ib_batch_result b;
     size_t n = (size_t)st->plan.batch;
     double seconds = ib_session_seconds(s);
-    int r = ib_loader_take(s->loader, n, s->batch, err);
-    if (r) {
-        return r;
+    int rc = ib_loader_take(s->loader, n, s->batch, err);
+    if (rc) {
+        return rc;
     }
-    r = ib_team_learn(s->team, s->batch, n, &b, err);
+    rc = ib_team_learn(s->team, s->batch, n, &b, err);
     ib_loader_release(s->loader, n);
-    if (r) {
-        return r;
+    if (rc) {
+        return rc;
     }
     if (isfinite(b.loss) && isfinite(b.norm)) {
         update(s, &b, seconds);
@@ -98,23 +98,23 @@ static int validate(ib_session *s, ib_error *err) {
     }
     ib_session_use_mean(s);
     pthread_mutex_lock(&s->reading);
-    int r = ib_review_skill(s->mean, s->data, s->valid_gap, s->threads, &s->valid_skill, err);
+    int rc = ib_review_skill(s->mean, s->data, s->valid_gap, s->threads, &s->valid_skill, err);
     pthread_mutex_unlock(&s->reading);
     double end = ib_session_seconds(s);
     s->valid_cost = end - start;
     s->next_valid = end + fmax(s->o->valid_seconds, s->valid_cost / review_share);
     s->logged_skill = s->valid_skill;
-    if (r || !isfinite(s->valid_skill)) {
-        return r;
+    if (rc || !isfinite(s->valid_skill)) {
+        return rc;
     }
     return ib_state_add_valid(st, &(ib_valid_point){(double)st->step, end, s->valid_skill}, err);
 }
 
 static int strip(ib_session *s, ib_error *err) {
     char name[64];
-    int r = ib_mkdirs(s->dir.samples, err);
-    if (r) {
-        return r;
+    int rc = ib_mkdirs(s->dir.samples, err);
+    if (rc) {
+        return rc;
     }
     snprintf(name, sizeof name, "step-%06" PRId64 ".png", s->state.step);
     char *path = ib_join(s->dir.samples, name);
@@ -124,12 +124,12 @@ static int strip(ib_session *s, ib_error *err) {
     double start = ib_session_seconds(s);
     ib_session_use_mean(s);
     pthread_mutex_lock(&s->reading);
-    r = ib_review_strip(s->mean, s->data, s->valid_gap, path, err);
+    rc = ib_review_strip(s->mean, s->data, s->valid_gap, path, err);
     pthread_mutex_unlock(&s->reading);
     free(path);
     double end = ib_session_seconds(s);
     s->next_strip = end + fmax(strip_seconds, (end - start) / review_share * 2);
-    return r;
+    return rc;
 }
 
 static int log_line(ib_session *s, double seconds, ib_error *err) {
@@ -172,26 +172,26 @@ static void report(ib_session *s, double seconds) {
 /* What is due after a step. */
 static int look_after(ib_session *s, ib_error *err) {
     double seconds = ib_session_seconds(s);
-    int r = IB_OK;
+    int rc = IB_OK;
     if (s->rank) {
         return IB_OK;
     }
     if (seconds >= s->next_valid) {
-        r = validate(s, err);
+        rc = validate(s, err);
     }
-    if (!r && seconds >= s->next_strip) {
-        r = strip(s, err);
+    if (!rc && seconds >= s->next_strip) {
+        rc = strip(s, err);
     }
-    if (!r && seconds >= s->next_log) {
-        r = log_line(s, seconds, err);
+    if (!rc && seconds >= s->next_log) {
+        rc = log_line(s, seconds, err);
     }
     bool on_step = s->o->state_steps && s->state.step % s->o->state_steps == 0;
-    if (!r && (seconds >= s->next_state || on_step) && !ib_exchange_saves(s)) {
-        r = ib_session_save(s, err);
+    if (!rc && (seconds >= s->next_state || on_step) && !ib_exchange_saves(s)) {
+        rc = ib_session_save(s, err);
         s->next_state = ib_session_seconds(s) + s->o->state_seconds;
     }
     report(s, seconds);
-    return r;
+    return rc;
 }
 
 static bool budget_left(const ib_session *s) {
@@ -214,20 +214,20 @@ static void set_alarms(ib_session *s) {
 
 /* The end of a run, or of what the stop flag leaves of it. */
 static int finish(ib_session *s, ib_error *err) {
-    int r = ib_exchange_end(s, !stopped(s), err);
+    int rc = ib_exchange_end(s, !stopped(s), err);
     bool whole = !stopped(s), first = !s->rank;
-    if (!r && whole && first) {
-        r = validate(s, err);
+    if (!rc && whole && first) {
+        rc = validate(s, err);
     }
-    if (!r && first) {
-        r = log_line(s, ib_session_seconds(s), err);
+    if (!rc && first) {
+        rc = log_line(s, ib_session_seconds(s), err);
     }
-    r = r ? r : ib_exchange_save(s, err);
-    if (!r && whole && first) {
-        r = strip(s, err);
+    rc = rc ? rc : ib_exchange_save(s, err);
+    if (!rc && whole && first) {
+        rc = strip(s, err);
     }
-    if (r || whole) {
-        return r;
+    if (rc || whole) {
+        return rc;
     }
     return ib_fail(err, IB_E_INTERRUPTED, "interrupted at step %" PRId64 "; the run can be resumed",
                    s->state.step);
@@ -261,28 +261,28 @@ int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) 
     ib_session s;
     ib_error own = {0};
     err = err ? err : &own;
-    int r = ib_session_open(&s, o, err);
-    if (!r && s.finished) {
+    int rc = ib_session_open(&s, o, err);
+    if (!rc && s.finished) {
         ib_session_say(&s, "%s is complete: raise its budget to go on", o->run);
-    } else if (!r) {
+    } else if (!rc) {
         set_alarms(&s);
         /* a run that is killed in its first minute can be resumed too, and an unwritable directory is found
          * out now */
-        r = o->resume ? IB_OK : ib_exchange_save(&s, err);
-        r = r ? r : ib_exchange_begin(&s, err);
-        while (!r && !stopped(&s) && budget_left(&s)) {
-            r = one_step(&s, err);
-            r = r ? r : ib_exchange_after_step(&s, err);
-            r = r ? r : look_after(&s, err);
+        rc = o->resume ? IB_OK : ib_exchange_save(&s, err);
+        rc = rc ? rc : ib_exchange_begin(&s, err);
+        while (!rc && !stopped(&s) && budget_left(&s)) {
+            rc = one_step(&s, err);
+            rc = rc ? rc : ib_exchange_after_step(&s, err);
+            rc = rc ? rc : look_after(&s, err);
         }
-        r = r ? r : finish(&s, err);
-        if (r && r != IB_E_INTERRUPTED) {
-            r = ib_exchange_agree(&s, r, err); /* nobody is to wait for this process */
+        rc = rc ? rc : finish(&s, err);
+        if (rc && rc != IB_E_INTERRUPTED) {
+            rc = ib_exchange_agree(&s, rc, err); /* nobody is to wait for this process */
         }
     }
     if (result) {
         fill(result, &s);
     }
     ib_session_close(&s);
-    return r;
+    return rc;
 }

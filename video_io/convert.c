@@ -38,12 +38,12 @@ static int flatten(ib_converter *c, const AVFrame *in, const ib_image_spec *spec
         }
     }
     ib_image_spec to = {in->width, in->height, AV_PIX_FMT_RGBA, true, spec->matrix, 0};
-    int r = ib_scaler_set(&c->unalpha, spec, &to, err);
-    if (!r) {
-        r = ib_scaler_run(&c->unalpha, (const uint8_t *const *)in->data, in->linesize, out->data,
-                          out->linesize, err);
+    int rc = ib_scaler_set(&c->unalpha, spec, &to, err);
+    if (!rc) {
+        rc = ib_scaler_run(&c->unalpha, (const uint8_t *const *)in->data, in->linesize, out->data,
+                           out->linesize, err);
     }
-    for (int y = 0; !r && y < out->height; y++) {
+    for (int y = 0; !rc && y < out->height; y++) {
         uint8_t *p = out->data[0] + (ptrdiff_t)y * out->linesize[0];
         for (int x = 0; x < out->width; x++, p += 4) {
             unsigned a = p[3];
@@ -52,7 +52,7 @@ static int flatten(ib_converter *c, const AVFrame *in, const ib_image_spec *spec
             }
         }
     }
-    return r;
+    return rc;
 }
 
 /* The centred part of in that has the shape w : h in square samples, on whole chroma samples. */
@@ -84,27 +84,27 @@ static int make_small(ib_converter *c, int w, int h, const ib_frame *out, ib_err
         return 0;
     }
     ib_frame_free(&c->small);
-    int r = out->rgb ? ib_frame_alloc_rgb(&c->small, w, h, err) : ib_frame_alloc(&c->small, w, h, err);
+    int rc = out->rgb ? ib_frame_alloc_rgb(&c->small, w, h, err) : ib_frame_alloc(&c->small, w, h, err);
     c->small.matrix = out->matrix;
-    return r;
+    return rc;
 }
 
 static int scale_planes(ib_converter *c, const ib_image_spec *from, ib_frame *dst, ib_error *err) {
     ib_image_spec to = ib_spec_of(dst);
-    int r = ib_scaler_set(&c->main, from, &to, err);
-    return r ? r
-             : ib_scaler_run(&c->main, (const uint8_t *const *)c->view->data, c->view->linesize,
-                             (uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
-                             (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, err);
+    int rc = ib_scaler_set(&c->main, from, &to, err);
+    return rc ? rc
+              : ib_scaler_run(&c->main, (const uint8_t *const *)c->view->data, c->view->linesize,
+                              (uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
+                              (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, err);
 }
 
 /* Straight from the source's samples, so that colour which 4:2:0 would average is kept. */
 static int scale_rgb(ib_converter *c, const ib_image_spec *from, ib_frame *dst, ib_error *err) {
     ib_image_spec to = {dst->width, dst->height, AV_PIX_FMT_RGB24, true, from->matrix, 0};
-    int r = ib_scaler_set(&c->to_rgb, from, &to, err);
-    return r ? r
-             : ib_scaler_run(&c->to_rgb, (const uint8_t *const *)c->view->data, c->view->linesize,
-                             (uint8_t *[4]){dst->rgb}, (int[4]){(int)dst->rgb_stride}, err);
+    int rc = ib_scaler_set(&c->to_rgb, from, &to, err);
+    return rc ? rc
+              : ib_scaler_run(&c->to_rgb, (const uint8_t *const *)c->view->data, c->view->linesize,
+                              (uint8_t *[4]){dst->rgb}, (int[4]){(int)dst->rgb_stride}, err);
 }
 
 /* An HDR or wide-gamut frame as c->sdr. */
@@ -135,9 +135,9 @@ static int convert(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit,
 
     const AVFrame *whole = in;
     if (d->flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM)) {
-        int r = flatten(c, in, &from, err);
-        if (r) {
-            return r;
+        int rc = flatten(c, in, &from, err);
+        if (rc) {
+            return rc;
         }
         whole = c->rgba;
         from.format = AV_PIX_FMT_RGBA;
@@ -162,24 +162,24 @@ static int convert(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit,
     bool plain = from.format == AV_PIX_FMT_YUV420P && !from.full_range && from.width == w &&
                  from.height == h && from.matrix == out->matrix;
     ib_frame *dst = turned ? &c->small : out;
-    int r = turned && (!plain || out->rgb) ? make_small(c, w, h, out, err) : 0;
+    int rc = turned && (!plain || out->rgb) ? make_small(c, w, h, out, err) : 0;
     if (plain) {
         ib_turn_planes(turn, (const uint8_t *const *)c->view->data, c->view->linesize, w, h, out);
-    } else if (!r) {
-        r = scale_planes(c, &from, dst, err);
+    } else if (!rc) {
+        rc = scale_planes(c, &from, dst, err);
     }
-    if (!r && !plain && turned) {
+    if (!rc && !plain && turned) {
         ib_turn_planes(turn, (const uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
                        (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, w, h, out);
     }
-    if (!r && out->rgb) {
-        r = scale_rgb(c, &from, dst, err);
+    if (!rc && out->rgb) {
+        rc = scale_rgb(c, &from, dst, err);
     }
-    if (!r && out->rgb && turned) {
+    if (!rc && out->rgb && turned) {
         ib_turn_rgb(turn, dst->rgb, (ptrdiff_t)dst->rgb_stride, out);
     }
     av_frame_unref(c->view);
-    return r;
+    return rc;
 }
 
 int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
@@ -192,8 +192,8 @@ int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fi
     if (!ib_is_wide(in)) {
         return convert(c, in, turn, fit, out, err);
     }
-    int r = to_sdr(c, in, err);
-    return r < 0 ? r : convert(c, c->sdr, turn, fit, out, err);
+    int rc = to_sdr(c, in, err);
+    return rc < 0 ? rc : convert(c, c->sdr, turn, fit, out, err);
 }
 
 void ib_converter_free(ib_converter *c) {

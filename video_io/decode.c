@@ -89,15 +89,15 @@ static int probe_streams(ib_decoder *d, ib_error *err) {
     for (unsigned i = 0; i < n; i++) {
         av_dict_set(&options[i], "max_pixels", MAX_PIXELS, 0);
     }
-    int r = avformat_find_stream_info(f, n ? options : NULL);
+    int rc = avformat_find_stream_info(f, n ? options : NULL);
     for (unsigned i = 0; i < n; i++) {
         av_dict_free(&options[i]);
     }
     av_free(options);
     ib_av_text t;
-    if (r < 0) {
-        return ib_fail(err, ib_av_code(r), "%s: its streams cannot be read (%s)", d->path,
-                       ib_av_error(r, &t));
+    if (rc < 0) {
+        return ib_fail(err, ib_av_code(rc), "%s: its streams cannot be read (%s)", d->path,
+                       ib_av_error(rc, &t));
     }
     return 0;
 }
@@ -117,11 +117,11 @@ static int open_codec(ib_decoder *d, int threads, ib_error *err) {
     d->codec->thread_count = d->still ? 1 : threads;
     d->codec->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
     d->codec->max_pixels = strtoll(MAX_PIXELS, NULL, 10);
-    int r = avcodec_open2(d->codec, codec, NULL);
+    int rc = avcodec_open2(d->codec, codec, NULL);
     ib_av_text t;
-    if (r < 0) {
-        return ib_fail(err, ib_av_code(r), "%s: the %s decoder refuses it (%s)", d->path, name,
-                       ib_av_error(r, &t));
+    if (rc < 0) {
+        return ib_fail(err, ib_av_code(rc), "%s: the %s decoder refuses it (%s)", d->path, name,
+                       ib_av_error(rc, &t));
     }
     return 0;
 }
@@ -149,25 +149,25 @@ static bool is_picture_brand(const AVFormatContext *f) {
 
 static int open_input(ib_decoder *d, const char *url, AVDictionary **options, ib_error *err) {
     ib_av_text t;
-    int r = ib_is_stream(d->path) ? ib_stream_open(&d->stream_in, d->path, is_stopped, d, err) : 0;
-    if (r < 0) {
-        return r;
+    int rc = ib_is_stream(d->path) ? ib_stream_open(&d->stream_in, d->path, is_stopped, d, err) : 0;
+    if (rc < 0) {
+        return rc;
     }
     if (d->stream_in.pb) {
         d->format->pb = d->stream_in.pb;
     }
-    if ((r = avformat_open_input(&d->format, url, NULL, options)) < 0) {
-        return ib_fail(err, ib_av_code(r), "%s: not a video or picture that FFmpeg can read (%s)", d->path,
-                       ib_av_error(r, &t));
+    if ((rc = avformat_open_input(&d->format, url, NULL, options)) < 0) {
+        return ib_fail(err, ib_av_code(rc), "%s: not a video or picture that FFmpeg can read (%s)", d->path,
+                       ib_av_error(rc, &t));
     }
     return 0;
 }
 
 int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options *o, ib_error *err) {
     *out = NULL;
-    int r = check_file(path, err);
-    if (r) {
-        return r;
+    int rc = check_file(path, err);
+    if (rc) {
+        return rc;
     }
     ib_decoder *d = calloc(1, sizeof *d);
     /* "file:" keeps FFmpeg from taking a name with a colon for an address */
@@ -177,27 +177,27 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
     av_dict_set(&options, "pattern_type", "none", 0);
     if (!d || !url || !(d->path = strdup(path)) || !(d->packet = av_packet_alloc()) ||
         !(d->waiting = av_frame_alloc()) || !(d->format = avformat_alloc_context())) {
-        r = ib_fail(err, IB_E_MEMORY, "%s: out of memory", path);
+        rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory", path);
         goto fail;
     }
     atomic_init(&d->stop, false);
     d->keep_interlaced = o->keep_interlaced;
     d->stopped = o->stop;
     d->format->interrupt_callback = (AVIOInterruptCB){interrupted, d};
-    if ((r = open_input(d, url, &options, err))) {
+    if ((rc = open_input(d, url, &options, err))) {
         goto fail;
     }
     const char *kind = d->format->iformat->name;
     if (refused_format(kind)) {
-        r = ib_fail(err, IB_E_FORMAT, "%s: not a video or picture (FFmpeg takes it for \"%s\")", path, kind);
+        rc = ib_fail(err, IB_E_FORMAT, "%s: not a video or picture (FFmpeg takes it for \"%s\")", path, kind);
         goto fail;
     }
-    if ((r = probe_streams(d, err))) {
+    if ((rc = probe_streams(d, err))) {
         goto fail;
     }
     if (!(d->stream = best_stream(d->format))) {
-        r = ib_fail(err, IB_E_FORMAT, "%s: holds no video (FFmpeg takes it for \"%s\", %u streams)", path,
-                    kind, d->format->nb_streams);
+        rc = ib_fail(err, IB_E_FORMAT, "%s: holds no video (FFmpeg takes it for \"%s\", %u streams)", path,
+                     kind, d->format->nb_streams);
         goto fail;
     }
     for (unsigned i = 0; i < d->format->nb_streams; i++) {
@@ -209,11 +209,11 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
                (d->stream->nb_frames <= 1 && is_picture_brand(d->format));
     const AVCodecParameters *par = d->stream->codecpar;
     if (par->width > MAX_SIDE || par->height > MAX_SIDE) {
-        r = ib_fail(err, IB_E_UNSUPPORTED, "%s: %d x %d samples, at most %d on a side can be read", path,
-                    par->width, par->height, MAX_SIDE);
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s: %d x %d samples, at most %d on a side can be read", path,
+                     par->width, par->height, MAX_SIDE);
         goto fail;
     }
-    if ((r = open_codec(d, o->threads, err))) {
+    if ((rc = open_codec(d, o->threads, err))) {
         goto fail;
     }
     d->frame_seconds = 1 / frames_per_second(d);
@@ -223,12 +223,12 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
     return 0;
 fail:
     if (d && is_stopped(d)) { /* whatever went wrong then */
-        r = ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", path);
+        rc = ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", path);
     }
     av_dict_free(&options);
     av_free(url);
     ib_decoder_close(&d);
-    return r;
+    return rc;
 }
 
 void ib_decoder_close(ib_decoder **pd) {
@@ -262,9 +262,9 @@ static void check_whole(ib_decoder *d) {
 
 static int end_of_packets(ib_decoder *d, ib_error *err) {
     d->draining = true;
-    int r = avcodec_send_packet(d->codec, NULL);
-    if (r < 0 && r != AVERROR_EOF) {
-        return ib_fail(err, ib_av_code(r), "%s: the decoder cannot be drained", d->path);
+    int rc = avcodec_send_packet(d->codec, NULL);
+    if (rc < 0 && rc != AVERROR_EOF) {
+        return ib_fail(err, ib_av_code(rc), "%s: the decoder cannot be drained", d->path);
     }
     return 0;
 }
@@ -274,20 +274,20 @@ static int feed(ib_decoder *d, ib_error *err) {
     ib_av_text t;
     d->refusals = 0;
     for (;;) {
-        int r = av_read_frame(d->format, d->packet);
+        int rc = av_read_frame(d->format, d->packet);
         if (is_stopped(d)) {
             return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", d->path);
         }
-        if (r == AVERROR(ENOMEM)) {
+        if (rc == AVERROR(ENOMEM)) {
             return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a packet", d->path);
         }
-        if (r == AVERROR(EAGAIN) && ++d->errors_in_a_row < MAX_ERRORS_IN_A_ROW) {
+        if (rc == AVERROR(EAGAIN) && ++d->errors_in_a_row < MAX_ERRORS_IN_A_ROW) {
             continue;
         }
-        if (r < 0) {
-            if (r != AVERROR_EOF) {
+        if (rc < 0) {
+            if (rc != AVERROR_EOF) {
                 note_damage(d, "%s: reading ends at packet %lld (%s)", d->path, (long long)d->packets,
-                            ib_av_error(r, &t));
+                            ib_av_error(rc, &t));
             } else {
                 check_whole(d);
             }
@@ -305,14 +305,14 @@ static int feed(ib_decoder *d, ib_error *err) {
             av_packet_unref(d->packet);
             continue;
         }
-        r = avcodec_send_packet(d->codec, d->packet);
+        rc = avcodec_send_packet(d->codec, d->packet);
         av_packet_unref(d->packet);
-        if (r == AVERROR(ENOMEM)) {
+        if (rc == AVERROR(ENOMEM)) {
             return ib_fail(err, IB_E_MEMORY, "%s: out of memory while decoding", d->path);
         }
-        if (r < 0) {
+        if (rc < 0) {
             note_damage(d, "%s: packet %lld cannot be decoded (%s)", d->path, (long long)d->packets - 1,
-                        ib_av_error(r, &t));
+                        ib_av_error(rc, &t));
         }
         return 0;
     }
@@ -341,25 +341,25 @@ static int next_decoded(ib_decoder *d, AVFrame *frame, double *seconds, int64_t 
         if (is_stopped(d)) {
             return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", d->path);
         }
-        int r = avcodec_receive_frame(d->codec, frame);
-        if (r == AVERROR_EOF) {
+        int rc = avcodec_receive_frame(d->codec, frame);
+        if (rc == AVERROR_EOF) {
             return 0;
         }
-        if (r == AVERROR(EAGAIN)) {
+        if (rc == AVERROR(EAGAIN)) {
             if (d->draining) {
                 return 0;
             }
-            if ((r = feed(d, err)) < 0) {
-                return r;
+            if ((rc = feed(d, err)) < 0) {
+                return rc;
             }
             continue;
         }
-        if (r == AVERROR(ENOMEM)) {
+        if (rc == AVERROR(ENOMEM)) {
             return ib_fail(err, IB_E_MEMORY, "%s: out of memory while decoding", d->path);
         }
-        if (r < 0) {
+        if (rc < 0) {
             note_damage(d, "%s: a frame near packet %lld cannot be decoded (%s)", d->path,
-                        (long long)d->packets, ib_av_error(r, &t));
+                        (long long)d->packets, ib_av_error(rc, &t));
             if (++d->refusals > MAX_ERRORS_IN_A_ROW) { /* it does not even ask for packets */
                 return 0;
             }
@@ -386,11 +386,11 @@ static int next_decoded(ib_decoder *d, AVFrame *frame, double *seconds, int64_t 
 }
 
 static int deinterlace(ib_decoder *d, AVFrame *frame, double seconds, int64_t index, ib_error *err) {
-    int r = d->deinterlacer ? 0 : ib_deinterlacer_create(&d->deinterlacer, frame, err);
-    if (!r) {
-        r = ib_deinterlacer_push(d->deinterlacer, frame, seconds, index, err);
+    int rc = d->deinterlacer ? 0 : ib_deinterlacer_create(&d->deinterlacer, frame, err);
+    if (!rc) {
+        rc = ib_deinterlacer_push(d->deinterlacer, frame, seconds, index, err);
     }
-    return r < 0 ? ib_error_prefix(err, r, "%s", d->path) : 0;
+    return rc < 0 ? ib_error_prefix(err, rc, "%s", d->path) : 0;
 }
 
 /* Streams without interlaced frames never meet the filter. Where size or format changes, it gives what it has
@@ -398,9 +398,9 @@ static int deinterlace(ib_decoder *d, AVFrame *frame, double seconds, int64_t in
 static int next_progressive(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
     enum { LEAST_SIDE = 4 }; /* that the filter takes */
     for (;;) {
-        int r = d->deinterlacer ? ib_deinterlacer_pull(d->deinterlacer, frame, seconds, index, err) : 0;
-        if (r) {
-            return r < 0 ? ib_error_prefix(err, r, "%s", d->path) : r;
+        int rc = d->deinterlacer ? ib_deinterlacer_pull(d->deinterlacer, frame, seconds, index, err) : 0;
+        if (rc) {
+            return rc < 0 ? ib_error_prefix(err, rc, "%s", d->path) : rc;
         }
         if (d->deinterlacer && ib_deinterlacer_ended(d->deinterlacer)) {
             ib_deinterlacer_free(&d->deinterlacer);
@@ -409,28 +409,28 @@ static int next_progressive(ib_decoder *d, AVFrame *frame, double *seconds, int6
             av_frame_move_ref(frame, d->waiting);
             *seconds = d->waiting_seconds;
             *index = d->waiting_index;
-            r = 1;
-        } else if ((r = next_decoded(d, frame, seconds, index, err)) < 0) {
-            return r;
+            rc = 1;
+        } else if ((rc = next_decoded(d, frame, seconds, index, err)) < 0) {
+            return rc;
         }
-        if (!r) {
+        if (!rc) {
             if (!d->deinterlacer) {
                 return 0;
             }
-            r = ib_deinterlacer_push(d->deinterlacer, NULL, 0, 0, err);
+            rc = ib_deinterlacer_push(d->deinterlacer, NULL, 0, 0, err);
         } else if (d->deinterlacer && !ib_deinterlacer_takes(d->deinterlacer, frame)) {
             av_frame_move_ref(d->waiting, frame);
             d->waiting_seconds = *seconds;
             d->waiting_index = *index;
-            r = ib_deinterlacer_push(d->deinterlacer, NULL, 0, 0, err);
+            rc = ib_deinterlacer_push(d->deinterlacer, NULL, 0, 0, err);
         } else if (d->deinterlacer || (ib_is_interlaced(frame) && !d->keep_interlaced &&
                                        frame->width >= LEAST_SIDE && frame->height >= LEAST_SIDE)) {
-            r = deinterlace(d, frame, *seconds, *index, err);
+            rc = deinterlace(d, frame, *seconds, *index, err);
         } else {
             return 1;
         }
-        if (r < 0) {
-            return r;
+        if (rc < 0) {
+            return rc;
         }
     }
 }
@@ -485,14 +485,14 @@ static AVRational aspect_of(const ib_decoder *d, AVFrame *frame) {
 
 int ib_decoder_next(ib_decoder *d, AVFrame *frame, double *seconds, int64_t *index, ib_error *err) {
     bool first = !d->have_first;
-    int r = next_progressive(d, frame, seconds, index, err);
-    if (r > 0) {
+    int rc = next_progressive(d, frame, seconds, index, err);
+    if (rc > 0) {
         frame->sample_aspect_ratio = aspect_of(d, frame);
         if (first) {
             d->peak = peak_of(d, frame);
         }
     }
-    return r;
+    return rc;
 }
 
 int ib_decoder_no_frame(const ib_decoder *d, ib_error *err) {
@@ -517,10 +517,10 @@ int ib_decoder_seek(ib_decoder *d, double seconds, ib_error *err) {
     }
     int64_t base = d->first_pts == AV_NOPTS_VALUE ? 0 : d->first_pts;
     int64_t target = base + (int64_t)floor(seconds / av_q2d(d->stream->time_base));
-    int r = av_seek_frame(d->format, d->stream->index, target, AVSEEK_FLAG_BACKWARD);
+    int rc = av_seek_frame(d->format, d->stream->index, target, AVSEEK_FLAG_BACKWARD);
     ib_av_text t;
-    if (r < 0) {
-        return ib_fail(err, ib_av_code(r), "%s: cannot be searched (%s)", d->path, ib_av_error(r, &t));
+    if (rc < 0) {
+        return ib_fail(err, ib_av_code(rc), "%s: cannot be searched (%s)", d->path, ib_av_error(rc, &t));
     }
     avcodec_flush_buffers(d->codec);
     ib_deinterlacer_free(&d->deinterlacer);

@@ -38,13 +38,13 @@ static int open_graph(ib_deinterlacer *d, const char *filter, ib_error *err) {
     snprintf(text, sizeof text,
              "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/1:pixel_aspect=1/1,%s,buffersink@out",
              d->width, d->height, d->format, filter);
-    int r = avfilter_graph_parse2(d->graph, text, &in, &end);
+    int rc = avfilter_graph_parse2(d->graph, text, &in, &end);
     avfilter_inout_free(&in);
     avfilter_inout_free(&end);
-    if (r >= 0) {
-        r = avfilter_graph_config(d->graph, NULL);
+    if (rc >= 0) {
+        rc = avfilter_graph_config(d->graph, NULL);
     }
-    if (r >= 0) {
+    if (rc >= 0) {
         d->source = avfilter_graph_get_filter(d->graph, "buffer@in");
         d->sink = avfilter_graph_get_filter(d->graph, "buffersink@out");
     }
@@ -54,7 +54,7 @@ static int open_graph(ib_deinterlacer *d, const char *filter, ib_error *err) {
                                           "it is interlaced, and FFmpeg's filter %.*s cannot be set up for "
                                           "it (%s); --deinterlace off "
                                           "reads it as it is",
-                                          (int)strcspn(filter, "="), filter, ib_av_error(r, &t));
+                                          (int)strcspn(filter, "="), filter, ib_av_error(rc, &t));
 }
 
 int ib_deinterlacer_create(ib_deinterlacer **out, const AVFrame *like, ib_error *err) {
@@ -66,23 +66,24 @@ int ib_deinterlacer_create(ib_deinterlacer **out, const AVFrame *like, ib_error 
     d->width = like->width;
     d->height = like->height;
     d->format = like->format;
-    int r = open_graph(d, "bwdif=mode=send_frame:parity=auto:deint=interlaced", err);
-    if (r < 0) {
+    int rc = open_graph(d, "bwdif=mode=send_frame:parity=auto:deint=interlaced", err);
+    if (rc < 0) {
         ib_deinterlacer_free(&d);
     }
     *out = d;
-    return r;
+    return rc;
 }
 
 /* bwdif takes a frame without neighbours for one that does not move, and weaves its fields; estdif looks at
  * one frame alone. */
 static int without_neighbours(ib_deinterlacer *d, ib_error *err) {
-    int r = open_graph(d, "estdif=mode=frame:parity=auto:deint=interlaced", err);
+    int rc = open_graph(d, "estdif=mode=frame:parity=auto:deint=interlaced", err);
     ib_av_text t;
-    if (r >= 0 && (r = av_buffersrc_add_frame(d->source, d->first)) < 0) {
-        return ib_fail(err, ib_av_code(r), "FFmpeg's filter estdif refuses a frame (%s)", ib_av_error(r, &t));
+    if (rc >= 0 && (rc = av_buffersrc_add_frame(d->source, d->first)) < 0) {
+        return ib_fail(err, ib_av_code(rc), "FFmpeg's filter estdif refuses a frame (%s)",
+                       ib_av_error(rc, &t));
     }
-    return r;
+    return rc;
 }
 
 bool ib_deinterlacer_takes(const ib_deinterlacer *d, const AVFrame *f) {
@@ -104,25 +105,25 @@ int ib_deinterlacer_push(ib_deinterlacer *d, AVFrame *f, double seconds, int64_t
         }
     } else {
         d->ended = true;
-        int code = d->first ? without_neighbours(d, err) : 0;
-        if (code < 0) {
-            return code;
+        int own = d->first ? without_neighbours(d, err) : 0;
+        if (own < 0) {
+            return own;
         }
     }
-    int r = av_buffersrc_add_frame(d->source, f);
-    return r < 0
-               ? ib_fail(err, ib_av_code(r), "FFmpeg's filter bwdif refuses a frame (%s)", ib_av_error(r, &t))
-               : 0;
+    int rc = av_buffersrc_add_frame(d->source, f);
+    return rc < 0 ? ib_fail(err, ib_av_code(rc), "FFmpeg's filter bwdif refuses a frame (%s)",
+                            ib_av_error(rc, &t))
+                  : 0;
 }
 
 int ib_deinterlacer_pull(ib_deinterlacer *d, AVFrame *f, double *seconds, int64_t *index, ib_error *err) {
     ib_av_text t;
-    int r = av_buffersink_get_frame(d->sink, f);
-    if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) {
+    int rc = av_buffersink_get_frame(d->sink, f);
+    if (rc == AVERROR(EAGAIN) || rc == AVERROR_EOF) {
         return 0;
     }
-    if (r < 0) {
-        return ib_fail(err, ib_av_code(r), "FFmpeg's filter bwdif failed (%s)", ib_av_error(r, &t));
+    if (rc < 0) {
+        return ib_fail(err, ib_av_code(rc), "FFmpeg's filter bwdif failed (%s)", ib_av_error(rc, &t));
     }
     if (d->out == d->in) { /* nothing more went in */
         av_frame_unref(f);

@@ -155,12 +155,12 @@ static int try_open(ib_encoder *e, const AVCodec *codec, const ib_writer_options
     if (codec->id == AV_CODEC_ID_HEVC && strcmp(e->format->oformat->name, "matroska")) {
         c->codec_tag = MKTAG('h', 'v', 'c', '1');
     }
-    int r = set_quality(c, e, o, &options, err);
-    if (!r) {
-        r = avcodec_open2(c, codec, &options);
+    int rc = set_quality(c, e, o, &options, err);
+    if (!rc) {
+        rc = avcodec_open2(c, codec, &options);
     }
     av_dict_free(&options);
-    return r;
+    return rc;
 }
 
 static int open_codec(ib_encoder *e, const AVCodec *codec, const ib_writer_options *o, ib_error *err) {
@@ -168,22 +168,22 @@ static int open_codec(ib_encoder *e, const AVCodec *codec, const ib_writer_optio
     int w = (o->width + 1) / 2 * 2, h = (o->height + 1) / 2 * 2;
     bool odd = w != o->width || h != o->height,
          even_only = codec->id == AV_CODEC_ID_H264 || codec->id == AV_CODEC_ID_HEVC;
-    int r = odd && even_only ? AVERROR(EINVAL) : try_open(e, codec, o, fps, o->width, o->height, err);
-    if (r < 0 && !err->code && odd) {
-        r = try_open(e, codec, o, fps, w, h, err);
-        if (r >= 0 && (r = ib_frame_alloc(&e->padded, w, h, err)) < 0) {
-            return r;
+    int rc = odd && even_only ? AVERROR(EINVAL) : try_open(e, codec, o, fps, o->width, o->height, err);
+    if (rc < 0 && !err->code && odd) {
+        rc = try_open(e, codec, o, fps, w, h, err);
+        if (rc >= 0 && (rc = ib_frame_alloc(&e->padded, w, h, err)) < 0) {
+            return rc;
         }
     }
-    if (r < 0 && err->code) {
-        return r;
+    if (rc < 0 && err->code) {
+        return rc;
     }
     ib_av_text t;
-    if (r < 0) {
-        return ib_fail(err, r == AVERROR(ENOMEM) ? IB_E_MEMORY : IB_E_UNSUPPORTED,
+    if (rc < 0) {
+        return ib_fail(err, rc == AVERROR(ENOMEM) ? IB_E_MEMORY : IB_E_UNSUPPORTED,
                        "%s: the encoder %s refuses %d x %d at %g frames a second%s (%s)", e->name,
                        codec->name, o->width, o->height, o->fps, o->crf >= 0 ? " with that --crf" : "",
-                       ib_av_error(r, &t));
+                       ib_av_error(rc, &t));
     }
     return 0;
 }
@@ -217,9 +217,9 @@ static int open_conversion(ib_encoder *e, const ib_writer_options *o, ib_error *
 static int open_file(ib_encoder *e, const char *file, ib_error *err) {
     ib_av_text t;
     AVDictionary *options = NULL;
-    int r = avio_open(&e->format->pb, e->format->url, AVIO_FLAG_WRITE);
-    if (r < 0) {
-        return ib_fail(err, IB_E_IO, "%s: %s cannot be written (%s)", e->name, file, ib_av_error(r, &t));
+    int rc = avio_open(&e->format->pb, e->format->url, AVIO_FLAG_WRITE);
+    if (rc < 0) {
+        return ib_fail(err, IB_E_IO, "%s: %s cannot be written (%s)", e->name, file, ib_av_error(rc, &t));
     }
     const char *muxer = e->format->oformat->name;
     if (!strcmp(muxer, "mp4") || !strcmp(muxer, "mov")) {
@@ -228,11 +228,11 @@ static int open_file(ib_encoder *e, const char *file, ib_error *err) {
     if (!strcmp(muxer, "apng")) {
         av_dict_set(&options, "plays", "0", 0);
     }
-    r = avformat_write_header(e->format, &options);
+    rc = avformat_write_header(e->format, &options);
     av_dict_free(&options);
-    if (r < 0) {
-        return ib_fail(err, ib_av_code(r), "%s: its beginning cannot be written (%s)", e->name,
-                       ib_av_error(r, &t));
+    if (rc < 0) {
+        return ib_fail(err, ib_av_code(rc), "%s: its beginning cannot be written (%s)", e->name,
+                       ib_av_error(rc, &t));
     }
     return 0;
 }
@@ -240,7 +240,7 @@ static int open_file(ib_encoder *e, const char *file, ib_error *err) {
 int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const ib_container *container,
                     const ib_writer_options *o, ib_error *err) {
     *out = NULL;
-    int r;
+    int rc;
     const char *wanted = o->codec ? o->codec : container->encoder;
     const AVCodec *codec = avcodec_find_encoder_by_name(wanted);
     if (!codec || codec->type != AVMEDIA_TYPE_VIDEO) {
@@ -261,26 +261,26 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
         !(e->frame = av_frame_alloc()) ||
         avformat_alloc_output_context2(&e->format, NULL, container->muxer, url) < 0 ||
         !(e->stream = avformat_new_stream(e->format, NULL))) {
-        r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", name);
+        rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", name);
         goto fail;
     }
     e->width = o->width;
     e->height = o->height;
     if (avformat_query_codec(e->format->oformat, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
-        r = ib_fail(err, IB_E_ARGUMENT, "%s: %s video cannot go into a %s file", name, codec->name,
-                    container->extension);
+        rc = ib_fail(err, IB_E_ARGUMENT, "%s: %s video cannot go into a %s file", name, codec->name,
+                     container->extension);
         goto fail;
     }
-    if ((r = open_codec(e, codec, o, err)) < 0 || (r = open_conversion(e, o, err)) < 0) {
+    if ((rc = open_codec(e, codec, o, err)) < 0 || (rc = open_conversion(e, o, err)) < 0) {
         goto fail;
     }
     e->stream->time_base = e->codec->time_base;
     e->stream->avg_frame_rate = e->codec->framerate;
     if (avcodec_parameters_from_context(e->stream->codecpar, e->codec) < 0) {
-        r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", name);
+        rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", name);
         goto fail;
     }
-    if ((r = open_file(e, file, err)) < 0) {
+    if ((rc = open_file(e, file, err)) < 0) {
         goto fail;
     }
     av_free(url);
@@ -289,34 +289,34 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
 fail:
     av_free(url);
     ib_encoder_close(&e);
-    return r;
+    return rc;
 }
 
 /* Hands a frame (NULL: the end) to the encoder and what comes out to the muxer. */
 static int encode(ib_encoder *e, AVFrame *frame, ib_error *err) {
     ib_av_text t;
-    int r = avcodec_send_frame(e->codec, frame);
-    if (r < 0 && r != AVERROR_EOF) {
-        return ib_fail(err, ib_av_code(r), "%s: frame %lld cannot be encoded (%s)", e->name,
-                       (long long)e->next, ib_av_error(r, &t));
+    int rc = avcodec_send_frame(e->codec, frame);
+    if (rc < 0 && rc != AVERROR_EOF) {
+        return ib_fail(err, ib_av_code(rc), "%s: frame %lld cannot be encoded (%s)", e->name,
+                       (long long)e->next, ib_av_error(rc, &t));
     }
-    while ((r = avcodec_receive_packet(e->codec, e->packet)) >= 0) {
+    while ((rc = avcodec_receive_packet(e->codec, e->packet)) >= 0) {
         if (!e->packet->duration) {
             e->packet->duration = 1; /* else the last frame of an MP4 lasts no time */
         }
         e->packet->stream_index = e->stream->index;
         av_packet_rescale_ts(e->packet, e->codec->time_base, e->stream->time_base);
-        r = av_interleaved_write_frame(e->format, e->packet);
-        if (r >= 0 && e->format->pb->error < 0) {
-            r = e->format->pb->error;
+        rc = av_interleaved_write_frame(e->format, e->packet);
+        if (rc >= 0 && e->format->pb->error < 0) {
+            rc = e->format->pb->error;
         }
-        if (r < 0) {
-            return ib_fail(err, IB_E_IO, "%s: cannot be written (%s)", e->name, ib_av_error(r, &t));
+        if (rc < 0) {
+            return ib_fail(err, IB_E_IO, "%s: cannot be written (%s)", e->name, ib_av_error(rc, &t));
         }
     }
-    if (r != AVERROR(EAGAIN) && r != AVERROR_EOF) {
-        return ib_fail(err, ib_av_code(r), "%s: the encoder failed at frame %lld (%s)", e->name,
-                       (long long)e->next, ib_av_error(r, &t));
+    if (rc != AVERROR(EAGAIN) && rc != AVERROR_EOF) {
+        return ib_fail(err, ib_av_code(rc), "%s: the encoder failed at frame %lld (%s)", e->name,
+                       (long long)e->next, ib_av_error(rc, &t));
     }
     return 0;
 }
@@ -327,16 +327,16 @@ static int encode_paletted(ib_encoder *e, bool at_end, ib_error *err) {
     if (!f) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", e->name);
     }
-    int r;
-    while ((r = ib_palette_pull(e->palette, f, at_end, err)) > 0) {
-        r = encode(e, f, err);
+    int rc;
+    while ((rc = ib_palette_pull(e->palette, f, at_end, err)) > 0) {
+        rc = encode(e, f, err);
         av_frame_unref(f);
-        if (r < 0) {
+        if (rc < 0) {
             break;
         }
     }
     av_frame_free(&f);
-    return r;
+    return rc;
 }
 
 /* Repeats the last column and row; chroma planes are of the same size already. */
@@ -361,11 +361,11 @@ static const ib_frame *pad(ib_frame *to, const ib_frame *from) {
 }
 
 int ib_encoder_write(ib_encoder *e, const ib_frame *frame, ib_error *err) {
-    int r;
+    int rc;
     const ib_frame *f = e->padded.width ? pad(&e->padded, frame) : frame;
     if (e->palette) {
-        if ((r = ib_palette_push(e->palette, f, e->next++, err)) < 0) {
-            return r;
+        if ((rc = ib_palette_push(e->palette, f, e->next++, err)) < 0) {
+            return rc;
         }
         return encode_paletted(e, false, err);
     }
@@ -373,11 +373,11 @@ int ib_encoder_write(ib_encoder *e, const ib_frame *frame, ib_error *err) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", e->name);
     }
     if (e->scaler.sws) {
-        r = ib_scaler_run(&e->scaler, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
-                          (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, e->frame->data,
-                          e->frame->linesize, err);
-        if (r < 0) {
-            return r;
+        rc = ib_scaler_run(&e->scaler, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
+                           (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, e->frame->data,
+                           e->frame->linesize, err);
+        if (rc < 0) {
+            return rc;
         }
     } else {
         for (int p = 0; p < 3; p++) {
@@ -392,19 +392,19 @@ int ib_encoder_write(ib_encoder *e, const ib_frame *frame, ib_error *err) {
 }
 
 int ib_encoder_finish(ib_encoder *e, ib_error *err) {
-    int r = e->palette ? encode_paletted(e, true, err) : 0;
-    if (r < 0 || (r = encode(e, NULL, err)) < 0) {
-        return r;
+    int rc = e->palette ? encode_paletted(e, true, err) : 0;
+    if (rc < 0 || (rc = encode(e, NULL, err)) < 0) {
+        return rc;
     }
     ib_av_text t;
-    r = av_write_trailer(e->format);
-    if (r >= 0 && e->format->pb->error < 0) {
-        r = e->format->pb->error;
+    rc = av_write_trailer(e->format);
+    if (rc >= 0 && e->format->pb->error < 0) {
+        rc = e->format->pb->error;
     }
     int closed = avio_closep(&e->format->pb);
-    r = r < 0 ? r : closed;
-    if (r < 0) {
-        return ib_fail(err, IB_E_IO, "%s: cannot be written (%s)", e->name, ib_av_error(r, &t));
+    rc = rc < 0 ? rc : closed;
+    if (rc < 0) {
+        return ib_fail(err, IB_E_IO, "%s: cannot be written (%s)", e->name, ib_av_error(rc, &t));
     }
     return 0;
 }

@@ -90,12 +90,12 @@ void ib_frame_fill_black(ib_frame *f) {
 static int convert(const ib_image_spec *from, const uint8_t *const src[4], const int src_stride[4],
                    const ib_image_spec *to, uint8_t *const dst[4], const int dst_stride[4], ib_error *err) {
     ib_scaler s = {0};
-    int r = ib_scaler_set(&s, from, to, err);
-    if (!r) {
-        r = ib_scaler_run(&s, src, src_stride, dst, dst_stride, err);
+    int rc = ib_scaler_set(&s, from, to, err);
+    if (!rc) {
+        rc = ib_scaler_run(&s, src, src_stride, dst, dst_stride, err);
     }
     ib_scaler_free(&s);
-    return r;
+    return rc;
 }
 
 int ib_frame_scale(ib_frame *dst, const ib_frame *src, ib_error *err) {
@@ -130,14 +130,14 @@ int ib_frame_to_rgb(const ib_frame *f, uint8_t *rgb, ib_error *err) {
         return IB_E_MEMORY;
     }
     ib_image_spec from = ib_spec_of(f), to = {f->width, f->height, AV_PIX_FMT_RGB24, true, f->matrix, 0};
-    int r = convert(&from, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
-                    (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, &to, (uint8_t *[4]){p},
-                    (int[4]){(int)stride}, err);
-    for (int y = 0; !r && y < f->height; y++) {
+    int rc = convert(&from, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
+                     (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, &to,
+                     (uint8_t *[4]){p}, (int[4]){(int)stride}, err);
+    for (int y = 0; !rc && y < f->height; y++) {
         memcpy(rgb + (size_t)y * row, p + (size_t)y * stride, row);
     }
     ib_free(p);
-    return r;
+    return rc;
 }
 
 int ib_frame_from_rgb(ib_frame *f, const uint8_t *rgb, ib_error *err) {
@@ -150,9 +150,9 @@ int ib_frame_from_rgb(ib_frame *f, const uint8_t *rgb, ib_error *err) {
         memcpy(p + (size_t)y * stride, rgb + (size_t)y * row, row);
     }
     ib_image_spec from = {f->width, f->height, AV_PIX_FMT_RGB24, true, f->matrix, 0}, to = ib_spec_of(f);
-    int r = convert(&from, (const uint8_t *[4]){p}, (int[4]){(int)stride}, &to,
-                    (uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
-                    (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, err);
+    int rc = convert(&from, (const uint8_t *[4]){p}, (int[4]){(int)stride}, &to,
+                     (uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
+                     (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, err);
     ib_free(p);
-    return r;
+    return rc;
 }

@@ -11,13 +11,13 @@
 /* PNG bytes of a picture, in a packet that the caller frees. */
 static int encode_png(AVPacket **out, const uint8_t *rgb, int width, int height, const char *path,
                       ib_error *err) {
-    int r = IB_E_MEMORY;
+    int rc = IB_E_MEMORY;
     const AVCodec *codec = avcodec_find_encoder(AV_CODEC_ID_PNG);
     AVCodecContext *c = codec ? avcodec_alloc_context3(codec) : NULL;
     AVFrame *f = av_frame_alloc();
     AVPacket *p = av_packet_alloc();
     if (!codec) {
-        r = ib_fail(err, IB_E_UNSUPPORTED, "%s: this FFmpeg has no PNG encoder", path);
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s: this FFmpeg has no PNG encoder", path);
         goto done;
     }
     if (!c || !f || !p) {
@@ -37,16 +37,16 @@ static int encode_png(AVPacket **out, const uint8_t *rgb, int width, int height,
         memcpy(f->data[0] + (ptrdiff_t)y * f->linesize[0], rgb + (size_t)y * (size_t)width * 3,
                (size_t)width * 3);
     }
-    int code;
+    int av;
     ib_av_text t;
-    if ((code = avcodec_open2(c, codec, NULL)) < 0 || (code = avcodec_send_frame(c, f)) < 0 ||
-        (code = avcodec_send_frame(c, NULL)) < 0 || (code = avcodec_receive_packet(c, p)) < 0) {
-        r = ib_fail(err, ib_av_code(code), "%s: the PNG encoder failed (%s)", path, ib_av_error(code, &t));
+    if ((av = avcodec_open2(c, codec, NULL)) < 0 || (av = avcodec_send_frame(c, f)) < 0 ||
+        (av = avcodec_send_frame(c, NULL)) < 0 || (av = avcodec_receive_packet(c, p)) < 0) {
+        rc = ib_fail(err, ib_av_code(av), "%s: the PNG encoder failed (%s)", path, ib_av_error(av, &t));
         goto done;
     }
     *out = p;
     p = NULL;
-    r = 0;
+    rc = 0;
     goto done;
 memory:
     ib_fail(err, IB_E_MEMORY, "%s: out of memory for a picture of %d x %d", path, width, height);
@@ -54,7 +54,7 @@ done:
     av_packet_free(&p);
     av_frame_free(&f);
     avcodec_free_context(&c);
-    return r;
+    return rc;
 }
 
 int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int width, int height,
@@ -64,9 +64,9 @@ int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int wid
                        name, width, height);
     }
     AVPacket *png = NULL;
-    int r = encode_png(&png, rgb, width, height, name, err);
-    if (r) {
-        return r;
+    int rc = encode_png(&png, rgb, width, height, name, err);
+    if (rc) {
+        return rc;
     }
     FILE *f = fopen(file, "wbe");
     bool good = f && fwrite(png->data, 1, (size_t)png->size, f) == (size_t)png->size;
@@ -76,18 +76,18 @@ int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int wid
         good = false;
     }
     if (!good) {
-        r = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", name, strerror(why));
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", name, strerror(why));
     }
     av_packet_free(&png);
-    return r;
+    return rc;
 }
 
 int ib_write_png(const char *path, const uint8_t *rgb, int width, int height, ib_error *err) {
     ib_pending p = {0};
-    int r = ib_pending_begin(&p, path, err);
-    if (!r && !(r = ib_png_write(p.temp, path, rgb, width, height, err))) {
-        r = ib_pending_publish(&p, err);
+    int rc = ib_pending_begin(&p, path, err);
+    if (!rc && !(rc = ib_png_write(p.temp, path, rgb, width, height, err))) {
+        rc = ib_pending_publish(&p, err);
     }
     ib_pending_abort(&p);
-    return r;
+    return rc;
 }

@@ -12,19 +12,19 @@ static int convert(const ib_frame *in, AVFrame *out, ib_error *err) {
     ib_image_spec to = {in->width, in->height,      AV_PIX_FMT_YUV420P,
                         true,      IB_MATRIX_BT601, AVCHROMA_LOC_CENTER};
     from.matrix = in->matrix == IB_MATRIX_UNSPECIFIED ? IB_MATRIX_BT601 : in->matrix;
-    int r = ib_scaler_set(&scaler, &from, &to, err);
-    if (!r) {
-        r = ib_scaler_run(&scaler, (const uint8_t *[4]){in->plane[0], in->plane[1], in->plane[2]},
-                          (int[4]){(int)in->stride[0], (int)in->stride[1], (int)in->stride[2]}, out->data,
-                          out->linesize, err);
+    int rc = ib_scaler_set(&scaler, &from, &to, err);
+    if (!rc) {
+        rc = ib_scaler_run(&scaler, (const uint8_t *[4]){in->plane[0], in->plane[1], in->plane[2]},
+                           (int[4]){(int)in->stride[0], (int)in->stride[1], (int)in->stride[2]}, out->data,
+                           out->linesize, err);
     }
     ib_scaler_free(&scaler);
-    return r;
+    return rc;
 }
 
 int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n, ib_error *err) {
     ib_av_text t;
-    int code, r = IB_E_MEMORY;
+    int av, rc = IB_E_MEMORY;
     *bytes = NULL;
     *n = 0;
     if (coarseness < 1 || coarseness > 31) {
@@ -35,7 +35,7 @@ int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n
     AVFrame *frame = av_frame_alloc();
     AVPacket *packet = av_packet_alloc();
     if (!codec) {
-        r = ib_fail(err, IB_E_UNSUPPORTED, "this FFmpeg has no JPEG encoder");
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "this FFmpeg has no JPEG encoder");
         goto done;
     }
     if (!c || !frame || !packet) {
@@ -57,13 +57,13 @@ int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n
     for (int p = 0; p < AV_NUM_DATA_POINTERS && frame->buf[p]; p++) {
         memset(frame->buf[p]->data, 128, frame->buf[p]->size);
     }
-    if ((r = convert(f, frame, err))) {
+    if ((rc = convert(f, frame, err))) {
         goto done;
     }
-    if ((code = avcodec_open2(c, codec, NULL)) < 0 || (code = avcodec_send_frame(c, frame)) < 0 ||
-        (code = avcodec_send_frame(c, NULL)) < 0 || (code = avcodec_receive_packet(c, packet)) < 0) {
-        r = ib_fail(err, ib_av_code(code), "the JPEG encoder failed for a picture of %d x %d (%s)", f->width,
-                    f->height, ib_av_error(code, &t));
+    if ((av = avcodec_open2(c, codec, NULL)) < 0 || (av = avcodec_send_frame(c, frame)) < 0 ||
+        (av = avcodec_send_frame(c, NULL)) < 0 || (av = avcodec_receive_packet(c, packet)) < 0) {
+        rc = ib_fail(err, ib_av_code(av), "the JPEG encoder failed for a picture of %d x %d (%s)", f->width,
+                     f->height, ib_av_error(av, &t));
         goto done;
     }
     if (!(*bytes = malloc((size_t)packet->size))) {
@@ -71,13 +71,13 @@ int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n
     }
     memcpy(*bytes, packet->data, (size_t)packet->size);
     *n = (size_t)packet->size;
-    r = IB_OK;
+    rc = IB_OK;
     goto done;
 memory:
-    r = ib_fail(err, IB_E_MEMORY, "out of memory for a picture of %d x %d", f->width, f->height);
+    rc = ib_fail(err, IB_E_MEMORY, "out of memory for a picture of %d x %d", f->width, f->height);
 done:
     av_packet_free(&packet);
     av_frame_free(&frame);
     avcodec_free_context(&c);
-    return r;
+    return rc;
 }

@@ -21,17 +21,17 @@ static int open_graph(AVFilterGraph **graph, AVFilterContext **source, AVFilterC
              "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=1/%d:frame_rate=1/1:pixel_aspect=1/1,"
              "minterpolate=fps=%d:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none,buffersink@out",
              width, height, AV_PIX_FMT_YUV420P, ticks, fps);
-    int r = avfilter_graph_parse2(*graph, text, &in, &end);
+    int rc = avfilter_graph_parse2(*graph, text, &in, &end);
     avfilter_inout_free(&in);
     avfilter_inout_free(&end);
-    if (r >= 0) {
-        r = avfilter_graph_config(*graph, NULL);
+    if (rc >= 0) {
+        rc = avfilter_graph_config(*graph, NULL);
     }
     ib_av_text t;
-    if (r < 0) {
+    if (rc < 0) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "FFmpeg's minterpolate filter cannot be set up for %d x %d (%s)", width, height,
-                       ib_av_error(r, &t));
+                       ib_av_error(rc, &t));
     }
     *source = avfilter_graph_get_filter(*graph, "buffer@in");
     *sink = avfilter_graph_get_filter(*graph, "buffersink@out");
@@ -48,31 +48,31 @@ static int push(AVFilterContext *source, const ib_frame *key, int64_t pts, ib_er
     f->format = AV_PIX_FMT_YUV420P;
     f->pts = pts;
     f->sample_aspect_ratio = (AVRational){1, 1};
-    int r = av_frame_get_buffer(f, 64);
-    for (int p = 0; r >= 0 && p < 3; p++) {
+    int rc = av_frame_get_buffer(f, 64);
+    for (int p = 0; rc >= 0 && p < 3; p++) {
         for (int y = 0; y < (p ? (key->height + 1) / 2 : key->height); y++) {
             memcpy(f->data[p] + (ptrdiff_t)y * f->linesize[p], key->plane[p] + (size_t)y * key->stride[p],
                    (size_t)(p ? (key->width + 1) / 2 : key->width));
         }
     }
-    if (r >= 0) {
-        r = av_buffersrc_add_frame(source, f);
+    if (rc >= 0) {
+        rc = av_buffersrc_add_frame(source, f);
     }
     av_frame_free(&f);
     ib_av_text t;
-    return r < 0 ? ib_fail(err, ib_av_code(r), "FFmpeg's minterpolate filter refuses a frame (%s)",
-                           ib_av_error(r, &t))
-                 : 0;
+    return rc < 0 ? ib_fail(err, ib_av_code(rc), "FFmpeg's minterpolate filter refuses a frame (%s)",
+                            ib_av_error(rc, &t))
+                  : 0;
 }
 
 static int take(const AVFrame *in, const ib_frame *like, ib_frame *out, ib_error *err) {
-    int r = ib_frame_alloc(out, like->width, like->height, err);
-    if (!r) {
+    int rc = ib_frame_alloc(out, like->width, like->height, err);
+    if (!rc) {
         ib_turn_planes((ib_turn){0}, (const uint8_t *const *)in->data, in->linesize, in->width, in->height,
                        out);
         out->matrix = like->matrix;
     }
-    return r;
+    return rc;
 }
 
 /* Takes what is ready; frames at keyframes are passed over. Time in the graph: keyframe i is at i, an
@@ -81,8 +81,8 @@ static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wan
                 size_t *got, ib_error *err) {
     ib_av_text t;
     AVFrame *f = av_frame_alloc();
-    int r = f ? 0 : AVERROR(ENOMEM), result = 0;
-    while (r >= 0 && !result && (r = av_buffersink_get_frame(sink, f)) >= 0) {
+    int rc = f ? 0 : AVERROR(ENOMEM), result = 0;
+    while (rc >= 0 && !result && (rc = av_buffersink_get_frame(sink, f)) >= 0) {
         int64_t interval = f->pts / gap, step = f->pts % gap;
         size_t at = (size_t)(interval * (gap - 1) + step - 1);
         if (f->pts > 0 && step && at < wanted && !out[at].plane[0]) {
@@ -92,10 +92,10 @@ static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wan
         av_frame_unref(f);
     }
     av_frame_free(&f);
-    if (result || r == AVERROR(EAGAIN) || r == AVERROR_EOF) {
+    if (result || rc == AVERROR(EAGAIN) || rc == AVERROR_EOF) {
         return result;
     }
-    return ib_fail(err, ib_av_code(r), "FFmpeg's minterpolate filter failed (%s)", ib_av_error(r, &t));
+    return ib_fail(err, ib_av_code(rc), "FFmpeg's minterpolate filter failed (%s)", ib_av_error(rc, &t));
 }
 
 int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_frame *out, ib_error *err) {
@@ -115,22 +115,22 @@ int ib_minterpolate(const ib_frame *const *keys, size_t n_keys, int gap, ib_fram
     AVFilterContext *source, *sink;
     size_t wanted = (n_keys - 1) * (size_t)(gap - 1), got = 0;
     memset(out, 0, wanted * sizeof *out);
-    int r = open_graph(&graph, &source, &sink, keys[0]->width, keys[0]->height, 1, gap, err);
-    for (size_t i = 0; !r && i <= n_keys; i++) {
-        r = push(source, keys[i < n_keys ? i : n_keys - 1], (int64_t)i, err);
-        if (!r) {
-            r = pull(sink, keys[0], gap, wanted, out, &got, err);
+    int rc = open_graph(&graph, &source, &sink, keys[0]->width, keys[0]->height, 1, gap, err);
+    for (size_t i = 0; !rc && i <= n_keys; i++) {
+        rc = push(source, keys[i < n_keys ? i : n_keys - 1], (int64_t)i, err);
+        if (!rc) {
+            rc = pull(sink, keys[0], gap, wanted, out, &got, err);
         }
     }
-    if (!r && got != wanted) {
-        r = ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's minterpolate filter gave %zu of %zu frames", got,
-                    wanted);
+    if (!rc && got != wanted) {
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's minterpolate filter gave %zu of %zu frames", got,
+                     wanted);
     }
-    for (size_t i = 0; r && i < wanted; i++) {
+    for (size_t i = 0; rc && i < wanted; i++) {
         ib_frame_free(&out[i]);
     }
     avfilter_graph_free(&graph);
-    return r;
+    return rc;
 }
 
 /* One in-between: keyframes stand one second apart so that the only frame that comes out between them, at
@@ -143,31 +143,31 @@ static int one_at(const ib_frame *key0, const ib_frame *key1, float t, ib_frame 
     int64_t first = TICKS - (int64_t)((double)t * TICKS + 0.5);
     const ib_frame *keys[3] = {key0, key1, key1};
     bool done = false;
-    int r = f ? open_graph(&graph, &source, &sink, key0->width, key0->height, TICKS, 1, err)
-              : ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
-    for (int i = 0; i < 3 && !r && !done; i++) {
-        r = push(source, keys[i], first + (int64_t)i * TICKS, err);
-        while (!r && !done && av_buffersink_get_frame(sink, f) >= 0) {
+    int rc = f ? open_graph(&graph, &source, &sink, key0->width, key0->height, TICKS, 1, err)
+               : ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+    for (int i = 0; i < 3 && !rc && !done; i++) {
+        rc = push(source, keys[i], first + (int64_t)i * TICKS, err);
+        while (!rc && !done && av_buffersink_get_frame(sink, f) >= 0) {
             if (f->pts == 1) {
-                r = take(f, key0, out, err);
-                done = !r;
+                rc = take(f, key0, out, err);
+                done = !rc;
             }
             av_frame_unref(f);
         }
     }
-    if (!r && !done) {
-        r = ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's minterpolate filter gave no frame at %g", (double)t);
+    if (!rc && !done) {
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's minterpolate filter gave no frame at %g", (double)t);
     }
     av_frame_free(&f);
     avfilter_graph_free(&graph);
-    return r;
+    return rc;
 }
 
 int ib_minterpolate_at(const ib_frame *key0, const ib_frame *key1, const float *at, size_t n, ib_frame *out,
                        ib_error *err) {
     const ib_frame *keys[2] = {key0, key1};
     bool even = n >= 1 && n < 1000;
-    int r = IB_OK;
+    int rc = IB_OK;
     for (size_t i = 0; i < n; i++) {
         if (!(at[i] > 0 && at[i] < 1)) {
             return ib_fail(err, IB_E_ARGUMENT, "minterpolate was asked for a frame at %g, not within 0 and 1",
@@ -184,11 +184,11 @@ int ib_minterpolate_at(const ib_frame *key0, const ib_frame *key1, const float *
                        key1->width, key1->height);
     }
     memset(out, 0, n * sizeof *out);
-    for (size_t i = 0; i < n && !r; i++) {
-        r = one_at(key0, key1, at[i], &out[i], err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        rc = one_at(key0, key1, at[i], &out[i], err);
     }
-    for (size_t i = 0; r && i < n; i++) {
+    for (size_t i = 0; rc && i < n; i++) {
         ib_frame_free(&out[i]);
     }
-    return r;
+    return rc;
 }

@@ -28,13 +28,13 @@ int ib_palette_create(ib_palette **out, int width, int height, AVRational time_b
              "buffer@in=video_size=%dx%d:pix_fmt=%d:time_base=%d/%d:pixel_aspect=1/1,split[a][b];"
              "[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1,buffersink@out",
              width, height, AV_PIX_FMT_RGB32, time_base.num, time_base.den);
-    int r = avfilter_graph_parse2(p->graph, text, &in, &end);
+    int rc = avfilter_graph_parse2(p->graph, text, &in, &end);
     avfilter_inout_free(&in);
     avfilter_inout_free(&end);
-    if (r >= 0) {
-        r = avfilter_graph_config(p->graph, NULL);
+    if (rc >= 0) {
+        rc = avfilter_graph_config(p->graph, NULL);
     }
-    if (r >= 0) {
+    if (rc >= 0) {
         p->source = avfilter_graph_get_filter(p->graph, "buffer@in");
         p->sink = avfilter_graph_get_filter(p->graph, "buffersink@out");
     }
@@ -42,7 +42,7 @@ int ib_palette_create(ib_palette **out, int width, int height, AVRational time_b
         ib_av_text t;
         ib_palette_free(&p);
         return ib_fail(err, IB_E_UNSUPPORTED, "FFmpeg's palette filters cannot be set up (%s)",
-                       ib_av_error(r, &t));
+                       ib_av_error(rc, &t));
     }
     *out = p;
     return 0;
@@ -50,9 +50,9 @@ int ib_palette_create(ib_palette **out, int width, int height, AVRational time_b
 
 int ib_palette_push(ib_palette *p, const ib_frame *f, int64_t pts, ib_error *err) {
     ib_image_spec from = ib_spec_of(f), to = {f->width, f->height, AV_PIX_FMT_RGB32, true, f->matrix, 0};
-    int r = ib_scaler_set(&p->scaler, &from, &to, err);
-    if (r < 0) {
-        return r;
+    int rc = ib_scaler_set(&p->scaler, &from, &to, err);
+    if (rc < 0) {
+        return rc;
     }
     av_frame_unref(p->frame);
     p->frame->width = f->width;
@@ -62,32 +62,33 @@ int ib_palette_push(ib_palette *p, const ib_frame *f, int64_t pts, ib_error *err
     if (av_frame_get_buffer(p->frame, 64) < 0) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a picture of %d x %d", f->width, f->height);
     }
-    r = ib_scaler_run(&p->scaler, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
-                      (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, p->frame->data,
-                      p->frame->linesize, err);
+    rc = ib_scaler_run(&p->scaler, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
+                       (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, p->frame->data,
+                       p->frame->linesize, err);
     p->frame->pts = pts;
     ib_av_text t;
-    if (r >= 0 && (r = av_buffersrc_add_frame(p->source, p->frame)) < 0) {
-        r = ib_fail(err, ib_av_code(r), "FFmpeg's palette filters refuse a frame (%s)", ib_av_error(r, &t));
+    if (rc >= 0 && (rc = av_buffersrc_add_frame(p->source, p->frame)) < 0) {
+        rc =
+            ib_fail(err, ib_av_code(rc), "FFmpeg's palette filters refuse a frame (%s)", ib_av_error(rc, &t));
     }
-    return r;
+    return rc;
 }
 
 int ib_palette_pull(ib_palette *p, AVFrame *out, bool at_end, ib_error *err) {
     ib_av_text t;
-    int r = 0;
+    int rc = 0;
     if (at_end && !p->ended) {
         p->ended = true;
-        r = av_buffersrc_add_frame(p->source, NULL);
+        rc = av_buffersrc_add_frame(p->source, NULL);
     }
-    if (r >= 0) {
-        r = av_buffersink_get_frame(p->sink, out);
+    if (rc >= 0) {
+        rc = av_buffersink_get_frame(p->sink, out);
     }
-    if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) {
+    if (rc == AVERROR(EAGAIN) || rc == AVERROR_EOF) {
         return 0;
     }
-    if (r < 0) {
-        return ib_fail(err, ib_av_code(r), "FFmpeg's palette filters failed (%s)", ib_av_error(r, &t));
+    if (rc < 0) {
+        return ib_fail(err, ib_av_code(rc), "FFmpeg's palette filters failed (%s)", ib_av_error(rc, &t));
     }
     return 1;
 }

@@ -67,10 +67,10 @@ static int resolve_path(ib_pictures *p, const char *path, ib_error *err) {
     if (directory && strchr(path, '%')) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: a directory for pictures cannot have %% in its name", path);
     }
-    int r = find_pattern(p, err);
-    p->sequence = r > 0;
-    if (r < 0 || !directory) {
-        return r < 0 ? r : 0;
+    int rc = find_pattern(p, err);
+    p->sequence = rc > 0;
+    if (rc < 0 || !directory) {
+        return rc < 0 ? rc : 0;
     }
     p->made_directory = !ib_is_dir(path);
     return ib_mkdirs(path, err);
@@ -112,20 +112,20 @@ static int check_folder(const ib_pictures *p, ib_error *err) {
     char *folder = head ? strndup(p->path, head) : strdup(".");
     DIR *d = folder ? opendir(folder) : NULL;
     const struct dirent *e;
-    int r = folder ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a writer", p->path);
-    while (d && !r && (e = readdir(d))) {
+    int rc = folder ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a writer", p->path);
+    while (d && !rc && (e = readdir(d))) {
         int64_t number = number_of(p, e->d_name);
         if (number < 1 || is_published(p, number)) {
             continue;
         }
         char *path = picture_name(p, number);
         if (!path) {
-            r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
+            rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
         } else if (!p->opt.overwrite) {
-            r = ib_fail(err, IB_E_ARGUMENT, "%s: there is a picture of that name; --overwrite replaces it",
-                        path);
+            rc = ib_fail(err, IB_E_ARGUMENT, "%s: there is a picture of that name; --overwrite replaces it",
+                         path);
         } else {
-            r = ib_output_check(path, p->opt.inputs, p->opt.n_inputs, NULL, err);
+            rc = ib_output_check(path, p->opt.inputs, p->opt.n_inputs, NULL, err);
         }
         free(path);
     }
@@ -133,13 +133,13 @@ static int check_folder(const ib_pictures *p, ib_error *err) {
         closedir(d);
     }
     free(folder);
-    return r;
+    return rc;
 }
 
 static int open_sequence(ib_pictures *p, const char *key, ib_error *err) {
-    int r = ib_resume_begin(&p->resume, p->path, key, ending, err);
-    if (r) {
-        return r;
+    int rc = ib_resume_begin(&p->resume, p->path, key, ending, err);
+    if (rc) {
+        return rc;
     }
     p->resumable = key != NULL;
     p->done = p->resume.done;
@@ -152,8 +152,8 @@ static int open_single(ib_pictures *p, ib_error *err) {
                        "%s: is one picture, and there are %lld; NAME-%%04d.png takes many", p->path,
                        (long long)p->opt.frames);
     }
-    int r = ib_output_check(p->path, p->opt.inputs, p->opt.n_inputs, NULL, err);
-    return r ? r : ib_pending_begin(&p->pending, p->path, err);
+    int rc = ib_output_check(p->path, p->opt.inputs, p->opt.n_inputs, NULL, err);
+    return rc ? rc : ib_pending_begin(&p->pending, p->path, err);
 }
 
 int ib_pictures_open(ib_pictures **out, const char *path, const ib_writer_options *opt, ib_error *err) {
@@ -166,17 +166,17 @@ int ib_pictures_open(ib_pictures **out, const char *path, const ib_writer_option
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a writer", path);
     }
     p->opt = *opt;
-    int r = resolve_path(p, path, err);
-    if (!r && !(p->rgb = ib_calloc((size_t)opt->width * (size_t)opt->height, 3))) {
-        r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a picture of %d x %d", path, opt->width,
-                    opt->height);
+    int rc = resolve_path(p, path, err);
+    if (!rc && !(p->rgb = ib_calloc((size_t)opt->width * (size_t)opt->height, 3))) {
+        rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a picture of %d x %d", path, opt->width,
+                     opt->height);
     }
-    if (!r) {
-        r = p->sequence ? open_sequence(p, opt->resume_key, err) : open_single(p, err);
+    if (!rc) {
+        rc = p->sequence ? open_sequence(p, opt->resume_key, err) : open_single(p, err);
     }
-    if (r) {
+    if (rc) {
         ib_pictures_close(&p);
-        return r;
+        return rc;
     }
     *out = p;
     return 0;
@@ -195,29 +195,29 @@ int ib_pictures_write(ib_pictures *p, const ib_frame *frame, ib_error *err) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "%s: is one picture and takes one frame; NAME-%%04d.png takes many", p->path);
     }
-    int r = ib_frame_to_rgb(frame, p->rgb, err);
-    if (!r && !p->sequence) {
-        r = ib_png_write(p->pending.temp, p->path, p->rgb, frame->width, frame->height, err);
-    } else if (!r) {
+    int rc = ib_frame_to_rgb(frame, p->rgb, err);
+    if (!rc && !p->sequence) {
+        rc = ib_png_write(p->pending.temp, p->path, p->rgb, frame->width, frame->height, err);
+    } else if (!rc) {
         char *part = ib_resume_part(&p->resume, p->done + 1, ending);
-        r = part ? ib_write_png(part, p->rgb, frame->width, frame->height, err)
-                 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
+        rc = part ? ib_write_png(part, p->rgb, frame->width, frame->height, err)
+                  : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
         free(part);
     }
-    p->done += !r;
-    return r;
+    p->done += !rc;
+    return rc;
 }
 
 /* From the folder of unfinished work to the final name. */
 static int publish(const ib_pictures *p, int64_t number, ib_error *err) {
     char *part = ib_resume_part(&p->resume, number, ending), *name = picture_name(p, number);
-    int r = part && name ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
-    if (!r && !(p->resume.publishing && !ib_is_file(part))) {
-        r = ib_move(part, name, p->opt.overwrite, err);
+    int rc = part && name ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
+    if (!rc && !(p->resume.publishing && !ib_is_file(part))) {
+        rc = ib_move(part, name, p->opt.overwrite, err);
     }
     free(part);
     free(name);
-    return r;
+    return rc;
 }
 
 int ib_pictures_finish(ib_pictures *p, ib_error *err) {
@@ -225,14 +225,14 @@ int ib_pictures_finish(ib_pictures *p, ib_error *err) {
         p->finished = true;
         return ib_pending_publish(&p->pending, err);
     }
-    int r = check_folder(p, err);
-    r = r ? r : ib_resume_publish(&p->resume, p->done, err);
-    for (int64_t i = 1; !r && i <= p->done; i++) {
-        r = publish(p, i, err);
+    int rc = check_folder(p, err);
+    rc = rc ? rc : ib_resume_publish(&p->resume, p->done, err);
+    for (int64_t i = 1; !rc && i <= p->done; i++) {
+        rc = publish(p, i, err);
     }
-    r = r ? r : ib_sync_folder_of(p->path, err);
-    p->finished = !r;
-    return r;
+    rc = rc ? rc : ib_sync_folder_of(p->path, err);
+    p->finished = !rc;
+    return rc;
 }
 
 void ib_pictures_close(ib_pictures **pp) {

@@ -132,10 +132,10 @@ static int start(ib_reader *r, ib_error *err) {
     size_t fit = QUEUE_BYTES / bytes;
     r->slots = r->info.still || fit < 2 ? 2 : fit > SLOTS ? SLOTS : (int)fit;
     for (int i = 0; i < r->slots; i++) {
-        int code = r->opt.rgb ? ib_frame_alloc_rgb(&r->slot[i], r->info.width, r->info.height, err)
-                              : ib_frame_alloc(&r->slot[i], r->info.width, r->info.height, err);
-        if (code < 0) {
-            return code;
+        int rc = r->opt.rgb ? ib_frame_alloc_rgb(&r->slot[i], r->info.width, r->info.height, err)
+                            : ib_frame_alloc(&r->slot[i], r->info.width, r->info.height, err);
+        if (rc < 0) {
+            return rc;
         }
     }
     if (pthread_create(&r->thread, NULL, produce, r)) {

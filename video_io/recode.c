@@ -15,9 +15,9 @@ typedef struct recoder {
     size_t n, got;
 } recoder;
 
-static int failed(int code, const char *what, ib_error *err) {
+static int failed(int rc, const char *what, ib_error *err) {
     ib_av_text t;
-    return ib_fail(err, ib_av_code(code), "%s failed (%s)", what, ib_av_error(code, &t));
+    return ib_fail(err, ib_av_code(rc), "%s failed (%s)", what, ib_av_error(rc, &t));
 }
 
 static int open_coders(recoder *r, double fps, int crf, ib_error *err) {
@@ -45,12 +45,12 @@ static int open_coders(recoder *r, double fps, int crf, ib_error *err) {
     /* x264 0.164 with AVX-512 and B frames takes what is in fresh memory into account there: other bits every
      * time */
     av_opt_set(e->priv_data, "x264-params", "no-mbtree=1", 0);
-    int code = avcodec_open2(e, encoder, NULL);
-    if (code < 0) {
-        return failed(code, "opening the H.264 encoder", err);
+    int rc = avcodec_open2(e, encoder, NULL);
+    if (rc < 0) {
+        return failed(rc, "opening the H.264 encoder", err);
     }
-    code = avcodec_open2(r->decoder, decoder, NULL);
-    return code < 0 ? failed(code, "opening the H.264 decoder", err) : IB_OK;
+    rc = avcodec_open2(r->decoder, decoder, NULL);
+    return rc < 0 ? failed(rc, "opening the H.264 decoder", err) : IB_OK;
 }
 
 static int fill(AVFrame *f, const ib_frame *in, const AVCodecContext *e, int64_t pts) {
@@ -59,8 +59,8 @@ static int fill(AVFrame *f, const ib_frame *in, const AVCodecContext *e, int64_t
     f->height = e->height;
     f->format = e->pix_fmt;
     f->pts = pts;
-    int code = av_frame_get_buffer(f, 64);
-    for (int p = 0; code >= 0 && p < 3; p++) {
+    int rc = av_frame_get_buffer(f, 64);
+    for (int p = 0; rc >= 0 && p < 3; p++) {
         int w = p ? (in->width + 1) / 2 : in->width, h = p ? (in->height + 1) / 2 : in->height;
         int rows = p ? f->height / 2 : f->height, columns = p ? f->width / 2 : f->width;
         for (int y = 0; y < rows; y++) {
@@ -71,7 +71,7 @@ static int fill(AVFrame *f, const ib_frame *in, const AVCodecContext *e, int64_t
             }
         }
     }
-    return code;
+    return rc;
 }
 
 static int take(recoder *r, ib_error *err) {
@@ -81,9 +81,9 @@ static int take(recoder *r, ib_error *err) {
         return ib_fail(err, IB_E_FORMAT, "the H.264 decoder gave other frames than were encoded");
     }
     ib_frame *to = &r->out[r->got];
-    int code = ib_frame_alloc(to, r->like->width, r->like->height, err);
-    if (code) {
-        return code;
+    int rc = ib_frame_alloc(to, r->like->width, r->like->height, err);
+    if (rc) {
+        return rc;
     }
     r->got++;
     ib_turn_planes((ib_turn){0}, (const uint8_t *const *)f->data, f->linesize, to->width, to->height, to);
@@ -93,29 +93,27 @@ static int take(recoder *r, ib_error *err) {
 
 /* packet NULL: no more will come. */
 static int decode(recoder *r, const AVPacket *packet, ib_error *err) {
-    int code = avcodec_send_packet(r->decoder, packet);
-    while (code >= 0 && (code = avcodec_receive_frame(r->decoder, r->frame)) >= 0) {
+    int rc = avcodec_send_packet(r->decoder, packet);
+    while (rc >= 0 && (rc = avcodec_receive_frame(r->decoder, r->frame)) >= 0) {
         int c = take(r, err);
         av_frame_unref(r->frame);
         if (c) {
             return c;
         }
     }
-    return code == AVERROR(EAGAIN) || code == AVERROR_EOF ? IB_OK
-                                                          : failed(code, "decoding H.264 frames", err);
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? IB_OK : failed(rc, "decoding H.264 frames", err);
 }
 
 static int encode(recoder *r, const AVFrame *frame, ib_error *err) {
-    int code = avcodec_send_frame(r->encoder, frame), c = IB_OK;
-    while (code >= 0 && !c && (code = avcodec_receive_packet(r->encoder, r->packet)) >= 0) {
+    int rc = avcodec_send_frame(r->encoder, frame), c = IB_OK;
+    while (rc >= 0 && !c && (rc = avcodec_receive_packet(r->encoder, r->packet)) >= 0) {
         c = decode(r, r->packet, err);
         av_packet_unref(r->packet);
     }
     if (c) {
         return c;
     }
-    return code == AVERROR(EAGAIN) || code == AVERROR_EOF ? IB_OK
-                                                          : failed(code, "encoding H.264 frames", err);
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? IB_OK : failed(rc, "encoding H.264 frames", err);
 }
 
 int ib_recode(const ib_frame *in, size_t n, double fps, int crf, ib_frame *out, ib_error *err) {
@@ -125,23 +123,23 @@ int ib_recode(const ib_frame *in, size_t n, double fps, int crf, ib_frame *out, 
         return ib_fail(err, IB_E_ARGUMENT, "%zu frames a second %g at a rate factor of %d cannot be encoded",
                        n, fps, crf);
     }
-    int code = open_coders(&r, fps, crf, err);
-    for (size_t i = 0; i < n && !code; i++) {
+    int rc = open_coders(&r, fps, crf, err);
+    for (size_t i = 0; i < n && !rc; i++) {
         int c = in[i].width == in->width && in[i].height == in->height ? 0 : AVERROR(EINVAL);
         c = c < 0 ? c : fill(r.frame, &in[i], r.encoder, (int64_t)i);
-        code = c < 0 ? failed(c, "taking frames to encode", err) : encode(&r, r.frame, err);
+        rc = c < 0 ? failed(c, "taking frames to encode", err) : encode(&r, r.frame, err);
     }
-    code = code ? code : encode(&r, NULL, err);
-    code = code ? code : decode(&r, NULL, err);
-    if (!code && r.got != n) {
-        code = ib_fail(err, IB_E_FORMAT, "the H.264 decoder gave %zu of %zu frames", r.got, n);
+    rc = rc ? rc : encode(&r, NULL, err);
+    rc = rc ? rc : decode(&r, NULL, err);
+    if (!rc && r.got != n) {
+        rc = ib_fail(err, IB_E_FORMAT, "the H.264 decoder gave %zu of %zu frames", r.got, n);
     }
-    for (size_t i = 0; code && i < n; i++) {
+    for (size_t i = 0; rc && i < n; i++) {
         ib_frame_free(&out[i]);
     }
     av_frame_free(&r.frame);
     av_packet_free(&r.packet);
     avcodec_free_context(&r.encoder);
     avcodec_free_context(&r.decoder);
-    return code;
+    return rc;
 }

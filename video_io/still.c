@@ -64,10 +64,10 @@ static int split_spec(const char *spec, char **path, double *seconds, ib_error *
  * nothing is. */
 static int advance(ib_decoder *d, double seconds, AVFrame *keep, AVFrame *next, double *when, int64_t *index,
                    ib_error *err) {
-    int r;
+    int rc;
     double t;
     int64_t i;
-    while ((r = ib_decoder_next(d, next, &t, &i, err)) > 0) {
+    while ((rc = ib_decoder_next(d, next, &t, &i, err)) > 0) {
         if (t > seconds + 1e-6) {
             av_frame_unref(next);
             return 1;
@@ -77,7 +77,7 @@ static int advance(ib_decoder *d, double seconds, AVFrame *keep, AVFrame *next, 
         *when = t;
         *index = i;
     }
-    return r;
+    return rc;
 }
 
 struct ib_still {
@@ -94,12 +94,12 @@ struct ib_still {
  * saves much; where it lands too late the file is decoded from its beginning. */
 static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *next, ib_error *err) {
     enum { WORTH_SECONDS = 5 };
-    int r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err);
-    if (r == 0) {
+    int rc = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err);
+    if (rc == 0) {
         return ib_decoder_no_frame(s->decoder, err);
     }
-    if (r < 0 || seconds < 0) {
-        return r;
+    if (rc < 0 || seconds < 0) {
+        return rc;
     }
     double frame_seconds = s->decoder->frame_seconds;
     if (seconds > WORTH_SECONDS && ib_decoder_can_seek(s->decoder)) {
@@ -113,20 +113,20 @@ static int find_frame(ib_still *s, const char *path, double seconds, AVFrame *ne
         }
         av_frame_unref(s->frame);
         ib_decoder_close(&s->decoder);
-        if ((r = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0 ||
-            (r = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err)) < 0) {
-            return r;
+        if ((rc = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0 ||
+            (rc = ib_decoder_next(s->decoder, s->frame, &s->seconds, &s->index, err)) < 0) {
+            return rc;
         }
-        if (r == 0) {
+        if (rc == 0) {
             return ib_decoder_no_frame(s->decoder, err);
         }
     }
-    r = advance(s->decoder, seconds, s->frame, next, &s->seconds, &s->index, err);
-    if (r == 0 && seconds > s->seconds + frame_seconds + 1e-6) {
+    rc = advance(s->decoder, seconds, s->frame, next, &s->seconds, &s->index, err);
+    if (rc == 0 && seconds > s->seconds + frame_seconds + 1e-6) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: has no frame at %g s, its last begins at %g s", path, seconds,
                        s->seconds);
     }
-    return r < 0 ? r : 1;
+    return rc < 0 ? rc : 1;
 }
 
 int ib_still_open(ib_still **out, const char *spec, const ib_reader_options *opt, ib_error *err) {
@@ -136,22 +136,22 @@ int ib_still_open(ib_still **out, const char *spec, const ib_reader_options *opt
     AVFrame *next = av_frame_alloc();
     char *path = NULL;
     double seconds;
-    int r = 0;
+    int rc = 0;
     *out = NULL;
     if (!s || !next || !(s->frame = av_frame_alloc())) {
-        r = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", spec);
+        rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a frame", spec);
         goto done;
     }
     s->how = opt ? *opt : (ib_reader_options){0};
-    if ((r = split_spec(spec, &path, &seconds, err)) < 0 ||
-        (r = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0) {
+    if ((rc = split_spec(spec, &path, &seconds, err)) < 0 ||
+        (rc = ib_decoder_open(&s->decoder, path, &s->how, err)) < 0) {
         goto done;
     }
     if (s->decoder->still && seconds > 0) {
-        r = ib_fail(err, IB_E_ARGUMENT, "%s: is a still picture, it has no frame at %g s", path, seconds);
+        rc = ib_fail(err, IB_E_ARGUMENT, "%s: is a still picture, it has no frame at %g s", path, seconds);
         goto done;
     }
-    if ((r = find_frame(s, path, seconds, next, err)) < 0) {
+    if ((rc = find_frame(s, path, seconds, next, err)) < 0) {
         goto done;
     }
     ib_reader_options none = {0};
@@ -165,7 +165,7 @@ done:
     ib_still_close(&s);
     av_frame_free(&next);
     free(path);
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 const ib_video_info *ib_still_info(const ib_still *s) {
@@ -178,25 +178,25 @@ int ib_still_convert(ib_still *s, ib_frame *out, const ib_reader_options *opt, i
     err = err ? err : &own;
     ib_video_info info = s->info;
     *out = (ib_frame){0};
-    int r = ib_reader_check(&o, err);
-    if (r < 0) {
-        return r;
+    int rc = ib_reader_check(&o, err);
+    if (rc < 0) {
+        return rc;
     }
     ib_reader_choose_size(&o, &info);
-    r = o.rgb ? ib_frame_alloc_rgb(out, info.width, info.height, err)
-              : ib_frame_alloc(out, info.width, info.height, err);
-    if (r < 0) {
-        return r;
+    rc = o.rgb ? ib_frame_alloc_rgb(out, info.width, info.height, err)
+               : ib_frame_alloc(out, info.width, info.height, err);
+    if (rc < 0) {
+        return rc;
     }
     out->matrix = o.matrix && o.matrix != IB_MATRIX_UNSPECIFIED ? o.matrix : info.matrix;
     out->pts_seconds = s->seconds;
     out->index = s->index;
-    r = ib_converter_run(&s->converter, s->frame, ib_decoder_turn(s->decoder, s->frame), o.fit, out, err);
-    if (r < 0) {
-        ib_error_prefix(err, r, "%s", s->decoder->path);
+    rc = ib_converter_run(&s->converter, s->frame, ib_decoder_turn(s->decoder, s->frame), o.fit, out, err);
+    if (rc < 0) {
+        ib_error_prefix(err, rc, "%s", s->decoder->path);
         ib_frame_free(out);
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 void ib_still_close(ib_still **ps) {
@@ -217,13 +217,13 @@ int ib_read_still(ib_frame *out, const char *spec, const ib_reader_options *opt,
     err = err ? err : &own;
     ib_still *s = NULL;
     *out = (ib_frame){0};
-    int r = ib_reader_check(&o, err);
-    if (!r) {
-        r = ib_still_open(&s, spec, &o, err);
+    int rc = ib_reader_check(&o, err);
+    if (!rc) {
+        rc = ib_still_open(&s, spec, &o, err);
     }
-    if (!r) {
-        r = ib_still_convert(s, out, &o, err);
+    if (!rc) {
+        rc = ib_still_convert(s, out, &o, err);
     }
     ib_still_close(&s);
-    return r;
+    return rc;
 }

@@ -80,12 +80,12 @@ static int write_frame(const char *path, const ib_frame *f, ib_error *err) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a picture of %d x %d", path, f->width,
                        f->height);
     }
-    int r = ib_frame_to_rgb(f, rgb, err);
-    if (!r) {
-        r = ib_write_png(path, rgb, f->width, f->height, err);
+    int rc = ib_frame_to_rgb(f, rgb, err);
+    if (!rc) {
+        rc = ib_write_png(path, rgb, f->width, f->height, err);
     }
     ib_free(rgb);
-    return r;
+    return rc;
 }
 
 int ib_strip_write(const char *path, const ib_frame *const *frames, int rows, int cols,
@@ -129,11 +129,11 @@ int ib_strip_write(const char *path, const ib_frame *const *frames, int rows, in
     }
     int cw = (w + 1) / 2 * 2 + GAP, ch = (h + 1) / 2 * 2 + GAP + label;
     ib_frame sheet = {0}, cell = {0};
-    int r = ib_frame_alloc(&sheet, GAP + cols * cw, GAP + rows * ch, err);
-    if (!r) {
-        r = ib_frame_alloc(&cell, w, h, err);
+    int rc = ib_frame_alloc(&sheet, GAP + cols * cw, GAP + rows * ch, err);
+    if (!rc) {
+        rc = ib_frame_alloc(&cell, w, h, err);
     }
-    if (r) {
+    if (rc) {
         goto done;
     }
     ib_frame_fill_black(&sheet);
@@ -149,14 +149,14 @@ int ib_strip_write(const char *path, const ib_frame *const *frames, int rows, in
         if (!frames[i]) {
             continue;
         }
-        if ((r = ib_frame_scale(&cell, frames[i], err))) {
+        if ((rc = ib_frame_scale(&cell, frames[i], err))) {
             goto done;
         }
         ib_frame_paste(&sheet, x, y + label, &cell);
     }
-    r = write_frame(path, &sheet, err);
+    rc = write_frame(path, &sheet, err);
 done:
     ib_frame_free(&cell);
     ib_frame_free(&sheet);
-    return r;
+    return rc;
 }

@@ -128,20 +128,20 @@ static int open_graph(ib_tonemap *t, const AVFrame *in, ib_error *err) {
              "zscale=transfer=bt709:matrix=gbr:range=full:dither=none,format=%s,buffersink@out",
              in->width, in->height, in->format, preparation(in, d, alpha), WHITE, !hlg,
              alpha ? "gbrapf32le" : "gbrpf32le", curve, alpha ? "gbrap" : "gbrp12le");
-    int r = avfilter_graph_parse2(t->graph, text, &open, &end);
+    int rc = avfilter_graph_parse2(t->graph, text, &open, &end);
     avfilter_inout_free(&open);
     avfilter_inout_free(&end);
-    if (r >= 0) {
-        r = avfilter_graph_config(t->graph, NULL);
+    if (rc >= 0) {
+        rc = avfilter_graph_config(t->graph, NULL);
     }
     ib_av_text why;
-    if (r < 0) {
+    if (rc < 0) {
         avfilter_graph_free(&t->graph);
         return ib_fail(
             err, IB_E_UNSUPPORTED,
             "it is HDR or of wide gamut, and FFmpeg's filters zscale and tonemap, which make SDR of it, "
             "cannot be set up (%s)",
-            ib_av_error(r, &why));
+            ib_av_error(rc, &why));
     }
     t->source = avfilter_graph_get_filter(t->graph, "buffer@in");
     t->sink = avfilter_graph_get_filter(t->graph, "buffersink@out");
@@ -158,26 +158,26 @@ int ib_tonemap_run(ib_tonemap *t, const AVFrame *in, bool full, double peak, AVF
     f->sample_aspect_ratio = (AVRational){1, 1};
     describe(f, in, full);
     peak = peak > 0 ? peak : USUAL_PEAK;
-    int r = 0;
+    int rc = 0;
     ib_av_text why;
     if (!t->graph || !alike(t->in, f) || t->peak != peak) {
         t->peak = peak;
-        r = remember(t, f) ? open_graph(t, f, err) : ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
+        rc = remember(t, f) ? open_graph(t, f, err) : ib_fail(err, IB_E_MEMORY, "out of memory for a frame");
     }
-    if (!r &&
-        ((r = av_buffersrc_add_frame(t->source, f)) < 0 || (r = av_buffersink_get_frame(t->sink, out)) < 0)) {
+    if (!rc && ((rc = av_buffersrc_add_frame(t->source, f)) < 0 ||
+                (rc = av_buffersink_get_frame(t->sink, out)) < 0)) {
         char name[64];
         const char *matrix = av_color_space_name(t->in->colorspace);
         ib_wide_name(in, name, sizeof name);
         avfilter_graph_free(&t->graph);
-        r = ib_fail(err, r == AVERROR(ENOMEM) ? IB_E_MEMORY : IB_E_UNSUPPORTED,
-                    "FFmpeg's filters zscale and tonemap cannot make SDR of a frame (%s, matrix %s, %s: %s)",
-                    name, matrix ? matrix : "unknown", av_get_pix_fmt_name(t->in->format),
-                    ib_av_error(r, &why));
+        rc = ib_fail(err, rc == AVERROR(ENOMEM) ? IB_E_MEMORY : IB_E_UNSUPPORTED,
+                     "FFmpeg's filters zscale and tonemap cannot make SDR of a frame (%s, matrix %s, %s: %s)",
+                     name, matrix ? matrix : "unknown", av_get_pix_fmt_name(t->in->format),
+                     ib_av_error(rc, &why));
     }
     av_frame_free(&f);
     out->sample_aspect_ratio = in->sample_aspect_ratio;
-    return r;
+    return rc;
 }
 
 void ib_tonemap_free(ib_tonemap *t) {

@@ -56,9 +56,9 @@ void ib_writer_abort(ib_writer **pw) {
 
 static int open_clip(ib_writer *w, const ib_container *container, const ib_writer_options *opt,
                      ib_error *err) {
-    int r = ib_output_check(w->path, opt->inputs, opt->n_inputs, NULL, err);
-    r = r ? r : ib_pending_begin(&w->pending, w->path, err);
-    return r ? r : ib_encoder_open(&w->encoder, w->path, w->pending.temp, container, opt, err);
+    int rc = ib_output_check(w->path, opt->inputs, opt->n_inputs, NULL, err);
+    rc = rc ? rc : ib_pending_begin(&w->pending, w->path, err);
+    return rc ? rc : ib_encoder_open(&w->encoder, w->path, w->pending.temp, container, opt, err);
 }
 
 int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *opt, ib_error *err) {
@@ -66,9 +66,9 @@ int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *o
     err = err ? err : &own;
     *err = (ib_error){0};
     *out = NULL;
-    int r = check_options(path, opt, err);
-    if (r < 0) {
-        return r;
+    int rc = check_options(path, opt, err);
+    if (rc < 0) {
+        return rc;
     }
     ib_writer *w = calloc(1, sizeof *w);
     if (!w || !(w->path = strdup(path))) {
@@ -78,18 +78,19 @@ int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *o
     w->opt = *opt;
     const ib_container *container = ib_container_of(path);
     if (ends_with(path, ".png") || (*path && path[strlen(path) - 1] == '/')) {
-        r = ib_pictures_open(&w->pictures, path, opt, err);
+        rc = ib_pictures_open(&w->pictures, path, opt, err);
     } else if (container) {
-        r = open_clip(w, container, opt, err);
+        rc = open_clip(w, container, opt, err);
     } else {
-        r = ib_fail(err, IB_E_ARGUMENT,
+        rc =
+            ib_fail(err, IB_E_ARGUMENT,
                     "%s: its ending names no format that can be written; these do: .mp4 .m4v .mov .mkv .webm "
                     ".gif .apng .png, NAME-%%04d.png and DIRECTORY/",
                     path);
     }
-    if (r < 0) {
+    if (rc < 0) {
         ib_writer_abort(&w);
-        return r;
+        return rc;
     }
     *out = w;
     return 0;
@@ -113,23 +114,23 @@ int ib_writer_write(ib_writer *w, const ib_frame *frame, ib_error *err) {
     if (w->pictures) {
         return ib_pictures_write(w->pictures, &tagged, err);
     }
-    int r = ib_encoder_write(w->encoder, &tagged, err);
-    w->written += !r;
-    return r;
+    int rc = ib_encoder_write(w->encoder, &tagged, err);
+    w->written += !rc;
+    return rc;
 }
 
 int ib_writer_finish(ib_writer **pw, ib_error *err) {
     ib_writer *w = *pw;
-    int r = 0;
+    int rc = 0;
     if (!ib_writer_done(w)) {
-        r = ib_fail(err, IB_E_EMPTY, "%s: no frame was written to it", w->path);
+        rc = ib_fail(err, IB_E_EMPTY, "%s: no frame was written to it", w->path);
     } else if (w->pictures) {
-        r = ib_pictures_finish(w->pictures, err);
+        rc = ib_pictures_finish(w->pictures, err);
     } else {
-        r = ib_encoder_finish(w->encoder, err);
+        rc = ib_encoder_finish(w->encoder, err);
         ib_encoder_close(&w->encoder);
-        r = r ? r : ib_pending_publish(&w->pending, err);
+        rc = rc ? rc : ib_pending_publish(&w->pending, err);
     }
     ib_writer_abort(pw);
-    return r;
+    return rc;
 }
