@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/safetensors.h"
 #include "latent/space.h"
+#include "motion/pair.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,7 +31,13 @@ typedef struct ib_adapter_config {
     int fine_blocks;   /* residual blocks before and again after the coarse level, 1..32 */
     int coarse_blocks; /* residual blocks at the coarse level, 0..32 */
     bool motion;       /* the motion head: grid layout of a space that can be warped (patch) */
+    double trust;      /* of a model as it is opened, 0..1 (ib_adapter_trust); averages take the first's */
 } ib_adapter_config;
+
+/* Names all that a prediction depends on beside the architecture and the weights: what the trunk sees and how
+ * it is scaled, what the heads' outputs mean, where they begin, and the motion estimate with its windows.
+ * Stored in files; one with another name is refused. */
+IB_API const char *ib_adapter_features(const ib_adapter_config *c);
 
 /* The named sizes: "toaster", "default", "large". IB_E_ARGUMENT with the list for another name. */
 IB_API int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, int width,
@@ -76,15 +83,12 @@ IB_API int ib_adapter_check_space(const ib_adapter *a, const char *space_id, con
 /* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an
  * untrained model would; between them the heads' answers are mixed. Videos from elsewhere than those learned
  * from gain by some reserve, and those very like them lose (docs/model.md; as weights are mixed in WiSE-FT,
- * Wortsman et al. 2022, arXiv:2109.01903). At first IB_ADAPTER_TRUST; clamped to [0,1]. Otherwise like
- * ib_adapter_mirror. */
+ * Wortsman et al. 2022, arXiv:2109.01903). At first
+ * what the file says, IB_ADAPTER_TRUST for a new model; clamped to [0,1]. Not to be called while another
+ * thread predicts. */
 #define IB_ADAPTER_TRUST 0.6
-IB_API void ib_adapter_trust(ib_adapter *a, float trust);
-
-/* Whether what is predicted and rendered is the mean of what the model says of the keyframes and of their
- * mirror images, in twice the time; at first not. It is a way of using an adapter and not saved; without a
- * motion head it changes nothing. Not to be called while another thread predicts. */
-IB_API void ib_adapter_mirror(ib_adapter *a, bool on);
+IB_API void ib_adapter_trust(ib_adapter *a, double trust);
+IB_API double ib_adapter_trust_of(const ib_adapter *a);
 
 /* One request: keyframes and the place between them. */
 typedef struct ib_between {
@@ -143,14 +147,17 @@ IB_API int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_be
  * same order: the sum is then the same to the bit. */
 IB_API void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *grads);
 
-/* Rendering larger than predicted: motion found on keyframes scaled to `grid`, carried up to full-size
- * keyframes. full0, full1: frames of one size; out: allocated, same size. The work must have been made for
- * the grid that ib_adapter_render_grid names. Without a motion head: IB_E_UNSUPPORTED. t = 0 and 1 copy the
- * keyframes' samples. */
-IB_API int ib_adapter_render_grid(const ib_adapter *a, int width, int height, ib_shape *grid, int *grid_width,
-                                  int *grid_height);
-IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_frame *full0,
-                             const ib_frame *full1, float t, float gap_seconds, ib_frame *out, ib_error *err);
+/* Rendering at any size. The model predicts on keyframes scaled to about the size that models are trained at,
+ * which is what ib_adapter_predict does; the answer is enlarged, and the detail that it cannot hold comes
+ * from the keyframes, carried by the same function (adapter/render.c has the formula). At that size itself
+ * what is rendered is what is predicted, to the rounding. */
+
+/* Whether it can: with a motion head. */
+IB_API bool ib_adapter_renders(const ib_adapter *a);
+/* w: made for ib_pair_shape. out: allocated, of the keyframes' size. t = 0 and 1 copy the keyframes'
+ * samples. The same bits for any number of threads. IB_E_UNSUPPORTED without a motion head. */
+IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
+                             float gap_seconds, int threads, ib_frame *out, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,8 @@
 #include "latent/geometry.h"
 #include "latent/layout.h"
 
-static const char format_version[] = "1", geometry_key[] = "inbetween.geometry";
+static const char format_version[] = "2", geometry_key[] = "inbetween.geometry",
+                  features_key[] = "inbetween.features", trust_key[] = "inbetween.trust";
 
 /* The integer fields of the config and the keys that they are stored under. */
 typedef struct int_key {
@@ -29,11 +30,18 @@ static const int_key int_keys[] = {
 };
 enum { INT_KEYS = sizeof int_keys / sizeof *int_keys };
 
+const char *ib_adapter_features(const ib_adapter_config *c) {
+    return c->motion ? "between:2 " IB_MOTION_ID : "between:2";
+}
+
 void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m) {
     size_t n = 0;
     m->pair[n++] = (ib_st_meta){"inbetween.format", format_version};
     m->pair[n++] = (ib_st_meta){"inbetween.space", c->space_id};
     m->pair[n++] = (ib_st_meta){geometry_key, ib_geometry_id(ib_geometry_of(c->space_id))};
+    m->pair[n++] = (ib_st_meta){features_key, ib_adapter_features(c)};
+    snprintf(m->trust, sizeof m->trust, "%.17g", c->trust);
+    m->pair[n++] = (ib_st_meta){trust_key, m->trust};
     m->pair[n++] = (ib_st_meta){"inbetween.layout", ib_layout_name(c->layout)};
     m->pair[n++] = (ib_st_meta){"inbetween.motion", c->motion ? "yes" : "no"};
     for (size_t i = 0; i < INT_KEYS; i++) {
@@ -43,7 +51,7 @@ void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m) {
         m->pair[n++] = (ib_st_meta){int_keys[i].key, m->number[i]};
     }
     m->pair[n++] = (ib_st_meta){"modelspec.sai_model_spec", "1.0.0"};
-    m->pair[n++] = (ib_st_meta){"modelspec.architecture", "inbetween-v1/in-between"};
+    m->pair[n++] = (ib_st_meta){"modelspec.architecture", "inbetween-v2/in-between"};
     m->n = n;
 }
 
@@ -57,7 +65,7 @@ int ib_adapter_check_same(const ib_adapter_config *a, const char *name_a, const 
                        b->space_id, name_a, a->space_id);
     }
     for (size_t i = 0; i < x.n; i++) {
-        if (strcmp(x.pair[i].value, y.pair[i].value) != 0) {
+        if (x.pair[i].value != x.trust && strcmp(x.pair[i].value, y.pair[i].value) != 0) {
             return ib_fail(err, IB_E_MISMATCH, "%s is of another architecture than %s: its %s is %s, not %s",
                            name_b, name_a, x.pair[i].key, y.pair[i].value, x.pair[i].value);
         }
@@ -133,7 +141,7 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
     }
     if (strcmp(v, format_version) != 0) {
         return ib_fail(err, IB_E_UNSUPPORTED,
-                       "%s is an adapter of format %.20s, this version reads format %s", path, v,
+                       "%s: an adapter of format %.20s, this version reads format %s: train it anew", path, v,
                        format_version);
     }
     if ((rc = metadata(f, path, "inbetween.space", &v, err))) {
@@ -144,11 +152,13 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
                        sizeof c->space_id - 1);
     }
     snprintf(c->space_id, sizeof c->space_id, "%s", v);
-    /* files from before geometries had names do not tell */
     const char *ours = ib_geometry_id(ib_geometry_of(c->space_id));
-    if ((v = ib_st_metadata(f, geometry_key)) && strcmp(v, ours) != 0) {
+    if ((rc = metadata(f, path, geometry_key, &v, err))) {
+        return rc;
+    }
+    if (strcmp(v, ours) != 0) {
         return ib_fail(err, IB_E_UNSUPPORTED,
-                       "%s is of the geometry '%.40s', this version joins latents of the space '%s' by '%s'",
+                       "%s: of the geometry '%.40s', this version joins latents of the space '%s' by '%s'",
                        path, v, c->space_id, ours);
     }
     if ((rc = metadata(f, path, "inbetween.layout", &v, err))) {
@@ -161,6 +171,22 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
         return rc;
     }
     c->motion = strcmp(v, "yes") == 0;
+    if ((rc = metadata(f, path, features_key, &v, err))) {
+        return rc;
+    }
+    if (strcmp(v, ib_adapter_features(c)) != 0) {
+        return ib_fail(err, IB_E_UNSUPPORTED,
+                       "%s: an adapter of the features '%.60s', this version computes '%s': train it anew",
+                       path, v, ib_adapter_features(c));
+    }
+    if ((rc = metadata(f, path, trust_key, &v, err))) {
+        return rc;
+    }
+    char *rest;
+    c->trust = strtod(v, &rest);
+    if (rest == v || *rest || !(c->trust >= 0 && c->trust <= 1)) {
+        return ib_fail(err, IB_E_FORMAT, "%s: '%s' is '%.20s', expected 0 to 1", path, trust_key, v);
+    }
     for (size_t i = 0; i < INT_KEYS; i++) {
         if ((rc = metadata(f, path, int_keys[i].key, &v, err))) {
             return rc;

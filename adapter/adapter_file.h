@@ -28,9 +28,9 @@ int ib_adapter_check_same(const ib_adapter_config *a, const char *name_a, const 
 
 /* The metadata that makes a file an adapter of this architecture. The pairs point into *m and *c. */
 typedef struct ib_adapter_meta {
-    ib_st_meta pair[16];
+    ib_st_meta pair[20];
     size_t n;
-    char number[8][16];
+    char number[8][16], trust[32];
 } ib_adapter_meta;
 void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m);
 

@@ -19,12 +19,9 @@ static const double left_floor = 0.1;
 /* Samples that go through the trunk together, at most. */
 enum { MOST_AT_ONCE = 256 };
 
-/* Overlapping patches a token, each way: predictions can afford more than learning (docs/model.md). */
-enum { PER_LEARNING = 1, PER_PREDICTING = 2 };
-
 ib_ordered ib_order(const ib_between *in, size_t n_floats) {
     bool turn = in->t > 0.5f || (in->t == 0.5f && memcmp(in->z0, in->z1, n_floats * sizeof(float)) > 0);
-    ib_ordered o = {.z0 = in->z0, .z1 = in->z1, .t = in->t, .gap_seconds = in->gap_seconds, .turned = turn};
+    ib_ordered o = {.z0 = in->z0, .z1 = in->z1, .t = in->t, .gap_seconds = in->gap_seconds, .swapped = turn};
     if (turn) {
         o.z0 = in->z1;
         o.z1 = in->z0;
@@ -43,6 +40,33 @@ void ib_time_features(float t, float gap_seconds, float *f) {
     f[13] = gap * gap;
     f[14] = cosf(3.0f * gap);
     f[15] = sinf(3.0f * gap);
+}
+
+static void lay_out_work(ib_adapter_work *w, const ib_adapter *a, ib_bump *b) {
+    size_t tokens = w->shape.tokens, width = w->shape.width, n = (size_t)w->batch * tokens,
+           cells = IB_TOKEN_CELLS * tokens, moves = IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
+    w->z = ib_take(b, w->training ? n * width : 0);
+    w->scale = ib_take(b, n);
+    w->slerp = ib_take(b, n * width);
+    w->positions = ib_take(b, a->attention ? IB_POSITION_FEATURES * tokens : 0);
+    w->correction = ib_take(b, n * width);
+    w->dcorrection = ib_take(b, w->training ? n * width : 0);
+    w->grads = ib_take(b, w->training ? a->count : 0);
+    if (a->config.motion) {
+        w->cells = ib_take(b, cells * IB_MOTION_FEATURES);
+        w->carried0 = ib_take(b, tokens * width);
+        w->carried1 = ib_take(b, tokens * width);
+        w->tilt = ib_take(b, n * width);
+        w->hypothesis = ib_take(b, IB_HYPOTHESES * n * width);
+        w->blend = ib_take(b, n * width);
+        w->fields = ib_take(b, IB_FIELDS * cells);
+        w->dfields = ib_take(b, w->training ? IB_FIELDS * cells : 0);
+        w->pixels = ib_take(b, tokens * width);
+        w->mixing = ib_take(b, IB_MIXINGS * n * width);
+        w->dmixing = ib_take(b, w->training ? IB_MIXINGS * n * width : 0);
+        w->motion_out = ib_take(b, n * moves);
+        w->dmotion = ib_take(b, w->training ? n * moves : 0);
+    }
 }
 
 int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape, int batch,
@@ -71,55 +95,26 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
     w->training = training;
     w->rows = grid ? (size_t)shape->rows : 1;
     w->cols = grid ? (size_t)shape->cols : shape->tokens;
-    size_t tokens = shape->tokens, width = shape->width, n = (size_t)batch * tokens;
-    size_t cells = c->motion ? IB_TOKEN_CELLS * IB_CELL_FEATURES * tokens : 0;
-    size_t positions = a->attention ? IB_POSITION_FEATURES * tokens : 0;
-    size_t heads = n * (c->motion ? (1 + IB_MIXINGS) * width + IB_TOKEN_CELLS * IB_CELL_OUTPUTS : width);
-    size_t mirrored = c->motion ? 2 * tokens * width : 0;
-    size_t need =
-        mirrored + (c->motion ? 4 : 2) * n * width + n + 2 * tokens * width + cells + positions + heads;
-    if (training) {
-        need += heads + a->count;
-    }
-    int rc = ib_alloc_floats(&w->arena, need + 16, "the model's work space", err);
+    int rc = ib_trunk_create(&w->trunk, a, (size_t)batch, w->rows, w->cols, training, err);
     if (!rc) {
-        rc = ib_trunk_create(&w->trunk, a, (size_t)batch, w->rows, w->cols, training, err);
+        ib_bump need = {0};
+        lay_out_work(w, a, &need);
+        rc = ib_alloc_floats(&w->arena, need.used, "the model's work space", err);
     }
     if (!rc && c->motion) {
         w->motion = ib_calloc((size_t)batch, sizeof *w->motion);
         rc = w->motion ? 0 : ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
         for (int i = 0; i < batch && !rc; i++) {
-            rc = ib_motion_create(&w->motion[i], w->rows, w->cols, training ? PER_LEARNING : PER_PREDICTING,
-                                  err);
+            rc = ib_motion_create(&w->motion[i], w->rows, w->cols, err);
         }
     }
     if (rc) {
         ib_adapter_work_free(&w);
         return rc;
     }
-    w->z = w->arena;
-    w->slerp = w->z + n * width;
-    w->scale = w->slerp + n * width;
-    w->zw0 = w->scale + n;
-    w->zw1 = w->zw0 + tokens * width;
-    w->cells = w->zw1 + tokens * width;
-    w->positions = w->cells + cells;
-    w->correction = w->positions + positions;
-    if (training) {
-        w->dcorrection = w->correction + heads;
-        w->grads = w->correction + 2 * heads;
-    }
-    if (c->motion) {
-        w->blend = w->correction + (training ? 2 : 1) * heads + (training ? a->count : 0);
-        w->tilt = w->blend + n * width;
-        w->mirrored = w->tilt + n * width;
-        w->mixing = w->correction + n * width;
-        w->motion_out = w->mixing + IB_MIXINGS * n * width;
-        w->dmixing = training ? w->mixing + heads : NULL;
-        w->dmotion = training ? w->motion_out + heads : NULL;
-    }
-    for (size_t k = 0; k < tokens && a->attention; k++) {
-        ib_position_features(k, tokens, w->positions + k * IB_POSITION_FEATURES);
+    lay_out_work(w, a, &(ib_bump){.base = w->arena});
+    for (size_t k = 0; k < shape->tokens && a->attention; k++) {
+        ib_position_features(k, shape->tokens, w->positions + k * IB_POSITION_FEATURES);
     }
     *out = w;
     return 0;
@@ -174,43 +169,58 @@ static void subtract(const float *restrict a, const float *restrict b, size_t n,
     }
 }
 
-/* 1 at the means of a token's three blocks. */
-static const float means[IB_PATCH_D] = {[0] = 1, [64] = 1, [80] = 1};
+/* Whether a coefficient is the mean of one of a token's three blocks. */
+static bool is_mean(size_t i) {
+    return i == 0 || i == 64 || i == 80;
+}
 
-/* How far two tokens are apart in each coefficient. */
+/* How far two tokens are apart in each coefficient, times inv. */
 IB_MULTIARCH
-static void apart(const float *restrict a, const float *restrict b, float inv, size_t n, float *restrict d) {
+static void magnitudes(const float *restrict a, const float *restrict b, float inv, size_t n,
+                       float *restrict d) {
     for (size_t i = 0; i < n; i++) {
         d[i] = fabsf(b[i] - a[i]) * inv;
     }
 }
 
-/* What the trunk is told of a token's pixels: the carried keyframes' mean, brightness and hue aside, how far
- * they are apart, and how far the keyframes themselves; all without signs, with which more is learnt by heart
- * (docs/model.md). f: [IB_LOOKS] */
-static void looks(const float *u, const float *v, const float *uw, const float *vw, float inv, float *f) {
+/* What the trunk sees of a token's pixels: magnitudes of the carried keyframes' mean, its blocks' means left
+ * out, of their difference, and of the keyframes' own difference. Without signs, because a picture and its
+ * negative move alike: with them a model learns more by heart (docs/experiments.md). f: [IB_PIXEL_FEATURES]
+ */
+static void pixel_features(const float *u, const float *v, const float *uw, const float *vw, float inv,
+                           float *f) {
     for (size_t i = 0; i < IB_PATCH_D; i++) {
-        if (means[i] == 0.0f) {
+        if (!is_mean(i)) {
             *f++ = fabsf(0.5f * (uw[i] + vw[i]));
         }
     }
-    apart(uw, vw, inv, IB_PATCH_D, f);
-    apart(u, v, inv, IB_PATCH_D, f + IB_PATCH_D);
+    magnitudes(uw, vw, inv, IB_PATCH_D, f);
+    magnitudes(u, v, inv, IB_PATCH_D, f + IB_PATCH_D);
+}
+
+/* One sample's motion, and what of it the heads need as latents. */
+static void estimate_motion(ib_adapter_work *w, const ib_ordered *in, size_t sample) {
+    ib_motion *m = &w->motion[sample];
+    int rows = (int)w->rows, cols = (int)w->cols;
+    size_t n = w->shape.tokens * w->shape.width;
+    ib_patch_inverse(in->z0, rows, cols, m->planes0);
+    ib_patch_inverse(in->z1, rows, cols, m->planes1);
+    ib_motion_estimate(m, in->t, w->cells);
+    ib_patch_forward(m->carried0, rows, cols, w->carried0);
+    ib_patch_forward(m->carried1, rows, cols, w->carried1);
+    subtract(w->carried0, w->carried1, n, w->tilt + sample * n);
+    for (size_t k = 0; k < IB_HYPOTHESES; k++) {
+        ib_patch_forward(m->hypothesis + k * n, rows, cols, w->hypothesis + (sample * IB_HYPOTHESES + k) * n);
+    }
 }
 
 /* One sample's rows of the trunk's input. */
-static void features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample) {
-    size_t tokens = w->shape.tokens, width = w->shape.width, cell_floats = IB_TOKEN_CELLS * IB_CELL_FEATURES;
+static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample) {
+    size_t tokens = w->shape.tokens, width = w->shape.width,
+           cell_floats = IB_TOKEN_CELLS * IB_MOTION_FEATURES;
     float *scale = w->scale + sample * tokens;
     if (w->motion) {
-        ib_motion *m = &w->motion[sample];
-        int rows = (int)w->rows, cols = (int)w->cols;
-        ib_patch_inverse(in->z0, rows, cols, m->planes0);
-        ib_patch_inverse(in->z1, rows, cols, m->planes1);
-        ib_motion_prepare(m, w->rows, w->cols, in->t, w->cells);
-        ib_patch_forward(m->carried0, rows, cols, w->zw0);
-        ib_patch_forward(m->carried1, rows, cols, w->zw1);
-        subtract(w->zw0, w->zw1, tokens * width, w->tilt + sample * tokens * width);
+        estimate_motion(w, in, sample);
     }
     for (size_t k = 0; k < tokens; k++) {
         const float *u = in->z0 + k * width, *v = in->z1 + k * width;
@@ -226,9 +236,9 @@ static void features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
             }
             continue;
         }
-        const float *uw = w->zw0 + k * width, *vw = w->zw1 + k * width;
-        looks(u, v, uw, vw, inv, f);
-        f += IB_LOOKS;
+        const float *uw = w->carried0 + k * width, *vw = w->carried1 + k * width;
+        pixel_features(u, v, uw, vw, inv, f);
+        f += IB_PIXEL_FEATURES;
         f[0] = logf(s + distance_floor);
         f[1] = logf(distance(uw, vw, width) + distance_floor);
         memcpy(f + 2, w->cells + k * cell_floats, cell_floats * sizeof *f);
@@ -238,7 +248,7 @@ static void features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
 void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n) {
     size_t fine = (size_t)a->config.fine, tokens = (size_t)n * w->shape.tokens;
     for (int i = 0; i < n; i++) {
-        features(a, w, &in[i], (size_t)i);
+        sample_features(a, w, &in[i], (size_t)i);
         ib_time_features(in[i].t, in[i].gap_seconds, w->trunk.time_in + i * IB_TIME_INPUTS);
     }
     ib_trunk_forward(a, &w->trunk, (size_t)n);
@@ -250,110 +260,6 @@ void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *i
         ib_linear(w->trunk.out, a->params + a->motion.w, a->params + a->motion.b, tokens, fine,
                   IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
     }
-}
-
-/* z += 4t(1-t) s f, token by token */
-IB_MULTIARCH
-static void correct(const float *restrict f, const float *restrict scale, float bow, size_t tokens,
-                    size_t width, float *restrict z) {
-    for (size_t k = 0; k < tokens; k++) {
-        float g = bow * scale[k];
-        for (size_t i = 0; i < width; i++) {
-            z[k * width + i] += g * f[k * width + i];
-        }
-    }
-}
-
-/* RMS distance of a token's keyframes at which its coefficients may fall by half of what the mixing head
- * says: about an 8-bit step. */
-static const float calm = 5e-3f;
-/* What e counts of coefficient i of a token whose keyframes are s apart; a block's mean does not fall. */
-static IB_INLINE float fall(float bow, float s, size_t i) {
-    return bow * s / (s + calm) * (1.0f - means[i]);
-}
-
-/* What a token's coefficients are mixed from, [T,D] each; alternative: [IB_ALTERNATIVES,T,D];
- * scale: s, [T]. */
-typedef struct parts {
-    const float *blend, *slerp, *tilt, *alternative, *scale;
-} parts;
-
-static parts parts_of(const ib_adapter_work *w, size_t sample) {
-    size_t at = sample * w->shape.tokens * w->shape.width;
-    return (parts){w->blend + at, w->slerp + at, w->tilt + at, w->motion[sample].alternative,
-                   w->scale + sample * w->shape.tokens};
-}
-
-/* z = blend + a (slerp - blend) + bow b tilt - fall e blend + sum of c_k (alternative_k - blend); mixing
- * holds a, b, e and c of each token, fall = bow s / (s + calm), and 0 at means. */
-IB_MULTIARCH
-static void mix(const float *restrict mixing, const parts *p, float bow, size_t tokens, size_t width,
-                float *restrict z) {
-    for (size_t k = 0; k < tokens; k++) {
-        const float *m = mixing + IB_MIXINGS * k * width;
-        const float *blend = p->blend + k * width, *slerp = p->slerp + k * width, *tilt = p->tilt + k * width;
-        float *o = z + k * width, s = p->scale[k];
-        for (size_t i = 0; i < width; i++) {
-            float e = fall(bow, s, i) * m[2 * width + i];
-            o[i] = blend[i] + m[i] * (slerp[i] - blend[i]) + bow * m[width + i] * tilt[i] - e * blend[i];
-        }
-        for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
-            const float *c = m + (3 + q) * width, *other = p->alternative + (q * tokens + k) * width;
-            for (size_t i = 0; i < width; i++) {
-                o[i] += c[i] * (other[i] - blend[i]);
-            }
-        }
-    }
-}
-
-/* dz becomes the gradient at blend. */
-IB_MULTIARCH
-static void mix_backward(const float *restrict mixing, const parts *p, float bow, size_t tokens, size_t width,
-                         float *restrict dz, float *restrict dmixing) {
-    for (size_t k = 0; k < tokens; k++) {
-        const float *m = mixing + IB_MIXINGS * k * width;
-        const float *blend = p->blend + k * width, *slerp = p->slerp + k * width, *tilt = p->tilt + k * width;
-        float *d = dz + k * width, *dm = dmixing + IB_MIXINGS * k * width;
-        float s = p->scale[k];
-        for (size_t i = 0; i < width; i++) {
-            dm[i] = d[i] * (slerp[i] - blend[i]);
-            dm[width + i] = bow * d[i] * tilt[i];
-            dm[2 * width + i] = -fall(bow, s, i) * d[i] * blend[i];
-        }
-        for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
-            const float *other = p->alternative + (q * tokens + k) * width;
-            float *dc = dm + (3 + q) * width;
-            for (size_t i = 0; i < width; i++) {
-                dc[i] = d[i] * (other[i] - blend[i]);
-            }
-        }
-        for (size_t i = 0; i < width; i++) {
-            float left = 1.0f - m[i] - fall(bow, s, i) * m[2 * width + i];
-            for (size_t q = 0; q < IB_ALTERNATIVES; q++) {
-                left -= m[(3 + q) * width + i];
-            }
-            d[i] *= left;
-        }
-    }
-}
-
-/* The heads' outputs put together for one sample. */
-static void assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *z) {
-    size_t tokens = w->shape.tokens, width = w->shape.width, at = sample * tokens * width;
-    float bow = 4.0f * in->t * (1.0f - in->t);
-    ib_slerp_in(w->geometry, in->z0, in->z1, in->t, tokens, width, w->slerp + at);
-    if (w->motion) {
-        ib_motion *m = &w->motion[sample];
-        ib_motion_fields(m, w->motion_out + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->rows,
-                         w->cols);
-        ib_blend(m->knots0, m->knots1, m->fields, w->rows, w->cols, in->t, m->scratch, m->out);
-        ib_patch_forward(m->out, (int)w->rows, (int)w->cols, w->blend + at);
-        parts p = parts_of(w, sample);
-        mix(w->mixing + IB_MIXINGS * at, &p, bow, tokens, width, z);
-    } else {
-        memcpy(z, w->slerp + at, tokens * width * sizeof *z);
-    }
-    correct(w->correction + at, w->scale + sample * tokens, bow, tokens, width, z);
 }
 
 static int check(const ib_adapter_work *w, const ib_between *in, int n, ib_error *err) {
@@ -371,34 +277,15 @@ static int check(const ib_adapter_work *w, const ib_between *in, int n, ib_error
     return 0;
 }
 
-/* The heads' answers go back towards what they say before any training. */
-static void hold_back(const ib_adapter *a, ib_adapter_work *w, size_t tokens) {
-    size_t width = w->shape.width, cells = tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
-    float trust = a->trust;
-    for (size_t i = 0; i < tokens * width; i++) {
-        w->correction[i] *= trust;
-    }
-    for (size_t i = 0; i < cells; i++) {
-        w->motion_out[i] *= trust;
-    }
-    for (size_t k = 0; k < tokens * IB_MIXINGS; k++) {
-        float *m = w->mixing + k * width, first = (1.0f - trust) * ib_first_mixing[k % IB_MIXINGS];
-        for (size_t i = 0; i < width; i++) {
-            m[i] = first + trust * m[i];
-        }
-    }
-}
-
-/* The in-betweens of n samples already ordered; z[i]: [T,D]. */
-static int run(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
-               ib_error *err) {
+int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
+                     ib_error *err) {
     size_t floats = w->shape.tokens * w->shape.width;
     ib_model_heads(a, w, in, n);
-    if (w->motion && a->trust < 1.0f) {
-        hold_back(a, w, (size_t)n * w->shape.tokens);
+    if (w->motion && a->trust < 1) {
+        ib_model_hold_back(a, w, (size_t)n * w->shape.tokens);
     }
     for (int k = 0; k < n; k++) {
-        assemble(w, &in[k], (size_t)k, z[k]);
+        ib_model_assemble(w, &in[k], (size_t)k, z[k]);
         for (size_t i = 0; i < floats; i++) {
             if (!isfinite(z[k][i])) {
                 return ib_fail(err, IB_E_NONFINITE,
@@ -409,44 +296,12 @@ static int run(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, in
     return 0;
 }
 
-int ib_model_one(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, float *z, ib_error *err) {
-    return run(a, w, in, 1, &z, err);
+void ib_adapter_trust(ib_adapter *a, double trust) {
+    a->trust = trust > 0 ? trust < 1 ? trust : 1 : 0;
 }
 
-void ib_adapter_trust(ib_adapter *a, float trust) {
-    a->trust = trust > 0.0f ? trust < 1.0f ? trust : 1.0f : 0.0f;
-}
-
-void ib_adapter_mirror(ib_adapter *a, bool on) {
-    a->mirror = on;
-}
-
-/* a = (a + b) / 2 */
-IB_MULTIARCH
-static void average(float *restrict a, const float *restrict b, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        a[i] = 0.5f * (a[i] + b[i]);
-    }
-}
-
-/* Each in-between the mean of what is said of the keyframes and of their mirror images, if that is asked for
- * and latents are pictures. */
-static int run_both_ways(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n,
-                         float *const *z, ib_error *err) {
-    int rc = run(a, w, in, n, z, err), rows = (int)w->rows, cols = (int)w->cols;
-    size_t floats = w->shape.tokens * w->shape.width;
-    float *z0 = w->mirrored, *z1 = z0 + floats;
-    for (int k = 0; k < n && !rc && a->mirror && w->motion; k++) {
-        ib_patch_mirror(in[k].z0, rows, cols, z0);
-        ib_patch_mirror(in[k].z1, rows, cols, z1);
-        ib_ordered mirrored = in[k];
-        mirrored.z0 = z0;
-        mirrored.z1 = z1;
-        rc = ib_model_one(a, w, &mirrored, w->z, err);
-        ib_patch_mirror(w->z, rows, cols, z0);
-        average(z[k], z0, floats);
-    }
-    return rc;
+double ib_adapter_trust_of(const ib_adapter *a) {
+    return a->trust;
 }
 
 int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
@@ -464,11 +319,11 @@ int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between
             to[waiting++] = zi;
         }
         if (waiting == MOST_AT_ONCE) {
-            rc = run_both_ways(a, w, ordered, waiting, to, err);
+            rc = ib_model_predict(a, w, ordered, waiting, to, err);
             waiting = 0;
         }
     }
-    return waiting && !rc ? run_both_ways(a, w, ordered, waiting, to, err) : rc;
+    return waiting && !rc ? ib_model_predict(a, w, ordered, waiting, to, err) : rc;
 }
 
 static double squared_error(const float *a, const float *b, size_t n) {
@@ -503,25 +358,14 @@ static double loss_of(bool motion, double left, double *slope) {
 /* Loss and the gradients at the heads for one sample. */
 static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const float *target, float scale,
                             size_t sample, ib_sample_loss *loss) {
-    size_t tokens = w->shape.tokens, width = w->shape.width, n = tokens * width, at = sample * n;
-    float *dz = w->z + at, *dc = w->dcorrection + at, bow = 4.0f * in->t * (1.0f - in->t);
+    size_t n = w->shape.tokens * w->shape.width, at = sample * n;
+    float *dz = w->z + at;
     loss->err_model = squared_error(dz, target, n);
     loss->err_slerp = squared_error(w->slerp + at, target, n);
     double unit = loss->err_slerp + IB_ERROR_FLOOR * (double)n, slope;
     loss->loss = loss_of(w->motion, loss->err_model / unit, &slope);
     error_gradient(dz, target, (float)(2.0 * slope * (double)scale / unit), n);
-    memset(dc, 0, n * sizeof *dc);
-    correct(dz, w->scale + sample * tokens, bow, tokens, width, dc);
-    if (w->motion) {
-        ib_motion *m = &w->motion[sample];
-        parts p = parts_of(w, sample);
-        mix_backward(w->mixing + IB_MIXINGS * at, &p, bow, tokens, width, dz, w->dmixing + IB_MIXINGS * at);
-        ib_patch_inverse(dz, (int)w->rows, (int)w->cols,
-                         m->out); /* the adjoint of the orthonormal transform */
-        ib_blend_backward(m->knots0, m->knots1, m->out, w->rows, w->cols, in->t, m->scratch, m->dfields);
-        ib_motion_fields_backward(m, w->rows, w->cols,
-                                  w->dmotion + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
-    }
+    ib_model_assemble_backward(w, in, sample, dz);
 }
 
 int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in,
@@ -545,7 +389,7 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
         ib_trunk_drop(a, &w->trunk, (size_t)m, drop, (size_t)first);
         ib_model_heads(a, w, ordered, m);
         for (int i = 0; i < m; i++) {
-            assemble(w, &ordered[i], (size_t)i, w->z + (size_t)i * floats);
+            ib_model_assemble(w, &ordered[i], (size_t)i, w->z + (size_t)i * floats);
             sample_backward(w, &ordered[i], target[first + i], scale, (size_t)i, &loss[first + i]);
         }
         ib_linear_backward(w->trunk.out, a->params + a->correction.w, w->dcorrection, tokens, fine,

@@ -43,6 +43,7 @@ int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, 
                                       : p->single_fine_blocks;
         out->coarse_blocks = grid ? p->grid_coarse_blocks : 0;
         out->motion = grid && strncmp(space_id, "patch:", 6) == 0;
+        out->trust = IB_ADAPTER_TRUST;
         return 0;
     }
     return ib_fail(err, IB_E_ARGUMENT, "there is no preset '%s'; choose toaster, default or large", name);
@@ -71,6 +72,9 @@ int ib_adapter_config_check(const ib_adapter_config *c, ib_error *err) {
     if (c->coarse_blocks && (c->coarse < 16 || c->coarse > 4096 || c->coarse % 16)) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "the coarse width must be a multiple of 16 from 16 to 4096, not %d", c->coarse);
+    }
+    if (!(c->trust >= 0 && c->trust <= 1)) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected a trust of 0 to 1, got %g", c->trust);
     }
     if (c->motion && c->width != IB_PATCH_D) {
         return ib_fail(err, IB_E_ARGUMENT, "the motion head needs the patch space's width of %d, not %d",
@@ -153,7 +157,7 @@ static void architecture(ib_adapter *a) {
     size_t fine = (size_t)c->fine, coarse = (size_t)c->coarse, width = (size_t)c->width;
     a->spatial = c->layout == IB_LAYOUT_GRID;
     a->attention = c->layout == IB_LAYOUT_SEQUENCE;
-    a->features = c->motion ? IB_LOOKS + 2 + IB_TOKEN_CELLS * IB_CELL_FEATURES
+    a->features = c->motion ? IB_PIXEL_FEATURES + 2 + IB_TOKEN_CELLS * IB_MOTION_FEATURES
                             : 2 * width + 1 + (a->attention ? IB_POSITION_FEATURES : 0);
     a->time = linear(a, "time", IB_TIME_INPUTS, IB_TIME_WIDTH);
     a->into = hidden(a, "into", a->features, fine);
@@ -182,9 +186,6 @@ static bool ends_with(const char *s, const char *end) {
     size_t n = strlen(s), m = strlen(end);
     return n >= m && strcmp(s + n - m, end) == 0;
 }
-
-/* Near the best that do not depend on the keyframes (docs/model.md). */
-const float ib_first_mixing[IB_MIXINGS] = {[0] = 0.12f, [3] = 0.17f, [4] = 0.17f, [IB_MIXINGS - 1] = 0.44f};
 
 /* He initialisation (He et al. 2015, arXiv:1502.01852); a block's last maps start small, so that blocks start
  * near the identity; scales, shifts, biases and the heads start at zero, but for the mixing head's bias. */
@@ -227,7 +228,7 @@ int ib_adapter_outline(ib_adapter **out, const ib_adapter_config *config, ib_err
         return ib_fail(err, IB_E_MEMORY, "out of memory for a model");
     }
     a->config = *config;
-    a->trust = (float)IB_ADAPTER_TRUST;
+    a->trust = config->trust;
     a->config.space_id[sizeof a->config.space_id - 1] = 0;
     a->block = ib_calloc(blocks, sizeof *a->block);
     a->tensor = ib_calloc(10 * blocks + 16, sizeof *a->tensor);
@@ -278,14 +279,14 @@ void ib_adapter_refresh_by(ib_adapter *a, int threads) {
     if (!a->spatial) {
         return;
     }
-    float *turned = a->derived + a->derived_count;
+    float *transposed = a->derived + a->derived_count;
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int i = 0; i < 4 * a->blocks; i++) {
         const ib_block *b = &a->block[i / 4];
         size_t c = (size_t)b->channels, u = i & 1 ? b->u2 : b->u1;
         const float *w = a->params + (i & 1 ? b->mix2.w : b->mix1.w);
         if (i & 2) {
-            ib_conv3x3_weights_turned(w, c, c, turned + u);
+            ib_conv3x3_weights_transposed(w, c, c, transposed + u);
         } else {
             ib_conv3x3_weights(w, c, c, a->derived + u);
         }

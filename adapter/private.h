@@ -3,12 +3,7 @@
 #define IB_ADAPTER_PRIVATE_H
 
 #include "adapter/adapter.h"
-#include "motion/blend.h"
-#include "motion/flow.h"
-#include "motion/match.h"
-#include "motion/overlap.h"
-#include "motion/project.h"
-#include "motion/refine.h"
+#include "motion/motion.h"
 #include "latent/geometry.h"
 #include "latent/patch.h"
 
@@ -16,24 +11,26 @@ enum {
     IB_TIME_INPUTS = 16, /* features of t and the gap */
     IB_TIME_WIDTH = 64,  /* after the time layer */
     IB_CELL_OUTPUTS = 6, /* motion head, per cell: corrections of V0 and V1, mask, gain of the prior */
-    IB_TOKEN_CELLS = IB_CELLS * IB_CELLS,
-    IB_VIEWS = 2, /* the flows as seen from either keyframe */
-    /* other motions that a token may follow: either view's, those found by matching, and those of overlapping
-       patches */
-    IB_ALTERNATIVES = IB_VIEWS + IB_MATCH_WINDOWS + 1,
-    IB_ALTERNATIVE_FEATURES = 3,
-    IB_PRIOR_FEATURES = 4 + 2 * IB_VIEWS, /* prior, difference of the views, cover and misfit of each */
-    IB_CELL_FEATURES = IB_PRIOR_FEATURES + IB_MATCH_FEATURES + IB_REFINE_FEATURES +
-                       IB_ALTERNATIVES * IB_ALTERNATIVE_FEATURES,
-    IB_PATCH_BLOCKS = 3,                         /* Y, U and V of a token */
-    IB_LOOKS = 3 * IB_PATCH_D - IB_PATCH_BLOCKS, /* what the trunk is told of a token's pixels */
-    IB_MIXINGS =
-        3 + IB_ALTERNATIVES, /* mixing head, per token and coefficient: slerp, tilt, evenness, alternatives */
+    IB_PATCH_BLOCKS = 3, /* Y, U and V of a token */
+    IB_PIXEL_FEATURES = 3 * IB_PATCH_D - IB_PATCH_BLOCKS, /* what the trunk sees of a token's pixels */
+    IB_MIXINGS = 2 + IB_HYPOTHESES, /* mixing head, per token and coefficient: slerp, tilt, hypotheses */
     /* where a token of a sequence lies: two coordinates as sines and cosines, and whether it stands before
-       them */
+     * them */
     IB_POSITION_OCTAVES = 5,
     IB_POSITION_FEATURES = 4 * IB_POSITION_OCTAVES + 1
 };
+
+/* A bump allocator over one block of cache lines, walked twice: once to measure, once to hand out. */
+typedef struct ib_bump {
+    float *base; /* NULL: measure */
+    size_t used; /* floats */
+} ib_bump;
+
+static inline float *ib_take(ib_bump *b, size_t n) {
+    float *p = b->base ? b->base + b->used : NULL;
+    b->used += (n + 15) / 16 * 16;
+    return p;
+}
 
 /* Offsets of a linear map's weight and bias in the parameter array. */
 typedef struct ib_span {
@@ -52,14 +49,13 @@ struct ib_adapter {
     ib_adapter_config config;
     bool spatial;    /* blocks mix by 3x3 convolutions (grid), not by linear maps (single, sequence) */
     bool attention;  /* blocks attend from token to token (sequence) */
-    float trust;     /* in what was learned, by predictions (ib_adapter_trust) */
-    bool mirror;     /* predictions are means over the mirror, too (ib_adapter_mirror) */
+    double trust;    /* in what was learned, by predictions (ib_adapter_trust) */
     size_t features; /* inputs per token */
     ib_param *tensor;
     size_t tensors;
     float *params;
     size_t count;
-    float *derived; /* transformed convolution weights, then the same turned: twice derived_count */
+    float *derived; /* transformed convolution weights, then the same transposed: twice derived_count */
     size_t derived_count;
     ib_span time, into, down, up, out_film, correction, mixing, motion;
     ib_block *block; /* fine_blocks before, coarse_blocks, fine_blocks after */
@@ -105,7 +101,7 @@ void ib_trunk_backward(const ib_adapter *a, ib_trunk *t, size_t n, float *grads)
 typedef struct ib_ordered {
     const float *z0, *z1;
     float t, gap_seconds;
-    bool turned;
+    bool swapped;
 } ib_ordered;
 ib_ordered ib_order(const ib_between *in, size_t n_floats);
 /* f: [IB_TIME_INPUTS] */
@@ -115,32 +111,9 @@ void ib_position_features(size_t token, size_t tokens, float *f);
 /* Heads of an attending block: 64 channels each, or 32 or 16 where that does not divide them. */
 size_t ib_attention_heads(size_t channels);
 
-/* What the mixing head says before it has learnt anything: the weights of slerp, tilt, evenness and the
- * alternatives, the blend having the rest. */
+/* What the mixing head says before it has learnt anything: the weights of slerp, tilt and the hypotheses, the
+ * blend having the rest. Part of what ib_adapter_features names. */
 extern const float ib_first_mixing[IB_MIXINGS];
-
-/* One sample's pixels and motion. */
-typedef struct ib_motion {
-    size_t per;                                           /* overlapping patches a token, each way */
-    float *planes0, *planes1, *carried0, *carried1, *out; /* [96 rows cols] */
-    float *knots0, *knots1;                               /* of Y, U and V (blend.h) */
-    float *v, *gate;    /* [1 + IB_ALTERNATIVES, 2, cells]: the prior, then the alternatives; [cells] */
-    float *alternative; /* [IB_ALTERNATIVES, tokens, 96]: what following each of them gives, as latents */
-    float *fields, *dfields; /* [5, cells] */
-    float *features;         /* of prior, matching, refinement and alternatives, [cells, ...] each */
-    float *scratch;
-    float *arena;
-} ib_motion;
-
-/* per: overlapping patches a token, each way (overlap.h) */
-int ib_motion_create(ib_motion *m, size_t rows, size_t cols, size_t per, ib_error *err);
-void ib_motion_free(ib_motion *m);
-/* From planes0, planes1: prior, alternatives, gate, carried keyframes. cells: [tokens,
- * 4 * IB_CELL_FEATURES] */
-void ib_motion_prepare(ib_motion *m, size_t rows, size_t cols, float t, float *cells);
-/* o [tokens, 4 * IB_CELL_OUTPUTS] -> fields */
-void ib_motion_fields(ib_motion *m, const float *o, size_t rows, size_t cols);
-void ib_motion_fields_backward(const ib_motion *m, size_t rows, size_t cols, float *d_o);
 
 struct ib_adapter_work {
     ib_shape shape;
@@ -149,28 +122,42 @@ struct ib_adapter_work {
     bool training;
     size_t rows, cols; /* 1 x T where the layout is not a grid */
     ib_trunk trunk;
-    ib_motion *motion;   /* [batch]; NULL without the head */
-    float *z;            /* [batch,T,D]: outputs while learning, else those of mirrored keyframes */
-    float *scale;        /* [batch*T] s of each token */
-    float *zw0, *zw1;    /* [T,D] */
-    float *slerp;        /* [batch,T,D] */
-    float *blend, *tilt; /* [batch,T,D]: motion part in latents; difference of the carried keyframes */
-    float *mirrored;     /* [2,T,D]: mirrored keyframes; with motion only */
-    float *cells;        /* [T, IB_TOKEN_CELLS * IB_CELL_FEATURES] */
-    float *positions;    /* [T, IB_POSITION_FEATURES]; sequences only */
-    float *correction, *mixing, *motion_out; /* [batch*T, D], [batch*T, IB_MIXINGS * D], [batch*T, 24] */
-    float *dcorrection, *dmixing, *dmotion;
+    float *z;                        /* [batch,T,D]: outputs while learning */
+    float *scale;                    /* [batch*T] s of each token */
+    float *slerp;                    /* [batch,T,D] */
+    float *positions;                /* [T, IB_POSITION_FEATURES]; sequences only */
+    float *correction, *dcorrection; /* [batch*T, D] */
     float *grads;
     float *arena;
+    /* with a motion head only */
+    ib_motion *motion;          /* [batch] */
+    float *cells;               /* [T, IB_TOKEN_CELLS * IB_MOTION_FEATURES] */
+    float *carried0, *carried1; /* [T,D]: a sample's keyframes carried along the prior, as latents */
+    float *tilt;                /* [batch,T,D]: their difference */
+    float *hypothesis;          /* [batch, IB_HYPOTHESES, T, D] */
+    float *blend;               /* [batch,T,D]: what the motion head's flows give */
+    float *fields, *dfields;    /* [IB_FIELDS, cells] of the sample at hand (blend.h) */
+    float *pixels;           /* [96 rows cols] of the sample at hand: the blended picture, or its gradient */
+    float *mixing, *dmixing; /* [batch*T, IB_MIXINGS * D] */
+    float *motion_out, *dmotion; /* [batch*T, IB_TOKEN_CELLS * IB_CELL_OUTPUTS] */
 };
 
 /* Runs everything up to the heads for n samples already ordered; correction, mixing and motion_out are then
  * filled. */
 void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n);
 
-/* Heads and assembly of one ordered sample; z: [T,D]. motion[0] then holds its fields and
- * the blended planes. */
-int ib_model_one(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, float *z, ib_error *err);
+/* heads.c: the heads' answers put together for one sample; z [T,D]. w->pixels then holds the blended picture.
+ */
+void ib_model_assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *z);
+/* dz [T,D], which is used up -> gradients at the heads' outputs. */
+void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *dz);
+/* The heads' answers for `tokens` tokens go the part 1 - trust of the way back to what they say before any
+ * training. */
+void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, size_t tokens);
+
+/* The in-betweens of n ordered samples; z[i]: [T,D]. */
+int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
+                     ib_error *err);
 
 /* Checks a config's ranges; IB_E_ARGUMENT or IB_E_UNSUPPORTED with a sentence. */
 int ib_adapter_config_check(const ib_adapter_config *c, ib_error *err);

@@ -9,18 +9,6 @@
 #include "nn/layers.h"
 #include "nn/simd.h"
 
-/* A bump allocator over one block, walked twice: once to measure, once to hand out. */
-typedef struct bump {
-    float *base;
-    size_t used;
-} bump;
-
-static float *take(bump *b, size_t n) {
-    float *p = b->base ? b->base + b->used : NULL;
-    b->used += (n + 15) / 16 * 16;
-    return p;
-}
-
 static size_t film_offset(const ib_adapter *a, const ib_trunk *t, int block) {
     size_t n = 0;
     for (int i = 0; i < block; i++) {
@@ -29,7 +17,7 @@ static size_t film_offset(const ib_adapter *a, const ib_trunk *t, int block) {
     return n;
 }
 
-static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, bump *b) {
+static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, ib_bump *b) {
     size_t n = t->batch * t->tokens, fine = (size_t)a->config.fine, coarse = (size_t)a->config.coarse;
     size_t nc = t->batch * t->ctokens, largest = n * fine;
     bool two_level = a->config.coarse_blocks > 0;
@@ -38,36 +26,36 @@ static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, bump *b) {
         largest = largest > nc * coarse ? largest : nc * coarse;
     }
     largest = largest > t->batch * IB_TIME_WIDTH ? largest : t->batch * IB_TIME_WIDTH;
-    t->features = take(b, n * a->features);
-    t->time_in = take(b, t->batch * IB_TIME_INPUTS);
-    t->time_pre = take(b, t->batch * IB_TIME_WIDTH);
-    t->time = take(b, t->batch * IB_TIME_WIDTH);
+    t->features = ib_take(b, n * a->features);
+    t->time_in = ib_take(b, t->batch * IB_TIME_INPUTS);
+    t->time_pre = ib_take(b, t->batch * IB_TIME_WIDTH);
+    t->time = ib_take(b, t->batch * IB_TIME_WIDTH);
     size_t film = film_offset(a, t, a->blocks) + 2 * fine * t->batch;
-    t->film = take(b, film);
-    t->keep_room = training ? take(b, film / 2) : NULL;
+    t->film = ib_take(b, film);
+    t->keep_room = training ? ib_take(b, film / 2) : NULL;
     for (int i = 0; i < a->blocks; i++) {
         size_t m = (a->block[i].coarse ? nc : n) * (size_t)a->block[i].channels;
-        float *x = take(b, m), *u = take(b, m);
+        float *x = ib_take(b, m), *u = ib_take(b, m);
         if (b->base) {
             t->x[i] = x;
             t->u[i] = u;
         }
         if (a->attention) {
-            float *qkv = take(b, 3 * m), *attended = take(b, m);
+            float *qkv = ib_take(b, 3 * m), *attended = ib_take(b, m);
             if (b->base) {
                 t->qkv[i] = qkv;
                 t->attended[i] = attended;
             }
         }
     }
-    t->fine_out = take(b, n * fine);
-    t->out = take(b, n * fine);
-    t->a = take(b, largest);
-    t->b = take(b, largest);
-    t->c = take(b, largest);
+    t->fine_out = ib_take(b, n * fine);
+    t->out = ib_take(b, n * fine);
+    t->a = ib_take(b, largest);
+    t->b = ib_take(b, largest);
+    t->c = ib_take(b, largest);
     if (two_level) {
-        t->coarse_out = take(b, nc * coarse);
-        t->gathered = take(b, nc * 4 * fine);
+        t->coarse_out = ib_take(b, nc * coarse);
+        t->gathered = ib_take(b, nc * 4 * fine);
     }
     if (a->spatial) {
         size_t s = ib_conv3x3_scratch(t->batch, t->rows, t->cols, fine, fine);
@@ -75,16 +63,16 @@ static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, bump *b) {
             size_t c = ib_conv3x3_scratch(t->batch, t->crows, t->ccols, coarse, coarse);
             s = s > c ? s : c;
         }
-        t->conv = take(b, s);
+        t->conv = ib_take(b, s);
     } else if (a->attention) {
-        t->conv = take(b, ib_attention_scratch(t->tokens));
+        t->conv = ib_take(b, ib_attention_scratch(t->tokens));
     }
     if (training) {
-        t->dtime = take(b, t->batch * IB_TIME_WIDTH);
-        t->dfilm = take(b, film);
-        t->dout = take(b, largest);
-        t->dskip = take(b, n * fine);
-        t->dqkv = a->attention ? take(b, 3 * n * fine) : NULL;
+        t->dtime = ib_take(b, t->batch * IB_TIME_WIDTH);
+        t->dfilm = ib_take(b, film);
+        t->dout = ib_take(b, largest);
+        t->dskip = ib_take(b, n * fine);
+        t->dqkv = a->attention ? ib_take(b, 3 * n * fine) : NULL;
     }
 }
 
@@ -106,14 +94,14 @@ int ib_trunk_create(ib_trunk *t, const ib_adapter *a, size_t batch, size_t rows,
         ib_trunk_free(t);
         return ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
     }
-    bump b = {0};
+    ib_bump b = {0};
     lay_out(t, a, training, &b);
     int rc = ib_alloc_floats(&t->arena, b.used, "the model's work space", err);
     if (rc) {
         ib_trunk_free(t);
         return rc;
     }
-    b = (bump){.base = t->arena};
+    b = (ib_bump){.base = t->arena};
     lay_out(t, a, training, &b);
     return 0;
 }

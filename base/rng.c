@@ -20,8 +20,9 @@ void ib_rng_seed(ib_rng *r, uint64_t seed) {
 }
 
 void ib_rng_seed2(ib_rng *r, uint64_t seed, uint64_t stream) {
-    uint64_t a = splitmix(&seed);
-    ib_rng_seed(r, a ^ splitmix(&stream));
+    /* chained: neither (1,1) and (7,7) nor (1,2) and (2,1) are one stream */
+    uint64_t mixed = splitmix(&seed) + stream;
+    ib_rng_seed(r, splitmix(&mixed));
 }
 
 uint64_t ib_rng_u64(ib_rng *r) {

@@ -12,9 +12,14 @@
 #define CLI_TRUST                                                                                            \
     {                                                                                                        \
         .name = "trust", .kind = CLI_REAL, .value = "X", .min = 0, .max = 1,                                 \
-        .initial = CLI_WORDS_OF(IB_ADAPTER_TRUST),                                                           \
         .help =                                                                                              \
-            "how far to follow what an adapter learned; 1 if the videos are like those that it learned from" \
+            "how far to follow what an adapter learned; 1 if the videos are like those it was trained on "   \
+            "(default: what its file says, " CLI_WORDS_OF(IB_ADAPTER_TRUST) " for new ones)"                 \
     }
+
+/* The option's value, or the library's way of saying that the file decides. */
+static inline double cli_trust(const cli *c) {
+    return cli_is_set(c, "trust") ? cli_real(c, "trust") : -1;
+}
 
 #endif

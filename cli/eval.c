@@ -95,8 +95,7 @@ static int parse(cli *c, ib_eval_options *o) {
     o->space = cli_text(c, "space");
     o->windows_per_clip = cli_is_set(c, "windows-per-clip") ? (int)cli_int(c, "windows-per-clip") : 0;
     o->minterpolate = cli_flag(c, "minterpolate");
-    o->mirror = cli_flag(c, "mirror");
-    o->trust = cli_real(c, "trust");
+    o->trust = cli_trust(c);
     o->strips = cli_text(c, "strips") || wants_page(c);
     o->threads = cli_threads(c);
     o->stop = cli_stop(c);
@@ -322,9 +321,6 @@ static const cli_option options[] = {
      .max = 1000000,
      .help = "at most N windows per video and gap, evenly spread; by default all"},
     CLI_TRUST,
-    {.name = "mirror",
-     .kind = CLI_FLAG,
-     .help = "adapters as 'render --mirror' uses them, in twice the time"},
     {.name = "minterpolate", .kind = CLI_FLAG, .help = "also FFmpeg's motion interpolation, slow"},
     {.name = "strips",
      .kind = CLI_TEXT,

@@ -39,8 +39,7 @@ static int parse(cli *c, ib_movie_options *o, const char **keyframes) {
     o->codec = cli_text(c, "codec");
     o->fps = cli_real(c, "fps");
     o->compare = cli_flag(c, "compare");
-    o->mirror = cli_flag(c, "mirror");
-    o->trust = cli_real(c, "trust");
+    o->trust = cli_trust(c);
     o->ease = cli_flag(c, "ease");
     o->loop = cli_flag(c, "loop");
     o->overwrite = cli_flag(c, "overwrite");
@@ -55,9 +54,6 @@ static int parse(cli *c, ib_movie_options *o, const char **keyframes) {
     if (cli_is_set(c, "frames") && cli_is_set(c, "seconds")) {
         return cli_usage(c,
                          "--frames and --seconds both say how long the way between keyframes is; give one");
-    }
-    if (o->mirror && !o->adapter) {
-        return cli_usage(c, "--mirror needs --adapter FILE");
     }
     if (cli_is_set(c, "trust") && !o->adapter) {
         return cli_usage(c, "--trust needs --adapter FILE");
@@ -167,9 +163,6 @@ static const cli_option options[] = {
      .max = 1000,
      .initial = "24",
      .help = "frames a second"},
-    {.name = "mirror",
-     .kind = CLI_FLAG,
-     .help = "average over the keyframes and their mirror images: slightly better, twice the time"},
     CLI_TRUST,
     {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
     {.name = "loop", .kind = CLI_FLAG, .help = "return to FIRST at the end, for clips that repeat"},

@@ -64,12 +64,11 @@ static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error 
 
 /* Whether it can do here what is asked for. */
 static int check_adapter(const ib_evaluation *e, const ib_adapter *a, const char *file, ib_error *err) {
-    ib_shape grid;
-    int width, height, rc = ib_adapter_check_space(a, e->report->space_id, "this evaluation", err);
+    int rc = ib_adapter_check_space(a, e->report->space_id, "this evaluation", err);
     if (rc) {
         return ib_error_prefix(err, rc, "%s", file);
     }
-    return e->o->native && ib_adapter_render_grid(a, 64, 64, &grid, &width, &height)
+    return e->o->native && !ib_adapter_renders(a)
                ? ib_fail(err, IB_E_UNSUPPORTED, "%s has no motion head and cannot render pictures", file)
                : IB_OK;
 }
@@ -81,8 +80,10 @@ static int open_adapters(ib_evaluation *e, ib_error *err) {
     for (size_t i = 0; files && i < files->n && !rc; i++) {
         rc = ib_adapter_open(&e->judge.adapter[i], files->v[i], err);
         if (!rc) {
-            ib_adapter_trust(e->judge.adapter[i], (float)e->o->trust);
-            ib_adapter_mirror(e->judge.adapter[i], e->o->mirror);
+            if (e->o->trust >= 0) {
+                ib_adapter_trust(e->judge.adapter[i], e->o->trust);
+            }
+            r->trust = ib_adapter_trust_of(e->judge.adapter[i]);
             e->judge.adapters++;
             r->judged = r->methods++;
             rc = name_adapter(r, r->judged, files->v[i], err);

@@ -13,7 +13,7 @@
 enum { MAX_GAP = 1000 };
 
 void ib_eval_defaults(ib_eval_options *o) {
-    *o = (ib_eval_options){.width = 192, .height = 112, .gap = {8}, .gaps = 1, .trust = IB_ADAPTER_TRUST};
+    *o = (ib_eval_options){.width = 192, .height = 112, .gap = {8}, .gaps = 1, .trust = -1};
 }
 
 static int check(const ib_eval_options *o, ib_error *err) {
@@ -29,7 +29,7 @@ static int check(const ib_eval_options *o, ib_error *err) {
         return ib_fail(err, IB_E_ARGUMENT, "expected a limit of 1 or more windows, or 0 for none, got %d",
                        o->windows_per_clip);
     }
-    if (!(o->trust >= 0 && o->trust <= 1)) {
+    if (!(o->trust == -1 || (o->trust >= 0 && o->trust <= 1))) {
         return ib_fail(err, IB_E_ARGUMENT, "expected a trust of 0 to 1, got %g", o->trust);
     }
     if (o->gaps < 1 || o->gaps > IB_EVAL_MAX_GAPS) {
@@ -246,7 +246,6 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
                                .height = o->native ? 0 : o->height,
                                .windows_per_clip = o->windows_per_clip,
                                .trust = o->trust,
-                               .mirror = o->mirror,
                                .gaps = o->gaps};
     int rc = check(o, err);
     if (rc) {

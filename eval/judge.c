@@ -132,8 +132,8 @@ static int open_worker(worker *w, const ib_judge *j, const ib_latent_file *f, in
     if (!w->filtered || !w->step || !w->place) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for windows of %d frames", largest);
     }
-    return ib_scene_open(&w->scene, j, &i->shape, i->frame_width, i->frame_height, (ib_matrix)i->matrix,
-                         false, err);
+    return ib_scene_open(&w->scene, j, &i->shape, i->frame_width, i->frame_height, (ib_matrix)i->matrix, NULL,
+                         err);
 }
 
 static void close_worker(worker *w) {

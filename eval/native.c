@@ -28,6 +28,7 @@ typedef struct native {
     ib_frame *filtered;     /* [gap - 1] */
     ib_step *step;          /* [gap + 1, rivals] */
     ib_scene *scene;        /* [threads] */
+    ib_pair *pair;          /* the window's, for adapters */
     float *z[4];            /* [T,D] keyframes around the window */
     int threads;
     double fps;
@@ -102,18 +103,17 @@ static int load_keys(native *n, size_t first, int gap, ib_error *err) {
         }
         keys.z[i] = key[i] ? n->z[i] : NULL;
     }
-    for (int i = 0; i < n->threads; i++) {
+    int rc = n->judge->adapters ? ib_pair_set(n->pair, n->frame[0], n->frame[gap], n->threads, err) : IB_OK;
+    for (int i = 0; i < n->threads && !rc; i++) {
         ib_scene *s = &n->scene[i];
         keys.geometry = n->judge->geometry;
         keys.tokens = s->shape.tokens;
         keys.width = s->shape.width;
         s->keys = keys;
-        s->key0 = n->frame[0];
-        s->key1 = n->frame[gap];
         s->filtered = n->filtered;
         s->gap_seconds = ib_score_seconds(n->pts, gap, n->fps);
     }
-    return IB_OK;
+    return rc;
 }
 
 /* All frames of the window are in the ring, and those of a gap on either side. */
@@ -175,8 +175,9 @@ static int open_native(native *n, const ib_video_info *v, const ib_windows *w, s
     for (size_t k = 0; k < n->length && !rc; k++) {
         rc = ib_frame_alloc(&n->ring[k], v->width, v->height, err);
     }
+    rc = rc ? rc : ib_pair_create(&n->pair, v->width, v->height, err);
     for (int i = 0; i < n->threads && !rc; i++) {
-        rc = ib_scene_open(&n->scene[i], n->judge, &shape, v->width, v->height, v->matrix, true, err);
+        rc = ib_scene_open(&n->scene[i], n->judge, &shape, v->width, v->height, v->matrix, n->pair, err);
     }
     return rc;
 }
@@ -196,6 +197,7 @@ static void close_native(native *n) {
     ib_free(n->step);
     ib_free(n->z[0]);
     free(n->scene);
+    ib_pair_free(&n->pair);
 }
 
 /* The frame after which a window can be judged. */

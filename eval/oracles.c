@@ -151,7 +151,7 @@ int ib_judge_oracles_of_video(const ib_judge *j, const char *video, int width, i
     n = n < info->frames ? n : info->frames;
     if (!rc && n) {
         const ib_frame *f = &frame[0];
-        rc = ib_scene_open(&s, &alone, &info->shape, f->width, f->height, f->matrix, false, err);
+        rc = ib_scene_open(&s, &alone, &info->shape, f->width, f->height, f->matrix, NULL, err);
         rc = rc ? rc : ib_frame_alloc(&s.truth_frame, f->width, f->height, err);
         rc = rc ? rc : ib_frame_alloc(&s.frame, f->width, f->height, err);
         s.truth_frame.matrix = s.frame.matrix = f->matrix;
@@ -196,7 +196,7 @@ int ib_judge_oracles(const ib_judge *j, const ib_store *store, ib_marks *marks, 
         ib_error mine = {0};
         ib_frame *frame = calloc(CHUNK, sizeof *frame);
         int mine_rc = frame ? ib_scene_open(&s, &alone, &info->shape, info->frame_width, info->frame_height,
-                                            (ib_matrix)info->matrix, false, &mine)
+                                            (ib_matrix)info->matrix, NULL, &mine)
                             : ib_fail(&mine, IB_E_MEMORY, "out of memory for %d frames", CHUNK),
             others;
 #pragma omp for schedule(dynamic, 1)

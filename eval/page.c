@@ -221,10 +221,8 @@ static void put_protocol(FILE *f, const ib_eval_report *r) {
         fprintf(f, "; at most %d of a clip and gap, evenly spread", r->windows_per_clip);
     }
     fprintf(f,
-            "</dd>\n<dt>targets</dt><dd>every frame between the keyframes, at its time stamp's place</dd>\n"
-            "%s",
-            r->mirror ? "<dt>adapters</dt><dd>mean over the keyframes and their mirror images</dd>\n" : "");
-    if (r->trust != IB_ADAPTER_TRUST) {
+            "</dd>\n<dt>targets</dt><dd>every frame between the keyframes, at its time stamp's place</dd>\n");
+    if (r->trust >= 0 && fabs(r->trust - IB_ADAPTER_TRUST) > 1e-6) {
         fprintf(f, "<dt>trust in adapters</dt><dd>%g</dd>\n", r->trust);
     }
     fprintf(f, "<dt>frames</dt><dd>");

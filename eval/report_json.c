@@ -180,8 +180,7 @@ static json_t *json_protocol(const ib_eval_report *r) {
     json_object_set_new(p, "windows", json_string("end to end within shots"));
     json_object_set_new(p, "windows_per_clip",
                         r->windows_per_clip ? json_integer(r->windows_per_clip) : json_null());
-    json_object_set_new(p, "trust", number(r->trust));
-    json_object_set_new(p, "mirror", json_boolean(r->mirror));
+    json_object_set_new(p, "trust", r->trust < 0 ? json_null() : number(r->trust));
     json_object_set_new(p, "gaps", gaps);
     json_object_set_new(p, "bootstrap",
                         json_pack("{s:i,s:i,s:i}", "resamples", IB_EVAL_RESAMPLES, "seed", IB_EVAL_SEED,

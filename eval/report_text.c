@@ -269,10 +269,10 @@ static void protocol(FILE *f, const ib_eval_report *r) {
     if (r->windows_per_clip) {
         fprintf(f, ", at most %d of a clip, evenly spread", r->windows_per_clip);
     }
-    if (r->trust != IB_ADAPTER_TRUST) {
+    if (r->trust >= 0 && fabs(r->trust - IB_ADAPTER_TRUST) > 1e-6) {
         fprintf(f, "; trust in adapters %g", r->trust);
     }
-    fprintf(f, "%s.\n", r->mirror ? "; adapters over the mirror, too" : "");
+    fprintf(f, ".\n");
     for (size_t m = 0; m < r->methods; m++) {
         if (r->method[m].file) {
             char name[METHOD_WIDTH + 1];

@@ -8,7 +8,7 @@
 #include "eval/metrics.h"
 #include "eval/pixels.h"
 
-static int open_works(ib_scene *s, int width, int height, ib_error *err) {
+static int open_works(ib_scene *s, ib_error *err) {
     const ib_judge *j = s->judge;
     int rc = IB_OK;
     s->work = ib_calloc(j->adapters, sizeof(ib_adapter_work *));
@@ -16,13 +16,8 @@ static int open_works(ib_scene *s, int width, int height, ib_error *err) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters", j->adapters);
     }
     for (size_t i = 0; i < j->adapters && !rc; i++) {
-        ib_shape grid = s->shape;
-        int gw, gh;
-        if (s->native && ib_adapter_render_grid(j->adapter[i], width, height, &grid, &gw, &gh)) {
-            rc = ib_fail(err, IB_E_UNSUPPORTED, "adapter %zu has no motion head and cannot render pictures",
-                         i + 1);
-        }
-        rc = rc ? rc : ib_adapter_work_create(&s->work[i], j->adapter[i], &grid, 1, false, err);
+        const ib_shape *grid = s->native ? ib_pair_shape(s->pair) : &s->shape;
+        rc = ib_adapter_work_create(&s->work[i], j->adapter[i], grid, 1, false, err);
     }
     return rc;
 }
@@ -50,10 +45,12 @@ static int check_shape(const ib_judge *j, const ib_shape *given, int width, int 
 }
 
 int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int width, int height,
-                  ib_matrix matrix, bool native, ib_error *err) {
+                  ib_matrix matrix, const ib_pair *pair, ib_error *err) {
+    bool native = pair != NULL;
     size_t all;
     *s = (ib_scene){.judge = j,
                     .native = native,
+                    .pair = pair,
                     .shape = *shape,
                     .decodes = ib_judge_decodes(j),
                     .rivals = ib_judge_rivals(j)};
@@ -77,7 +74,7 @@ int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int wid
         s->keys.geometry = j->geometry;
         s->keys.tokens = s->shape.tokens;
         s->keys.width = s->shape.width;
-        rc = open_works(s, width, height, err);
+        rc = open_works(s, err);
     }
     rc = rc || !s->decodes ? rc : open_pictures(s, width, height, matrix, err);
     if (rc) {
@@ -112,8 +109,8 @@ int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err) {
     } else {
         size_t i = rival - IB_BASELINES - j->minterpolate;
         if (s->native) {
-            int rc = ib_adapter_render(j->adapter[i], s->work[i], s->key0, s->key1, t, s->gap_seconds,
-                                       &s->frame, err);
+            int rc =
+                ib_adapter_render(j->adapter[i], s->work[i], s->pair, t, s->gap_seconds, 1, &s->frame, err);
             return rc ? rc : ib_space_encode(j->space, &s->frame, s->out, err);
         }
         ib_between in = {s->keys.z[1], s->keys.z[2], t, s->gap_seconds};

@@ -30,7 +30,7 @@ typedef struct ib_scene {
     float *truth, *out; /* [T,D] the true frame, what a rival made of it */
     float *arena;
     ib_frame truth_frame, frame; /* the same as pictures, in a space with a decoder */
-    const ib_frame *key0, *key1; /* the keyframes' own pictures; native only */
+    const ib_pair *pair;         /* of the window, for adapters; native only */
     const ib_frame *filtered;    /* [gap - 1] what minterpolate made of the window */
     ib_adapter_work **work;      /* [adapters] */
     ib_ms_ssim *ms;
@@ -41,7 +41,7 @@ typedef struct ib_scene {
 /* Frames are of width x height with the colour matrix `matrix`. IB_E_FORMAT if the space, if it is there,
  * gives such frames another shape. */
 int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int width, int height,
-                  ib_matrix matrix, bool native, ib_error *err);
+                  ib_matrix matrix, const ib_pair *pair, ib_error *err);
 void ib_scene_close(ib_scene *s); /* accepts a zeroed one */
 /* The in-between of a rival at t, frame k of the window, into out and, if the space decodes, into frame. */
 int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err);

@@ -225,7 +225,7 @@ static int draw(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip,
     ib_scene scene;
     ib_frame filtered[IB_STRIP_COLUMNS] = {0};
     size_t rivals = ib_judge_rivals(j);
-    int rc = ib_scene_open(&scene, j, &s->shape, s->width, s->height, (ib_matrix)s->matrix, false, err);
+    int rc = ib_scene_open(&scene, j, &s->shape, s->width, s->height, (ib_matrix)s->matrix, NULL, err);
     if (rc) {
         return rc;
     }

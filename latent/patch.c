@@ -221,22 +221,3 @@ void ib_patch_to_frame(const float *planes, int rows, int cols, ib_frame *frame)
         p += g.width * g.height;
     }
 }
-
-/* The cosines of odd frequency change their sign. */
-static void mirror_block(const float *z, size_t side, float *out) {
-    for (size_t i = 0; i < side * side; i++) {
-        out[i] = i % 2 ? -z[i] : z[i];
-    }
-}
-
-void ib_patch_mirror(const float *z, int rows, int cols, float *out) {
-    enum { LUMA = IB_PATCH_LUMA * IB_PATCH_LUMA, CHROMA = IB_PATCH_CHROMA * IB_PATCH_CHROMA };
-    size_t w = (size_t)cols;
-    for (size_t k = 0; k < (size_t)rows * w; k++) {
-        const float *from = z + k * IB_PATCH_D;
-        float *to = out + (k / w * w + (w - 1 - k % w)) * IB_PATCH_D;
-        mirror_block(from, IB_PATCH_LUMA, to);
-        mirror_block(from + LUMA, IB_PATCH_CHROMA, to + LUMA);
-        mirror_block(from + LUMA + CHROMA, IB_PATCH_CHROMA, to + LUMA + CHROMA);
-    }
-}

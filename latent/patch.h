@@ -24,8 +24,6 @@ IB_API size_t ib_patch_pixels(int rows, int cols);
 /* planes: [96 rows cols] as above; z: [rows*cols, 96] */
 IB_API void ib_patch_forward(const float *planes, int rows, int cols, float *z);
 IB_API void ib_patch_inverse(const float *z, int rows, int cols, float *planes);
-/* The latents of the picture mirrored left to right, exactly. out may not be z. */
-IB_API void ib_patch_mirror(const float *z, int rows, int cols, float *out);
 /* 8-bit frame <-> float planes; the frame may be smaller than the grid by less than a block (edge repeated,
  * cropped). */
 IB_API void ib_patch_from_frame(const ib_frame *frame, int rows, int cols, float *planes);

@@ -13,7 +13,7 @@ enum {
     STRIDE = 3,      /* from patch to patch */
     MOST_LEVELS = 4, /* the coarsest is an eighth of the size */
     LEAST_SIDE = 12, /* of the coarsest level, px */
-    PASSES = 2,      /* over the patches, the second in opposite order */
+    PASSES = 2,      /* over the patches, the second in opposite order; at the full size one */
     HINT_PX = 4,     /* from hint to hint */
     HINT_LEVEL = 1,  /* where patches look at them: half size */
     STEPS = 4        /* of each patch in each pass, at most */
@@ -176,7 +176,7 @@ static void hints_at(const hints *h, size_t x, size_t y, size_t px, float (*out)
 IB_MULTIARCH
 static void search_level(const level *l, size_t from, const hints *h, size_t px, float *flows) {
     const ib_padded *own = &l->image[from], *other = &l->image[1 - from];
-    for (int pass = 0; pass < PASSES; pass++) {
+    for (int pass = 0; pass < (px == 1 ? 1 : PASSES); pass++) {
         for (size_t k = 0; k < l->down * l->across; k++) {
             size_t i = pass % 2 ? l->down * l->across - 1 - k : k, r = i / l->across, c = i % l->across;
             size_t x = begin(c, l->width), y = begin(r, l->height), n = 0;

@@ -10,10 +10,9 @@
 
 enum { SIDE = 2 * IB_MATCH_REACH + 1, CANDIDATES = SIDE * SIDE, TAPS = 6 };
 
-/* Found on training clips, none of them held out: windows in cells, softness and cost per cell of motion on a
+/* Found on training clips, none of them held out: window in cells, softness and cost per cell of motion on a
  * luma range of 1. */
-static const float narrow_sigma = 1.0f, main_sigma = 2.5f, wide_sigma = 5.0f, softness = 0.003f,
-                   motion_penalty = 0.005f;
+static const float window_sigma = 2.5f, softness = 0.003f, motion_penalty = 0.005f;
 /* Mean squared difference at which the gate is half open: about one 8-bit step. */
 static const float gate_noise = 1.5e-5f;
 
@@ -26,10 +25,10 @@ static size_t padded(size_t w) {
 
 size_t ib_match_scratch(size_t rows, size_t cols) {
     size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w;
-    return 6 * n                              /* quarter-size Y, U, V of both */
-           + 2 * SIDE * 3 * h * padded(w)     /* both, moved up and down by every candidate */
-           + CANDIDATES * (n + n / 4) + 5 * n /* costs of cells and tokens, sums */
-           + h * (w + 2 * TAPS);              /* blur */
+    return 6 * n                          /* quarter-size Y, U, V of both */
+           + 2 * SIDE * 3 * h * padded(w) /* both, moved up and down by every candidate */
+           + (CANDIDATES + 5) * n         /* costs, sums */
+           + h * (w + 2 * TAPS);          /* blur */
 }
 
 /* dst[y,x] = src at (x, y + dy), dy in cells, rows clamped; margins repeat the edge. */
@@ -76,9 +75,8 @@ static void difference(const float *restrict a, float ax, const float *restrict 
     }
 }
 
-/* Weights at 0 to TAPS cells; beyond `taps` they are left out. */
+/* Gaussian weights at 0 to TAPS cells. */
 typedef struct window {
-    size_t taps;
     float g[TAPS + 1];
 } window;
 
@@ -89,35 +87,33 @@ static window make_window(float sigma) {
         v.g[k] = expf(-0.5f * (float)(k * k) / (sigma * sigma));
         sum += k ? 2 * v.g[k] : v.g[k];
     }
-    v.taps = (size_t)ceilf(2.4f * sigma);
-    v.taps = v.taps < TAPS ? v.taps : TAPS;
     for (size_t k = 0; k <= TAPS; k++) {
-        v.g[k] = k <= v.taps ? v.g[k] / sum : 0.0f;
+        v.g[k] /= sum;
     }
     return v;
 }
 
-/* The window over a plane, edges repeated; `taps` is known where this is inlined. tmp: [h, w + 2 TAPS]; out
- * may be c. */
-static IB_INLINE void blur_by(const float *c, size_t h, size_t w, const float *g, const size_t taps,
-                              float *restrict tmp, float *out) {
+/* The window over a plane, edges repeated. tmp: [h, w + 2 TAPS]; out may be c. */
+IB_MULTIARCH
+static void blur(const float *c, size_t h, size_t w, const window *v, float *restrict tmp, float *out) {
     size_t pw = w + 2 * TAPS;
+    const float *g = v->g;
     for (size_t y = 0; y < h; y++) {
         float *d = tmp + y * pw + TAPS;
         const float *s = c + y * w, *up[TAPS], *low[TAPS];
-        for (size_t k = 1; k <= taps; k++) {
+        for (size_t k = 1; k <= TAPS; k++) {
             up[k - 1] = c + (y >= k ? y - k : 0) * w;
             low[k - 1] = c + (y + k < h ? y + k : h - 1) * w;
         }
         IB_INDEPENDENT
         for (size_t x = 0; x < w; x++) {
             float sum = g[0] * s[x];
-            for (size_t k = 1; k <= taps; k++) {
+            for (size_t k = 1; k <= TAPS; k++) {
                 sum += g[k] * (up[k - 1][x] + low[k - 1][x]);
             }
             d[x] = sum;
         }
-        for (size_t x = 1; x <= taps; x++) {
+        for (size_t x = 1; x <= TAPS; x++) {
             d[-(long)x] = d[0];
             d[w - 1 + x] = d[w - 1];
         }
@@ -128,20 +124,11 @@ static IB_INLINE void blur_by(const float *c, size_t h, size_t w, const float *g
         IB_INDEPENDENT
         for (size_t x = 0; x < w; x++) {
             float sum = g[0] * d[x];
-            for (size_t k = 1; k <= taps; k++) {
+            for (size_t k = 1; k <= TAPS; k++) {
                 sum += g[k] * (d[x - k] + d[x + k]);
             }
             o[x] = sum;
         }
-    }
-}
-
-IB_MULTIARCH
-static void blur(const float *c, size_t h, size_t w, const window *v, float *tmp, float *out) {
-    if (v->taps <= TAPS / 2) {
-        blur_by(c, h, w, v->g, TAPS / 2, tmp, out);
-    } else {
-        blur_by(c, h, w, v->g, TAPS, tmp, out);
     }
 }
 
@@ -251,18 +238,11 @@ static void soft_minimum(const float *costs, size_t n, float *weights, const sum
     }
 }
 
-/* flow: [2,n], cells to px */
-static void to_px(float *flow, size_t n) {
-    for (size_t i = 0; i < 2 * n; i++) {
-        flow[i] *= IB_CELL_PX;
-    }
-}
-
 void ib_match(const float *planes0, const float *planes1, size_t rows, size_t cols, float t, float *scratch,
-              float *flows, float *gate, float *features) {
+              float *flow, float *gate, float *features) {
     size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w, moved = 3 * h * padded(w), luma = 16 * n;
     float *q0 = scratch, *q1 = q0 + 3 * n, *m0 = q1 + 3 * n, *m1 = m0 + SIDE * moved;
-    float *costs = m1 + SIDE * moved, *wide = costs + CANDIDATES * n, *weights = wide + CANDIDATES * n / 4;
+    float *costs = m1 + SIDE * moved, *weights = costs + CANDIDATES * n;
     summary s = {.low = weights + n};
     s.still = s.low + n;
     s.total = s.still + n;
@@ -282,39 +262,17 @@ void ib_match(const float *planes0, const float *planes1, size_t rows, size_t co
             move_rows(q1 + k * n, h, w, (1.0f - t) * (float)d, m1 + at);
         }
     }
-    /* windows add up by their squares: each candidate's costs are widened for small things, then, once those
-     * are done with, further; the wide window looks at tokens, a quarter as many, and is enlarged smoothly */
-    window small = make_window(narrow_sigma), wider = make_window(wide_sigma / 2),
-           rest = make_window(sqrtf(main_sigma * main_sigma - narrow_sigma * narrow_sigma));
+    window about = make_window(window_sigma);
     for (int k = 0; k < CANDIDATES; k++) {
         size_t at = (size_t)(k / SIDE) * moved;
         float *c = costs + (size_t)k * n;
         difference(m0 + at, -t * right(k), m1 + at, (1.0f - t) * right(k), h, w, weights);
-        ib_shrink(weights, h, w, IB_CELLS, wide + (size_t)k * n / 4);
-        blur(weights, h, w, &small, s.tmp, c);
+        blur(weights, h, w, &about, s.tmp, c);
         least(c, penalty(k), n, k == 0, s.low);
     }
-    soft_minimum(costs, n, weights, &s, flows + 2 * n, flows + 3 * n);
-    to_px(flows + 2 * n, n);
-    for (int k = 0; k < CANDIDATES; k++) {
-        float *c = wide + (size_t)k * n / 4;
-        blur(c, rows, cols, &wider, s.tmp, c);
-        least(c, penalty(k), n / 4, k == 0, s.low);
-    }
-    soft_minimum(wide, n / 4, weights, &s, flows + 4 * n, flows + 5 * n);
-    float *coarse = s.square; /* [rows,cols] */
-    for (size_t k = 4; k < 6; k++) {
-        memcpy(coarse, flows + k * n, n / 4 * sizeof *coarse);
-        ib_enlarge(coarse, rows, cols, IB_CELLS, IB_CELL_PX, s.tmp, flows + k * n);
-    }
-    for (int k = 0; k < CANDIDATES; k++) {
-        float *c = costs + (size_t)k * n;
-        blur(c, h, w, &rest, s.tmp, c);
-        least(c, penalty(k), n, k == 0, s.low);
-    }
-    soft_minimum(costs, n, weights, &s, flows, flows + n);
+    soft_minimum(costs, n, weights, &s, flow, flow + n);
     for (size_t i = 0; i < n; i++) {
-        float *f = features + i * IB_MATCH_FEATURES, cx = flows[i], cy = flows[n + i];
+        float *f = features + i * IB_MATCH_FEATURES, cx = flow[i], cy = flow[n + i];
         float spread = s.square[i] / s.total[i] - cx * cx - cy * cy;
         f[0] = cx * IB_CELL_PX / 16.0f;
         f[1] = cy * IB_CELL_PX / 16.0f;
@@ -322,6 +280,7 @@ void ib_match(const float *planes0, const float *planes1, size_t rows, size_t co
         f[3] = s.still[i] * 20.0f;
         f[4] = (s.still[i] - s.low[i]) * 50.0f;
         f[5] = sqrtf(spread > 0 ? spread : 0) * 0.5f;
+        flow[i] = cx * IB_CELL_PX;
+        flow[n + i] = cy * IB_CELL_PX;
     }
-    to_px(flows, n);
 }

@@ -1,24 +1,21 @@
-/* The motion prior: what block matching alone says about the motion between two keyframes, seen from the
- * in-between.
+/* Block matching between two keyframes, seen from the in-between.
  *
  * For every cell (4x4 luma px, 2x2 per token of the patch space) and every candidate motion v of a square of
- * candidates, the keyframes are compared where a thing moving by v over the whole gap would have been: |I0(x
- * - t v) - I1(x + (1-t) v)|, on pictures a quarter of the size, Y, U and V alike, averaged over Gaussian
- * windows (bilateral motion estimation: Choi, Han, Kim and Ko 2007, IEEE TCE 53(2); as a volume of costs:
- * Park, Ko, Lee and Kim 2020, arXiv:2007.12622). The soft minimum over the candidates is the prior flow under
- * that window. It has no parameters to learn and nothing is propagated back through it; the trained trunk
- * sees it as input and corrects it. Exchanging the keyframes and t with 1-t negates the flow. */
+ * candidates, the keyframes are compared where a thing moving by v over the whole gap would have been:
+ * |I0(x - t v) - I1(x + (1-t) v)|, on pictures a quarter of the size, Y, U and V alike, averaged over a
+ * Gaussian window (bilateral motion estimation: Choi, Han, Kim and Ko 2007, IEEE TCE 53(2); as a volume of
+ * costs: Park, Ko, Lee and Kim 2020, arXiv:2007.12622). The soft minimum over the candidates is the flow. It
+ * sees large motions of small things; where nothing has texture, or something is hidden in one keyframe, a
+ * wrong pair may fit best. Exchanging the keyframes and t with 1-t negates the flow. */
 #ifndef IB_MOTION_MATCH_H
 #define IB_MOTION_MATCH_H
 
 #include <stddef.h>
 
 enum {
-    IB_CELLS = 2,       /* cells per token, each way */
-    IB_CELL_PX = 4,     /* luma px per cell, each way */
-    IB_MATCH_REACH = 8, /* candidates -8..8 cells each way: +-32 px */
-    IB_MATCH_WINDOWS =
-        3, /* the prior's own; a narrow one, for small things; a wide one, for what has little texture */
+    IB_CELLS = 2,         /* cells per token, each way */
+    IB_CELL_PX = 4,       /* luma px per cell, each way */
+    IB_MATCH_REACH = 8,   /* candidates -8..8 cells each way: +-32 px */
     IB_MATCH_FEATURES = 6 /* per cell, see ib_match */
 };
 
@@ -26,12 +23,12 @@ enum {
 size_t ib_match_scratch(size_t rows, size_t cols);
 
 /* planes0, planes1: Y, U, V as in latent/patch.h, [96 rows cols]. t in (0,1).
- * flows [IB_MATCH_WINDOWS, 2, 2 rows, 2 cols]: x and y, luma px over the whole gap, under windows of 2.5, 1
- * and 5 cells. gate [2 rows, 2 cols]: 0 where the keyframes agree exactly within two cells, towards 1 where
- * they differ by more than noise. features [2 rows, 2 cols, IB_MATCH_FEATURES], of the first window: v / 16
- * px (x, y), the least cost, the cost of no motion, their difference, and the spread of the soft minimum,
- * scaled to about unit range. */
+ * flow [2, 2 rows, 2 cols]: x and y, luma px over the whole gap, under a window of 2.5 cells.
+ * gate [2 rows, 2 cols]: 0 where the keyframes agree exactly within two cells, towards 1 where they differ by
+ * more than noise.
+ * features [2 rows, 2 cols, IB_MATCH_FEATURES]: v / 16 px (x, y), the least cost, the cost of no motion,
+ * their difference, and the spread of the soft minimum, scaled to about unit range. */
 void ib_match(const float *planes0, const float *planes1, size_t rows, size_t cols, float t, float *scratch,
-              float *flows, float *gate, float *features);
+              float *flow, float *gate, float *features);
 
 #endif

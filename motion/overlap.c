@@ -31,19 +31,19 @@ typedef struct window {
     float weight[SPAN];
 } window;
 
-size_t ib_overlap_scratch(size_t rows, size_t cols, size_t per, size_t fields) {
-    size_t down = per * rows + 1, across = per * cols + 1, patches = down * across;
+size_t ib_overlap_scratch(size_t rows, size_t cols, size_t fields) {
+    size_t down = rows + 1, across = cols + 1, patches = down * across;
     return 2 * ib_padded_floats(TOKEN_PX * rows, TOKEN_PX * cols) + 2 * fields * patches +
            (patches * sizeof(choice) + (down + across) * sizeof(window)) / sizeof(float);
 }
 
 /* Each flow in the middles of the patches: the mean of the four cells about them, edges repeated. at: [down,
  * across, fields, 2] */
-static void at_middles(const float *flows, size_t fields, size_t rows, size_t cols, size_t per, float *at) {
-    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, cells = h * w, step = IB_CELLS / per;
-    for (size_t r = 0; r <= h; r += step) {
+static void at_middles(const float *flows, size_t fields, size_t rows, size_t cols, float *at) {
+    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, cells = h * w;
+    for (size_t r = 0; r <= h; r += IB_CELLS) {
         size_t up = r ? r - 1 : 0, low = r < h ? r : h - 1;
-        for (size_t c = 0; c <= w; c += step) {
+        for (size_t c = 0; c <= w; c += IB_CELLS) {
             size_t left = c ? c - 1 : 0, right = c < w ? c : w - 1;
             for (size_t k = 0; k < 2 * fields; k++) {
                 const float *f = flows + k * cells;
@@ -82,10 +82,9 @@ static IB_INLINE float difference(const ib_padded *p0, const ib_padded *p1, floa
 /* The motions of all patches. */
 IB_MULTIARCH
 static void choose(const ib_padded *p0, const ib_padded *p1, const float *at, size_t fields, size_t rows,
-                   size_t cols, size_t per, float t, choice *out) {
+                   size_t cols, float t, choice *out) {
     static const int away[AROUND][2] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {2, 0}, {-2, 0}, {0, 2}, {0, -2}};
-    size_t down = per * rows + 1, across = per * cols + 1;
-    float step = (float)(TOKEN_PX / per);
+    size_t down = rows + 1, across = cols + 1;
     for (size_t i = 0; i < down * across; i++) {
         size_t r = i / across, c = i % across;
         const float *v[BEST] = {0};
@@ -94,11 +93,9 @@ static void choose(const ib_padded *p0, const ib_padded *p1, const float *at, si
             const float *u = at + 2 * (i * fields + k);
             if (k >= fields) {
                 const int *a = away[k - fields];
-                u = at + 2 * fields *
-                             (ib_clamped(r, a[0] * (int)per, down) * across +
-                              ib_clamped(c, a[1] * (int)per, across));
+                u = at + 2 * fields * (ib_clamped(r, a[0], down) * across + ib_clamped(c, a[1], across));
             }
-            float d = difference(p0, p1, step * (float)c - 0.5f, step * (float)r - 0.5f, t, u);
+            float d = difference(p0, p1, TOKEN_PX * (float)c - 0.5f, TOKEN_PX * (float)r - 0.5f, t, u);
             for (size_t j = 0; j < BEST; j++) {
                 if (!(d >= e[j])) { /* pushes the others down */
                     float worse = e[j];
@@ -122,23 +119,22 @@ static void choose(const ib_padded *p0, const ib_padded *p1, const float *at, si
     }
 }
 
-/* The windows of the patches on a line of `tokens` tokens of `size` samples: [per tokens + 1] */
-static void make_windows(size_t tokens, size_t size, size_t per, window *w) {
-    size_t n = tokens * size, half = SPAN / TOKEN_PX * size / 2, step = size / per,
-           reach = SPAN / TOKEN_PX * per - 1;
+/* The windows of the patches on a line of `tokens` tokens of `size` samples: [tokens + 1] */
+static void make_windows(size_t tokens, size_t size, window *w) {
+    size_t n = tokens * size, half = SPAN / TOKEN_PX * size / 2, reach = SPAN / TOKEN_PX - 1;
     float hann[SPAN];
     for (size_t i = 0; i < 2 * half; i++) {
         hann[i] = 1.0f - cosf(3.14159265f * ((float)i + 0.5f) / (float)half);
     }
-    for (size_t k = 0; k <= per * tokens; k++) {
-        size_t middle = k * step, end = middle + half < n ? middle + half : n;
+    for (size_t k = 0; k <= tokens; k++) {
+        size_t middle = k * size, end = middle + half < n ? middle + half : n;
         w[k].first = middle > half ? middle - half : 0;
         w[k].n = end - w[k].first;
         for (size_t i = 0; i < w[k].n; i++) {
             size_t x = w[k].first + i;
             float sum = 0;
-            for (size_t q = k > reach ? k - reach : 0; q <= per * tokens && q <= k + reach; q++) {
-                size_t at = x + half - q * step; /* wraps where it lies before the window */
+            for (size_t q = k > reach ? k - reach : 0; q <= tokens && q <= k + reach; q++) {
+                size_t at = x + half - q * size; /* wraps where it lies before the window */
                 sum += at < 2 * half ? hann[at] : 0;
             }
             w[k].weight[i] = hann[x + half - middle] / sum;
@@ -159,7 +155,7 @@ static void add_patch(const float *restrict patch, const window *rows, const win
 
 /* One plane of one keyframe; height, width: its samples; part: of the motion that it goes, in samples per
  * luma px. */
-static void carry(const float *knots, size_t height, size_t width, const window *down, size_t n_down,
+static void carry(const float *spline, size_t height, size_t width, const window *down, size_t n_down,
                   const window *across, size_t n_across, float part, const choice *chosen, float *out) {
     memset(out, 0, height * width * sizeof *out);
     for (size_t i = 0; i < n_down * n_across; i++) {
@@ -167,7 +163,7 @@ static void carry(const float *knots, size_t height, size_t width, const window 
         const choice *m = &chosen[i];
         for (size_t j = 0; j < BEST && m->weight[j] > 0; j++) {
             float patch[SPAN * SPAN];
-            ib_warp_patch(knots, height, width, h->first, v->first, part * m->v[j][0], part * m->v[j][1],
+            ib_warp_patch(spline, height, width, h->first, v->first, part * m->v[j][0], part * m->v[j][1],
                           v->n, h->n, patch);
             add_patch(patch, v, h, m->weight[j], width, out);
         }
@@ -194,32 +190,32 @@ static void mean_flow(const choice *chosen, const window *down, size_t n_down, c
     }
 }
 
-void ib_overlap(const float *planes0, const float *planes1, const float *knots0, const float *knots1,
-                const float *flows, size_t fields, size_t rows, size_t cols, size_t per, float t,
-                float *scratch, float *carried0, float *carried1, float *flow) {
-    size_t height = TOKEN_PX * rows, width = TOKEN_PX * cols, n_down = per * rows + 1,
-           n_across = per * cols + 1, patches = n_down * n_across;
+void ib_overlap(const float *planes0, const float *planes1, const float *spline0, const float *spline1,
+                const float *flows, size_t fields, size_t rows, size_t cols, float t, float *scratch,
+                float *carried0, float *carried1, float *flow) {
+    size_t height = TOKEN_PX * rows, width = TOKEN_PX * cols, n_down = rows + 1, n_across = cols + 1,
+           patches = n_down * n_across;
     window *down = (window *)scratch, *across = down + n_down;
     choice *chosen = (choice *)(across + n_across);
     float *at = (float *)(chosen + patches), *room = at + 2 * fields * patches;
     ib_padded p0 = ib_pad(planes0, height, width, room),
               p1 = ib_pad(planes1, height, width, room + ib_padded_floats(height, width));
-    at_middles(flows, fields, rows, cols, per, at);
-    choose(&p0, &p1, at, fields, rows, cols, per, t, chosen);
-    make_windows(rows, IB_CELLS, per, down);
-    make_windows(cols, IB_CELLS, per, across);
+    at_middles(flows, fields, rows, cols, at);
+    choose(&p0, &p1, at, fields, rows, cols, t, chosen);
+    make_windows(rows, IB_CELLS, down);
+    make_windows(cols, IB_CELLS, across);
     mean_flow(chosen, down, n_down, across, n_across, IB_CELLS * rows, IB_CELLS * cols, flow);
     for (size_t plane = 0; plane < 3; plane++) {
         size_t size = plane ? TOKEN_PX / 2 : TOKEN_PX, h = size * rows, w = size * cols;
-        make_windows(rows, size, per, down);
-        make_windows(cols, size, per, across);
+        make_windows(rows, size, down);
+        make_windows(cols, size, across);
         for (size_t k = 0; k < 2; k++) {
             float part = (k ? 1.0f - t : -t) * (plane ? 0.5f : 1.0f);
-            carry(k ? knots1 : knots0, h, w, down, n_down, across, n_across, part, chosen,
+            carry(k ? spline1 : spline0, h, w, down, n_down, across, n_across, part, chosen,
                   k ? carried1 : carried0);
         }
-        knots0 += ib_warp_knots_floats(h, w);
-        knots1 += ib_warp_knots_floats(h, w);
+        spline0 += ib_spline_floats(h, w);
+        spline1 += ib_spline_floats(h, w);
         carried0 += h * w;
         carried1 += h * w;
     }

@@ -208,19 +208,19 @@ void ib_conv3x3_weights(const float *w, size_t cin, size_t cout, float *u) {
     weights(w, cin * cout, cin * cout, u, plane_floats(cin * cout));
 }
 
-void ib_conv3x3_weights_turned(const float *w, size_t cin, size_t cout, float *ut) {
+void ib_conv3x3_weights_transposed(const float *w, size_t cin, size_t cout, float *ut) {
     enum { AT_ONCE = 256 };
-    float turned[9 * AT_ONCE];
+    float transposed[9 * AT_ONCE];
     for (size_t o = 0; o < cout; o++) {
         for (size_t first = 0; first < cin; first += AT_ONCE) {
             size_t n = cin - first < AT_ONCE ? cin - first : AT_ONCE;
             for (size_t k = 0; k < 9; k++) {
                 const float *q = w + (k * cin + first) * cout + o;
                 for (size_t i = 0; i < n; i++) {
-                    turned[k * AT_ONCE + i] = q[i * cout];
+                    transposed[k * AT_ONCE + i] = q[i * cout];
                 }
             }
-            weights(turned, AT_ONCE, n, ut + o * cin + first, plane_floats(cin * cout));
+            weights(transposed, AT_ONCE, n, ut + o * cin + first, plane_floats(cin * cout));
         }
     }
 }

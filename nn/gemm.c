@@ -18,7 +18,7 @@ void ib_gemm(const float *a, const float *b, float beta, float *c, size_t m, siz
 }
 
 void ib_gemm_bt(const float *a, const float *b, float beta, float *c, size_t m, size_t n, size_t k) {
-    if (beta == 0.0f && ib_product_turned(a, b, c, m, n, k)) {
+    if (beta == 0.0f && ib_product_transposed(a, b, c, m, n, k)) {
         return;
     }
     ib_sgemm(CblasNoTrans, a, k, CblasTrans, b, k, 1.0f, beta, c, n, m, n, k);

@@ -136,9 +136,9 @@ bool ib_product_by(int which, const float *a, size_t row, size_t column, const f
     return true;
 }
 
-bool ib_product_turned(const float *a, const float *b, float *c, size_t m, size_t n, size_t k) {
+bool ib_product_transposed(const float *a, const float *b, float *c, size_t m, size_t n, size_t k) {
     enum { STRIP = 64 };
-    float turned[DEPTH * STRIP];
+    float transposed[DEPTH * STRIP];
     int which = runs_here(0) ? 0 : 1;
     if (n % 16 || m < STRIP || !k || !runs_here(which)) {
         return false;
@@ -146,14 +146,14 @@ bool ib_product_turned(const float *a, const float *b, float *c, size_t m, size_
     for (size_t j = 0; j < n; j += STRIP) {
         size_t width = n - j < STRIP ? n - j : STRIP;
         for (size_t p = 0; p < k; p += DEPTH) {
-            operands o = {.a = a + p, .b = turned, .c = c + j, .row = k, .column = 1, .b_row = width};
+            operands o = {.a = a + p, .b = transposed, .c = c + j, .row = k, .column = 1, .b_row = width};
             o.c_row = n;
             o.n = width;
             o.k = k - p < DEPTH ? k - p : DEPTH;
             o.add = p;
             for (size_t i = 0; i < width; i++) {
                 for (size_t q = 0; q < o.k; q++) {
-                    turned[q * width + i] = b[(j + i) * k + p + q];
+                    transposed[q * width + i] = b[(j + i) * k + p + q];
                 }
             }
             kernels[which](&o, m);
@@ -164,7 +164,7 @@ bool ib_product_turned(const float *a, const float *b, float *c, size_t m, size_
 
 #else
 
-bool ib_product_turned(const float *a, const float *b, float *c, size_t m, size_t n, size_t k) {
+bool ib_product_transposed(const float *a, const float *b, float *c, size_t m, size_t n, size_t k) {
     (void)a, (void)b, (void)c, (void)m, (void)n, (void)k;
     return false;
 }

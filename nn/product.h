@@ -16,8 +16,9 @@ extern "C" {
 bool ib_product(const float *a, size_t row, size_t column, const float *b, bool add, float *c, size_t m,
                 size_t n, size_t k);
 
-/* c = a b^T, a: [m,k], b: [n,k], which is turned strip by strip: for m of some 64 and more, false below. */
-bool ib_product_turned(const float *a, const float *b, float *c, size_t m, size_t n, size_t k);
+/* c = a b^T, a: [m,k], b: [n,k], which is transposed strip by strip: for m of some 64 and more, false below.
+ */
+bool ib_product_transposed(const float *a, const float *b, float *c, size_t m, size_t n, size_t k);
 
 /* ib_product by one of the kernels, the fastest first; false where this processor cannot run
  * it. For tests. */

@@ -8,12 +8,12 @@
 #include "nn/simd.h"
 
 /* Samples are taken a run of pixels at a time, in three passes that each stay in the first cache: where they
- * fall and what the 4 x 4 knots about them weigh (vectorised), the weighted sums of the four rows (four
- * columns at a time), and those of the columns (vectorised again). */
+ * fall and what the 4 x 4 coefficients about them weigh (vectorised), the weighted sums of the four rows
+ * (four columns at a time), and those of the columns (vectorised again). */
 enum { RUN = 128, TAPS = 4 };
 
 typedef struct run {
-    int32_t at[RUN];                  /* the upper left of a sample's knots */
+    int32_t at[RUN];                  /* the upper left of a sample's coefficients */
     float x[TAPS][RUN], y[TAPS][RUN]; /* weights */
     /* their derivatives, 0 where the sample was clamped; the backward's only */
     float dx[TAPS][RUN], dy[TAPS][RUN];
@@ -21,12 +21,12 @@ typedef struct run {
     float sum[TAPS * RUN], dsum[TAPS * RUN];
 } run;
 
-/* Samples that the first knot of a line is made from, what comes after them being below a float's precision;
- * rows filtered side by side, none of which waits for another. */
+/* Samples that the first coefficient of a line is made from, what comes after them being below a float's
+ * precision; rows filtered side by side, none of which waits for another. */
 enum { START = 16, LINES = 8 };
 static const float pole = -0.26794919f; /* the spline's: sqrt(3) - 2 */
 
-size_t ib_warp_knots_floats(size_t height, size_t width) {
+size_t ib_spline_floats(size_t height, size_t width) {
     return (height + 2) * (width + 2);
 }
 
@@ -44,27 +44,27 @@ static size_t first_weights(size_t n, float *w) {
 
 /* Down every column: c = 6 f + pole (c above), then upwards c = pole (c below - c). */
 static IB_INLINE void filter_columns(const float *restrict image, size_t height, size_t width,
-                                     float *restrict knots) {
+                                     float *restrict spline) {
     size_t stride = width + 2;
     float w[START];
     size_t m = first_weights(height, w);
-    memset(knots, 0, width * sizeof *knots);
+    memset(spline, 0, width * sizeof *spline);
     for (size_t i = 0; i < m; i++) {
         for (size_t x = 0; x < width; x++) {
-            knots[x] += w[i] * image[i * width + x];
+            spline[x] += w[i] * image[i * width + x];
         }
     }
     for (size_t y = 1; y < height; y++) {
-        float *c = knots + y * stride;
+        float *c = spline + y * stride;
         for (size_t x = 0; x < width; x++) {
             c[x] = 6.0f * image[y * width + x] + pole * c[x - stride];
         }
     }
     for (size_t x = 0; x < width; x++) {
-        knots[(height - 1) * stride + x] *= pole / (pole - 1.0f);
+        spline[(height - 1) * stride + x] *= pole / (pole - 1.0f);
     }
     for (size_t y = height - 1; y-- > 0;) {
-        float *c = knots + y * stride;
+        float *c = spline + y * stride;
         for (size_t x = 0; x < width; x++) {
             c[x] = pole * (c[x + stride] - c[x]);
         }
@@ -102,9 +102,9 @@ static IB_INLINE void filter_rows(float *c, size_t width, size_t stride, const f
 }
 
 IB_MULTIARCH
-void ib_warp_knots(const float *restrict image, size_t height, size_t width, float *restrict knots) {
+void ib_spline_fit(const float *restrict image, size_t height, size_t width, float *restrict spline) {
     size_t stride = width + 2, y = 0;
-    float *inside = knots + stride + 1, w[START];
+    float *inside = spline + stride + 1, w[START];
     filter_columns(image, height, width, inside);
     size_t m = first_weights(width, w);
     for (; y + LINES <= height; y += LINES) {
@@ -118,11 +118,11 @@ void ib_warp_knots(const float *restrict image, size_t height, size_t width, flo
         c[-1] = c[0];
         c[width] = c[width - 1];
     }
-    memcpy(knots, knots + stride, stride * sizeof *knots);
-    memcpy(knots + (height + 1) * stride, knots + height * stride, stride * sizeof *knots);
+    memcpy(spline, spline + stride, stride * sizeof *spline);
+    memcpy(spline + (height + 1) * stride, spline + height * stride, stride * sizeof *spline);
 }
 
-/* What the four knots about a sample weigh, v from the second. */
+/* What the four coefficients about a sample weigh, v from the second. */
 static IB_INLINE void weigh_one(float v, float *w) {
     float u = 1.0f - v;
     w[0] = u * u * u * (1.0f / 6.0f);
@@ -173,11 +173,11 @@ static IB_INLINE void locate(run *restrict r, size_t x0, size_t y0, const float 
 typedef float four __attribute__((vector_size(16)));
 typedef float unaligned4 __attribute__((vector_size(16), aligned(4), may_alias));
 
-static IB_INLINE void sum_rows(const run *restrict r, float (*w)[RUN], const float *restrict knots, size_t n,
+static IB_INLINE void sum_rows(const run *restrict r, float (*w)[RUN], const float *restrict spline, size_t n,
                                size_t width, float *restrict sums) {
     size_t stride = width + 2;
     for (size_t i = 0; i < n; i++) {
-        const float *q = knots + r->at[i];
+        const float *q = spline + r->at[i];
         four s = w[0][i] * *(const unaligned4 *)q + w[1][i] * *(const unaligned4 *)(q + stride) +
                  w[2][i] * *(const unaligned4 *)(q + 2 * stride) +
                  w[3][i] * *(const unaligned4 *)(q + 3 * stride);
@@ -191,16 +191,16 @@ static IB_INLINE float across(const float *sums, float (*w)[RUN], size_t i) {
 }
 
 IB_MULTIARCH
-void ib_warp(const float *restrict knots, size_t planes, const float *restrict fx, const float *restrict fy,
-             size_t height, size_t width, float *restrict out) {
+void ib_warp(const float *restrict spline, size_t planes, const float *restrict fx, const float *restrict fy,
+             size_t height, size_t width, size_t first, size_t rows, float *restrict out) {
     run r;
-    for (size_t y = 0; y < height; y++) {
+    for (size_t y = 0; y < rows; y++) {
         for (size_t x = 0; x < width; x += RUN) {
             size_t n = width - x < RUN ? width - x : RUN, at = y * width + x;
-            locate(&r, x, y, fx + at, fy + at, n, height, width, false);
+            locate(&r, x, first + y, fx + at, fy + at, n, height, width, false);
             for (size_t k = 0; k < planes; k++) {
-                sum_rows(&r, r.y, knots + k * ib_warp_knots_floats(height, width), n, width, r.sum);
-                float *o = out + k * height * width + at;
+                sum_rows(&r, r.y, spline + k * ib_spline_floats(height, width), n, width, r.sum);
+                float *o = out + k * rows * width + at;
                 for (size_t i = 0; i < n; i++) {
                     o[i] = across(r.sum, r.x, i);
                 }
@@ -209,7 +209,7 @@ void ib_warp(const float *restrict knots, size_t planes, const float *restrict f
     }
 }
 
-/* Where the samples of one line of a rectangle fall, and what the four knots about each weigh. */
+/* Where the samples of one line of a rectangle fall, and what the four coefficients about each weigh. */
 typedef struct line {
     int32_t at[IB_WARP_PATCH];
     float w[IB_WARP_PATCH][TAPS];
@@ -259,7 +259,7 @@ static IB_INLINE void weighed_row(const float *w, const float *q, size_t stride,
 }
 
 IB_MULTIARCH
-void ib_warp_patch(const float *restrict knots, size_t height, size_t width, size_t x, size_t y, float fx,
+void ib_warp_patch(const float *restrict spline, size_t height, size_t width, size_t x, size_t y, float fx,
                    float fy, size_t h, size_t w, float *restrict out) {
     line across, down;
     float sums[(IB_WARP_PATCH + TAPS) * IB_WARP_PATCH];
@@ -267,7 +267,7 @@ void ib_warp_patch(const float *restrict knots, size_t height, size_t width, siz
     locate_line(&down, y, fy, h, height);
     size_t lines = down.even ? h + TAPS - 1 : (size_t)(down.at[h - 1] - down.at[0]) + TAPS;
     for (size_t r = 0; r < lines; r++) {
-        const float *q = knots + ((size_t)down.at[0] + r) * (width + 2);
+        const float *q = spline + ((size_t)down.at[0] + r) * (width + 2);
         if (across.even) {
             weighed_row(across.w[0], q + across.at[0], 1, w, sums + r * w);
         } else {
@@ -283,7 +283,7 @@ void ib_warp_patch(const float *restrict knots, size_t height, size_t width, siz
 }
 
 IB_MULTIARCH
-void ib_warp_backward(const float *restrict knots, size_t planes, const float *restrict fx,
+void ib_warp_backward(const float *restrict spline, size_t planes, const float *restrict fx,
                       const float *restrict fy, const float *restrict dout, size_t height, size_t width,
                       float *restrict dfx, float *restrict dfy) {
     run r;
@@ -292,7 +292,7 @@ void ib_warp_backward(const float *restrict knots, size_t planes, const float *r
             size_t n = width - x < RUN ? width - x : RUN, at = y * width + x;
             locate(&r, x, y, fx + at, fy + at, n, height, width, true);
             for (size_t k = 0; k < planes; k++) {
-                const float *c = knots + k * ib_warp_knots_floats(height, width);
+                const float *c = spline + k * ib_spline_floats(height, width);
                 sum_rows(&r, r.y, c, n, width, r.sum);
                 sum_rows(&r, r.dy, c, n, width, r.dsum);
                 const float *d = dout + k * height * width + at;
@@ -338,29 +338,54 @@ static IB_INLINE void enlarge_row(const float *restrict f, size_t cols, const si
     }
 }
 
+/* Where sample i of n_large lies among n: between low and high, the part w of the way. */
+typedef struct place {
+    size_t low, high;
+    float w;
+} place;
+
+static IB_INLINE place place_of(size_t i, size_t n_large, size_t n) {
+    float p = ((float)i + 0.5f) * ((float)n / (float)n_large) - 0.5f;
+    p = p > 0.0f ? p : 0.0f;
+    size_t low = (size_t)(int)p;
+    low = low < n - 1 ? low : n - 1;
+    float w = p - (float)low;
+    return (place){low, low + 1 < n ? low + 1 : low, w < 1.0f ? w : 1.0f};
+}
+
+static IB_INLINE void enlarge_row_to(const float *restrict f, size_t cols, size_t width, float gain,
+                                     float *restrict out) {
+    for (size_t x = 0; x < width; x++) {
+        place p = place_of(x, width, cols);
+        out[x] = gain * (f[p.low] + p.w * (f[p.high] - f[p.low]));
+    }
+}
+
+size_t ib_enlarge_scratch(size_t rows, size_t height, size_t width, size_t n) {
+    size_t touched = n * rows / height + 3;
+    return (touched < rows ? touched : rows) * width;
+}
+
 IB_MULTIARCH
-void ib_enlarge(const float *restrict field, size_t rows, size_t cols, size_t factor, float gain,
-                float *restrict scratch, float *restrict out) {
-    size_t width = cols * factor;
-    for (size_t r = 0; r < rows; r++) {
-        if (factor == 2) {
-            enlarge_row(field + r * cols, cols, 2, gain, scratch + r * width);
-        } else if (factor == 4) {
-            enlarge_row(field + r * cols, cols, 4, gain, scratch + r * width);
+void ib_enlarge(const float *restrict field, size_t rows, size_t cols, size_t height, size_t width,
+                size_t first, size_t n, float gain, float *restrict scratch, float *restrict out) {
+    size_t begin = place_of(first, height, rows).low, end = place_of(first + n - 1, height, rows).high;
+    for (size_t r = begin; r <= end; r++) {
+        float *wide = scratch + (r - begin) * width;
+        if (width == 2 * cols) {
+            enlarge_row(field + r * cols, cols, 2, gain, wide);
+        } else if (width == 4 * cols) {
+            enlarge_row(field + r * cols, cols, 4, gain, wide);
         } else {
-            enlarge_row(field + r * cols, cols, factor, gain, scratch + r * width);
+            enlarge_row_to(field + r * cols, cols, width, gain, wide);
         }
     }
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t j = 0; j < factor; j++) {
-            long side;
-            float w;
-            weights(j, factor, &side, &w);
-            const float *a = scratch + r * width, *b = scratch + neighbour(r, side, rows) * width;
-            float *o = out + (r * factor + j) * width;
-            for (size_t x = 0; x < width; x++) {
-                o[x] = a[x] + w * (b[x] - a[x]);
-            }
+    for (size_t y = 0; y < n; y++) {
+        place p = place_of(first + y, height, rows);
+        const float *a = scratch + (p.low - begin) * width, *b = scratch + (p.high - begin) * width;
+        float *o = out + y * width;
+        for (size_t x = 0; x < width; x++) {
+            o[x] = a[x] + p.w * (b[x] - a[x]);
         }
     }
 }

@@ -11,7 +11,7 @@
 #include "base/seal.h"
 
 static const long long most_number = 1LL << 62; /* sums of two do not overflow */
-static const char format_key[] = "pool.format", format_version[] = "1";
+static const char format_key[] = "pool.format", format_version[] = "2";
 
 /* The whole numbers of a member and their keys. */
 typedef struct number {
@@ -123,8 +123,10 @@ static int read_open(ib_member *m, const ib_st *f, const char *path, ib_error *e
     }
     int rc = ib_seal_check_bytes(bytes, m->bytes, path, err);
     if (!rc && strcmp(format, format_version)) {
-        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s is of pool format %.20s, this version knows format %s", path,
-                     format, format_version);
+        rc = ib_fail(
+            err, IB_E_UNSUPPORTED,
+            "%s: of pool format %.20s, this version reads format %s: join with workers of one version", path,
+            format, format_version);
     }
     rc = rc ? rc : get_text(f, path, "pool.worker", m->name, sizeof m->name, err);
     rc = rc ? rc : get_text(f, path, "pool.token", m->token, sizeof m->token, err);

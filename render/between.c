@@ -15,7 +15,7 @@ struct ib_betweener {
     ib_shape shape; /* of full-size keyframes */
     float *z0, *z1; /* [T,D] of the pair; NULL without slerp */
     const ib_adapter *adapter;
-    const ib_frame *first, *last;
+    ib_pair *keys; /* NULL without an adapter */
     float gap_seconds;
     worker *worker; /* [threads] */
     int threads;
@@ -42,17 +42,13 @@ static int open_slerp(ib_betweener *b, int width, int height, ib_error *err) {
 }
 
 static int open_model(ib_betweener *b, int width, int height, ib_error *err) {
-    ib_shape grid;
-    int grid_width, grid_height;
     int rc = ib_adapter_check_space(b->adapter, ib_space_id(b->space), "rendering pictures", err);
-    if (!rc) {
-        rc = ib_adapter_render_grid(b->adapter, width, height, &grid, &grid_width, &grid_height);
+    if (!rc && !ib_adapter_renders(b->adapter)) {
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "this adapter has no motion head and cannot render pictures");
     }
-    if (rc && !(err && err->code)) {
-        return ib_fail(err, rc, "the adapter cannot render frames of %d x %d", width, height);
-    }
+    rc = rc ? rc : ib_pair_create(&b->keys, width, height, err);
     for (int i = 0; i < b->threads && !rc; i++) {
-        rc = ib_adapter_work_create(&b->worker[i].work, b->adapter, &grid, 1, false, err);
+        rc = ib_adapter_work_create(&b->worker[i].work, b->adapter, ib_pair_shape(b->keys), 1, false, err);
     }
     return rc;
 }
@@ -96,6 +92,7 @@ void ib_betweener_free(ib_betweener **pb) {
         ib_free(b->worker[i].z);
     }
     free(b->worker);
+    ib_pair_free(&b->keys);
     ib_free(b->z1);
     ib_free(b->z0);
     ib_space_close(&b->space);
@@ -104,10 +101,9 @@ void ib_betweener_free(ib_betweener **pb) {
 
 int ib_betweener_pair(ib_betweener *b, const ib_frame *first, const ib_frame *last, float gap_seconds,
                       ib_error *err) {
-    b->first = first;
-    b->last = last;
     b->gap_seconds = gap_seconds;
-    int rc = b->z0 ? ib_space_encode(b->space, first, b->z0, err) : 0;
+    int rc = b->keys ? ib_pair_set(b->keys, first, last, b->threads, err) : 0;
+    rc = rc || !b->z0 ? rc : ib_space_encode(b->space, first, b->z0, err);
     return rc || !b->z1 ? rc : ib_space_encode(b->space, last, b->z1, err);
 }
 
@@ -117,7 +113,7 @@ int ib_betweener_slerp(ib_betweener *b, int thread, float t, ib_frame *out, ib_e
     return ib_space_decode(b->space, z, out, err);
 }
 
-int ib_betweener_model(ib_betweener *b, int thread, float t, ib_frame *out, ib_error *err) {
-    return ib_adapter_render(b->adapter, b->worker[thread].work, b->first, b->last, t, b->gap_seconds, out,
+int ib_betweener_model(ib_betweener *b, int thread, float t, int threads, ib_frame *out, ib_error *err) {
+    return ib_adapter_render(b->adapter, b->worker[thread].work, b->keys, t, b->gap_seconds, threads, out,
                              err);
 }

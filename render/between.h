@@ -18,6 +18,7 @@ int ib_betweener_pair(ib_betweener *b, const ib_frame *first, const ib_frame *la
 /* thread: 0..threads-1, each used by one caller at a time. out: allocated, of the keyframes' size. t in
  * (0,1). */
 int ib_betweener_slerp(ib_betweener *b, int thread, float t, ib_frame *out, ib_error *err);
-int ib_betweener_model(ib_betweener *b, int thread, float t, ib_frame *out, ib_error *err);
+/* The same by `threads` threads. */
+int ib_betweener_model(ib_betweener *b, int thread, float t, int threads, ib_frame *out, ib_error *err);
 
 #endif

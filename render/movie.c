@@ -39,7 +39,7 @@ typedef struct clip {
 } clip;
 
 void ib_movie_defaults(ib_movie_options *o) {
-    *o = (ib_movie_options){.frames = 25, .fps = 24, .crf = -1, .trust = IB_ADAPTER_TRUST};
+    *o = (ib_movie_options){.frames = 25, .fps = 24, .crf = -1, .trust = -1};
 }
 
 static int check(const ib_movie_options *o, ib_error *err) {
@@ -60,7 +60,7 @@ static int check(const ib_movie_options *o, ib_error *err) {
     if (!(o->gap_seconds >= 0 && o->gap_seconds < 1e6)) {
         return ib_fail(err, IB_E_ARGUMENT, "a gap of %g seconds, 0 to 1000000 was expected", o->gap_seconds);
     }
-    if (!(o->trust >= 0 && o->trust <= 1)) {
+    if (!(o->trust == -1 || (o->trust >= 0 && o->trust <= 1))) {
         return ib_fail(err, IB_E_ARGUMENT, "a trust of %g, 0 to 1 was expected", o->trust);
     }
     if (o->compare && !o->adapter) {
@@ -129,8 +129,8 @@ static int name_inputs(clip *c, ib_error *err) {
     c->input[o->n_keyframes] = o->adapter;
     ib_key_add(k, "render " IB_VERSION " %d frames %.17g fps %.17g s size %dx%d\n", o->frames, o->fps,
                o->gap_seconds, o->width, o->height);
-    ib_key_add(k, "ease %d loop %d mirror %d compare %d trust %.17g interlaced %d\n", o->ease, o->loop,
-               o->mirror, o->compare, o->trust, o->keep_interlaced);
+    ib_key_add(k, "ease %d loop %d compare %d trust %.17g interlaced %d\n", o->ease, o->loop, o->compare,
+               o->trust, o->keep_interlaced);
     for (size_t i = 0; i < c->inputs; i++) {
         ib_key_add_input(k, c->input[i]);
     }
@@ -200,7 +200,7 @@ static void put_together(slot *s) {
 }
 
 /* One frame of a pair: step 0 is the keyframe itself. */
-static int make(clip *c, slot *s, int thread, const ib_frame *key, int step) {
+static int make(clip *c, slot *s, int thread, int threads, const ib_frame *key, int step) {
     const ib_movie_options *o = c->o;
     ib_frame *one = o->compare ? &s->right : &s->whole;
     float t = (float)step / (float)(o->frames - 1);
@@ -211,7 +211,7 @@ static int make(clip *c, slot *s, int thread, const ib_frame *key, int step) {
     if (step == 0 || t <= 0) {
         ib_frame_copy(one, key);
     } else if (c->adapter) {
-        rc = ib_betweener_model(c->between, thread, t, one, &s->err);
+        rc = ib_betweener_model(c->between, thread, t, threads, one, &s->err);
     } else {
         rc = ib_betweener_slerp(c->between, thread, t, one, &s->err);
     }
@@ -251,7 +251,7 @@ static int make_batch(clip *c, const ib_frame *key, int first, int n, ib_error *
     int bad = 0;
 #pragma omp parallel for num_threads(n) schedule(static, 1) reduction(+ : bad)
     for (int i = 0; i < n; i++) {
-        bad += make(c, &c->slot[i], i, key, first + i) != 0;
+        bad += make(c, &c->slot[i], i, n == 1 ? c->slots : 1, key, first + i) != 0;
     }
     for (int i = 0; i < n; i++) {
         if (bad && c->slot[i].err.code) {
@@ -313,9 +313,8 @@ int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_err
     if (!rc && o->adapter) {
         rc = ib_adapter_open(&c.adapter, o->adapter, err);
     }
-    if (c.adapter) {
-        ib_adapter_trust(c.adapter, (float)o->trust);
-        ib_adapter_mirror(c.adapter, o->mirror);
+    if (c.adapter && o->trust >= 0) {
+        ib_adapter_trust(c.adapter, o->trust);
     }
     if (!rc) {
         rc = read_keyframes(&c, err);

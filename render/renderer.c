@@ -78,13 +78,13 @@ static int check(const ib_renderer *r, const ib_frame *first, const ib_frame *la
     return rc;
 }
 
-static int make(ib_renderer *r, int thread, const ib_frame *first, const ib_frame *last, float t,
+static int make(ib_renderer *r, int thread, int threads, const ib_frame *first, const ib_frame *last, float t,
                 ib_frame *out, ib_error *err) {
     int rc = 0;
     if (t <= 0.0f || t >= 1.0f) {
         ib_frame_copy(out, t <= 0.0f ? first : last);
     } else if (r->adapter) {
-        rc = ib_betweener_model(r->between, thread, t, out, err);
+        rc = ib_betweener_model(r->between, thread, t, threads, out, err);
     } else {
         rc = ib_betweener_slerp(r->between, thread, t, out, err);
     }
@@ -101,7 +101,7 @@ static int make_batch(ib_renderer *r, const ib_frame *first, const ib_frame *las
     ib_error own[MAX_THREADS] = {{0}};
 #pragma omp parallel for num_threads(n) schedule(static, 1)
     for (int i = 0; i < n; i++) {
-        make(r, i, first, last, t[i], &out[i], &own[i]);
+        make(r, i, n == 1 ? r->threads : 1, first, last, t[i], &out[i], &own[i]);
     }
     for (int i = 0; i < n; i++) {
         if (own[i].code) {
@@ -115,13 +115,10 @@ int ib_renderer_frames(ib_renderer *r, const ib_frame *first, const ib_frame *la
                        float gap_seconds, ib_frame *out, ib_error *err) {
     int rc = check(r, first, last, t, n, gap_seconds, out, err);
     rc = rc || !n ? rc : ib_betweener_pair(r->between, first, last, gap_seconds, err);
-    int before = omp_get_max_threads();
-    omp_set_num_threads(r->threads); /* for the rows of a frame that is made alone */
     for (size_t i = 0; i < n && !rc; i += (size_t)r->threads) {
         int left = n - i < (size_t)r->threads ? (int)(n - i) : r->threads;
         rc = make_batch(r, first, last, t + i, left, out + i, err);
     }
-    omp_set_num_threads(before);
     return rc;
 }
 

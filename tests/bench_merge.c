@@ -31,7 +31,7 @@ static int die(const ib_error *err) {
 
 /* The architecture whose file comes nearest to so many bytes from below. */
 static ib_adapter *outline_of(double bytes, ib_error *err) {
-    ib_adapter_config c = {.space_id = "bench:1", .layout = IB_LAYOUT_GRID, .width = 96, .coarse_blocks = 0};
+    ib_adapter_config c = {.space_id = "bench:1", .layout = IB_LAYOUT_GRID, .width = 96, .trust = 1};
     ib_adapter *best = NULL;
     for (c.fine = 64; c.fine <= 1024; c.fine *= 2) {
         for (c.fine_blocks = 1; c.fine_blocks <= 32; c.fine_blocks++) {

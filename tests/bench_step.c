@@ -59,8 +59,8 @@ static int member_init(member *m, const ib_adapter *a, const ib_shape *shape, in
     return 0;
 }
 
-/* Samples a second of what a model may be given with its input: the motion prior, its alternatives as
- * latents, features of cells. The keyframes' pixels and carrying them along the prior are the model's own
+/* Samples a second of what a model may be given with its input: the motion prior, the hypotheses, features of
+ * cells. The keyframes' pixels and carrying them along the prior are the model's own
  * work. */
 static double prior_rate(const member *members, int threads, double seconds) {
     double start = ib_clock_seconds(), spent = 0;
@@ -70,19 +70,19 @@ static double prior_rate(const member *members, int threads, double seconds) {
     {
         const ib_between *in = members[omp_get_thread_num()].in;
         ib_motion m = {0};
-        float *cells = ib_calloc((size_t)TOKENS * IB_TOKEN_CELLS * IB_CELL_FEATURES, sizeof *cells);
-        failed = !cells || ib_motion_create(&m, ROWS, COLS, 1, NULL);
+        float *cells = ib_calloc((size_t)TOKENS * IB_TOKEN_CELLS * IB_MOTION_FEATURES, sizeof *cells);
+        failed = !cells || ib_motion_create(&m, ROWS, COLS, NULL);
         if (!failed) {
             ib_patch_inverse(in->z0, ROWS, COLS, m.planes0);
             ib_patch_inverse(in->z1, ROWS, COLS, m.planes1);
         }
         for (double now = start; !failed && now - start < seconds; samples++) {
             double begun = ib_clock_seconds();
-            ib_motion_prepare(&m, ROWS, COLS, in->t, cells);
+            ib_motion_estimate(&m, in->t, cells);
             double ended = ib_clock_seconds();
-            ib_blend_knots(m.planes0, ROWS, COLS, m.knots0);
-            ib_blend_knots(m.planes1, ROWS, COLS, m.knots1);
-            ib_carry(m.knots0, m.knots1, m.v, ROWS, COLS, in->t, false, m.scratch, m.carried0, m.carried1);
+            ib_canvas_spline(&m.canvas, m.planes0, m.spline0);
+            ib_canvas_spline(&m.canvas, m.planes1, m.spline1);
+            ib_carry(&m.canvas, m.spline0, m.spline1, m.v, in->t, m.scratch, m.carried0, m.carried1);
             now = ib_clock_seconds();
             spent += (ended - begun) - (now - ended);
         }

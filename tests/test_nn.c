@@ -62,7 +62,7 @@ static void test_conv(ib_rng *r, size_t images, size_t rows, size_t cols, size_t
     float *dy = fill(r, ny, 1), *dx = ib_calloc(nx, 4), *dw = ib_calloc(nw, 4);
     float *db = ib_calloc(cout, 4), *vx = fill(r, nx, 1), *vw = fill(r, nw, 1), *vb = fill(r, cout, 1);
     ib_conv3x3_weights(w, cin, cout, u);
-    ib_conv3x3_weights_turned(w, cin, cout, ut);
+    ib_conv3x3_weights_transposed(w, cin, cout, ut);
     ib_conv3x3(x, u, b, images, rows, cols, cin, cout, s, y);
     naive_conv(x, w, b, (long)images, (long)rows, (long)cols, (long)cin, (long)cout, want);
     double worst = 0, size = norm(want, ny) / sqrt((double)ny);
@@ -280,46 +280,46 @@ static void test_linear(ib_rng *r) {
 }
 
 /* The coefficient at (j, i), mirrored about the edges. */
-static double knot(const float *knots, long j, long i, long h, long w) {
+static double coefficient(const float *spline, long j, long i, long h, long w) {
     j = j < 0 ? 0 : j < h ? j : h - 1;
     i = i < 0 ? 0 : i < w ? i : w - 1;
-    return (double)knots[(j + 1) * (w + 2) + i + 1];
+    return (double)spline[(j + 1) * (w + 2) + i + 1];
 }
 
 /* The cubic B-spline about 0. */
-static double spline(double x) {
+static double kernel(double x) {
     x = fabs(x);
     return x < 1 ? 2.0 / 3 - x * x + x * x * x / 2 : x < 2 ? pow(2 - x, 3) / 6 : 0;
 }
 
-static double naive_warp(const float *knots, double x, double y, long h, long w) {
+static double naive_warp(const float *spline, double x, double y, long h, long w) {
     x = fmin(fmax(x, 0), (double)(w - 1));
     y = fmin(fmax(y, 0), (double)(h - 1));
     long i = (long)x, j = (long)y;
     double sum = 0;
     for (long l = j - 1; l <= j + 2; l++) {
         for (long k = i - 1; k <= i + 2; k++) {
-            sum += spline(y - (double)l) * spline(x - (double)k) * knot(knots, l, k, h, w);
+            sum += kernel(y - (double)l) * kernel(x - (double)k) * coefficient(spline, l, k, h, w);
         }
     }
     return sum;
 }
 
-/* A picture's samples come back from its knots, also at the edges and from small ones; a wave between its
+/* A picture's samples come back from its spline, also at the edges and from small ones; a wave between its
  * samples is nearer to itself than by bilinear sampling of the picture. */
-static void test_knots(ib_rng *r, size_t h, size_t w) {
+static void test_spline(ib_rng *r, size_t h, size_t w) {
     size_t n = h * w;
     float *image = fill(r, n, 1), *none = ib_calloc(n, sizeof *none), *half = ib_calloc(n, sizeof *half),
-          *knots = ib_calloc(ib_warp_knots_floats(h, w), sizeof *knots), *out = ib_calloc(n, sizeof *out);
-    ib_warp_knots(image, h, w, knots);
-    ib_warp(knots, 1, none, none, h, w, out);
+          *spline = ib_calloc(ib_spline_floats(h, w), sizeof *spline), *out = ib_calloc(n, sizeof *out);
+    ib_spline_fit(image, h, w, spline);
+    ib_warp(spline, 1, none, none, h, w, 0, h, out);
     for (size_t i = 0; i < n; i++) {
         CHECK_NEAR(out[i], image[i], 2e-6);
         image[i] = (float)sin(0.9 * (double)(i % w));
         half[i] = 0.5f;
     }
-    ib_warp_knots(image, h, w, knots);
-    ib_warp(knots, 1, half, none, h, w, out);
+    ib_spline_fit(image, h, w, spline);
+    ib_warp(spline, 1, half, none, h, w, 0, h, out);
     double ours = 0, bilinear = 0;
     for (size_t x = 8; x + 8 < w; x++) {
         double want = sin(0.9 * ((double)x + 0.5)), *worst[] = {&ours, &bilinear};
@@ -332,7 +332,7 @@ static void test_knots(ib_rng *r, size_t h, size_t w) {
         printf("a wave of 7 px half a px on: largest error %.4f, bilinear %.4f\n", ours, bilinear);
         CHECK(ours < 0.1 * bilinear);
     }
-    float *all[] = {image, none, half, knots, out};
+    float *all[] = {image, none, half, spline, out};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         ib_free(all[i]);
     }
@@ -340,23 +340,30 @@ static void test_knots(ib_rng *r, size_t h, size_t w) {
 
 /* Two planes along one flow. */
 static void test_warp(ib_rng *r, long h, long w) {
-    size_t n = (size_t)(h * w), each = ib_warp_knots_floats((size_t)h, (size_t)w);
+    size_t n = (size_t)(h * w), each = ib_spline_floats((size_t)h, (size_t)w);
     float *image = fill(r, 2 * n, 1), *fx = fill(r, n, 3), *fy = fill(r, n, 3), *dout = fill(r, 2 * n, 1),
           *out = ib_calloc(2 * n, 4), *dfx = ib_calloc(n, 4), *dfy = ib_calloc(n, 4),
-          *knots = ib_calloc(2 * each, 4);
+          *spline = ib_calloc(2 * each, 4);
     fx[3] = 1e6f;
     fy[5] = -1e6f;
     for (size_t k = 0; k < 2; k++) {
-        ib_warp_knots(image + k * n, (size_t)h, (size_t)w, knots + k * each);
+        ib_spline_fit(image + k * n, (size_t)h, (size_t)w, spline + k * each);
     }
-    ib_warp(knots, 2, fx, fy, (size_t)h, (size_t)w, out);
-    ib_warp_backward(knots, 2, fx, fy, dout, (size_t)h, (size_t)w, dfx, dfy);
+    ib_warp(spline, 2, fx, fy, (size_t)h, (size_t)w, 0, (size_t)h, out);
+    for (size_t y = 0; y < (size_t)h; y++) { /* a row alone is the same */
+        float *row = ib_calloc(2 * (size_t)w, 4);
+        size_t at = y * (size_t)w;
+        ib_warp(spline, 2, fx + at, fy + at, (size_t)h, (size_t)w, y, 1, row);
+        CHECK_INT(memcmp(row, out + at, (size_t)w * 4) | memcmp(row + w, out + n + at, (size_t)w * 4), 0);
+        ib_free(row);
+    }
+    ib_warp_backward(spline, 2, fx, fy, dout, (size_t)h, (size_t)w, dfx, dfy);
     for (long y = 0; y < h; y++) {
         for (long x = 0; x < w; x++) {
             long i = y * w + x;
             double px = (double)((float)x + fx[i]), py = (double)((float)y + fy[i]), e = 1e-4, gx = 0, gy = 0;
             for (long k = 0; k < 2; k++) {
-                const float *p = knots + (size_t)k * each;
+                const float *p = spline + (size_t)k * each;
                 double d = dout[k * h * w + i] / (2 * e);
                 CHECK_NEAR(out[k * h * w + i], naive_warp(p, px, py, h, w), 1e-4);
                 gx += d * (naive_warp(p, px + e, py, h, w) - naive_warp(p, px - e, py, h, w));
@@ -370,7 +377,7 @@ static void test_warp(ib_rng *r, long h, long w) {
             }
         }
     }
-    float *all[] = {image, fx, fy, dout, out, dfx, dfy, knots};
+    float *all[] = {image, fx, fy, dout, out, dfx, dfy, spline};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         ib_free(all[i]);
     }
@@ -388,9 +395,9 @@ static double naive_sample(const float *image, double x, double y, long h, long 
 /* A rectangle that moves as a whole, against the same motion told pixel by pixel. */
 static void test_warp_patch(ib_rng *r, size_t h, size_t w) {
     size_t n = h * w;
-    float *image = fill(r, n, 1), *knots = ib_calloc(ib_warp_knots_floats(h, w), 4), *fx = ib_calloc(n, 4),
+    float *image = fill(r, n, 1), *spline = ib_calloc(ib_spline_floats(h, w), 4), *fx = ib_calloc(n, 4),
           *fy = ib_calloc(n, 4), *all = ib_calloc(n, 4), patch[IB_WARP_PATCH * IB_WARP_PATCH];
-    ib_warp_knots(image, h, w, knots);
+    ib_spline_fit(image, h, w, spline);
     for (int round = 0; round < 40; round++) {
         size_t ph = 1 + ib_rng_below(r, h < IB_WARP_PATCH ? h : IB_WARP_PATCH),
                pw = 1 + ib_rng_below(r, w < IB_WARP_PATCH ? w : IB_WARP_PATCH),
@@ -402,35 +409,43 @@ static void test_warp_patch(ib_rng *r, size_t h, size_t w) {
             fx[i] = u;
             fy[i] = v;
         }
-        ib_warp(knots, 1, fx, fy, h, w, all);
-        ib_warp_patch(knots, h, w, x, y, u, v, ph, pw, patch);
+        ib_warp(spline, 1, fx, fy, h, w, 0, h, all);
+        ib_warp_patch(spline, h, w, x, y, u, v, ph, pw, patch);
         for (size_t i = 0; i < ph * pw; i++) {
             worst = fmaxf(worst, fabsf(patch[i] - all[(y + i / pw) * w + x + i % pw]));
         }
         CHECK_NEAR(worst, 0, 2e-5);
     }
-    float *arrays[] = {image, knots, fx, fy, all};
+    float *arrays[] = {image, spline, fx, fy, all};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         ib_free(arrays[i]);
     }
 }
 
-static void test_enlarge(ib_rng *r, size_t rows, size_t cols, size_t factor) {
-    size_t n = rows * cols, m = n * factor * factor, width = cols * factor;
-    float *f = fill(r, n, 1), *dout = fill(r, m, 1), *out = ib_calloc(m, 4), *s = ib_calloc(n * factor, 4);
-    float *df = ib_calloc(n, 4);
-    ib_enlarge(f, rows, cols, factor, 1.5f, s, out);
-    for (size_t y = 0; y < rows * factor; y++) {
+/* To any size, and by whole factors backwards; bands of rows are the rows of the whole. */
+static void test_enlarge(ib_rng *r, size_t rows, size_t cols, size_t height, size_t width) {
+    size_t n = rows * cols, m = height * width, factor = height / rows;
+    float *f = fill(r, n, 1), *dout = fill(r, m, 1), *out = ib_calloc(m, 4), *df = ib_calloc(n, 4),
+          *s = ib_calloc(ib_enlarge_scratch(rows, height, width, height), 4), *band = ib_calloc(3 * width, 4);
+    ib_enlarge(f, rows, cols, height, width, 0, height, 1.5f, s, out);
+    for (size_t y = 0; y < height; y++) {
         for (size_t x = 0; x < width; x++) {
-            double cx = ((double)x + 0.5) / (double)factor - 0.5,
-                   cy = ((double)y + 0.5) / (double)factor - 0.5;
+            double cx = ((double)x + 0.5) * (double)cols / (double)width - 0.5,
+                   cy = ((double)y + 0.5) * (double)rows / (double)height - 0.5;
             CHECK_NEAR(out[y * width + x], 1.5 * naive_sample(f, cx, cy, (long)rows, (long)cols), 1e-5);
         }
     }
-    ib_enlarge_backward(dout, rows, cols, factor, 1.5f, s, df);
-    CHECK_NEAR(dot(df, f, n), dot(dout, out, m), 1e-3 * (1 + norm(dout, m)));
-    float *all[] = {f, dout, out, s, df};
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t y = 0; y < height; y += 3) {
+        size_t left = height - y < 3 ? height - y : 3;
+        ib_enlarge(f, rows, cols, height, width, y, left, 1.5f, s, band);
+        CHECK_INT(memcmp(band, out + y * width, left * width * 4), 0);
+    }
+    if (height == rows * factor && width == cols * factor) {
+        ib_enlarge_backward(dout, rows, cols, factor, 1.5f, s, df);
+        CHECK_NEAR(dot(df, f, n), dot(dout, out, m), 1e-3 * (1 + norm(dout, m)));
+    }
+    float *all[] = {f, dout, out, s, df, band};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         ib_free(all[i]);
     }
 }
@@ -551,19 +566,23 @@ int main(void) {
     test_attention(&r, 2, 5, 32, 2, 1);
     test_attention(&r, 1, 37, 48, 3, 3);
     test_attention(&r, 3, 2, 128, 2, 0.5f);
-    test_knots(&r, 9, 40);
-    test_knots(&r, 4, 5);
-    test_knots(&r, 18, 33);
-    test_knots(&r, 2, 2);
+    test_spline(&r, 9, 40);
+    test_spline(&r, 4, 5);
+    test_spline(&r, 18, 33);
+    test_spline(&r, 2, 2);
     test_warp(&r, 11, 14);
     test_warp(&r, 2, 3);
     test_warp(&r, 3, 531);
     test_warp_patch(&r, 40, 57);
     test_warp_patch(&r, 24, 12);
     test_warp_patch(&r, 3, 2);
-    test_enlarge(&r, 1, 1, 4);
-    test_enlarge(&r, 5, 3, 4);
-    test_enlarge(&r, 2, 6, 2);
+    test_enlarge(&r, 1, 1, 4, 4);
+    test_enlarge(&r, 5, 3, 20, 12);
+    test_enlarge(&r, 2, 6, 4, 12);
+    test_enlarge(&r, 5, 3, 23, 17);
+    test_enlarge(&r, 9, 7, 9, 7);
+    test_enlarge(&r, 8, 6, 5, 4);
+    test_enlarge(&r, 1, 4, 2, 900);
     test_shrink(&r, 2, 3, 2);
     test_shrink(&r, 5, 19, 2);
     test_shrink(&r, 3, 21, 4);

@@ -193,7 +193,7 @@ static void test_fast_one(void) {
 /* ---- files ---- */
 
 static ib_adapter *make_adapter(const char *space, uint64_t seed) {
-    ib_adapter_config c = {.layout = IB_LAYOUT_SINGLE, .width = 8, .fine = 16, .fine_blocks = 1};
+    ib_adapter_config c = {.layout = IB_LAYOUT_SINGLE, .width = 8, .fine = 16, .fine_blocks = 1, .trust = 1};
     ib_adapter *a = NULL;
     ib_error err = {0};
     ib_rng rng;

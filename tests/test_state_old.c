@@ -1,14 +1,11 @@
-/* States of version 1, which knew nothing of pools and clusters: made from a fresh one by removing what
- * came later. */
+/* States of other formats, features and procedures are refused with both names: made from a fresh one by
+ * changing what it says of itself. */
 #include <hdf5.h>
 #include "base/seal.h"
+#include "latent/hdf5.h"
 #include "tests/check.h"
 #include "tests/clips.h"
 #include "train/state.h"
-
-static const char *const since_2[] = {"pool_name",  "pool_token",  "pool_serial",   "pool_round",
-                                      "pool_fresh", "pool_stream", "others_samples"};
-static const char *const optional[] = {"init", "init_name"};
 
 static void save(const char *path) {
     ib_error err = {0};
@@ -37,16 +34,29 @@ static void save(const char *path) {
     ib_state_free(&s);
 }
 
-/* Says that the file is of `version`, without these attributes. */
-static void change(const char *path, int version, const char *const *without, size_t n) {
+static void reopen(const char *path, void (*change)(hid_t file, const char *name, const char *text),
+                   const char *name, const char *text) {
     ib_error err = {0};
-    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), a = H5Aopen(file, "format_version", H5P_DEFAULT);
-    CHECK(H5Awrite(a, H5T_NATIVE_INT, &version) >= 0 && H5Aclose(a) >= 0);
-    for (size_t i = 0; i < n; i++) {
-        CHECK(H5Adelete(file, without[i]) >= 0);
-    }
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    change(file, name, text);
     CHECK(H5Fclose(file) >= 0);
     CHECK_OK(ib_seal_write(path, &err), &err);
+}
+
+static void set_number(hid_t file, const char *name, const char *text) {
+    int value = atoi(text);
+    hid_t a = H5Aopen(file, name, H5P_DEFAULT);
+    CHECK(H5Awrite(a, H5T_NATIVE_INT, &value) >= 0 && H5Aclose(a) >= 0);
+}
+
+static void set_text(hid_t file, const char *name, const char *text) {
+    CHECK(H5Adelete(file, name) >= 0);
+    CHECK(ib_hdf5_put_text(file, name, text) == 0);
+}
+
+static void drop(hid_t file, const char *name, const char *text) {
+    (void)text;
+    CHECK(H5Adelete(file, name) >= 0);
 }
 
 static void check_common(const ib_state *s) {
@@ -59,7 +69,9 @@ static void check_common(const ib_state *s) {
 }
 
 int main(void) {
-    enum { SINCE_2 = sizeof since_2 / sizeof *since_2, OPTIONAL = sizeof optional / sizeof *optional };
+    static const char *const needed[] = {"pool_name", "pool_serial", "others_samples", "init",
+                                         "trust",     "features",    "geometry",       "procedure"};
+    static const char *const ways[] = {"features", "geometry", "procedure"};
     if (!make_scratch("state_old")) {
         return check_skip("test_state_old", "no scratch directory");
     }
@@ -67,27 +79,28 @@ int main(void) {
     ib_state s;
     const char *path = in_scratch("state.h5");
     save(path);
-    change(path, 1, since_2, SINCE_2);
     CHECK_OK(ib_state_load(&s, path, &err), &err);
     check_common(&s);
-    CHECK(!*s.pool.name && !*s.pool.token && !s.pool.serial && !s.pool.stream && !s.others_samples);
-    CHECK(!strcmp(s.plan.init, "4567"));
     ib_state_free(&s);
-
-    change(path, 1, optional, OPTIONAL);
-    CHECK_OK(ib_state_load(&s, path, &err), &err);
-    check_common(&s);
-    CHECK(!*s.plan.init && !*s.plan.init_name);
-    ib_state_free(&s);
-
-    for (size_t i = 0; i < SINCE_2; i++) { /* of version 2 each must be there */
+    for (int version = 1; version <= 4; version += version == 2 ? 2 : 1) {
+        char text[8];
+        snprintf(text, sizeof text, "%d", version % 10);
         save(path);
-        change(path, 2, &since_2[i], 1);
-        CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_FORMAT, since_2[i]);
+        reopen(path, set_number, "format_version", text);
+        CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_UNSUPPORTED, "this version reads format 3");
+        CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_UNSUPPORTED, text);
     }
-    save(path);
-    change(path, 3, NULL, 0);
-    CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_UNSUPPORTED, "version 3");
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        save(path);
+        reopen(path, drop, needed[i], NULL);
+        CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_FORMAT, needed[i]);
+    }
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        save(path);
+        reopen(path, set_text, ways[i], "another:9");
+        CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_UNSUPPORTED, ways[i]);
+        CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_UNSUPPORTED, "another:9");
+    }
     remove_scratch();
     return check_report("test_state_old");
 }

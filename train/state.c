@@ -8,26 +8,19 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/version.h"
 #include "latent/hdf5.h"
+#include "latent/geometry.h"
 #include "latent/layout.h"
 
-enum { VERSION = 2 };
+enum { VERSION = 3 };
 static const char kind_text[] = "inbetween training state";
 
 /* The scalar fields, each an attribute of the root. */
-enum {
-    TEXT,
-    INT,
-    INT64,
-    REAL,
-    FLAG,
-    KIND = 7,     /* mask of the above */
-    SINCE_2 = 8,  /* files of version 1 have none: zero or empty */
-    OPTIONAL = 16 /* came without a new version: zero or empty where it is missing */
-};
+enum { TEXT, INT, INT64, REAL, FLAG };
 typedef struct field {
     const char *name;
-    int kind;            /* one of the above, with SINCE_2 or OPTIONAL */
+    int kind;            /* one of the above */
     size_t offset, size; /* size: of a text's array */
     int64_t min, max;    /* of whole numbers */
 } field;
@@ -43,11 +36,12 @@ static const field fields[] = {
     {"fine_blocks", INT, AT(config.fine_blocks), 0, 0, 1 << 10},
     {"coarse_blocks", INT, AT(config.coarse_blocks), 0, 0, 1 << 10},
     {"motion", FLAG, AT(config.motion), 0, 0, 1},
+    {"trust", REAL, AT(config.trust), 0, 0, 0},
     TEXT_AT("preset", plan.preset),
     TEXT_AT("optimiser", plan.optimiser),
     TEXT_AT("data", plan.data),
-    {"init", TEXT | OPTIONAL, AT(plan.init), sizeof((ib_state *)0)->plan.init, 0, 0},
-    {"init_name", TEXT | OPTIONAL, AT(plan.init_name), sizeof((ib_state *)0)->plan.init_name, 0, 0},
+    {"init", TEXT, AT(plan.init), sizeof((ib_state *)0)->plan.init, 0, 0},
+    {"init_name", TEXT, AT(plan.init_name), sizeof((ib_state *)0)->plan.init_name, 0, 0},
     {"batch", INT64, AT(plan.batch), 0, 1, 1 << 20},
     {"rate", REAL, AT(plan.rate), 0, 0, 0},
     {"weight_decay", REAL, AT(plan.weight_decay), 0, 0, 0},
@@ -69,13 +63,13 @@ static const field fields[] = {
     {"loss", REAL, AT(loss), 0, 0, 0},
     {"err_model", REAL, AT(err_model), 0, 0, 0},
     {"err_slerp", REAL, AT(err_slerp), 0, 0, 0},
-    {"pool_name", TEXT | SINCE_2, AT(pool.name), sizeof((ib_state *)0)->pool.name, 0, 0},
-    {"pool_token", TEXT | SINCE_2, AT(pool.token), sizeof((ib_state *)0)->pool.token, 0, 0},
-    {"pool_serial", INT64 | SINCE_2, AT(pool.serial), 0, 0, INT64_MAX},
-    {"pool_round", INT64 | SINCE_2, AT(pool.round), 0, 0, INT64_MAX},
-    {"pool_fresh", INT64 | SINCE_2, AT(pool.fresh), 0, 0, INT64_MAX},
-    {"pool_stream", INT64 | SINCE_2, AT(pool.stream), 0, 0, INT64_MAX},
-    {"others_samples", INT64 | SINCE_2, AT(others_samples), 0, 0, INT64_MAX},
+    {"pool_name", TEXT, AT(pool.name), sizeof((ib_state *)0)->pool.name, 0, 0},
+    {"pool_token", TEXT, AT(pool.token), sizeof((ib_state *)0)->pool.token, 0, 0},
+    {"pool_serial", INT64, AT(pool.serial), 0, 0, INT64_MAX},
+    {"pool_round", INT64, AT(pool.round), 0, 0, INT64_MAX},
+    {"pool_fresh", INT64, AT(pool.fresh), 0, 0, INT64_MAX},
+    {"pool_stream", INT64, AT(pool.stream), 0, 0, INT64_MAX},
+    {"others_samples", INT64, AT(others_samples), 0, 0, INT64_MAX},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 static const char *const moment_names[IB_MAX_MOMENTS] = {"moment1", "moment2"};
@@ -116,15 +110,32 @@ int ib_state_add_valid(ib_state *s, const ib_valid_point *p, ib_error *err) {
     return IB_OK;
 }
 
+/* How this build predicts and trains, which a run must go on with. */
+typedef struct ways {
+    const char *name, *own;
+} ways;
+enum { WAYS = 3 };
+
+static void ways_of(const ib_state *s, ways w[WAYS]) {
+    w[0] = (ways){"features", ib_adapter_features(&s->config)};
+    w[1] = (ways){"geometry", ib_geometry_id(ib_geometry_of(s->config.space_id))};
+    w[2] = (ways){"procedure", IB_TRAINING_PROCEDURE};
+}
+
 static int put_fields(hid_t file, const ib_state *s) {
-    int rc = ib_hdf5_put_text(file, "kind", kind_text) | ib_hdf5_put_int(file, "format_version", VERSION) |
-             ib_hdf5_put_text(file, "layout", ib_layout_name(s->config.layout)) |
-             ib_hdf5_put_int(file, "params", (int64_t)s->params) |
-             ib_hdf5_put_int(file, "moments", s->moments) |
-             ib_hdf5_put_int(file, "valids", (int64_t)s->valids);
+    int rc =
+        ib_hdf5_put_text(file, "kind", kind_text) | ib_hdf5_put_int(file, "format_version", VERSION) |
+        ib_hdf5_put_text(file, "layout", ib_layout_name(s->config.layout)) |
+        ib_hdf5_put_int(file, "params", (int64_t)s->params) | ib_hdf5_put_int(file, "moments", s->moments) |
+        ib_hdf5_put_int(file, "valids", (int64_t)s->valids) | ib_hdf5_put_text(file, "program", ib_version());
+    ways w[WAYS];
+    ways_of(s, w);
+    for (int i = 0; i < WAYS && !rc; i++) {
+        rc = ib_hdf5_put_text(file, w[i].name, w[i].own);
+    }
     for (size_t i = 0; i < FIELDS && !rc; i++) {
         const char *at = (const char *)s + fields[i].offset;
-        switch (fields[i].kind & KIND) {
+        switch (fields[i].kind) {
         case TEXT:
             rc = ib_hdf5_put_text(file, fields[i].name, at);
             break;
@@ -243,28 +254,23 @@ int ib_state_save(const ib_state *s, const char *path, ib_error *err) {
     return ib_pending_publish(&p, err);
 }
 
-static int get_field(ib_state *s, hid_t file, const char *path, int64_t version, const field *f,
-                     ib_error *err) {
+static int get_field(ib_state *s, hid_t file, const char *path, const field *f, ib_error *err) {
     char *at = (char *)s + f->offset;
     int64_t whole = 0;
     int rc;
-    bool may_lack = (f->kind & OPTIONAL) || ((f->kind & SINCE_2) && version < 2);
-    if (may_lack && H5Aexists(file, f->name) <= 0) {
-        return IB_OK;
-    }
-    if ((f->kind & KIND) == TEXT) {
+    if (f->kind == TEXT) {
         return ib_hdf5_get_text(file, path, f->name, at, f->size, err);
     }
-    if ((f->kind & KIND) == REAL) {
+    if (f->kind == REAL) {
         return ib_hdf5_get_real(file, path, f->name, (double *)(void *)at, err);
     }
     rc = ib_hdf5_get_int(file, path, f->name, f->min, f->max, &whole, err);
     if (rc) {
         return rc;
     }
-    if ((f->kind & KIND) == INT64) {
+    if (f->kind == INT64) {
         *(int64_t *)(void *)at = whole;
-    } else if ((f->kind & KIND) == INT) {
+    } else if (f->kind == INT) {
         *(int *)(void *)at = (int)whole;
     } else {
         *(bool *)(void *)at = whole != 0;
@@ -279,6 +285,21 @@ static int get_layout(ib_state *s, hid_t file, const char *path, ib_error *err) 
         return rc;
     }
     return ib_fail(err, IB_E_FORMAT, "%s: there is no layout '%s'", path, text);
+}
+
+static int check_ways(const ib_state *s, hid_t file, const char *path, ib_error *err) {
+    char text[128];
+    ways w[WAYS];
+    int rc = IB_OK;
+    ways_of(s, w);
+    for (int i = 0; i < WAYS && !rc; i++) {
+        rc = ib_hdf5_get_text(file, path, w[i].name, text, sizeof text, err);
+        if (!rc && strcmp(text, w[i].own)) {
+            rc = ib_fail(err, IB_E_UNSUPPORTED, "%s: its %s is '%s', this version's is '%s': begin a new run",
+                         path, w[i].name, text, w[i].own);
+        }
+    }
+    return rc;
 }
 
 static int get_array(hid_t file, const char *path, const char *name, H5T_class_t class, hid_t memory,
@@ -347,14 +368,16 @@ static int read_open(ib_state *s, hid_t file, const char *path, int64_t bytes, i
         rc = ib_fail(err, IB_E_FORMAT, "%s is not a training state", path);
     }
     rc = rc ? rc : ib_hdf5_get_int(file, path, "format_version", 1, INT64_MAX, &version, err);
-    if (!rc && version > VERSION) {
-        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s has format version %lld, this program knows %d", path,
-                     (long long)version, VERSION);
+    if (!rc && version != VERSION) {
+        rc = ib_fail(err, IB_E_UNSUPPORTED,
+                     "%s: a training state of format %lld, this version reads format %d: begin a new run",
+                     path, (long long)version, VERSION);
     }
     for (size_t i = 0; !rc && i < FIELDS; i++) {
-        rc = get_field(s, file, path, version, &fields[i], err);
+        rc = get_field(s, file, path, &fields[i], err);
     }
     rc = rc ? rc : get_layout(s, file, path, err);
+    rc = rc ? rc : check_ways(s, file, path, err);
     rc = rc ? rc : get_arrays(s, file, path, bytes, err);
     return rc ? rc : check_finite(s, path, err);
 }

@@ -16,6 +16,11 @@
 extern "C" {
 #endif
 
+/* Names what a training draws and how: the sampler's and the augmentation's constants, dropout, the streams
+ * of random numbers. A state of another procedure is refused, since the run would not go on as it began; it
+ * changes whenever any of them does. */
+#define IB_TRAINING_PROCEDURE "training:2"
+
 /* What must stay the same for a run to be the same run. */
 typedef struct ib_run_plan {
     char preset[32], optimiser[32];

@@ -40,9 +40,6 @@ IB_API int ib_frame_alloc_rgb(ib_frame *f, int width, int height, ib_error *err)
 IB_API void ib_frame_free(ib_frame *f); /* accepts a zeroed frame; zeroes it */
 /* Copies samples and tags between frames of one size; RGB if both have it, else dst has none afterwards. */
 IB_API void ib_frame_copy(ib_frame *dst, const ib_frame *src);
-/* Left becomes right, between frames of one size: samples and matrix, no RGB. Chroma, which is sited left,
- * comes to lie one luma sample off. */
-IB_API void ib_frame_mirror(ib_frame *dst, const ib_frame *src);
 /* Video black: Y 16, U and V 128. */
 IB_API void ib_frame_fill_black(ib_frame *f);
 

@@ -80,13 +80,6 @@ void ib_turn_planes(ib_turn t, const uint8_t *const src[4], const int stride[4],
     }
 }
 
-void ib_frame_mirror(ib_frame *dst, const ib_frame *src) {
-    const uint8_t *const planes[4] = {src->plane[0], src->plane[1], src->plane[2]};
-    const int strides[4] = {(int)src->stride[0], (int)src->stride[1], (int)src->stride[2]};
-    ib_turn_planes((ib_turn){.mirror = true}, planes, strides, src->width, src->height, dst);
-    dst->matrix = src->matrix;
-}
-
 void ib_turn_rgb(ib_turn t, const uint8_t *src, ptrdiff_t stride, ib_frame *dst) {
     int w = dst->width, h = dst->height;
     for (int y = 0; y < h; y++) {

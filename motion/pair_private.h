@@ -1,0 +1,29 @@
+/* What a pair of keyframes holds, for those who carry them. Not installed. */
+#ifndef IB_MOTION_PAIR_PRIVATE_H
+#define IB_MOTION_PAIR_PRIVATE_H
+
+#include "motion/blend.h"
+#include "motion/pair.h"
+
+struct ib_pair {
+    ib_shape shape; /* the grid */
+    ib_canvas canvas;
+    int width, height;
+    const ib_frame *full0, *full1; /* NULL before the first pair */
+    ib_frame small;                /* of the grid's size */
+    float *planes;                 /* [2] pictures of the canvas, while splines are fitted */
+    float *spline0, *spline1;      /* of the canvas */
+    float *z0, *z1;                /* [T,D] */
+    float *arena;
+};
+
+/* Of 8-bit samples: the value of black, and steps per unit (latent/patch.h). */
+static inline float ib_black_of(int plane) {
+    return plane ? 128 : 16;
+}
+
+static inline float ib_range_of(int plane) {
+    return plane ? 224 : 219;
+}
+
+#endif
