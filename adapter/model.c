@@ -135,7 +135,7 @@ void ib_adapter_work_free(ib_adapter_work **w) {
 
 /* RMS distance of two tokens */
 IB_MULTIARCH
-static float distance(const float *restrict a, const float *restrict b, size_t n) {
+static float distance_model(const float *restrict a, const float *restrict b, size_t n) {
     float s[16] = {0}, sum = 0;
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
@@ -225,7 +225,7 @@ static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_or
     for (size_t k = 0; k < tokens; k++) {
         const float *u = in->z0 + k * width, *v = in->z1 + k * width;
         float *f = w->trunk.features + (sample * tokens + k) * a->features;
-        float s = distance(u, v, width), inv = 1.0f / (s + distance_floor);
+        float s = distance_model(u, v, width), inv = 1.0f / (s + distance_floor);
         scale[k] = s;
         if (!w->motion) {
             mean_and_difference(u, v, inv, width, f, f + width);
@@ -240,7 +240,7 @@ static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_or
         pixel_features(u, v, uw, vw, inv, f);
         f += IB_PIXEL_FEATURES;
         f[0] = logf(s + distance_floor);
-        f[1] = logf(distance(uw, vw, width) + distance_floor);
+        f[1] = logf(distance_model(uw, vw, width) + distance_floor);
         memcpy(f + 2, w->cells + k * cell_floats, cell_floats * sizeof *f);
     }
 }
@@ -262,7 +262,7 @@ void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *i
     }
 }
 
-static int check(const ib_adapter_work *w, const ib_between *in, int n, ib_error *err) {
+static int check_model(const ib_adapter_work *w, const ib_between *in, int n, ib_error *err) {
     if (n < 1 || n > w->batch) {
         return ib_fail(err, IB_E_ARGUMENT, "the work space holds 1 to %d samples, not %d", w->batch, n);
     }
@@ -306,7 +306,7 @@ double ib_adapter_trust_of(const ib_adapter *a) {
 
 int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
                        ib_error *err) {
-    int rc = check(w, in, n, err), waiting = 0;
+    int rc = check_model(w, in, n, err), waiting = 0;
     size_t floats = w->shape.tokens * w->shape.width;
     ib_ordered ordered[MOST_AT_ONCE];
     float *to[MOST_AT_ONCE];
@@ -330,7 +330,7 @@ static double squared_error(const float *a, const float *b, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i += 4096) {
         size_t end = i + 4096 < n ? i + 4096 : n;
-        float d = distance(a + i, b + i, end - i);
+        float d = distance_model(a + i, b + i, end - i);
         sum += (double)d * d * (double)(end - i);
     }
     return sum;
@@ -371,7 +371,7 @@ static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const floa
 int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in,
                      const float *const *target, int n, float scale, const ib_dropout *drop,
                      ib_sample_loss *loss, ib_error *err) {
-    int rc = check(w, in, n, err);
+    int rc = check_model(w, in, n, err);
     if (rc) {
         return rc;
     }

@@ -148,8 +148,8 @@ static size_t block_tokens(const ib_trunk *t, const ib_block *b) {
     return b->coarse ? t->ctokens : t->tokens;
 }
 
-static void mix(const ib_adapter *a, const ib_trunk *t, const ib_block *b, ib_span s, size_t u,
-                const float *x, size_t n, float *y) {
+static void mix_trunk(const ib_adapter *a, const ib_trunk *t, const ib_block *b, ib_span s, size_t u,
+                      const float *x, size_t n, float *y) {
     size_t c = (size_t)b->channels;
     if (a->spatial) {
         ib_conv3x3(x, a->derived + u, a->params + s.b, n, b->coarse ? t->crows : t->rows,
@@ -227,7 +227,7 @@ void ib_trunk_drop(const ib_adapter *a, ib_trunk *t, size_t n, const ib_dropout 
 }
 
 /* y [N,C] += what the tokens h [N,C] of block i learn from each other. */
-static void attend(const ib_adapter *a, ib_trunk *t, int i, const float *h, size_t n, float *y) {
+static void attend_trunk(const ib_adapter *a, ib_trunk *t, int i, const float *h, size_t n, float *y) {
     const ib_block *b = &a->block[i];
     size_t c = (size_t)b->channels, m = n * t->tokens;
     const float *p = a->params;
@@ -256,12 +256,12 @@ static void run_block(const ib_adapter *a, ib_trunk *t, int i, size_t n, float *
     size_t c = (size_t)b->channels, tokens = block_tokens(t, b), m = n * tokens * c;
     const float *film = t->film + film_offset(a, t, i);
     film_silu(t->x[i], film, keep_of(a, t, i), n, tokens, c, t->a);
-    mix(a, t, b, b->mix1, b->u1, t->a, n, t->u[i]);
+    mix_trunk(a, t, b, b->mix1, b->u1, t->a, n, t->u[i]);
     ib_silu(t->u[i], m, t->c);
-    mix(a, t, b, b->mix2, b->u2, t->c, n, y);
+    mix_trunk(a, t, b, b->mix2, b->u2, t->c, n, y);
     ib_add(t->x[i], m, y);
     if (a->attention) {
-        attend(a, t, i, t->a, n, y);
+        attend_trunk(a, t, i, t->a, n, y);
     }
 }
 

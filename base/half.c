@@ -39,7 +39,7 @@ static inline uint16_t narrow(float f) {
     return (uint16_t)((u >> 16 & 0x8000u) | h);
 }
 
-static inline float widen(uint16_t half) {
+static inline float widen_half(uint16_t half) {
     uint32_t h = half, mantissa = h & 0x3ffu, e = h & 0x7c00u;
     uint32_t small = bits_of((float)(int32_t)mantissa * 0x1p-24f);
     uint32_t normal = ((h & 0x7fffu) << 13) + 0x38000000u;
@@ -56,7 +56,7 @@ void ib_f32_to_f16_portable(const float *in, uint16_t *out, size_t n) {
 
 void ib_f16_to_f32_portable(const uint16_t *in, float *out, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        out[i] = widen(in[i]);
+        out[i] = widen_half(in[i]);
     }
 }
 
@@ -90,7 +90,7 @@ __attribute__((target("avx,f16c"))) static void widen_f16c(const uint16_t *in, f
         _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(in + i))));
     }
     for (; i < n; i++) {
-        out[i] = widen(in[i]);
+        out[i] = widen_half(in[i]);
     }
 }
 #endif
@@ -125,6 +125,6 @@ void ib_f8_e4m3_to_f32(const uint8_t *in, float *out, size_t n) {
 
 void ib_f8_e5m2_to_f32(const uint8_t *in, float *out, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        out[i] = widen((uint16_t)(in[i] << 8));
+        out[i] = widen_half((uint16_t)(in[i] << 8));
     }
 }

@@ -38,7 +38,7 @@ static int bytes_of(const ib_st_tensor *t, size_t *bytes) {
     return 0;
 }
 
-static json_t *describe(const ib_st_tensor *t, size_t begin, size_t end) {
+static json_t *describe_safetensors_write(const ib_st_tensor *t, size_t begin, size_t end) {
     json_t *shape = json_array();
     for (int i = 0; i < t->rank; i++) {
         json_array_append_new(shape, json_integer(t->shape[i]));
@@ -76,7 +76,7 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
             goto end;
         }
         if (!strcmp(t->name, "__metadata__") || json_object_get(root, t->name) ||
-            json_object_set_new(root, t->name, describe(t, at, end))) {
+            json_object_set_new(root, t->name, describe_safetensors_write(t, at, end))) {
             rc = ib_fail(err, IB_E_ARGUMENT,
                          "cannot write %s: tensor name '%.100s' comes twice or is not UTF-8", path, t->name);
             goto end;
@@ -97,7 +97,7 @@ end:
     return rc;
 }
 
-static int put(ib_st_writer *w, const void *data, size_t bytes, off_t at, ib_error *err) {
+static int put_safetensors_write(ib_st_writer *w, const void *data, size_t bytes, off_t at, ib_error *err) {
     const char *p = data;
     while (bytes) {
         ssize_t n = pwrite(w->fd, p, bytes, at);
@@ -120,9 +120,9 @@ static int put_header(ib_st_writer *w, const char *text, size_t size, ib_error *
     for (int i = 0; i < 8; i++) {
         length[i] = (uint8_t)((uint64_t)w->header_bytes >> 8 * i);
     }
-    int rc = put(w, length, 8, 0, err);
-    rc = rc ? rc : put(w, text, size, 8, err);
-    return rc ? rc : put(w, "       ", w->header_bytes - size, (off_t)(8 + size), err);
+    int rc = put_safetensors_write(w, length, 8, 0, err);
+    rc = rc ? rc : put_safetensors_write(w, text, size, 8, err);
+    return rc ? rc : put_safetensors_write(w, "       ", w->header_bytes - size, (off_t)(8 + size), err);
 }
 
 static int copy_tensors(ib_st_writer *w, const ib_st_tensor *tensors, size_t n) {
@@ -200,7 +200,7 @@ int ib_st_writer_append(ib_st_writer *w, const void *data, size_t bytes, ib_erro
                        bytes - (w->data_bytes - w->written));
     }
     size_t begin = 8 + w->header_bytes;
-    int rc = put(w, data, bytes, (off_t)(begin + w->written), err);
+    int rc = put_safetensors_write(w, data, bytes, (off_t)(begin + w->written), err);
     w->written += rc ? 0 : bytes;
 #ifdef SYNC_FILE_RANGE_WRITE
     if (w->written - w->pushed >= PUSH_BYTES) {

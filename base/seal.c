@@ -98,7 +98,7 @@ int ib_seal_write(const char *path, ib_error *err) {
     return n == HEX ? IB_OK : ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(e));
 }
 
-static int check(const mapping *m, const char *path, ib_error *err) {
+static int check_seal(const mapping *m, const char *path, ib_error *err) {
     char hex[HEX + 1];
     const uint8_t *place = place_of(m);
     if (!place) {
@@ -114,11 +114,11 @@ static int check(const mapping *m, const char *path, ib_error *err) {
 int ib_seal_check(const char *path, ib_error *err) {
     mapping m;
     int rc = map(&m, path, false, err);
-    rc = rc ? rc : check(&m, path, err);
+    rc = rc ? rc : check_seal(&m, path, err);
     unmap(&m);
     return rc;
 }
 
 int ib_seal_check_bytes(const void *bytes, size_t size, const char *path, ib_error *err) {
-    return check(&(mapping){-1, size, bytes}, path, err);
+    return check_seal(&(mapping){-1, size, bytes}, path, err);
 }

@@ -36,7 +36,7 @@ static size_t count_threads(char **environment) {
     return n < 1 ? 1 : n > MOST_THREADS ? MOST_THREADS : (size_t)n;
 }
 
-static void look(int argc, char **argv, char **environment) {
+static void look_environment(int argc, char **argv, char **environment) {
     struct rlimit limit;
     (void)argc, (void)argv;
     if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) {
@@ -60,7 +60,8 @@ static void look(int argc, char **argv, char **environment) {
     _exit(1);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const early)(int, char **, char **) = look;
+__attribute__((section(".preinit_array"), used)) static void (*const early)(int, char **,
+                                                                            char **) = look_environment;
 
 #else
 typedef int ib_nothing_early;

@@ -60,7 +60,7 @@ static void on_progress(void *user, size_t frames, int64_t estimate) {
     pthread_mutex_unlock(&p->b->lock);
 }
 
-static void *work(void *arg) {
+static void *work_encode(void *arg) {
     batch *b = arg;
     cli_threads_begin(b->options.threads);
     pthread_mutex_lock(&b->lock);
@@ -121,7 +121,7 @@ static int name_results(batch *b, const char *dir, ib_error *err) {
     return rc;
 }
 
-static int collect(cli *c, batch *b, size_t *bad, ib_error *err) {
+static int collect_encode(cli *c, batch *b, size_t *bad, ib_error *err) {
     ib_paths l = {0};
     int rc = IB_OK;
     for (size_t i = 0; i < cli_arg_count(c); i++) {
@@ -208,7 +208,7 @@ static void tell_task(cli *c, task *t, bool kept) {
 }
 
 /* Lock held on entry and exit; let go while printing. */
-static void tell(cli *c, batch *b, double begun) {
+static void tell_encode(cli *c, batch *b, double begun) {
     double all = 0, done = 0;
     size_t ended = 0, frames = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -243,7 +243,7 @@ static int run_batch(cli *c, batch *b, int jobs, ib_error *err) {
     }
     double begun = ib_clock_seconds();
     pthread_mutex_lock(&b->lock);
-    while (started < jobs && !pthread_create(&thread[started], NULL, work, b)) {
+    while (started < jobs && !pthread_create(&thread[started], NULL, work_encode, b)) {
         started++;
         b->working++;
     }
@@ -256,9 +256,9 @@ static int run_batch(cli *c, batch *b, int jobs, ib_error *err) {
             until.tv_nsec -= 1000000000;
         }
         pthread_cond_timedwait(&b->changed, &b->lock, &until);
-        tell(c, b, begun);
+        tell_encode(c, b, begun);
     }
-    tell(c, b, begun);
+    tell_encode(c, b, begun);
     pthread_mutex_unlock(&b->lock);
     for (int i = 0; i < started; i++) {
         pthread_join(thread[i], NULL);
@@ -314,7 +314,7 @@ static int summary(cli *c, const batch *b, size_t bad) {
     return atomic_load(b->stop) ? CLI_INTERRUPTED : bad ? CLI_FAILED : CLI_DONE;
 }
 
-static int parse(cli *c, ib_encode_options *o) {
+static int parse_encode(cli *c, ib_encode_options *o) {
     const char *fit = cli_text(c, "fit");
     ib_encode_defaults(o);
     cli_size(c, "size", &o->width, &o->height);
@@ -336,19 +336,19 @@ static int parse(cli *c, ib_encode_options *o) {
     return CLI_DONE;
 }
 
-static int run(cli *c) {
+static int run_encode(cli *c) {
     batch b = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .stop = cli_stop(c)};
     ib_space *space = NULL;
     ib_space_options how;
     ib_error err = {0};
     size_t bad = 0;
-    int status = parse(c, &b.options);
+    int status = parse_encode(c, &b.options);
     status = status ? status : cli_space_options(c, &how);
     if (status) {
         return status;
     }
     const char *dir = cli_text(c, "output");
-    if (ib_space_open_with(&space, cli_text(c, "space"), &how, &err) || collect(c, &b, &bad, &err) ||
+    if (ib_space_open_with(&space, cli_text(c, "space"), &how, &err) || collect_encode(c, &b, &bad, &err) ||
         ib_mkdirs(dir, &err) || name_results(&b, dir, &err)) {
         status = cli_fail(c, &err);
         goto end;
@@ -444,5 +444,5 @@ const cli_command cli_encode = {
     .options = options,
     .min_args = 1,
     .max_args = 1000000,
-    .run = run,
+    .run = run_encode,
 };

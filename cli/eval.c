@@ -87,7 +87,7 @@ static bool wants_page(const cli *c) {
     return page;
 }
 
-static int parse(cli *c, ib_eval_options *o) {
+static int parse_eval(cli *c, ib_eval_options *o) {
     const char *size = cli_text(c, "size");
     int used = 0;
     bool plain = strspn(size, "0123456789x") == strlen(size);
@@ -246,7 +246,7 @@ static int print_report(cli *c, const ib_eval_report *r, ib_error *err) {
     return IB_OK;
 }
 
-static int run(cli *c) {
+static int run_eval(cli *c) {
     ib_eval_options o;
     ib_eval_report report = {0};
     ib_paths inputs = {0}, adapters = {0};
@@ -254,7 +254,7 @@ static int run(cli *c) {
     ib_error err = {0};
     job j = {.c = c};
     ib_space_options how;
-    int status = parse(c, &o);
+    int status = parse_eval(c, &o);
     status = status ? status : cli_space_options(c, &how);
     if (status) {
         return status;
@@ -352,5 +352,5 @@ const cli_command cli_eval = {
     .options = options,
     .min_args = 1,
     .max_args = 1000000,
-    .run = run,
+    .run = run_eval,
 };

@@ -61,7 +61,7 @@ static void look_at(values *v, double x) {
     v->n++;
 }
 
-static void look(values *v, const float *x, size_t n) {
+static void look_info(values *v, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) {
         look_at(v, x[i]);
     }
@@ -87,7 +87,7 @@ static int check_latents(ib_latent_file *f, const request *r, json_t *o, ib_erro
         if (atomic_load(r->stop)) {
             rc = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         } else if (!(rc = ib_latent_read(f, k, 1, z, err))) {
-            look(&v, z, n);
+            look_info(&v, z, n);
         }
     }
     if (!rc) {
@@ -233,7 +233,7 @@ static int check_tensors(const ib_st *f, const request *r, json_t *o, ib_error *
             return rc;
         }
         if (!ib_st_to_f32(t, x, NULL)) { /* whole numbers are not looked at */
-            look(&v, x, t->elements);
+            look_info(&v, x, t->elements);
         }
         ib_free(x);
     }
@@ -404,7 +404,7 @@ static bool accept_known(const char *name) {
            ib_is_picture_name(name);
 }
 
-static int run(cli *c) {
+static int run_info(cli *c) {
     request r = {cli_flag(c, "check"), cli_flag(c, "tensors"), cli_stop(c)};
     ib_paths l = {0};
     ib_error err = {0};
@@ -454,5 +454,5 @@ const cli_command cli_info = {
     .options = options,
     .min_args = 1,
     .max_args = 1000000,
-    .run = run,
+    .run = run_info,
 };

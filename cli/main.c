@@ -55,7 +55,7 @@ static int help(const char *name) {
     return CLI_DONE;
 }
 
-static int run(const cli_command *m, int argc, char **argv) {
+static int run_command(const cli_command *m, int argc, char **argv) {
     cli c = {0};
     ib_error err = {0};
     cli_bar_begin(&c.bar);
@@ -100,7 +100,7 @@ static int dispatch(int argc, char **argv) {
         return CLI_DONE;
     }
     const cli_command *m = cli_command_find(word);
-    return m ? run(m, argc - 2, argv + 2) : unknown_command(word);
+    return m ? run_command(m, argc - 2, argv + 2) : unknown_command(word);
 }
 
 /* Begins again with the kernels that OpenBLAS should have chosen, unless someone has said which; if that

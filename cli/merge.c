@@ -177,7 +177,7 @@ static void print_text(cli *c, const ib_merge_options *o, const ib_merge_result 
     print_parts(c, o, r);
 }
 
-static int run(cli *c) {
+static int run_merge(cli *c) {
     ib_paths inputs = {0}, valid = {0};
     double weight[IB_MERGE_MOST];
     ib_merge_options o;
@@ -283,5 +283,5 @@ const cli_command cli_merge = {
     .options = options,
     .min_args = 1,
     .max_args = IB_MERGE_MOST,
-    .run = run,
+    .run = run_merge,
 };

@@ -110,7 +110,7 @@ static int measure(cli *c, const ib_space *space, const ib_paths *prompts, int *
     return rc;
 }
 
-static int run(cli *c) {
+static int run_modality_gap(cli *c) {
     ib_paths prompts = {0};
     ib_space_options how;
     ib_space *space = NULL;
@@ -158,5 +158,5 @@ const cli_command cli_modality_gap = {
     .options = options,
     .min_args = 1,
     .max_args = 1000000,
-    .run = run,
+    .run = run_modality_gap,
 };

@@ -56,7 +56,7 @@ static bool parse_size(const cli_option *o, const char *s, int *width, int *heig
     return true;
 }
 
-static bool convert(const cli_option *o, const char *s, cli_value *v) {
+static bool convert_option(const cli_option *o, const char *s, cli_value *v) {
     const char *e;
     bool ok = true;
     switch (o->kind) {
@@ -91,7 +91,7 @@ static int list_add(cli *c, cli_value *v, const char *s) {
     return 0;
 }
 
-static int take(cli *c, size_t i, const char *shown, const char *s) {
+static int take_option(cli *c, size_t i, const char *shown, const char *s) {
     const cli_option *o = c->options[i];
     char kind[128];
     if (!s[0]) {
@@ -102,7 +102,7 @@ static int take(cli *c, size_t i, const char *shown, const char *s) {
         return list_add(c, &c->values[i], s);
     }
     c->values[i].set = true;
-    if (!convert(o, s, &c->values[i])) {
+    if (!convert_option(o, s, &c->values[i])) {
         cli_describe_kind(o, kind, sizeof kind);
         return cli_usage(c, "%s wants %s, got '%s'", shown, kind, s);
     }
@@ -121,9 +121,9 @@ static int take_following(cli *c, size_t i, const char *shown, int argc, char **
         return *k + 1 >= argc ? cli_usage(c, "%s wants %s, got nothing", shown, kind)
                               : cli_usage(c, "%s wants %s, got the option '%s'", shown, kind, argv[*k + 1]);
     }
-    int rc = take(c, i, shown, argv[++*k]);
+    int rc = take_option(c, i, shown, argv[++*k]);
     while (!rc && c->options[i]->several && *k + 1 < argc && !is_option_word(argv[*k + 1])) {
-        rc = take(c, i, shown, argv[++*k]);
+        rc = take_option(c, i, shown, argv[++*k]);
     }
     return rc;
 }
@@ -153,7 +153,7 @@ static int parse_long_option(cli *c, int argc, char **argv, int *k) {
             c->values[i].set = true;
             return equals ? cli_usage(c, "%s takes no value, got '%s'", shown, equals + 1) : 0;
         }
-        return equals ? take(c, i, shown, equals + 1) : take_following(c, i, shown, argc, argv, k);
+        return equals ? take_option(c, i, shown, equals + 1) : take_following(c, i, shown, argc, argv, k);
     }
     return unknown_option(c, name);
 }
@@ -170,7 +170,7 @@ static int parse_letters(cli *c, int argc, char **argv, int *k) {
             return cli_usage(c, "there is no option '%s' (in '%s')", shown, argv[*k]);
         }
         if (c->options[i]->kind != CLI_FLAG) {
-            return p[1] ? take(c, i, shown, p + 1 + (p[1] == '='))
+            return p[1] ? take_option(c, i, shown, p + 1 + (p[1] == '='))
                         : take_following(c, i, shown, argc, argv, k);
         }
         c->values[i].set = true;
@@ -178,7 +178,7 @@ static int parse_letters(cli *c, int argc, char **argv, int *k) {
     return 0;
 }
 
-static int prepare(cli *c, const cli_command *command, int argc) {
+static int prepare_option(cli *c, const cli_command *command, int argc) {
     size_t n = 0;
     while (command->options && command->options[n].name) {
         n++;
@@ -197,7 +197,7 @@ static int prepare(cli *c, const cli_command *command, int argc) {
         if (!o->initial || o->kind == CLI_LIST) {
             continue;
         }
-        if (!convert(o, o->initial, &c->values[i])) {
+        if (!convert_option(o, o->initial, &c->values[i])) {
             fprintf(stderr, "inbetween: bug: the default '%s' of --%s is not in its range\n", o->initial,
                     o->name);
             abort();
@@ -237,7 +237,7 @@ static int check_count(cli *c) {
 
 int cli_parse(cli *c, const cli_command *command, int argc, char **argv) {
     bool words_only = false;
-    int rc = prepare(c, command, argc);
+    int rc = prepare_option(c, command, argc);
     for (int k = 0; !rc && k < argc; k++) {
         const char *s = argv[k];
         if (words_only || s[0] != '-' || !s[1]) {
@@ -273,7 +273,7 @@ void cli_release(cli *c) {
 }
 
 /* Levenshtein's distance with transpositions (optimal string alignment), words of at most 63 letters. */
-static size_t distance(const char *a, const char *b) {
+static size_t distance_option(const char *a, const char *b) {
     size_t rows[3][64], *before = rows[0], *last = rows[1], *now = rows[2], n = strlen(b);
     if (n > 63 || strlen(a) > 63) {
         return SIZE_MAX;
@@ -304,7 +304,7 @@ const char *cli_nearest(const char *word, const char *const *known, size_t n) {
     const char *best = NULL;
     size_t best_distance = strlen(word) / 3 + 2; /* not reached by words that merely share a few letters */
     for (size_t i = 0; i < n; i++) {
-        size_t l = strlen(word), d = distance(word, known[i]);
+        size_t l = strlen(word), d = distance_option(word, known[i]);
         if (l >= 2 && !strncmp(word, known[i], l)) {
             d = 0; /* a beginning of it */
         }

@@ -84,7 +84,7 @@ static bool is_adapter_name(const char *name) {
     return dot && !strcmp(dot, IB_POOL_SUFFIX);
 }
 
-static int run(cli *c) {
+static int run_pool(cli *c) {
     ib_survey s = {0};
     ib_error err = {0};
     const char *dir = cli_arg(c, 0), *output = cli_text(c, "output");
@@ -139,5 +139,5 @@ const cli_command cli_pool = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .run = run_pool,
 };

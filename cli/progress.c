@@ -28,7 +28,7 @@ void cli_bar_clear(cli_bar *b) {
     }
 }
 
-static void draw(cli_bar *b, double fraction, const char *text) {
+static void draw_line(cli_bar *b, double fraction, const char *text) {
     char bar[25];
     int columns = terminal_columns() - 1, cells = columns >= 72 ? 24 : columns >= 48 ? 12 : 0;
     int full = (int)(fraction * cells + 0.5);
@@ -69,7 +69,7 @@ void cli_progress(cli *c, double fraction, const char *fmt, ...) {
     }
     if (end || b->last < 0 || now - b->last >= (b->terminal ? redraw_seconds : line_seconds)) {
         if (b->terminal) {
-            draw(b, fraction, text);
+            draw_line(b, fraction, text);
         } else {
             fprintf(stderr, "%3d%%  %s\n", (int)(fraction * 100), text);
         }

@@ -27,7 +27,7 @@ static void on_progress(void *user, int64_t done, int64_t total) {
 }
 
 /* 0, or the status of wrong usage. */
-static int parse(cli *c, ib_movie_options *o, const char **keyframes) {
+static int parse_render(cli *c, ib_movie_options *o, const char **keyframes) {
     ib_movie_defaults(o);
     o->n_keyframes = cli_arg_count(c);
     for (size_t i = 0; i < o->n_keyframes; i++) {
@@ -100,7 +100,7 @@ static int print_result(cli *c, const ib_movie_options *o, const ib_movie_summar
     return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 }
 
-static int run(cli *c) {
+static int run_render(cli *c) {
     ib_movie_options o;
     ib_movie_summary summary;
     ib_error err = {0};
@@ -110,7 +110,7 @@ static int run(cli *c) {
         ib_fail(&err, IB_E_MEMORY, "out of memory for the list of keyframes");
         return cli_fail(c, &err);
     }
-    int status = parse(c, &o, keyframes);
+    int status = parse_render(c, &o, keyframes);
     if (!status && cli_wants_embeddings(c, &o)) {
         status = cli_render_embeddings(c, &o);
     } else if (!status) {
@@ -248,5 +248,5 @@ const cli_command cli_render = {
     .options = options,
     .min_args = 2,
     .max_args = 100000,
-    .run = run,
+    .run = run_render,
 };

@@ -159,9 +159,9 @@ static json_t *real_or_null(double v) {
 
 static int print_result(cli *c, const ib_train_options *o, const ib_train_result *r, bool interrupted) {
     if (cli_prints_text(c)) {
-        const char *run = cli_shown(c, o->run);
-        printf("%s: %lld steps, %lld samples, %.1f minutes", run, (long long)r->step, (long long)r->samples,
-               r->seconds / 60);
+        const char *run_train = cli_shown(c, o->run);
+        printf("%s: %lld steps, %lld samples, %.1f minutes", run_train, (long long)r->step,
+               (long long)r->samples, r->seconds / 60);
         if (isfinite(r->loss)) {
             printf(", loss %.4f", r->loss);
         }
@@ -169,7 +169,7 @@ static int print_result(cli *c, const ib_train_options *o, const ib_train_result
             printf(", skill %.4f on %zu other video%s", r->valid_skill, r->valid_videos,
                    r->valid_videos == 1 ? "" : "s");
         }
-        printf("\n%s/adapter.safetensors\n", run);
+        printf("\n%s/adapter.safetensors\n", run_train);
     }
     if (!cli_json(c)) {
         return CLI_DONE;
@@ -194,7 +194,7 @@ static int print_result(cli *c, const ib_train_options *o, const ib_train_result
     return cli_print_json(c, j, JSON_INDENT(2));
 }
 
-static int run(cli *c) {
+static int run_train(cli *c) {
     ib_paths latents = {0}, valid = {0};
     ib_train_options o;
     ib_train_result result = {0};
@@ -445,5 +445,5 @@ const cli_command cli_train = {
     .options = options,
     .min_args = 1,
     .max_args = 1000000,
-    .run = run,
+    .run = run_train,
 };

@@ -175,7 +175,7 @@ int ib_clip_prepare(const ib_clip *c, ib_fit fit, const uint8_t *rgb, size_t str
 /* ---- the image tower ---- */
 
 /* One picture's patches as rows: [G*G, 3 patch patch]. */
-static void patches(const ib_clip_tower *t, const float *pixels, float *rows) {
+static void patches_clip(const ib_clip_tower *t, const float *pixels, float *rows) {
     size_t p = t->patch, side = t->image, grid = side / p;
     for (size_t gy = 0; gy < grid; gy++) {
         for (size_t gx = 0; gx < grid; gx++) {
@@ -199,7 +199,7 @@ static int see(ib_clip *c, const float *pixels, size_t n, size_t layers, ib_erro
     }
 #pragma omp parallel for num_threads(c->threads) schedule(static)
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
-        patches(t, pixels + (size_t)i * 3 * t->image * t->image, w->wide + (size_t)i * cells * taps);
+        patches_clip(t, pixels + (size_t)i * 3 * t->image * t->image, w->wide + (size_t)i * cells * taps);
     }
     ib_clip_linear(w->wide, t->conv, NULL, n * cells, width, taps, c->threads, w->norm);
 #pragma omp parallel for num_threads(c->threads) schedule(static)

@@ -21,7 +21,7 @@ static void add_transposed(struct sha256_ctx *h, const ib_st_tensor *x) {
     }
 }
 
-static void add(struct sha256_ctx *h, const ib_st_tensor *x) {
+static void add_identity(struct sha256_ctx *h, const ib_st_tensor *x) {
     const char *type = ib_dtype_name(x->dtype);
     sha256_update(h, strlen(type) + 1, (const uint8_t *)type);
     sha256_update(h, x->bytes, x->data);
@@ -29,7 +29,7 @@ static void add(struct sha256_ctx *h, const ib_st_tensor *x) {
 
 /* Parts of one whole: the type once, the bytes as if they were one tensor. */
 static void add_matrix(struct sha256_ctx *h, const ib_clip_matrix *m) {
-    add(h, m->part[0]);
+    add_identity(h, m->part[0]);
     for (int i = 1; i < m->parts; i++) {
         sha256_update(h, m->part[i]->bytes, m->part[i]->data);
     }
@@ -44,22 +44,22 @@ void ib_clip_tower_sha256(const ib_clip_tower *t, char hex[65]) {
              t->width, t->layers, t->mlp, t->tokens, t->projection);
     sha256_update(&h, strlen(head) + 1, (const uint8_t *)head);
     if (t->table) {
-        add(&h, t->table);
+        add_identity(&h, t->table);
     }
     for (int i = 0; i < IB_CLIP_PROJECT; i++) {
         if (t->own[i]) {
-            add(&h, t->own[i]);
+            add_identity(&h, t->own[i]);
         }
     }
     for (size_t l = 0; l < t->layers; l++) {
         const ib_clip_block *b = &t->block[l];
         add_matrix(&h, &b->qkv);
-        add(&h, b->vector[0]);
+        add_identity(&h, b->vector[0]);
         for (int i = 1; i < b->qkv.parts; i++) {
             sha256_update(&h, b->vector[i]->bytes, b->vector[i]->data);
         }
         for (int i = b->qkv.parts; i < b->vectors; i++) {
-            add(&h, b->vector[i]);
+            add_identity(&h, b->vector[i]);
         }
         add_matrix(&h, &b->out);
         add_matrix(&h, &b->fc1);

@@ -67,7 +67,7 @@ static IB_INLINE uint8_t clip8(int32_t v) {
 }
 
 /* in: a row of RGB; out: [count,3] */
-static void columns(const line_filter *f, const uint8_t *in, int count, uint8_t *out) {
+static void columns_preprocess(const line_filter *f, const uint8_t *in, int count, uint8_t *out) {
     for (int i = 0; i < count; i++) {
         const uint8_t *p = in + 3 * (size_t)f->first[i];
         const int32_t *w = f->w + (size_t)i * (size_t)f->size;
@@ -85,8 +85,8 @@ static void columns(const line_filter *f, const uint8_t *in, int count, uint8_t 
 
 /* in: rows of `bytes`; sum: [bytes] scratch; out: [bytes] */
 IB_MULTIARCH
-static void rows(const uint8_t *restrict in, const int32_t *w, int taps, size_t bytes, int32_t *restrict sum,
-                 uint8_t *restrict out) {
+static void rows_preprocess(const uint8_t *restrict in, const int32_t *w, int taps, size_t bytes,
+                            int32_t *restrict sum, uint8_t *restrict out) {
     for (size_t i = 0; i < bytes; i++) {
         sum[i] = 1 << (BITS - 1);
     }
@@ -125,15 +125,16 @@ static int resample(ib_clip_filter kind, const uint8_t *rgb, size_t stride, int 
         if (to_width == width) {
             memcpy(line, in + 3 * (size_t)left, bytes);
         } else {
-            columns(&across, in, side, line);
+            columns_preprocess(&across, in, side, line);
         }
     }
     for (int y = 0; y < side; y++) {
         if (to_height == height) {
             memcpy(out + (size_t)y * bytes, narrow + (size_t)(top + y - first) * bytes, bytes);
         } else {
-            rows(narrow + (size_t)(down.first[y] - first) * bytes, down.w + (size_t)y * (size_t)down.size,
-                 down.taps[y], bytes, sum, out + (size_t)y * bytes);
+            rows_preprocess(narrow + (size_t)(down.first[y] - first) * bytes,
+                            down.w + (size_t)y * (size_t)down.size, down.taps[y], bytes, sum,
+                            out + (size_t)y * bytes);
         }
     }
 end:

@@ -49,7 +49,7 @@ size_t ib_tokenizer_size(const ib_tokenizer *t) {
 typedef enum character { SPACE, LETTER, DIGIT, OTHER } character;
 
 /* The character at s and its length; n > 0 bytes are left, and they are UTF-8. */
-static character look(const uint8_t *s, size_t n, size_t *bytes) {
+static character look_tokenizer(const uint8_t *s, size_t n, size_t *bytes) {
     ucs4_t c;
     int m = u8_mbtouc(&c, s, n);
     *bytes = m > 0 ? (size_t)m : 1;
@@ -64,7 +64,7 @@ static character look(const uint8_t *s, size_t n, size_t *bytes) {
 
 static size_t run_of(character kind, const uint8_t *s, size_t n) {
     size_t at = 0, m;
-    while (at < n && look(s + at, n - at, &m) == kind) {
+    while (at < n && look_tokenizer(s + at, n - at, &m) == kind) {
         at += m;
     }
     return at;
@@ -83,7 +83,7 @@ static size_t word_at(const uint8_t *s, size_t n) {
         }
     }
     size_t m;
-    character kind = look(s, n, &m);
+    character kind = look_tokenizer(s, n, &m);
     return kind == SPACE ? 0 : kind == DIGIT ? m : run_of(kind, s, n);
 }
 
@@ -149,7 +149,7 @@ int ib_tokenizer_encode(const ib_tokenizer *t, const char *text, size_t length, 
     while (at < bytes && n + 1 < length) {
         size_t m = word_at(clean + at, bytes - at);
         if (!m) {
-            look(clean + at, bytes - at, &m);
+            look_tokenizer(clean + at, bytes - at, &m);
             at += m;
             continue;
         }

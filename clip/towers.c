@@ -21,7 +21,7 @@ typedef struct candidates {
     size_t n;
 } candidates;
 
-static const ib_st_tensor *find(const ib_clip_source *s, const char *prefix, const char *name) {
+static const ib_st_tensor *find_towers(const ib_clip_source *s, const char *prefix, const char *name) {
     char whole[512];
     snprintf(whole, sizeof whole, "%s%s", prefix, name);
     for (size_t i = 0; i < s->path.n; i++) {
@@ -60,10 +60,10 @@ static void consider(candidates *l, const ib_clip_source *s, const char *name) {
         memcpy(c->prefix, name, before);
         /* many models have a token_embedding */
         if (c->side == IB_CLIP_TEXT && c->naming == IB_CLIP_OPENCLIP &&
-            !find(s, c->prefix, "positional_embedding")) {
+            !find_towers(s, c->prefix, "positional_embedding")) {
             continue;
         }
-        const ib_st_tensor *p = find(s, c->prefix, projection);
+        const ib_st_tensor *p = find_towers(s, c->prefix, projection);
         if (p && p->rank == 2) {
             c->projection = (size_t)p->shape[c->naming == IB_CLIP_OPENCLIP];
         }
@@ -84,7 +84,7 @@ bool ib_clip_is_in(const ib_st *f) {
 }
 
 /* width: D that a projection should have; 0: any. */
-static const candidate *choose(const candidates *l, ib_clip_side side, size_t width) {
+static const candidate *choose_towers(const candidates *l, ib_clip_side side, size_t width) {
     const candidate *best = NULL;
     int best_rank = -1;
     for (size_t i = 0; i < l->n; i++) {
@@ -98,7 +98,7 @@ static const candidate *choose(const candidates *l, ib_clip_side side, size_t wi
     return best;
 }
 
-static int load(ib_clip_tower *t, const candidate *c, const char *activation, ib_error *err) {
+static int load_towers(ib_clip_tower *t, const candidate *c, const char *activation, ib_error *err) {
     t->source = c->source;
     t->side = c->side;
     t->naming = c->naming;
@@ -125,8 +125,8 @@ int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_cli
             }
         }
     }
-    const candidate *v = choose(&l, IB_CLIP_VISION, 0);
-    const candidate *t = choose(&l, IB_CLIP_TEXT, v ? v->projection : 0);
+    const candidate *v = choose_towers(&l, IB_CLIP_VISION, 0);
+    const candidate *t = choose_towers(&l, IB_CLIP_TEXT, v ? v->projection : 0);
     if (!v && !t) {
         return ib_fail(err, IB_E_FORMAT,
                        "%s holds no CLIP tower: looked for tensors whose names end in '%s' or '%s' (image "
@@ -137,10 +137,10 @@ int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_cli
                        ib_clip_names_of[1].side[1].own[IB_CLIP_TABLE]);
     }
     if (v) {
-        rc = load(vision, v, activation, err);
+        rc = load_towers(vision, v, activation, err);
     }
     if (t && !rc) {
-        rc = load(text, t, activation, err);
+        rc = load_towers(text, t, activation, err);
     }
     if (rc) {
         ib_clip_tower_close(vision);
@@ -169,7 +169,7 @@ enum { N_KNOWN = sizeof known / sizeof *known };
 
 /* OpenAI's own exports carry these beside the weights. */
 static bool made_by_openai(const ib_clip_tower *t) {
-    return find(t->source, "", "input_resolution") && find(t->source, "", "context_length");
+    return find_towers(t->source, "", "input_resolution") && find_towers(t->source, "", "context_length");
 }
 
 static void choose_act(ib_clip_tower *t, const ib_clip_tower_config *c) {

@@ -39,10 +39,10 @@ int ib_clip_work_reserve(ib_clip_work *w, const ib_clip_tower *t, size_t sequenc
             }
         }
     }
-    size_t norm = w->x_floats;
+    size_t norm_transformer = w->x_floats;
     w->threads = threads;
     int rc = grow(&w->x, &w->x_floats, x, "a batch's tokens", err);
-    rc = rc ? rc : grow(&w->norm, &norm, x, "a batch's tokens", err);
+    rc = rc ? rc : grow(&w->norm, &norm_transformer, x, "a batch's tokens", err);
     rc = rc ? rc : grow(&w->wide, &w->wide_floats, all, "a batch's hidden values", err);
     rc = rc ? rc : grow(&w->weights, &w->weights_floats, weights, "a layer's weights", err);
     if (!rc) {
@@ -77,7 +77,7 @@ typedef struct linear {
     size_t rows, n, k, stride;
 } linear;
 
-static void tile(const linear *l, size_t r0, size_t r1, size_t c0, size_t c1) {
+static void tile_transformer(const linear *l, size_t r0, size_t r1, size_t c0, size_t c1) {
     size_t rows = r1 - r0, cols = c1 - c0;
     float *y = l->y + r0 * l->stride + c0;
     const float *b = l->b ? l->b + c0 : NULL;
@@ -102,7 +102,7 @@ static size_t cut(size_t whole, size_t i, size_t n, size_t unit) {
 
 /* Each thread gets one tile, as square as can be: OpenBLAS packs both factors of every product, which costs a
  * tile's circumference, while the work is its area. */
-static void run(const linear *l, int threads) {
+static void run_transformer(const linear *l, int threads) {
     size_t best = 1, p = (size_t)threads;
     double least = INFINITY;
     for (size_t down = 1; down <= p; down++) {
@@ -119,14 +119,15 @@ static void run(const linear *l, int threads) {
         size_t r0 = cut(l->rows, r, down, 1), r1 = cut(l->rows, r + 1, down, 1);
         size_t c0 = cut(l->n, c, across, 16), c1 = cut(l->n, c + 1, across, 16);
         if (r1 > r0 && c1 > c0) {
-            tile(l, r0, r1, c0, c1);
+            tile_transformer(l, r0, r1, c0, c1);
         }
     }
 }
 
 void ib_clip_linear(const float *x, const float *w, const float *b, size_t rows, size_t n, size_t k,
                     int threads, float *y) {
-    run(&(linear){.finish = SET, .x = x, .w = w, .b = b, .y = y, .rows = rows, .n = n, .k = k, .stride = n},
+    run_transformer(
+        &(linear){.finish = SET, .x = x, .w = w, .b = b, .y = y, .rows = rows, .n = n, .k = k, .stride = n},
         threads);
 }
 
@@ -140,7 +141,7 @@ static void apply(const ib_clip_matrix *m, linear l, ib_clip_work *w) {
     l.n = m->rows;
     l.w = piece[0];
     if (m->parts == 1 || !m->direct) {
-        run(&l, w->threads);
+        run_transformer(&l, w->threads);
         return;
     }
     for (int i = 0; i < m->parts; i++) {
@@ -149,12 +150,12 @@ static void apply(const ib_clip_matrix *m, linear l, ib_clip_work *w) {
         part.n = n;
         part.b = l.b + (size_t)i * n;
         part.y = l.y + (size_t)i * n;
-        run(&part, w->threads);
+        run_transformer(&part, w->threads);
     }
 }
 
-static void norm(const float *x, const float *g, const float *b, float eps, size_t rows, size_t width,
-                 int threads, float *y) {
+static void norm_transformer(const float *x, const float *g, const float *b, float eps, size_t rows,
+                             size_t width, int threads, float *y) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (ptrdiff_t r = 0; r < (ptrdiff_t)rows; r++) {
         ib_clip_norm(x + (size_t)r * width, g, b, eps, 1, width, y + (size_t)r * width);
@@ -162,7 +163,7 @@ static void norm(const float *x, const float *g, const float *b, float eps, size
 }
 
 /* wide: [sequences,tokens,3W] with q|k|v; out: [sequences,tokens,W] */
-static void attend(const ib_clip_tower *t, ib_clip_work *w, size_t sequences, size_t tokens) {
+static void attend_transformer(const ib_clip_tower *t, ib_clip_work *w, size_t sequences, size_t tokens) {
     size_t width = t->width, stride = 3 * width, each = width / t->heads;
     float scale = 1.0f / sqrtf((float)each);
     bool causal = t->side == IB_CLIP_TEXT;
@@ -185,11 +186,11 @@ void ib_clip_blocks(const ib_clip_tower *t, ib_clip_work *w, size_t sequences, s
     size_t rows = sequences * tokens, width = t->width;
     for (size_t l = 0; l < layers; l++) {
         const ib_clip_block *b = &t->block[l];
-        norm(w->x, b->ln1_w, b->ln1_b, t->eps, rows, width, w->threads, w->norm);
+        norm_transformer(w->x, b->ln1_w, b->ln1_b, t->eps, rows, width, w->threads, w->norm);
         apply(&b->qkv, (linear){.finish = SET, .x = w->norm, .b = b->qkv_b, .y = w->wide, .rows = rows}, w);
-        attend(t, w, sequences, tokens);
+        attend_transformer(t, w, sequences, tokens);
         apply(&b->out, (linear){.finish = ADD, .x = w->norm, .b = b->out_b, .y = w->x, .rows = rows}, w);
-        norm(w->x, b->ln2_w, b->ln2_b, t->eps, rows, width, w->threads, w->norm);
+        norm_transformer(w->x, b->ln2_w, b->ln2_b, t->eps, rows, width, w->threads, w->norm);
         apply(&b->fc1,
               (linear){
                   .finish = ACTIVATE, .act = t->act, .x = w->norm, .b = b->fc1_b, .y = w->wide, .rows = rows},

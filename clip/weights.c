@@ -13,7 +13,7 @@ enum { MAX_LAYERS = 1000, MAX_WIDTH = 65536 };
 
 /* ---- tensors by name ---- */
 
-static const ib_st_tensor *find(const ib_clip_source *s, const char *name) {
+static const ib_st_tensor *find_weights(const ib_clip_source *s, const char *name) {
     for (size_t i = 0; i < s->path.n; i++) {
         const ib_st_tensor *t = ib_st_find(s->file[i], name);
         if (t) {
@@ -40,7 +40,7 @@ static void shape_text(const int64_t *shape, int rank, char *text, size_t bytes)
 /* A tensor of this name, of a type with numbers, and of this shape (0: any length of at least 1). */
 static int want(ib_clip_tower *t, const char *name, int rank, const size_t *shape, const ib_st_tensor **out,
                 ib_error *err) {
-    const ib_st_tensor *x = find(t->source, name);
+    const ib_st_tensor *x = find_weights(t->source, name);
     const char *what = t->side == IB_CLIP_VISION ? "image tower" : "text tower";
     bool fits;
     if (!x) {
@@ -100,7 +100,7 @@ static void matrix_of(ib_clip_matrix *m, const ib_st_tensor *const *part, int pa
 }
 
 /* `count` elements from `first`; the tensor's type was checked. */
-static void widen(const ib_st_tensor *x, size_t first, size_t count, float *out) {
+static void widen_weights(const ib_st_tensor *x, size_t first, size_t count, float *out) {
     ib_st_tensor part = *x;
     size_t each = ib_dtype_bytes(x->dtype);
     part.data = (const uint8_t *)x->data + first * each;
@@ -122,7 +122,7 @@ void ib_clip_matrix_get(const ib_clip_matrix *m, float *scratch, int threads, co
 #pragma omp parallel for num_threads(threads) schedule(static)
         for (ptrdiff_t c = 0; c < chunks; c++) {
             size_t first = (size_t)c * CHUNK, left = x->elements - first;
-            widen(x, first, left < CHUNK ? left : CHUNK, out + first);
+            widen_weights(x, first, left < CHUNK ? left : CHUNK, out + first);
         }
         out += x->elements;
     }
@@ -130,7 +130,7 @@ void ib_clip_matrix_get(const ib_clip_matrix *m, float *scratch, int threads, co
 
 void ib_clip_row_get(const ib_st_tensor *table, size_t row, float *out) {
     size_t width = (size_t)table->shape[1];
-    widen(table, row * width, width, out);
+    widen_weights(table, row * width, width, out);
 }
 
 /* ---- one tower ---- */
@@ -141,7 +141,7 @@ static size_t count_layers(const ib_clip_tower *t) {
     size_t n = 0;
     do {
         block_name(t, n, IB_CLIP_LN1_W, name, sizeof name);
-    } while (n < MAX_LAYERS && find(t->source, name) && ++n);
+    } while (n < MAX_LAYERS && find_weights(t->source, name) && ++n);
     return n;
 }
 
@@ -195,7 +195,7 @@ static int find_projection(ib_clip_tower *t, ib_error *err) {
     bool transposed = t->naming == IB_CLIP_OPENCLIP;
     char name[512];
     ib_clip_own_name(t, IB_CLIP_PROJECT, name, sizeof name);
-    if (!find(t->source, name)) {
+    if (!find_weights(t->source, name)) {
         return IB_OK;
     }
     int rc = want_own(t, IB_CLIP_PROJECT, 2,
@@ -259,8 +259,8 @@ static int find_text(ib_clip_tower *t, ib_error *err) {
     return IB_OK;
 }
 
-static void take(const ib_st_tensor *x, float **at) {
-    widen(x, 0, x->elements, *at);
+static void take_weights(const ib_st_tensor *x, float **at) {
+    widen_weights(x, 0, x->elements, *at);
     *at += x->elements;
 }
 
@@ -293,11 +293,11 @@ static int load_vectors(ib_clip_tower *t, ib_error *err) {
             const ib_st_tensor *x = t->own[i];
             for (size_t d = 0; d < t->projection; d++) {
                 for (size_t c = 0; c < t->width; c++) {
-                    widen(x, c * t->projection + d, 1, at++);
+                    widen_weights(x, c * t->projection + d, 1, at++);
                 }
             }
         } else {
-            take(t->own[i], &at);
+            take_weights(t->own[i], &at);
         }
     }
     for (size_t l = 0; l < t->layers; l++) {
@@ -306,12 +306,12 @@ static int load_vectors(ib_clip_tower *t, ib_error *err) {
         int q = b->qkv.parts;
         b->qkv_b = at;
         for (int i = 0; i < q; i++) {
-            take(x[i], &at);
+            take_weights(x[i], &at);
         }
         const float **rest[] = {&b->ln1_w, &b->ln1_b, &b->out_b, &b->ln2_w, &b->ln2_b, &b->fc1_b, &b->fc2_b};
         for (int i = 0; q + i < b->vectors; i++) {
             *rest[i] = at;
-            take(x[q + i], &at);
+            take_weights(x[q + i], &at);
         }
     }
     return IB_OK;

@@ -105,7 +105,7 @@ static int find_windows(const ib_evaluation *e, const ib_latent_file *f, int gap
                     : ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
 }
 
-static int describe(const ib_evaluation *e, const ib_latent_info *info, ib_eval_clip *c, ib_error *err) {
+static int describe_clip(const ib_evaluation *e, const ib_latent_info *info, ib_eval_clip *c, ib_error *err) {
     c->name = strdup(info->source);
     c->score = calloc(e->report->methods, sizeof *c->score);
     c->flash = calloc(e->report->methods, sizeof *c->flash);
@@ -152,8 +152,8 @@ static int judge_oracles(ib_evaluation *e, const char *path, const ib_store *sto
 }
 
 /* Sums of all gaps, and the windows of one of them for the strips. */
-static int finish(ib_evaluation *e, const ib_latent_file *f, const ib_store *store, const ib_windows *w,
-                  ib_error *err) {
+static int finish_clip(ib_evaluation *e, const ib_latent_file *f, const ib_store *store, const ib_windows *w,
+                       ib_error *err) {
     const ib_eval_report *r = e->report;
     int rc = IB_OK;
     for (size_t g = 0; g < r->gaps && !rc; g++) {
@@ -177,7 +177,7 @@ int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib
     e->judge.tick = on_judged;
     e->judge.user = e;
     for (size_t g = 0; g < r->gaps && !rc; g++) {
-        rc = describe(e, ib_latent_info_of(f), &r->gap[g].clip[r->clips], err);
+        rc = describe_clip(e, ib_latent_info_of(f), &r->gap[g].clip[r->clips], err);
         rc = rc ? rc : find_windows(e, f, r->gap[g].gap, &w[g], err);
         e->due += w[g].n * (size_t)(r->gap[g].gap - 1);
     }
@@ -189,7 +189,7 @@ int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib
     if (!rc && e->o->native) {
         rc = ib_judge_native(&e->judge, path, f, w, r->gaps, &width, &height, err);
     }
-    rc = rc ? rc : finish(e, f, store, w, err);
+    rc = rc ? rc : finish_clip(e, f, store, w, err);
     for (size_t g = 0; g < r->gaps; g++) {
         ib_eval_clip *c = &r->gap[g].clip[r->clips];
         c->width = width ? width : c->width;

@@ -14,7 +14,7 @@ typedef struct draws {
     uint16_t *times; /* [IB_EVAL_RESAMPLES, n] */
 } draws;
 
-static int draw(draws *d, size_t n, int gap, ib_error *err) {
+static int draw_confidence(draws *d, size_t n, int gap, ib_error *err) {
     ib_rng rng;
     d->n = n;
     d->times = ib_calloc(n, IB_EVAL_RESAMPLES * sizeof *d->times);
@@ -30,7 +30,7 @@ static int draw(draws *d, size_t n, int gap, ib_error *err) {
     return IB_OK;
 }
 
-static int compare(const void *a, const void *b) {
+static int compare_confidence(const void *a, const void *b) {
     double p = *(const double *)a, q = *(const double *)b;
     return (p > q) - (p < q);
 }
@@ -63,7 +63,7 @@ static ib_eval_interval interval_of(const draws *d, const double *value, double 
         }
     }
     if (resamples) {
-        qsort(room, resamples, sizeof *room, compare);
+        qsort(room, resamples, sizeof *room, compare_confidence);
         size_t tail = resamples / 40; /* 2.5 % */
         out.low = room[tail];
         out.high = room[resamples - 1 - tail];
@@ -72,7 +72,7 @@ static ib_eval_interval interval_of(const draws *d, const double *value, double 
 }
 
 /* Of the clips that count. value: [clips with windows] */
-static void collect(const ib_eval_gap *g, size_t clips, size_t method, int figure, double *value) {
+static void collect_confidence(const ib_eval_gap *g, size_t clips, size_t method, int figure, double *value) {
     for (size_t i = 0, n = 0; i < clips; i++) {
         if (g->clip[i].windows) {
             value[n++] = g->clip[i].score[method].figure[figure];
@@ -88,7 +88,7 @@ static int means(const ib_eval_report *r, ib_eval_gap *g, const draws *d, int th
     for (size_t m = 0; m < r->methods; m++) {
         double *value = ib_calloc(g->counted + IB_EVAL_RESAMPLES, sizeof *value);
         for (int f = 0; f < IB_FIGURES && value; f++) {
-            collect(g, r->clips, m, f, value);
+            collect_confidence(g, r->clips, m, f, value);
             ib_eval_interval i = interval_of(d, value, value + g->counted);
             g->mean[m].figure[f] = i.mean;
             g->low[m].figure[f] = i.low;
@@ -133,11 +133,12 @@ static ib_eval_verdict verdict(const ib_eval_interval *i, size_t clips) {
 }
 
 /* room: [2 counted + IB_EVAL_RESAMPLES] */
-static ib_eval_interval difference(const ib_eval_report *r, const ib_eval_gap *g, const draws *d,
-                                   const ib_eval_pair *p, int figure, double *room, size_t *clips) {
+static ib_eval_interval difference_confidence(const ib_eval_report *r, const ib_eval_gap *g, const draws *d,
+                                              const ib_eval_pair *p, int figure, double *room,
+                                              size_t *clips) {
     double *a = room, *b = room + g->counted;
-    collect(g, r->clips, p->method, figure, a);
-    collect(g, r->clips, p->rival, figure, b);
+    collect_confidence(g, r->clips, p->method, figure, a);
+    collect_confidence(g, r->clips, p->rival, figure, b);
     *clips = 0;
     for (size_t i = 0; i < g->counted; i++) {
         a[i] -= b[i];
@@ -146,7 +147,7 @@ static ib_eval_interval difference(const ib_eval_report *r, const ib_eval_gap *g
     return interval_of(d, a, b + g->counted);
 }
 
-static int pairs(const ib_eval_report *r, ib_eval_gap *g, const draws *d, ib_error *err) {
+static int pairs_confidence(const ib_eval_report *r, ib_eval_gap *g, const draws *d, ib_error *err) {
     size_t n = 0;
     double *room = ib_calloc(2 * g->counted + IB_EVAL_RESAMPLES, sizeof *room);
     for (size_t m = 0; m < r->methods; m++) {
@@ -162,8 +163,8 @@ static int pairs(const ib_eval_report *r, ib_eval_gap *g, const draws *d, ib_err
             ib_eval_pair *p = &g->pair[g->pairs++];
             size_t with_psnr;
             *p = (ib_eval_pair){.method = m, .rival = k};
-            p->skill = difference(r, g, d, p, IB_FIGURE_SKILL, room, &p->clips);
-            p->psnr = difference(r, g, d, p, IB_FIGURE_PSNR, room, &with_psnr);
+            p->skill = difference_confidence(r, g, d, p, IB_FIGURE_SKILL, room, &p->clips);
+            p->psnr = difference_confidence(r, g, d, p, IB_FIGURE_PSNR, room, &with_psnr);
             p->by_skill = verdict(&p->skill, p->clips);
             p->by_psnr = verdict(&p->psnr, with_psnr);
         }
@@ -188,9 +189,9 @@ int ib_eval_conclude(ib_eval_report *r, int threads, ib_error *err) {
         if (!g->mean || !g->low || !g->high || !g->at) {
             return ib_fail(err, IB_E_MEMORY, "out of memory for means over clips");
         }
-        rc = g->counted ? draw(&d, g->counted, g->gap, err) : IB_OK;
+        rc = g->counted ? draw_confidence(&d, g->counted, g->gap, err) : IB_OK;
         rc = rc || !g->counted ? rc : means(r, g, &d, threads, err);
-        rc = rc || !g->counted ? rc : pairs(r, g, &d, err);
+        rc = rc || !g->counted ? rc : pairs_confidence(r, g, &d, err);
         means_at(r, g);
         ib_free(d.times);
     }

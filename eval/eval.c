@@ -16,7 +16,7 @@ void ib_eval_defaults(ib_eval_options *o) {
     *o = (ib_eval_options){.width = 192, .height = 112, .gap = {8}, .gaps = 1, .trust = -1};
 }
 
-static int check(const ib_eval_options *o, ib_error *err) {
+static int check_eval(const ib_eval_options *o, ib_error *err) {
     if (!o->inputs || !o->inputs->n) {
         return ib_fail(err, IB_E_ARGUMENT, "expected videos or latent files to evaluate");
     }
@@ -247,7 +247,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
                                .windows_per_clip = o->windows_per_clip,
                                .trust = o->trust,
                                .gaps = o->gaps};
-    int rc = check(o, err);
+    int rc = check_eval(o, err);
     if (rc) {
         *report = (ib_eval_report){0};
         return rc;

@@ -176,7 +176,7 @@ IB_MULTIARCH static void compare_row(const float *const *row, int n, int count, 
     }
 }
 
-static void compare(const ib_ms_ssim *m, int scale, double *whole, double *contrast) {
+static void compare_ms_ssim(const ib_ms_ssim *m, int scale, double *whole, double *contrast) {
     int w = m->width[scale], h = m->height[scale], count = w - TAPS + 1;
     const float *row[TAPS];
     *whole = *contrast = 0;
@@ -204,7 +204,7 @@ double ib_ms_ssim_of(ib_ms_ssim *m, const ib_frame *frame) {
     }
     for (int i = 0; i < m->scales; i++) {
         double whole, contrast;
-        compare(m, i, &whole, &contrast);
+        compare_ms_ssim(m, i, &whole, &contrast);
         product *= pow(fmax(0, i + 1 < m->scales ? contrast : whole), exponents[i] / sum);
     }
     return m->scales ? product : NAN;

@@ -36,7 +36,7 @@ static void shift(const ib_frame *in, ib_frame *out) {
 }
 
 /* As a latent file would give it back. */
-static int encode(const ib_scene *s, const ib_frame *f, ib_error *err) {
+static int encode_oracles(const ib_scene *s, const ib_frame *f, ib_error *err) {
     enum { PIECE = 2048 };
     uint16_t half[PIECE];
     int rc = ib_space_encode(s->judge->space, f, s->out, err);
@@ -61,17 +61,17 @@ static int mark_frame(ib_scene *s, const ib_frame *recoded, const ib_store *stor
         const ib_frame *picture = recoded;
         switch (IB_ORACLES - j->oracles + i) {
         case IB_ORACLE_FLOOR:
-            rc = encode(s, &s->truth_frame, err);
+            rc = encode_oracles(s, &s->truth_frame, err);
             rc = rc ? rc : ib_space_decode(j->space, s->out, &s->frame, err);
             picture = &s->frame;
             break;
         case IB_ORACLE_SHIFT:
             shift(&s->truth_frame, &s->frame);
             picture = &s->frame;
-            rc = encode(s, picture, err);
+            rc = encode_oracles(s, picture, err);
             break;
         default:
-            rc = encode(s, picture, err);
+            rc = encode_oracles(s, picture, err);
         }
         if (!rc) {
             ib_scene_mark(s, s->out, s->decodes ? picture : NULL, store, number, &marks[i]);

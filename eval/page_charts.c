@@ -135,7 +135,7 @@ static void draw_series(FILE *f, const axes *a, const ib_eval_report *r, size_t 
     fprintf(f, "</g>\n");
 }
 
-static void widen(double x, double *low, double *high) {
+static void widen_page_charts(double x, double *low, double *high) {
     if (!isnan(x)) {
         *low = x < *low ? x : *low;
         *high = x > *high ? x : *high;
@@ -181,9 +181,9 @@ void ib_page_chart_gaps(FILE *f, const ib_eval_report *r, ib_eval_figure figure)
         for (size_t m = 0; m < r->methods; m++) {
             if (ib_page_charts_method(r, m)) {
                 bool ranges = has_ranges(r, m, figure);
-                widen(gap[g]->mean[m].figure[figure], &low, &high);
-                widen(ranges ? gap[g]->low[m].figure[figure] : NAN, &low, &high);
-                widen(ranges ? gap[g]->high[m].figure[figure] : NAN, &low, &high);
+                widen_page_charts(gap[g]->mean[m].figure[figure], &low, &high);
+                widen_page_charts(ranges ? gap[g]->low[m].figure[figure] : NAN, &low, &high);
+                widen_page_charts(ranges ? gap[g]->high[m].figure[figure] : NAN, &low, &high);
             }
         }
     }
@@ -223,7 +223,7 @@ void ib_page_chart_places(FILE *f, const ib_eval_report *r, const ib_eval_gap *g
     for (size_t k = 0; k < n; k++) {
         for (size_t m = 0; m < r->methods; m++) {
             if (ib_page_charts_method(r, m)) {
-                widen(g->at[k * r->methods + m].figure[figure], &low, &high);
+                widen_page_charts(g->at[k * r->methods + m].figure[figure], &low, &high);
             }
         }
     }
@@ -287,7 +287,7 @@ void ib_page_bars(FILE *f, const ib_eval_report *r, const ib_eval_gap *g, ib_eva
     for (size_t c = 0; c < r->clips; c++) {
         for (size_t m = 0; m < r->methods && g->clip[c].windows; m++) {
             if (has_bar(r, m)) {
-                widen(g->clip[c].score[m].figure[figure], &low, &high);
+                widen_page_charts(g->clip[c].score[m].figure[figure], &low, &high);
             }
         }
     }

@@ -21,8 +21,8 @@ static void put_text(FILE *f, const char *s) {
 }
 
 /* place: k, or 0 for all together. score: [methods] */
-static void rows(FILE *f, const ib_eval_report *r, const ib_eval_gap *g, const char *clip, int place,
-                 size_t windows, size_t targets, const ib_eval_score *score) {
+static void rows_report_csv(FILE *f, const ib_eval_report *r, const ib_eval_gap *g, const char *clip,
+                            int place, size_t windows, size_t targets, const ib_eval_score *score) {
     for (size_t m = 0; m < r->methods; m++) {
         fprintf(f, "%d,", g->gap);
         put_text(f, clip);
@@ -44,9 +44,9 @@ static void rows(FILE *f, const ib_eval_report *r, const ib_eval_gap *g, const c
 
 static void all_places(FILE *f, const ib_eval_report *r, const ib_eval_gap *g, const char *clip,
                        size_t windows, size_t targets, const ib_eval_score *score, const ib_eval_score *at) {
-    rows(f, r, g, clip, 0, windows, targets, score);
+    rows_report_csv(f, r, g, clip, 0, windows, targets, score);
     for (int k = 1; k < g->gap; k++) {
-        rows(f, r, g, clip, k, windows, windows, at + (size_t)(k - 1) * r->methods);
+        rows_report_csv(f, r, g, clip, k, windows, windows, at + (size_t)(k - 1) * r->methods);
     }
 }
 

@@ -8,7 +8,7 @@
 #include "video_io/reader.h"
 #include "video_io/versions.h"
 
-static json_t *number(double x) {
+static json_t *number_report_json(double x) {
     return isfinite(x) ? json_real(x) : json_null();
 }
 
@@ -30,7 +30,7 @@ static json_t *json_figures(const ib_eval_report *r, const ib_eval_score *s) {
     json_t *all = json_object();
     for (int i = 0; i < IB_FIGURES; i++) {
         if (is_there(r, i)) {
-            json_object_set_new(all, ib_eval_figures[i].key, number(s->figure[i]));
+            json_object_set_new(all, ib_eval_figures[i].key, number_report_json(s->figure[i]));
         }
     }
     return all;
@@ -55,9 +55,9 @@ static json_t *json_intervals(const ib_eval_report *r, const ib_eval_gap *g) {
         json_t *one = json_object();
         for (int i = 0; i < IB_FIGURES; i++) {
             if (is_there(r, i)) {
-                json_object_set_new(
-                    one, ib_eval_figures[i].key,
-                    json_pack("[o,o]", number(g->low[m].figure[i]), number(g->high[m].figure[i])));
+                json_object_set_new(one, ib_eval_figures[i].key,
+                                    json_pack("[o,o]", number_report_json(g->low[m].figure[i]),
+                                              number_report_json(g->high[m].figure[i])));
             }
         }
         json_object_set_new(all, r->method[m].name, one);
@@ -75,8 +75,9 @@ static json_t *json_places(const ib_eval_report *r, const ib_eval_gap *g) {
 }
 
 static json_t *json_difference(const ib_eval_interval *i, ib_eval_verdict v) {
-    return json_pack("{s:o,s:[o,o],s:s}", "mean", number(i->mean), "interval", number(i->low),
-                     number(i->high), "verdict", ib_eval_verdict_word(v));
+    return json_pack("{s:o,s:[o,o],s:s}", "mean", number_report_json(i->mean), "interval",
+                     number_report_json(i->low), number_report_json(i->high), "verdict",
+                     ib_eval_verdict_word(v));
 }
 
 static json_t *json_pairs(const ib_eval_report *r, const ib_eval_gap *g) {
@@ -101,9 +102,9 @@ static json_t *json_worst(const ib_eval_report *r, const ib_eval_gap *g) {
         const ib_eval_clip *c = &g->clip[w->clip];
         json_t *one = json_pack("{s:o,s:o,s:o,s:o,s:o}", "clip", words(c->name), "file",
                                 words(r->files.v[c->input]), "first_frame", count(w->first), "seconds",
-                                number(w->seconds), "value", number(w->gain));
+                                number_report_json(w->seconds), "value", number_report_json(w->gain));
         if (r->decodes) {
-            json_object_set_new(one, "psnr_db", number(w->psnr));
+            json_object_set_new(one, "psnr_db", number_report_json(w->psnr));
         }
         json_array_append_new(all, one);
     }
@@ -145,7 +146,7 @@ static json_t *json_inputs(const ib_eval_report *r) {
             all, json_pack("{s:o,s:o,s:o,s:i,s:i,s:s,s:o,s:o}", "file", words(r->files.v[c->input]), "source",
                            words(c->name), "source_sha256", words(c->source_sha256), "width", c->width,
                            "height", c->height, "fit", c->fit == IB_FIT_CROP ? "crop" : "squash", "frames",
-                           count(c->frames), "fps", number(c->fps)));
+                           count(c->frames), "fps", number_report_json(c->fps)));
     }
     return all;
 }
@@ -180,7 +181,7 @@ static json_t *json_protocol(const ib_eval_report *r) {
     json_object_set_new(p, "windows", json_string("end to end within shots"));
     json_object_set_new(p, "windows_per_clip",
                         r->windows_per_clip ? json_integer(r->windows_per_clip) : json_null());
-    json_object_set_new(p, "trust", r->trust < 0 ? json_null() : number(r->trust));
+    json_object_set_new(p, "trust", r->trust < 0 ? json_null() : number_report_json(r->trust));
     json_object_set_new(p, "gaps", gaps);
     json_object_set_new(p, "bootstrap",
                         json_pack("{s:i,s:i,s:i}", "resamples", IB_EVAL_RESAMPLES, "seed", IB_EVAL_SEED,

@@ -142,7 +142,7 @@ static void put_difference(FILE *f, const ib_eval_interval *i, ib_eval_verdict v
     }
 }
 
-static void pairs(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
+static void pairs_report_text(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
     for (size_t i = 0; i < g->pairs; i++) {
         const ib_eval_pair *p = &g->pair[i];
         char name[METHOD_WIDTH + 1], rival[METHOD_WIDTH + 1];
@@ -296,7 +296,7 @@ static void text(FILE *f, const ib_eval_report *r) {
         clips(f, r, gap);
         if (gap->counted) {
             fputc('\n', f);
-            pairs(f, r, gap);
+            pairs_report_text(f, r, gap);
             notes(f, r, gap);
         }
     }

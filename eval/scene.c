@@ -152,7 +152,7 @@ int ib_scene_begin(ib_scene *s, float t, int k, ib_error *err) {
     return rc;
 }
 
-static double turn(const ib_scene *s, const ib_path *p, const float *z) {
+static double turn_scene(const ib_scene *s, const ib_path *p, const float *z) {
     return p->last && p->has_before ? ib_turning_degrees(p->before, p->last, z, s->n) : NAN;
 }
 
@@ -195,7 +195,7 @@ static ib_step step_of(const ib_scene *s, const ib_path *p, const ib_frame *now,
 int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t frame, ib_marks *marks,
                   ib_marks *last, ib_step *step, ib_error *err) {
     ib_path *truth = &s->path[s->rivals];
-    double slerp = NAN, gradient = NAN, mean[3] = {0}, true_turn = turn(s, truth, s->truth);
+    double slerp = NAN, gradient = NAN, mean[3] = {0}, true_turn = turn_scene(s, truth, s->truth);
     int rc = IB_OK;
     if (s->decodes) {
         ib_ms_ssim_truth(s->ms, &s->truth_frame);
@@ -215,7 +215,7 @@ int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t fra
             slerp = m == IB_EVAL_SLERP ? marks[m].v[IB_MARK_ERROR] : slerp;
         }
         if (last) {
-            last[m].v[IB_MARK_TURN] = turn(s, p, z);
+            last[m].v[IB_MARK_TURN] = turn_scene(s, p, z);
             last[m].v[IB_MARK_TRUE_TURN] = true_turn;
         }
         step[m] = step_of(s, p, picture, mean);

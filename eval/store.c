@@ -37,7 +37,7 @@ IB_MULTIARCH static void project(const ib_store *s, const float *z, float *out) 
     }
 }
 
-static int load(ib_store *s, ib_error *err) {
+static int load_store(ib_store *s, ib_error *err) {
     float *z = NULL;
     int rc = ib_alloc_floats(&z, s->n, "a frame's latent", err);
     for (size_t i = 0; i < s->held && !rc; i++) {
@@ -77,7 +77,7 @@ int ib_store_open(ib_store **out, ib_latent_file *f, size_t most_bytes, ib_error
         !(s->coarse = ib_calloc(coarse, sizeof *s->coarse))) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for the latents of %s", ib_latent_path(f));
     }
-    rc = rc ? rc : load(s, err);
+    rc = rc ? rc : load_store(s, err);
     if (rc) {
         ib_store_close(out);
     }

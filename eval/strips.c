@@ -38,7 +38,7 @@ void ib_eval_strip_free(ib_eval_strip *s) {
 /* ---- windows that compete ---- */
 
 /* Frames of the window that are shown: all, or evenly spread with both ends. */
-static size_t columns(int gap, int *at) {
+static size_t columns_strips(int gap, int *at) {
     size_t n = gap + 1 < IB_STRIP_COLUMNS ? (size_t)gap + 1 : IB_STRIP_COLUMNS;
     for (size_t i = 0; i < n; i++) {
         at[i] = (int)((i * (size_t)gap + (n - 1) / 2) / (n - 1));
@@ -53,7 +53,7 @@ static float outer_place(const double *pts, size_t first, size_t other, size_t s
 }
 
 /* Everything but the latents. */
-static void describe(ib_shown *s, const ib_latent_file *f, int gap, size_t first) {
+static void describe_strips(ib_shown *s, const ib_latent_file *f, int gap, size_t first) {
     const ib_latent_info *info = ib_latent_info_of(f);
     const double *pts = ib_latent_pts(f);
     size_t span = (size_t)gap;
@@ -70,13 +70,13 @@ static void describe(ib_shown *s, const ib_latent_file *f, int gap, size_t first
     ib_judge_outer_keys(f, gap, first, &s->there[0], &s->there[3]);
     s->before = s->there[0] ? outer_place(pts, first, first - span, span, -1) : -1;
     s->after = s->there[3] ? outer_place(pts, first, first + 2 * span, span, 2) : 2;
-    s->columns = columns(gap, s->at);
+    s->columns = columns_strips(gap, s->at);
     for (size_t i = 0; i < s->columns; i++) {
         s->place[i] = s->at[i] == 0 ? 0 : s->at[i] == gap ? 1 : ib_score_place(pts + first, gap, s->at[i]);
     }
 }
 
-static int load(ib_shown *s, const ib_store *store, ib_error *err) {
+static int load_strips(ib_shown *s, const ib_store *store, ib_error *err) {
     size_t all;
     float *z = NULL;
     s->half = ib_size_mul(4 + s->columns, s->n, &all) ? NULL : ib_calloc(all, sizeof *s->half);
@@ -95,12 +95,12 @@ static int load(ib_shown *s, const ib_store *store, ib_error *err) {
 }
 
 /* Window number i of the clip at hand into *to, instead of what was there. */
-static int take(const ib_evaluation *e, const ib_store *store, const ib_windows *w, const double *value,
-                size_t i, bool with_latents, ib_shown *to, ib_error *err) {
+static int take_strips(const ib_evaluation *e, const ib_store *store, const ib_windows *w,
+                       const double *value, size_t i, bool with_latents, ib_shown *to, ib_error *err) {
     const ib_eval_report *r = e->report;
     size_t rivals = ib_judge_rivals(&e->judge), targets = (size_t)w->gap - 1;
     ib_eval_shown_free(to);
-    describe(to, ib_store_file(store), w->gap, w->firsts[i]);
+    describe_strips(to, ib_store_file(store), w->gap, w->firsts[i]);
     to->clip = r->clips;
     to->value = value[i];
     to->psnr = calloc(rivals, sizeof *to->psnr);
@@ -112,7 +112,7 @@ static int take(const ib_evaluation *e, const ib_store *store, const ib_windows 
             to->psnr[m] += w->marks[(i * targets + k) * r->methods + m].v[IB_MARK_PSNR] / (double)targets;
         }
     }
-    return with_latents ? load(to, store, err) : IB_OK;
+    return with_latents ? load_strips(to, store, err) : IB_OK;
 }
 
 typedef struct ranked {
@@ -145,13 +145,13 @@ int ib_eval_offer(ib_evaluation *e, const ib_store *store, const ib_windows *w, 
     ranked low = order[0], middle = order[w->n / 2], high = order[w->n - 1];
     free(order);
     bool keep = e->shown_bytes < most_kept_bytes;
-    int rc = take(e, store, w, value, middle.number, keep, median, err);
+    int rc = take_strips(e, store, w, value, middle.number, keep, median, err);
     e->shown_bytes += keep ? (4 + median->columns) * median->n * sizeof *median->half : 0;
     if (!rc && (!best->half || high.value > ranking(best->value))) {
-        rc = take(e, store, w, value, high.number, true, best, err);
+        rc = take_strips(e, store, w, value, high.number, true, best, err);
     }
     if (!rc && (!worst->half || low.value < ranking(worst->value))) {
-        rc = take(e, store, w, value, low.number, true, worst, err);
+        rc = take_strips(e, store, w, value, low.number, true, worst, err);
     }
     return rc;
 }
@@ -167,13 +167,13 @@ static int load_again(ib_evaluation *e, ib_shown *s, ib_error *err) {
         return rc;
     }
     rc = ib_store_open(&store, f, 0, err);
-    rc = rc ? rc : load(s, store, err);
+    rc = rc ? rc : load_strips(s, store, err);
     ib_store_close(&store);
     ib_eval_close_input(&f, &temporary);
     return rc;
 }
 
-static void widen(const ib_shown *s, size_t i, float *z) {
+static void widen_strips(const ib_shown *s, size_t i, float *z) {
     ib_f16_to_f32(s->half + i * s->n, z, s->n);
 }
 
@@ -182,7 +182,7 @@ static void set_keys(ib_scene *scene, const ib_shown *s) {
         float *z = scene->outer + i * scene->n;
         scene->keys.z[i] = s->there[i] ? z : NULL;
         if (s->there[i]) {
-            widen(s, i, z);
+            widen_strips(s, i, z);
         }
     }
     scene->keys.before = s->before;
@@ -198,7 +198,7 @@ static int draw_row(ib_scene *scene, const ib_shown *s, size_t method, ib_frame 
         rc = ib_frame_alloc(&frame[i], s->width, s->height, err);
         frame[i].matrix = (ib_matrix)s->matrix;
         if (!rc && (method == SIZE_MAX || s->at[i] == 0 || s->at[i] == s->gap)) {
-            widen(s, 4 + i, scene->out);
+            widen_strips(s, 4 + i, scene->out);
             rc = ib_space_decode(space, scene->out, &frame[i], err);
         } else if (!rc) {
             rc = ib_scene_make(scene, method, s->place[i], (int)i, err);
@@ -220,7 +220,7 @@ static bool has_row(size_t rival) {
     return shown;
 }
 
-static int draw(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip, ib_error *err) {
+static int draw_strips(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip, ib_error *err) {
     const ib_judge *j = &e->judge;
     ib_scene scene;
     ib_frame filtered[IB_STRIP_COLUMNS] = {0};
@@ -304,7 +304,7 @@ int ib_eval_make_strips(ib_evaluation *e, ib_error *err) {
     int before = ib_gemm_pin(); /* the same pictures, whatever the number of threads */
     for (size_t i = 0; i < 3 && !rc; i++) {
         r->strip[i].which = names[i];
-        rc = draw(e, chosen[i], &r->strip[i], err);
+        rc = draw_strips(e, chosen[i], &r->strip[i], err);
     }
     ib_gemm_unpin(before);
     r->strips = rc ? 0 : 3;

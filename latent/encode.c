@@ -165,9 +165,9 @@ static int make_room(job *j, const ib_space *space, const ib_shape *shape, bool 
     return rc || !inputs ? rc : ib_alloc_floats(&j->inputs, inputs, "the pictures of a batch", err);
 }
 
-static int begin(job *j, const char *path, const char *out_path, const struct stat *st, const ib_space *space,
-                 const ib_encode_options *o, char sha256[65], int64_t *estimate, ib_encode_stats *stats,
-                 ib_error *err) {
+static int begin_encode(job *j, const char *path, const char *out_path, const struct stat *st,
+                        const ib_space *space, const ib_encode_options *o, char sha256[65], int64_t *estimate,
+                        ib_encode_stats *stats, ib_error *err) {
     bool resizes = ib_space_resizes(space);
     ib_reader_options ro = {.width = resizes ? 0 : o->width,
                             .height = resizes ? 0 : o->height,
@@ -243,7 +243,7 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
     if (!o->force && !is_stream(&st) && (rc = unchanged(path, out_path, &st, space, o, sha256, stats, err))) {
         return rc < 0 ? rc : IB_OK;
     }
-    if ((rc = begin(&j, path, out_path, &st, space, o, sha256, &estimate, stats, err)) ||
+    if ((rc = begin_encode(&j, path, out_path, &st, space, o, sha256, &estimate, stats, err)) ||
         (rc = encode_frames(&j, space, o, estimate, stats, err))) {
         goto end;
     }

@@ -8,11 +8,11 @@
 /* Sums run in double over fixed lanes: vectorised, and the same order on every machine. */
 enum { LANES = 8 };
 
-static IB_INLINE double total(const double s[LANES]) {
+static IB_INLINE double total_geometry(const double s[LANES]) {
     return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
 }
 
-static IB_INLINE double norm(const float *u, size_t n) {
+static IB_INLINE double norm_of_token(const float *u, size_t n) {
     double s[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -23,7 +23,7 @@ static IB_INLINE double norm(const float *u, size_t n) {
     for (int j = 0; i < n; i++, j++) {
         s[j] += (double)u[i] * (double)u[i];
     }
-    return sqrt(total(s));
+    return sqrt(total_geometry(s));
 }
 
 /* Kahan's form: w = 2 atan2(|a - b|, |a + b|) of unit vectors. */
@@ -42,17 +42,17 @@ static IB_INLINE double unit_angle(const float *u, double nu, const float *v, do
         less[j] += (a - b) * (a - b);
         more[j] += (a + b) * (a + b);
     }
-    return 2 * atan2(sqrt(total(less)), sqrt(total(more)));
+    return 2 * atan2(sqrt(total_geometry(less)), sqrt(total_geometry(more)));
 }
 
-static IB_INLINE void mix(const float *u, double a, const float *v, double b, size_t n, float *out) {
+static IB_INLINE void mix_token(const float *u, double a, const float *v, double b, size_t n, float *out) {
     for (size_t i = 0; i < n; i++) {
         out[i] = (float)(a * u[i] + b * v[i]);
     }
 }
 
 /* Half a turn from u/|u| through the axis k on which u is smallest, made orthogonal to u. */
-static void turn(const float *u, double nu, double w, float t, double scale, size_t n, float *out) {
+static void turn_geometry(const float *u, double nu, double w, float t, double scale, size_t n, float *out) {
     size_t k = 0;
     for (size_t i = 1; i < n; i++) {
         if (fabsf(u[i]) < fabsf(u[k])) {
@@ -69,22 +69,22 @@ static void turn(const float *u, double nu, double w, float t, double scale, siz
 
 static IB_INLINE void slerp_token(const float *u, const float *v, float t, size_t n, float *out) {
     const double tiny = 1e-20, near = 1e-4, pi = 3.14159265358979323846;
-    double nu = norm(u, n), nv = norm(v, n), s = 1 - (double)t;
+    double nu = norm_of_token(u, n), nv = norm_of_token(v, n), s = 1 - (double)t;
     if (nu < tiny || nv < tiny) {
-        mix(u, s, v, t, n, out);
+        mix_token(u, s, v, t, n, out);
         return;
     }
     double w = unit_angle(u, nu, v, nv, n), scale = s * nu + t * nv;
     if (w < near || n == 1) {
-        mix(u, s, v, t, n, out);
+        mix_token(u, s, v, t, n, out);
         return;
     }
     if (pi - w < near) {
-        turn(u, nu, pi, t, scale, n, out);
+        turn_geometry(u, nu, pi, t, scale, n, out);
         return;
     }
     double r = scale / sin(w);
-    mix(u, r * sin(s * w) / nu, v, r * sin(t * w) / nv, n, out);
+    mix_token(u, r * sin(s * w) / nu, v, r * sin(t * w) / nv, n, out);
 }
 
 IB_MULTIARCH_EXACT void ib_slerp(const float *z0, const float *z1, float t, size_t tokens, size_t width,
@@ -127,7 +127,7 @@ IB_MULTIARCH_EXACT void ib_lerp(const float *z0, const float *z1, float t, size_
 }
 
 IB_MULTIARCH_EXACT double ib_angle(const float *u, const float *v, size_t width) {
-    double nu = norm(u, width), nv = norm(v, width);
+    double nu = norm_of_token(u, width), nv = norm_of_token(v, width);
     if (nu < 1e-20 || nv < 1e-20) {
         return 0;
     }

@@ -15,7 +15,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* A file that could not be closed, its disk being full, would crash the library's own clean-up at exit. */
-static void begin(void) {
+static void begin_hdf5(void) {
     H5dont_atexit();
 }
 
@@ -49,7 +49,7 @@ static void *handler_data;
 
 void ib_hdf5_lock(void) {
     static pthread_once_t begun = PTHREAD_ONCE_INIT;
-    pthread_once(&begun, begin);
+    pthread_once(&begun, begin_hdf5);
     pthread_mutex_lock(&lock);
     *reason = 0;
     /* a handler of the first kind cannot be asked for or put back as one of the second */
@@ -170,7 +170,7 @@ hid_t ib_hdf5_half(void) {
     return t;
 }
 
-static int put(hid_t object, const char *name, hid_t stored, hid_t memory, const void *value) {
+static int put_hdf5(hid_t object, const char *name, hid_t stored, hid_t memory, const void *value) {
     hid_t space = H5Screate(H5S_SCALAR);
     hid_t a = space < 0 ? -1 : H5Acreate2(object, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
     int r = a >= 0 && H5Awrite(a, memory, value) >= 0 ? 0 : -1;
@@ -195,7 +195,7 @@ static hid_t text_type(size_t size) {
 
 int ib_hdf5_put_text(hid_t object, const char *name, const char *text) {
     hid_t t = text_type(*text ? strlen(text) : 1);
-    int r = t < 0 ? -1 : put(object, name, t, t, text);
+    int r = t < 0 ? -1 : put_hdf5(object, name, t, t, text);
     if (t >= 0) {
         H5Tclose(t);
     }
@@ -203,11 +203,11 @@ int ib_hdf5_put_text(hid_t object, const char *name, const char *text) {
 }
 
 int ib_hdf5_put_int(hid_t object, const char *name, int64_t value) {
-    return put(object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
+    return put_hdf5(object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
 int ib_hdf5_put_real(hid_t object, const char *name, double value) {
-    return put(object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+    return put_hdf5(object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
 }
 
 /* An open scalar attribute and its type, or an error. */

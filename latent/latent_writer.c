@@ -21,7 +21,7 @@ struct ib_latent_writer {
 };
 
 /* Lock held since before the call of HDF5 that failed. */
-static int failed(const ib_latent_writer *w, ib_error *err) {
+static int failed_latent_writer(const ib_latent_writer *w, ib_error *err) {
     return ib_hdf5_fail(err, IB_E_IO, "cannot write", w->pending.final);
 }
 
@@ -58,7 +58,7 @@ static int create_set(ib_latent_writer *w, const char *name, hid_t type, int ran
         H5Pset_chunk_cache(access, 1, 0, 1) >= 0) {
         set = H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, p, access);
     }
-    int rc = set < 0 ? failed(w, err) : IB_OK;
+    int rc = set < 0 ? failed_latent_writer(w, err) : IB_OK;
     if (access >= 0) {
         H5Pclose(access);
     }
@@ -97,7 +97,7 @@ static int create_file(ib_latent_writer *w, ib_error *err) {
         w->file = H5Fcreate(w->pending.temp, H5F_ACC_TRUNC, creation, access);
     }
     if (w->file < 0) {
-        rc = failed(w, err);
+        rc = failed_latent_writer(w, err);
     }
     if (creation >= 0) {
         H5Pclose(creation);
@@ -110,7 +110,7 @@ static int create_file(ib_latent_writer *w, ib_error *err) {
     }
     w->half = ib_hdf5_half();
     if (w->half < 0 || put_info(w->file, &w->info)) {
-        return failed(w, err);
+        return failed_latent_writer(w, err);
     }
     return create_set(w, "latents", w->half, 3, size, chunk, true, &w->latents, err);
 }
@@ -176,7 +176,7 @@ static int write_frame(ib_latent_writer *w, ib_error *err) {
     if (w->frames == w->extent) {
         hsize_t size[3] = {w->extent + GROW, t, d};
         if (H5Dset_extent(w->latents, size) < 0) {
-            return failed(w, err);
+            return failed_latent_writer(w, err);
         }
         w->extent += GROW;
     }
@@ -185,7 +185,7 @@ static int write_frame(ib_latent_writer *w, ib_error *err) {
     int rc = IB_OK;
     if (memory < 0 || file < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, first, NULL, count, NULL) < 0 ||
         H5Dwrite(w->latents, w->half, memory, file, H5P_DEFAULT, w->frame) < 0) {
-        rc = failed(w, err);
+        rc = failed_latent_writer(w, err);
     }
     if (file >= 0) {
         H5Sclose(file);
@@ -237,10 +237,10 @@ static int write_column(ib_latent_writer *w, const char *name, hid_t stored, hid
     hid_t set;
     int rc = create_set(w, name, stored, 1, size, chunk, false, &set, err);
     if (!rc && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
-        rc = failed(w, err);
+        rc = failed_latent_writer(w, err);
     }
     if (set >= 0 && H5Dclose(set) < 0 && !rc) {
-        rc = failed(w, err);
+        rc = failed_latent_writer(w, err);
     }
     return rc;
 }
@@ -254,7 +254,7 @@ static int close_all(ib_latent_writer *w, ib_error *err) {
     }
     bad |= w->file >= 0 && H5Fclose(w->file) < 0;
     w->latents = w->half = w->file = -1;
-    int rc = bad ? failed(w, err) : IB_OK;
+    int rc = bad ? failed_latent_writer(w, err) : IB_OK;
     ib_hdf5_unlock();
     return rc;
 }
@@ -269,7 +269,7 @@ int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
     }
     ib_hdf5_lock();
     if (H5Dset_extent(w->latents, size) < 0) {
-        rc = failed(w, err);
+        rc = failed_latent_writer(w, err);
     }
     if (!rc) {
         rc = write_column(w, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, w->pts, err);
@@ -278,7 +278,7 @@ int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
         rc = write_column(w, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, w->cuts, err);
     }
     if (!rc && H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0) {
-        rc = failed(w, err);
+        rc = failed_latent_writer(w, err);
     }
     ib_hdf5_unlock();
     if (!rc) {

@@ -16,7 +16,7 @@ static const double like = 0.10, unlike = 0.18;
 static const size_t begin[4] = {0, 64, 80, IB_PATCH_D};
 
 /* The sum of n = 3 * 2^k or 2^k values, in halves; x is used up. */
-static IB_INLINE float total(float *x, size_t n) {
+static IB_INLINE float total_range(float *x, size_t n) {
     while (n % 2 == 0) {
         n /= 2;
         for (size_t i = 0; i < n; i++) {
@@ -37,8 +37,8 @@ static IB_INLINE float likeness(const float *z0, const float *z1, size_t tokens)
                 sum[i] += z0[i] * z0[i] + z1[i] * z1[i];
             }
         }
-        apart += (double)total(less, IB_PATCH_D);
-        both += (double)total(sum, IB_PATCH_D);
+        apart += (double)total_range(less, IB_PATCH_D);
+        both += (double)total_range(sum, IB_PATCH_D);
     }
     double x = (unlike * both - apart) / ((unlike - like) * both);
     return x < 1 ? x > 0 ? (float)(x * x * (3 - 2 * x)) : 0 : 1; /* black and black: 1 */
@@ -50,9 +50,9 @@ static IB_INLINE bool may_leave(const float d[IB_PATCH_D]) {
     for (size_t i = 0; i < IB_PATCH_D; i++) {
         square[i] = d[i] * d[i];
     }
-    return total(square, 64) > tolerance[0] * tolerance[0] ||
-           total(square + 64, 16) > tolerance[1] * tolerance[1] ||
-           total(square + 80, 16) > tolerance[2] * tolerance[2];
+    return total_range(square, 64) > tolerance[0] * tolerance[0] ||
+           total_range(square + 64, 16) > tolerance[1] * tolerance[1] ||
+           total_range(square + 80, 16) > tolerance[2] * tolerance[2];
 }
 
 static IB_INLINE bool is_far(const float d[IB_PATCH_D]) {

@@ -28,7 +28,8 @@ static int patch_shape(const ib_space *s, int width, int height, ib_shape *shape
     return IB_OK;
 }
 
-static int begin(const ib_space *s, const ib_frame *frame, ib_shape *shape, float **planes, ib_error *err) {
+static int begin_space_patch(const ib_space *s, const ib_frame *frame, ib_shape *shape, float **planes,
+                             ib_error *err) {
     int rc = ib_space_shape(s, frame->width, frame->height, shape, err);
     if (rc) {
         return rc;
@@ -39,7 +40,7 @@ static int begin(const ib_space *s, const ib_frame *frame, ib_shape *shape, floa
 static int patch_encode(const ib_space *s, const ib_frame *frame, float *z, ib_error *err) {
     ib_shape shape;
     float *planes;
-    int rc = begin(s, frame, &shape, &planes, err);
+    int rc = begin_space_patch(s, frame, &shape, &planes, err);
     if (rc) {
         return rc;
     }
@@ -52,7 +53,7 @@ static int patch_encode(const ib_space *s, const ib_frame *frame, float *z, ib_e
 static int patch_decode(const ib_space *s, const float *z, ib_frame *frame, ib_error *err) {
     ib_shape shape;
     float *planes;
-    int rc = begin(s, frame, &shape, &planes, err);
+    int rc = begin_space_patch(s, frame, &shape, &planes, err);
     if (rc) {
         return rc;
     }

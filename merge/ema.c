@@ -65,7 +65,7 @@ static int check_run(const ib_merge_job *j, ib_error *err) {
     return IB_OK;
 }
 
-static int plan(ib_merge_job *j, ib_error *err) {
+static int plan_ema(ib_merge_job *j, ib_error *err) {
     double decay = ib_merge_get(j->o, "decay");
     int rc = check_run(j, err);
     for (size_t i = 0; !rc && i < j->ingredients; i++) {
@@ -82,4 +82,4 @@ static int plan(ib_merge_job *j, ib_error *err) {
     return rc;
 }
 
-const ib_merge_kernel ib_merge_ema = {.plan = plan};
+const ib_merge_kernel ib_merge_ema = {.plan = plan_ema};

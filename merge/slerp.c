@@ -11,7 +11,7 @@ typedef struct sums {
     double aa, bb, dd, ss; /* squares of a, b, a - b, a + b */
 } sums;
 
-static int plan(ib_merge_job *j, ib_error *err) {
+static int plan_slerp(ib_merge_job *j, ib_error *err) {
     j->coefficient[0] = j->coefficient[1] = NAN; /* every tensor has its own */
     j->scratch = ib_calloc(1, sizeof(sums));
     return j->scratch ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for slerp");
@@ -22,12 +22,12 @@ static int one_look(const ib_merge_job *j) {
     return 1;
 }
 
-static void begin(ib_merge_job *j, const ib_param *p) {
+static void begin_slerp(ib_merge_job *j, const ib_param *p) {
     (void)p;
     *(sums *)j->scratch = (sums){0};
 }
 
-static void look(ib_merge_job *j, int pass, const float *const *x, size_t n) {
+static void look_slerp(ib_merge_job *j, int pass, const float *const *x, size_t n) {
     sums *s = j->scratch;
     (void)pass;
     for (size_t i = 0; i < n; i++) {
@@ -40,7 +40,7 @@ static void look(ib_merge_job *j, int pass, const float *const *x, size_t n) {
 }
 
 /* |u - v|^2 |a| |b| = |a - b|^2 - (|a| - |b|)^2 for the directions u, v of a, b, and likewise for the sum. */
-static void settle(ib_merge_job *j, int pass) {
+static void settle_slerp(ib_merge_job *j, int pass) {
     const sums *s = j->scratch;
     double t = ib_merge_get(j->o, "t"), na = sqrt(s->aa), nb = sqrt(s->bb), gap = (na - nb) * (na - nb);
     double angle = 2 * atan2(sqrt(fmax(0, s->dd - gap)), sqrt(fmax(0, s->ss - gap)));
@@ -56,4 +56,4 @@ static void settle(ib_merge_job *j, int pass) {
 }
 
 const ib_merge_kernel ib_merge_slerp = {
-    .plan = plan, .looks = one_look, .begin = begin, .look = look, .settle = settle};
+    .plan = plan_slerp, .looks = one_look, .begin = begin_slerp, .look = look_slerp, .settle = settle_slerp};

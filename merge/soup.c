@@ -67,7 +67,7 @@ static int skill_of_mean(tasting *t, const size_t *kept, size_t n, double *skill
     return skill_of(t, skill, err);
 }
 
-static int load(tasting *t, ib_error *err) {
+static int load_soup(tasting *t, ib_error *err) {
     ib_merge_job *j = t->j;
     size_t params = ib_adapter_param_count(j->outline);
     t->x = ib_calloc(j->ingredients, sizeof *t->x);
@@ -120,7 +120,7 @@ static void rank(const ib_merge_job *j, size_t *order) {
     }
 }
 
-static int choose(tasting *t, ib_error *err) {
+static int choose_soup(tasting *t, ib_error *err) {
     ib_merge_job *j = t->j;
     ib_merge_part *part = j->result->part;
     size_t order[IB_MERGE_MOST] = {0}, kept[IB_MERGE_MOST], n = 0;
@@ -155,7 +155,7 @@ static int choose(tasting *t, ib_error *err) {
     return IB_OK;
 }
 
-static int plan(ib_merge_job *j, ib_error *err) {
+static int plan_soup(ib_merge_job *j, ib_error *err) {
     tasting t = {.j = j};
     if (j->o->dry_run) { /* it would take what it takes only after validation */
         for (size_t i = 0; i < j->ingredients; i++) {
@@ -163,9 +163,9 @@ static int plan(ib_merge_job *j, ib_error *err) {
         }
         return IB_OK;
     }
-    int rc = load(&t, err);
+    int rc = load_soup(&t, err);
     rc = rc ? rc : refuse_twins(j, err);
-    rc = rc ? rc : choose(&t, err);
+    rc = rc ? rc : choose_soup(&t, err);
     for (size_t i = 0; t.x && i < j->ingredients; i++) {
         ib_free(t.x[i]);
     }
@@ -175,4 +175,4 @@ static int plan(ib_merge_job *j, ib_error *err) {
     return rc;
 }
 
-const ib_merge_kernel ib_merge_soup = {.plan = plan};
+const ib_merge_kernel ib_merge_soup = {.plan = plan_soup};

@@ -85,7 +85,7 @@ static int one_block(ib_merge_job *j, const block *b, const ib_param *p, size_t 
     return rc;
 }
 
-static void report(ib_merge_job *j, size_t bytes) {
+static void report_stream(ib_merge_job *j, size_t bytes) {
     j->bytes_done += bytes;
     double spent = ib_clock_seconds() - j->begun;
     ib_merge_report(j, (double)j->bytes_done / (double)j->bytes_total,
@@ -118,7 +118,7 @@ static int one_tensor(ib_merge_job *j, block *b, const ib_param *p, ib_st_writer
             if (r) {
                 return r;
             }
-            report(j, n * sizeof(float) * (j->sources + last));
+            report_stream(j, n * sizeof(float) * (j->sources + last));
         }
         if (!last) {
             kernel->settle(j, pass);

@@ -21,7 +21,7 @@ typedef struct trim {
     uint64_t counts[];
 } trim;
 
-static int plan(ib_merge_job *j, ib_error *err) {
+static int plan_ties(ib_merge_job *j, ib_error *err) {
     size_t k = j->ingredients, bytes = sizeof(trim) + k * sizeof(uint64_t[UPPER]);
     trim *t = j->scratch = ib_calloc(1, bytes);
     if (!t) {
@@ -44,27 +44,27 @@ static int looks(const ib_merge_job *j) {
     return ib_merge_get(j->o, "density") < 1 ? 2 : 0;
 }
 
-static void begin(ib_merge_job *j, const ib_param *p) {
+static void begin_ties(ib_merge_job *j, const ib_param *p) {
     trim *t = j->scratch;
     t->n = p->count;
     memset(t->threshold, 0, sizeof t->threshold);
     memset(t->counts, 0, j->ingredients * sizeof(uint64_t[UPPER]));
 }
 
-static inline uint32_t magnitude(float x, float base) {
+static inline uint32_t magnitude_ties(float x, float base) {
     float d = (float)((double)x - (double)base);
     uint32_t bits;
     memcpy(&bits, &d, sizeof bits);
     return bits & 0x7fffffffu;
 }
 
-static void look(ib_merge_job *j, int pass, const float *const *x, size_t n) {
+static void look_ties(ib_merge_job *j, int pass, const float *const *x, size_t n) {
     trim *t = j->scratch;
     const float *base = x[j->ingredients];
     for (size_t i = 0; i < j->ingredients; i++) {
         uint64_t *count = t->count[i];
         for (size_t e = 0; e < n; e++) {
-            uint32_t m = magnitude(x[i][e], base[e]);
+            uint32_t m = magnitude_ties(x[i][e], base[e]);
             if (!pass) {
                 count[m >> LOWER_BITS]++;
             } else if (m >> LOWER_BITS == t->group[i]) {
@@ -84,7 +84,7 @@ static uint32_t place_of(const uint64_t *count, uint32_t n, uint64_t *left) {
     return at;
 }
 
-static void settle(ib_merge_job *j, int pass) {
+static void settle_ties(ib_merge_job *j, int pass) {
     trim *t = j->scratch;
     for (size_t i = 0; i < j->ingredients; i++) {
         if (!pass) {
@@ -97,7 +97,7 @@ static void settle(ib_merge_job *j, int pass) {
     }
 }
 
-static void combine(const ib_merge_job *j, const float *const *x, size_t first, float *out, size_t n) {
+static void combine_ties(const ib_merge_job *j, const float *const *x, size_t first, float *out, size_t n) {
     const trim *t = j->scratch;
     const float *base = x[j->ingredients];
     double vote[IB_MERGE_MOST], w[IB_MERGE_MOST], term[IB_MERGE_SOURCES];
@@ -105,7 +105,7 @@ static void combine(const ib_merge_job *j, const float *const *x, size_t first, 
     for (size_t e = 0; e < n; e++) {
         size_t k = 0, m = 0;
         for (size_t i = 0; i < j->ingredients; i++) {
-            if (magnitude(x[i][e], base[e]) >= t->threshold[i]) {
+            if (magnitude_ties(x[i][e], base[e]) >= t->threshold[i]) {
                 vote[k++] = j->weight[i] * ((double)x[i][e] - (double)base[e]);
             }
         }
@@ -113,7 +113,7 @@ static void combine(const ib_merge_job *j, const float *const *x, size_t first, 
         for (size_t i = 0; elected != 0 && i < j->ingredients; i++) {
             double difference = (double)x[i][e] - (double)base[e];
             if (j->weight[i] > 0 && difference * elected > 0 &&
-                magnitude(x[i][e], base[e]) >= t->threshold[i]) {
+                magnitude_ties(x[i][e], base[e]) >= t->threshold[i]) {
                 w[m] = j->weight[i];
                 term[m++] = (double)x[i][e];
             }
@@ -133,5 +133,9 @@ static void combine(const ib_merge_job *j, const float *const *x, size_t first, 
     }
 }
 
-const ib_merge_kernel ib_merge_ties = {
-    .plan = plan, .looks = looks, .begin = begin, .look = look, .settle = settle, .combine = combine};
+const ib_merge_kernel ib_merge_ties = {.plan = plan_ties,
+                                       .looks = looks,
+                                       .begin = begin_ties,
+                                       .look = look_ties,
+                                       .settle = settle_ties,
+                                       .combine = combine_ties};

@@ -32,12 +32,12 @@ typedef struct level {
     ib_padded image[2];
 } level;
 
-static size_t patches(size_t side) {
+static size_t patches_flow(size_t side) {
     return (side - PATCH + STRIDE - 1) / STRIDE + 1;
 }
 
 size_t ib_flow_scratch(size_t height, size_t width) {
-    size_t n = 2 * patches(height) * patches(width) + 2 * height * width;
+    size_t n = 2 * patches_flow(height) * patches_flow(width) + 2 * height * width;
     for (size_t l = 0; l < MOST_LEVELS; l++) {
         n += 2 * ib_padded_floats(height >> l, width >> l) + (height >> l) * (width >> l);
     }
@@ -89,7 +89,7 @@ static IB_INLINE void take_patch(const float *at, size_t stride, patch *p) {
 
 /* The squared difference, less means, of a patch and of what lies at (x,y) in the other picture; step: what
  * would make it less. */
-static IB_INLINE float compare(const patch *p, const ib_padded *other, float x, float y, float *step) {
+static IB_INLINE float compare_flow(const patch *p, const ib_padded *other, float x, float y, float *step) {
     float a, b;
     const float *q = ib_place(other, x, y, &a, &b);
     ib_row8 sum = {0}, square = {0}, dx = {0}, dy = {0};
@@ -111,16 +111,16 @@ static IB_INLINE float compare(const patch *p, const ib_padded *other, float x, 
 }
 
 /* Where a patch of row or column i begins. */
-static size_t begin(size_t i, size_t side) {
+static size_t begin_flow(size_t i, size_t side) {
     return STRIDE * i < side - PATCH ? STRIDE * i : side - PATCH;
 }
 
 /* One patch: flow [2] at its start, then where it found to lie. others: motions that may fit better. */
 static IB_INLINE void search(const patch *p, const ib_padded *other, float x, float y,
                              const float *const *others, size_t n, float *flow) {
-    float u = flow[0], v = flow[1], step[2], best = compare(p, other, x + u, y + v, step);
+    float u = flow[0], v = flow[1], step[2], best = compare_flow(p, other, x + u, y + v, step);
     for (size_t k = 0; k < n; k++) {
-        float s[2], e = compare(p, other, x + others[k][0], y + others[k][1], s);
+        float s[2], e = compare_flow(p, other, x + others[k][0], y + others[k][1], s);
         if (e < best) {
             best = e;
             u = others[k][0];
@@ -138,7 +138,7 @@ static IB_INLINE void search(const patch *p, const ib_padded *other, float x, fl
         if (!((u - u0) * (u - u0) + (v - v0) * (v - v0) < PATCH * PATCH)) {
             return; /* it has lost its way */
         }
-        float e = compare(p, other, x + u, y + v, step);
+        float e = compare_flow(p, other, x + u, y + v, step);
         if (e >= best) {
             return;
         }
@@ -179,7 +179,7 @@ static void search_level(const level *l, size_t from, const hints *h, size_t px,
     for (int pass = 0; pass < (px == 1 ? 1 : PASSES); pass++) {
         for (size_t k = 0; k < l->down * l->across; k++) {
             size_t i = pass % 2 ? l->down * l->across - 1 - k : k, r = i / l->across, c = i % l->across;
-            size_t x = begin(c, l->width), y = begin(r, l->height), n = 0;
+            size_t x = begin_flow(c, l->width), y = begin_flow(r, l->height), n = 0;
             const float *others[6];
             float hint[4][2];
             if (pass % 2 ? c + 1 < l->across : c > 0) {
@@ -202,7 +202,7 @@ static void search_level(const level *l, size_t from, const hints *h, size_t px,
 }
 
 /* max(|d|, least_difference) */
-static IB_INLINE void magnitude(ib_row8 *d) {
+static IB_INLINE void magnitude_flow(ib_row8 *d) {
     bits8 a = (bits8)*d & INT32_MAX, low = (bits8)(*d * 0 + least_difference),
           small = (ib_row8)a < least_difference;
     *d = (ib_row8)((a & ~small) | (low & small));
@@ -210,12 +210,12 @@ static IB_INLINE void magnitude(ib_row8 *d) {
 
 /* Each pixel's mean over the patches that hold it. flow: [2,height,width]; weight: [height,width] scratch */
 IB_MULTIARCH
-static void spread(const level *l, size_t from, const float *flows, float *flow, float *weight) {
+static void spread_flow(const level *l, size_t from, const float *flows, float *flow, float *weight) {
     size_t n = l->height * l->width;
     memset(flow, 0, 2 * n * sizeof *flow);
     memset(weight, 0, n * sizeof *weight);
     for (size_t i = 0; i < l->down * l->across; i++) {
-        size_t x = begin(i % l->across, l->width), y = begin(i / l->across, l->height);
+        size_t x = begin_flow(i % l->across, l->width), y = begin_flow(i / l->across, l->height);
         float u = flows[2 * i], v = flows[2 * i + 1], a, b;
         const ib_padded *mine = &l->image[from], *other = &l->image[1 - from];
         const float *q = ib_place(other, (float)x + u, (float)y + v, &a, &b);
@@ -225,7 +225,7 @@ static void spread(const level *l, size_t from, const float *flows, float *flow,
             float *o = flow + (y + r) * l->width + x, *w = weight + (y + r) * l->width + x;
             ib_row8 low = IB_ROW8(next) + a * (IB_ROW8(next + 1) - IB_ROW8(next)),
                     d = top + b * (low - top) - IB_ROW8(own);
-            magnitude(&d);
+            magnitude_flow(&d);
             ib_row8 e = 1.0f / (d * d);
             IB_PUT8(w, IB_ROW8(w) + e);
             IB_PUT8(o, IB_ROW8(o) + e * u);
@@ -244,8 +244,8 @@ static void spread(const level *l, size_t from, const float *flows, float *flow,
 static void descend(const level *coarse, const float *flow, const level *fine, float *flows) {
     size_t n = coarse->height * coarse->width;
     for (size_t i = 0; i < fine->down * fine->across; i++) {
-        size_t x = (begin(i % fine->across, fine->width) + PATCH / 2) / 2,
-               y = (begin(i / fine->across, fine->height) + PATCH / 2) / 2;
+        size_t x = (begin_flow(i % fine->across, fine->width) + PATCH / 2) / 2,
+               y = (begin_flow(i / fine->across, fine->height) + PATCH / 2) / 2;
         x = x < coarse->width ? x : coarse->width - 1;
         y = y < coarse->height ? y : coarse->height - 1;
         flows[2 * i] = 2.0f * flow[y * coarse->width + x];
@@ -260,15 +260,15 @@ void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width
     float *s = scratch, *weight = s;
     s += height * width;
     float *flows = s;
-    s += 2 * patches(height) * patches(width);
+    s += 2 * patches_flow(height) * patches_flow(width);
     for (size_t k = 0; k < 2; k++) {
         const float *image = k ? luma1 : luma0;
         for (size_t l = 0; l < count; l++) {
             level *v = &levels[l];
             v->height = height >> l;
             v->width = width >> l;
-            v->down = patches(v->height);
-            v->across = patches(v->width);
+            v->down = patches_flow(v->height);
+            v->across = patches_flow(v->width);
             if (l) {
                 /* an odd last row or column is left out */
                 ib_shrink(image, levels[l - 1].height, levels[l - 1].width, 2, s);
@@ -288,7 +288,7 @@ void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width
                 descend(&levels[l + 1], flow, &levels[l], flows);
             }
             search_level(&levels[l], k, hint && l == HINT_LEVEL ? &h : NULL, (size_t)1 << l, flows);
-            spread(&levels[l], k, flows, flow, weight);
+            spread_flow(&levels[l], k, flows, flow, weight);
         }
     }
 }

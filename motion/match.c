@@ -55,8 +55,8 @@ static void move_rows(const float *restrict src, size_t h, size_t w, float dy, f
 /* cost = mean over Y, U, V of |a moved by ax - b moved by bx|, moves in cells sideways.
  * a, b: [3,h,padded(w)] */
 IB_MULTIARCH
-static void difference(const float *restrict a, float ax, const float *restrict b, float bx, size_t h,
-                       size_t w, float *restrict cost) {
+static void difference_match(const float *restrict a, float ax, const float *restrict b, float bx, size_t h,
+                             size_t w, float *restrict cost) {
     size_t pw = padded(w), plane = h * pw;
     long ia = (long)floorf(ax), ib = (long)floorf(bx);
     float fa = ax - (float)ia, fb = bx - (float)ib;
@@ -133,7 +133,7 @@ static void blur(const float *c, size_t h, size_t w, const window *v, float *res
 }
 
 IB_MULTIARCH
-static void least(const float *restrict c, float extra, size_t n, bool first, float *restrict low) {
+static void least_match(const float *restrict c, float extra, size_t n, bool first, float *restrict low) {
     for (size_t i = 0; i < n; i++) {
         float v = c[i] + extra;
         low[i] = first || v < low[i] ? v : low[i];
@@ -142,8 +142,8 @@ static void least(const float *restrict c, float extra, size_t n, bool first, fl
 
 /* Adds one candidate's weight e to the sums: total, motion. */
 IB_MULTIARCH
-static void gather(const float *restrict e, float x, float y, size_t n, float *restrict total,
-                   float *restrict vx, float *restrict vy, float *restrict square) {
+static void gather_match(const float *restrict e, float x, float y, size_t n, float *restrict total,
+                         float *restrict vx, float *restrict vy, float *restrict square) {
     float r = x * x + y * y;
     for (size_t i = 0; i < n; i++) {
         total[i] += e[i];
@@ -230,7 +230,7 @@ static void soft_minimum(const float *costs, size_t n, float *weights, const sum
     for (int k = 0; k < CANDIDATES; k++) {
         soften(costs + (size_t)k * n, penalty(k), s->low, n, weights);
         ib_exp(weights, n, weights);
-        gather(weights, right(k), down(k), n, s->total, vx, vy, s->square);
+        gather_match(weights, right(k), down(k), n, s->total, vx, vy, s->square);
     }
     for (size_t i = 0; i < n; i++) {
         vx[i] /= s->total[i];
@@ -266,9 +266,9 @@ void ib_match(const float *planes0, const float *planes1, size_t rows, size_t co
     for (int k = 0; k < CANDIDATES; k++) {
         size_t at = (size_t)(k / SIDE) * moved;
         float *c = costs + (size_t)k * n;
-        difference(m0 + at, -t * right(k), m1 + at, (1.0f - t) * right(k), h, w, weights);
+        difference_match(m0 + at, -t * right(k), m1 + at, (1.0f - t) * right(k), h, w, weights);
         blur(weights, h, w, &about, s.tmp, c);
-        least(c, penalty(k), n, k == 0, s.low);
+        least_match(c, penalty(k), n, k == 0, s.low);
     }
     soft_minimum(costs, n, weights, &s, flow, flow + n);
     for (size_t i = 0; i < n; i++) {

@@ -11,7 +11,7 @@
 /* Where ib_motion.v holds what. */
 enum { PRIOR, VIEW, MATCHED = VIEW + IB_VIEWS, PATCHES, CANDIDATES = PATCHES };
 
-static size_t larger(size_t a, size_t b) {
+static size_t larger_motion(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
@@ -20,10 +20,10 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     size_t pixels = ib_canvas_floats(&m->canvas), cells = m->canvas.rows * m->canvas.cols,
            luma = 64 * rows * cols, spline = ib_canvas_spline_floats(&m->canvas);
     size_t views = 4 * luma + 2 * IB_VIEWS * cells +
-                   larger(ib_flow_scratch(8 * rows, 8 * cols), ib_project_scratch(rows, cols));
-    size_t scratch = larger(
-        larger(ib_match_scratch(rows, cols), views),
-        larger(ib_blend_scratch(&m->canvas, m->canvas.height), ib_overlap_scratch(rows, cols, CANDIDATES)));
+                   larger_motion(ib_flow_scratch(8 * rows, 8 * cols), ib_project_scratch(rows, cols));
+    size_t scratch = larger_motion(larger_motion(ib_match_scratch(rows, cols), views),
+                                   larger_motion(ib_blend_scratch(&m->canvas, m->canvas.height),
+                                                 ib_overlap_scratch(rows, cols, CANDIDATES)));
     size_t need = (4 + IB_HYPOTHESES) * pixels + 2 * spline +
                   (1 + 2 * IB_MOTION_FLOWS + IB_MOTION_FEATURES) * cells + scratch;
     int rc = ib_alloc_floats(&m->arena, need, "the motion estimate", err);

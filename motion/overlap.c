@@ -55,8 +55,8 @@ static void at_middles(const float *flows, size_t fields, size_t rows, size_t co
 }
 
 /* Mean squared difference, less the mean's, of the 8x8 px about (x,y) in the in-between along a motion. */
-static IB_INLINE float difference(const ib_padded *p0, const ib_padded *p1, float x, float y, float t,
-                                  const float *v) {
+static IB_INLINE float difference_overlap(const ib_padded *p0, const ib_padded *p1, float x, float y, float t,
+                                          const float *v) {
     float a0, b0, a1, b1, half = 0.5f * (IB_PATCH_PX - 1);
     const float *q0 = ib_place(p0, x - half - t * v[0], y - half - t * v[1], &a0, &b0);
     const float *q1 = ib_place(p1, x - half + (1 - t) * v[0], y - half + (1 - t) * v[1], &a1, &b1);
@@ -81,8 +81,8 @@ static IB_INLINE float difference(const ib_padded *p0, const ib_padded *p1, floa
 
 /* The motions of all patches. */
 IB_MULTIARCH
-static void choose(const ib_padded *p0, const ib_padded *p1, const float *at, size_t fields, size_t rows,
-                   size_t cols, float t, choice *out) {
+static void choose_overlap(const ib_padded *p0, const ib_padded *p1, const float *at, size_t fields,
+                           size_t rows, size_t cols, float t, choice *out) {
     static const int away[AROUND][2] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {2, 0}, {-2, 0}, {0, 2}, {0, -2}};
     size_t down = rows + 1, across = cols + 1;
     for (size_t i = 0; i < down * across; i++) {
@@ -95,7 +95,8 @@ static void choose(const ib_padded *p0, const ib_padded *p1, const float *at, si
                 const int *a = away[k - fields];
                 u = at + 2 * fields * (ib_clamped(r, a[0], down) * across + ib_clamped(c, a[1], across));
             }
-            float d = difference(p0, p1, TOKEN_PX * (float)c - 0.5f, TOKEN_PX * (float)r - 0.5f, t, u);
+            float d =
+                difference_overlap(p0, p1, TOKEN_PX * (float)c - 0.5f, TOKEN_PX * (float)r - 0.5f, t, u);
             for (size_t j = 0; j < BEST; j++) {
                 if (!(d >= e[j])) { /* pushes the others down */
                     float worse = e[j];
@@ -201,7 +202,7 @@ void ib_overlap(const float *planes0, const float *planes1, const float *spline0
     ib_padded p0 = ib_pad(planes0, height, width, room),
               p1 = ib_pad(planes1, height, width, room + ib_padded_floats(height, width));
     at_middles(flows, fields, rows, cols, at);
-    choose(&p0, &p1, at, fields, rows, cols, t, chosen);
+    choose_overlap(&p0, &p1, at, fields, rows, cols, t, chosen);
     make_windows(rows, IB_CELLS, down);
     make_windows(cols, IB_CELLS, across);
     mean_flow(chosen, down, n_down, across, n_across, IB_CELLS * rows, IB_CELLS * cols, flow);

@@ -15,7 +15,7 @@ static const float surroundings = 0.1f;
 
 size_t ib_project_scratch(size_t rows, size_t cols) {
     size_t cells = IB_CELLS * rows * IB_CELLS * cols;
-    /* differences and weights of the pixels; what cells are told; their sums, and those of
+    /* differences and weights of the pixels; what cells are sums; their sums, and those of
      * each coarser grid */
     return (2 * IB_CELL_PX * IB_CELL_PX + SIDE_BY_SIDE + 3 + 6) * cells;
 }
@@ -46,10 +46,10 @@ static void differences(const float *restrict own, const float *restrict other, 
     }
 }
 
-/* Sums of the cells side by side, so that a pixel is told to a cell at once. told: [h, w, SIDE_BY_SIDE] */
+/* Sums of the cells side by side, so that a pixel is sums to a cell at once. sums: [h, w, SIDE_BY_SIDE] */
 IB_MULTIARCH
-static void throw(const float *flow, const float *weight, const float *misfit, size_t h, size_t w, float s,
-                  float *told) {
+static void splat(const float *flow, const float *weight, const float *misfit, size_t h, size_t w, float s,
+                  float *sums) {
     size_t height = IB_CELL_PX * h, width = IB_CELL_PX * w, n = height * width;
     for (size_t y = 0; y < height; y++) {
         for (size_t x = 0; x < width; x++) {
@@ -67,7 +67,7 @@ static void throw(const float *flow, const float *weight, const float *misfit, s
                 long cc = c + k % 2, rr = r + k / 2;
                 if (cc >= 0 && rr >= 0 && cc < (long)w && rr < (long)h) {
                     float share = (k % 2 ? a : 1 - a) * (k / 2 ? b : 1 - b);
-                    float *cell = told + ((size_t)rr * w + (size_t)cc) * SIDE_BY_SIDE;
+                    float *cell = sums + ((size_t)rr * w + (size_t)cc) * SIDE_BY_SIDE;
                     for (size_t q = 0; q < SIDE_BY_SIDE; q++) {
                         cell[q] += share * what[q];
                     }
@@ -79,7 +79,7 @@ static void throw(const float *flow, const float *weight, const float *misfit, s
 
 /* sums [3,h,w] -> v [2,h,w], what is missing from coarser and coarser sums; rest: scratch, [5 h w / 4] and
  * what coarser ones need */
-static void fill(const float *sums, size_t plane, size_t h, size_t w, float *rest, float *v) {
+static void fill_project(const float *sums, size_t plane, size_t h, size_t w, float *rest, float *v) {
     size_t n = h * w;
     if (n == 1) {
         float inv = sums[0] > 0 ? 1.0f / sums[0] : 0;
@@ -97,7 +97,7 @@ static void fill(const float *sums, size_t plane, size_t h, size_t w, float *res
             }
         }
     }
-    fill(coarse, c, ch, cw, cv + 2 * c, cv);
+    fill_project(coarse, c, ch, cw, cv + 2 * c, cv);
     for (size_t y = 0; y < h; y++) {
         for (size_t x = 0; x < w; x++) {
             size_t i = y * w + x, j = y / 2 * cw + x / 2;
@@ -111,19 +111,19 @@ static void fill(const float *sums, size_t plane, size_t h, size_t w, float *res
 void ib_project(const float *own, const float *other, const float *flow, size_t rows, size_t cols, float s,
                 float *scratch, float *v, float *cover, float *misfit) {
     size_t h = IB_CELLS * rows, w = IB_CELLS * cols, cells = h * w, n = IB_CELL_PX * IB_CELL_PX * cells;
-    float *d = scratch, *weight = d + n, *told = weight + n, *sums = told + SIDE_BY_SIDE * cells,
+    float *d = scratch, *weight = d + n, *sums = weight + n, *sums = sums + SIDE_BY_SIDE * cells,
           *rest = sums + 3 * cells;
     differences(own, other, flow, IB_CELL_PX * h, IB_CELL_PX * w, d, weight);
     ib_exp(weight, n, weight);
-    memset(told, 0, SIDE_BY_SIDE * cells * sizeof *told);
-    throw(flow, weight, d, h, w, s, told);
+    memset(sums, 0, SIDE_BY_SIDE * cells * sizeof *sums);
+    splat(flow, weight, d, h, w, s, sums);
     for (size_t i = 0; i < cells; i++) {
-        const float *t = told + i * SIDE_BY_SIDE;
+        const float *t = sums + i * SIDE_BY_SIDE;
         for (size_t k = 0; k < 3; k++) {
             sums[k * cells + i] = t[k];
         }
         cover[i] = t[COVER] / (IB_CELL_PX * IB_CELL_PX);
         misfit[i] = t[MISFIT] / (t[COVER] + 0.01f);
     }
-    fill(sums, cells, h, w, rest, v);
+    fill_project(sums, cells, h, w, rest, v);
 }

@@ -47,7 +47,8 @@ static void softmax(float *p, size_t rows, size_t n) {
 }
 
 /* The weights of one head. */
-static void weights(const float *q, const float *k, size_t stride, size_t tokens, size_t width, float *p) {
+static void weights_attention(const float *q, const float *k, size_t stride, size_t tokens, size_t width,
+                              float *p) {
     product(CblasNoTrans, q, stride, CblasTrans, k, stride, 1.0f / sqrtf((float)width), p, tokens, tokens,
             tokens, width);
     softmax(p, tokens, tokens);
@@ -58,7 +59,7 @@ void ib_attention(const float *qkv, size_t sequences, size_t tokens, size_t chan
     size_t width = channels / heads, stride = 3 * channels;
     for (size_t i = 0; i < sequences * heads; i++) {
         const float *q = qkv + i / heads * tokens * stride + i % heads * width, *v = q + 2 * channels;
-        weights(q, q + channels, stride, tokens, width, scratch);
+        weights_attention(q, q + channels, stride, tokens, width, scratch);
         product(CblasNoTrans, scratch, tokens, CblasNoTrans, v, stride, 1,
                 y + i / heads * tokens * channels + i % heads * width, channels, tokens, width, tokens);
     }
@@ -90,7 +91,7 @@ void ib_attention_backward(const float *qkv, const float *y, const float *dy, si
                out = i / heads * tokens * channels + i % heads * width;
         const float *q = qkv + in, *k = q + channels, *v = k + channels, *d = dy + out;
         float *dq = dqkv + in, *dk = dq + channels, *dv = dk + channels;
-        weights(q, k, stride, tokens, width, p);
+        weights_attention(q, k, stride, tokens, width, p);
         product(CblasTrans, p, tokens, CblasNoTrans, d, channels, 1, dv, stride, tokens, width, tokens);
         product(CblasNoTrans, d, channels, CblasTrans, v, stride, 1, dp, tokens, tokens, tokens, width);
         softmax_backward(p, y + out, d, channels, tokens, width, scale, dp);

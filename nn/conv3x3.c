@@ -30,7 +30,7 @@ size_t ib_conv3x3_derived(size_t cin, size_t cout) {
     return PLANES * plane_floats(cin * cout);
 }
 
-static tiling tile(size_t rows, size_t cols) {
+static tiling tile_conv3x3(size_t rows, size_t cols) {
     tiling g;
     g.th = (rows + OUT - 1) / OUT;
     g.tw = (cols + OUT - 1) / OUT;
@@ -46,7 +46,7 @@ static size_t chunk_images(tiling g, size_t images, size_t cin, size_t cout) {
 }
 
 size_t ib_conv3x3_scratch(size_t images, size_t rows, size_t cols, size_t cin, size_t cout) {
-    tiling g = tile(rows, cols);
+    tiling g = tile_conv3x3(rows, cols);
     size_t cmax = cin > cout ? cin : cout, n = chunk_images(g, images, cin, cout);
     return g.ph * g.pw * cmax + ib_conv3x3_derived(cin, cout) +
            PLANES * (2 * plane_floats(n * g.tiles * cin) + plane_floats(n * g.tiles * cout));
@@ -59,7 +59,7 @@ enum { LANES = 16 };
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 typedef float loose_lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
-static IB_INLINE void load(const float *p, const size_t n, lanes *v) {
+static IB_INLINE void load_conv3x3(const float *p, const size_t n, lanes *v) {
     if (n == LANES) {
         *v = *(const loose_lanes *)p;
     } else {
@@ -165,7 +165,7 @@ static IB_INLINE void map_2d(void (*const map)(const lanes *, lanes *), const si
         lanes d[IN];
         IB_UNROLL
         for (size_t r = 0; r < in; r++) {
-            load(from + r * f.along + j * f.across, n, &d[r]);
+            load_conv3x3(from + r * f.along + j * f.across, n, &d[r]);
         }
         map(d, t[j]);
     }
@@ -182,7 +182,7 @@ static IB_INLINE void map_2d(void (*const map)(const lanes *, lanes *), const si
             float *at = to + r * g.along + j * g.across;
             lanes sum;
             if (add) {
-                load(at, n, &sum);
+                load_conv3x3(at, n, &sum);
                 o[j] += sum;
             } else if (bias) {
                 o[j] += *bias;
@@ -200,12 +200,12 @@ static IB_INLINE void weight_lanes(size_t i, const size_t n, const float *w, siz
 }
 
 IB_MULTIARCH
-static void weights(const float *w, size_t tap, size_t n, float *u, size_t plane) {
+static void weights_conv3x3(const float *w, size_t tap, size_t n, float *u, size_t plane) {
     FOR_LANES(n, weight_lanes, w, tap, u, plane);
 }
 
 void ib_conv3x3_weights(const float *w, size_t cin, size_t cout, float *u) {
-    weights(w, cin * cout, cin * cout, u, plane_floats(cin * cout));
+    weights_conv3x3(w, cin * cout, cin * cout, u, plane_floats(cin * cout));
 }
 
 void ib_conv3x3_weights_transposed(const float *w, size_t cin, size_t cout, float *ut) {
@@ -220,7 +220,7 @@ void ib_conv3x3_weights_transposed(const float *w, size_t cin, size_t cout, floa
                     transposed[k * AT_ONCE + i] = q[i * cout];
                 }
             }
-            weights(transposed, AT_ONCE, n, ut + o * cin + first, plane_floats(cin * cout));
+            weights_conv3x3(transposed, AT_ONCE, n, ut + o * cin + first, plane_floats(cin * cout));
         }
     }
 }
@@ -237,7 +237,7 @@ static void weights_backward(const float *du, size_t plane, size_t n, float *dw)
     FOR_LANES(n, weight_lanes_backward, du, plane, dw, n);
 }
 
-static void pad(const float *x, tiling g, size_t rows, size_t cols, size_t c, float *p) {
+static void pad_conv3x3(const float *x, tiling g, size_t rows, size_t cols, size_t c, float *p) {
     size_t row = g.pw * c;
     memset(p, 0, row * sizeof *p);
     for (size_t r = 0; r < rows; r++) {
@@ -289,7 +289,7 @@ static IB_INLINE void output_lanes(size_t i, const size_t n, const float *m, siz
                                    float *y, size_t row, size_t c) {
     lanes bias = {0};
     if (b) {
-        load(b + i, n, &bias);
+        load_conv3x3(b + i, n, &bias);
     }
     map_2d(output_1d, IN, OUT, m + i, (strides){IN * plane, plane}, &bias, false, y + i, (strides){row, c},
            n);
@@ -338,7 +338,7 @@ static void output_transform_backward(const float *p, tiling g, size_t c, float 
 
 void ib_conv3x3(const float *x, const float *u, const float *b, size_t images, size_t rows, size_t cols,
                 size_t cin, size_t cout, float *scratch, float *y) {
-    tiling g = tile(rows, cols);
+    tiling g = tile_conv3x3(rows, cols);
     size_t weight_plane = plane_floats(cin * cout);
     size_t step = chunk_images(g, images, cin, cout), image_in = rows * cols * cin,
            image_out = rows * cols * cout;
@@ -348,7 +348,7 @@ void ib_conv3x3(const float *x, const float *u, const float *b, size_t images, s
         size_t n = images - first < step ? images - first : step, tiles = n * g.tiles;
         size_t in_plane = plane_floats(tiles * cin), out_plane = plane_floats(tiles * cout);
         for (size_t i = 0; i < n; i++) {
-            pad(x + (first + i) * image_in, g, rows, cols, cin, p);
+            pad_conv3x3(x + (first + i) * image_in, g, rows, cols, cin, p);
             input_transform(p, g, cin, v + i * g.tiles * cin, in_plane);
         }
         for (size_t k = 0; k < PLANES; k++) {
@@ -364,7 +364,7 @@ void ib_conv3x3(const float *x, const float *u, const float *b, size_t images, s
 void ib_conv3x3_backward(const float *x, const float *ut, const float *dy, size_t images, size_t rows,
                          size_t cols, size_t cin, size_t cout, float *scratch, float *dx, float *dw,
                          float *db) {
-    tiling g = tile(rows, cols);
+    tiling g = tile_conv3x3(rows, cols);
     size_t weight_plane = plane_floats(cin * cout);
     size_t step = chunk_images(g, images, cin, cout), image_in = rows * cols * cin,
            image_out = rows * cols * cout;
@@ -379,9 +379,9 @@ void ib_conv3x3_backward(const float *x, const float *ut, const float *dy, size_
         size_t n = images - first < step ? images - first : step, tiles = n * g.tiles;
         size_t in_plane = plane_floats(tiles * cin), out_plane = plane_floats(tiles * cout);
         for (size_t i = 0; i < n; i++) {
-            pad(dy + (first + i) * image_out, g, rows, cols, cout, p);
+            pad_conv3x3(dy + (first + i) * image_out, g, rows, cols, cout, p);
             output_transform_backward(p, g, cout, dm + i * g.tiles * cout, out_plane);
-            pad(x + (first + i) * image_in, g, rows, cols, cin, p);
+            pad_conv3x3(x + (first + i) * image_in, g, rows, cols, cin, p);
             input_transform(p, g, cin, v + i * g.tiles * cin, in_plane);
         }
         for (size_t k = 0; k < PLANES; k++) {

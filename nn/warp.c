@@ -307,7 +307,7 @@ void ib_warp_backward(const float *restrict spline, size_t planes, const float *
 }
 
 /* One axis of the enlargement: pixel f*c + j lies at (j + 0.5) / f - 0.5 cells from the centre of cell c. */
-static IB_INLINE void weights(size_t j, size_t factor, long *side, float *w) {
+static IB_INLINE void weights_warp(size_t j, size_t factor, long *side, float *w) {
     float d = ((float)j + 0.5f) / (float)factor - 0.5f;
     *side = d < 0.0f ? -1 : 1;
     *w = d < 0.0f ? -d : d;
@@ -324,7 +324,7 @@ static IB_INLINE void enlarge_row(const float *restrict f, size_t cols, const si
         for (size_t j = 0; j < factor; j++) {
             long side;
             float w;
-            weights(j, factor, &side, &w);
+            weights_warp(j, factor, &side, &w);
             out[c * factor + j] = gain * (f[c] + w * (f[neighbour(c, side, cols)] - f[c]));
         }
     }
@@ -332,7 +332,7 @@ static IB_INLINE void enlarge_row(const float *restrict f, size_t cols, const si
         for (size_t j = 0; j < factor; j++) {
             long side;
             float w;
-            weights(j, factor, &side, &w);
+            weights_warp(j, factor, &side, &w);
             out[c * factor + j] = gain * (f[c] + w * ((side < 0 ? f[c - 1] : f[c + 1]) - f[c]));
         }
     }
@@ -399,7 +399,7 @@ void ib_enlarge_backward(const float *restrict dout, size_t rows, size_t cols, s
         for (size_t j = 0; j < factor; j++) {
             long side;
             float w;
-            weights(j, factor, &side, &w);
+            weights_warp(j, factor, &side, &w);
             const float *d = dout + (r * factor + j) * width;
             float *a = scratch + r * width, *b = scratch + neighbour(r, side, rows) * width;
             for (size_t x = 0; x < width; x++) {
@@ -416,7 +416,7 @@ void ib_enlarge_backward(const float *restrict dout, size_t rows, size_t cols, s
             for (size_t j = 0; j < factor; j++) {
                 long side;
                 float w;
-                weights(j, factor, &side, &w);
+                weights_warp(j, factor, &side, &w);
                 float d = gain * scratch[r * width + c * factor + j];
                 f[c] += (1.0f - w) * d;
                 f[neighbour(c, side, cols)] += w * d;

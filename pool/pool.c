@@ -138,7 +138,8 @@ int ib_pool_remark(ib_pool_news *news, const char *text, ib_error *err) {
 }
 
 /* Takes over *m, also on failure. */
-static int add(const ib_pool *p, ib_pool_news *news, ib_member *m, const struct stat *st, ib_error *err) {
+static int add_pool(const ib_pool *p, ib_pool_news *news, ib_member *m, const struct stat *st,
+                    ib_error *err) {
     ib_member *more = realloc(news->member, (news->members + 1) * sizeof *more);
     news->member = more ? more : news->member;
     double *ages = more ? realloc(news->age_seconds, (news->members + 1) * sizeof *ages) : NULL;
@@ -154,8 +155,8 @@ static int add(const ib_pool *p, ib_pool_news *news, ib_member *m, const struct 
 }
 
 /* One file of the folder. */
-static int look(ib_pool *p, const char *file, const ib_adapter_config *mine, size_t most_bytes,
-                ib_pool_news *news, ib_error *err) {
+static int look_pool(ib_pool *p, const char *file, const ib_adapter_config *mine, size_t most_bytes,
+                     ib_pool_news *news, ib_error *err) {
     char *path = ib_join(p->dir, file);
     ib_member m = {0};
     ib_error trouble = {0};
@@ -187,7 +188,7 @@ static int look(ib_pool *p, const char *file, const ib_adapter_config *mine, siz
     }
     e->serial = m.serial;
     memcpy(e->token, m.token, sizeof e->token);
-    return add(p, news, &m, &st, err);
+    return add_pool(p, news, &m, &st, err);
 }
 
 void ib_pool_forget(ib_pool *p) {
@@ -245,7 +246,7 @@ int ib_pool_listen(ib_pool *p, const ib_adapter_config *mine, size_t most_member
     for (size_t i = 0; !rc && i < files.n && news->members < most_members; i++) {
         char **file = &files.v[(first + i) % files.n];
         if (!p->own || strcmp(*file, p->own)) {
-            rc = look(p, *file, mine, most_bytes, news, err);
+            rc = look_pool(p, *file, mine, most_bytes, news, err);
         }
         if (news->members == most_members) { /* the others' turn comes first the next time */
             free(p->last);
@@ -267,7 +268,7 @@ int ib_pool_own(ib_pool *p, size_t most_bytes, ib_pool_news *news, ib_error *err
     int rc = IB_OK;
     *news = (ib_pool_news){0};
     if (path && !stat(path, &st) && !ib_member_read(&m, path, most_bytes, NULL)) {
-        rc = add(p, news, &m, &st, err);
+        rc = add_pool(p, news, &m, &st, err);
     }
     free(path);
     return rc;

@@ -31,7 +31,7 @@ static double cosine(const float *w, const float *centre, const float *anchor, s
     return ib_compare_cosine(&c);
 }
 
-static double larger(double a, double b) {
+static double larger_rule(double a, double b) {
     return a > b ? a : b;
 }
 
@@ -41,7 +41,7 @@ static void judge_pair(ib_voice *v, const float *anchor, size_t n) {
     double norm = ib_params_norm(anchor ? anchor : v[0].weights, n);
     double g = way(&v[1], (double)v[0].fresh);
     v[0].verdict = v[1].verdict = IB_VOICE_TAKEN;
-    v[0].usual = v[1].usual = larger(own, quarter_norm * norm / (pair_far * g)) * g;
+    v[0].usual = v[1].usual = larger_rule(own, quarter_norm * norm / (pair_far * g)) * g;
     v[0].distance = 0;
     v[1].distance = ib_params_distance(v[1].weights, v[0].weights, n);
     v[0].cosine = v[1].cosine = NAN;
@@ -50,8 +50,8 @@ static void judge_pair(ib_voice *v, const float *anchor, size_t n) {
     }
 }
 
-static void judge(ib_voice *v, size_t k, const float *anchor, const float *centre, double *scratch,
-                  size_t n) {
+static void judge_rule(ib_voice *v, size_t k, const float *anchor, const float *centre, double *scratch,
+                       size_t n) {
     for (size_t i = 0; i < k; i++) {
         scratch[i] = (double)v[i].fresh;
     }
@@ -62,7 +62,7 @@ static void judge(ib_voice *v, size_t k, const float *anchor, const float *centr
     double usual = median(scratch, k);
     for (size_t i = 0; i < k; i++) {
         double g = way(&v[i], fresh);
-        double limit = fmin(far * g * usual, larger(far * usual, half_norm * norm));
+        double limit = fmin(far * g * usual, larger_rule(far * usual, half_norm * norm));
         v[i].usual = g * usual;
         v[i].cosine = anchor ? cosine(v[i].weights, centre, anchor, n) : NAN;
         v[i].verdict = !(v[i].distance <= limit)           ? IB_VOICE_FAR
@@ -111,7 +111,7 @@ int ib_pool_average(ib_voice *v, size_t k, const float *anchor, float *out, size
     }
     ib_average_trimmed(x, NULL, k, (k - 1) / 2, centre, n);
     if (k > 2) {
-        judge(v, k, anchor, centre, w, n);
+        judge_rule(v, k, anchor, centre, w, n);
     } else if (k == 2) {
         judge_pair(v, anchor, n);
     } else {
@@ -128,7 +128,7 @@ int ib_pool_average(ib_voice *v, size_t k, const float *anchor, float *out, size
         kept[i] = w[i] = s * v[i].share;
     }
     x[k] = centre; /* takes what was cut off */
-    w[k] = larger(0, 1 - ib_average_sum(kept, k));
+    w[k] = larger_rule(0, 1 - ib_average_sum(kept, k));
     bool cut = false;
     for (size_t i = 0; i < k; i++) {
         cut |= v[i].verdict == IB_VOICE_SHORTENED;

@@ -12,7 +12,7 @@ static int by_name(const void *a, const void *b) {
 }
 
 /* Those that are not late are voices; v, row_of: [members]. Returns their number. */
-static size_t gather(const ib_survey *s, int64_t stale, ib_voice *v, size_t *row_of) {
+static size_t gather_survey(const ib_survey *s, int64_t stale, ib_voice *v, size_t *row_of) {
     size_t k = 0;
     for (size_t i = 0; i < s->news.members; i++) {
         const ib_member *m = s->row[i].member;
@@ -25,12 +25,12 @@ static size_t gather(const ib_survey *s, int64_t stale, ib_voice *v, size_t *row
     return k;
 }
 
-static int judge(ib_survey *s, int64_t stale, ib_error *err) {
+static int judge_survey(ib_survey *s, int64_t stale, ib_error *err) {
     size_t n = s->news.members, *row_of = ib_calloc(n, sizeof *row_of);
     ib_voice *v = ib_calloc(n, sizeof *v);
     int rc = row_of && v ? ib_alloc_floats(&s->average, s->params, "the average", err)
                          : ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", n);
-    size_t k = rc ? 0 : gather(s, stale, v, row_of);
+    size_t k = rc ? 0 : gather_survey(s, stale, v, row_of);
     rc = rc ? rc : ib_pool_average(v, k, NULL, s->average, s->params, err);
     for (size_t i = 0; i < k && (!rc || rc == IB_E_EMPTY); i++) {
         ib_survey_row *row = &s->row[row_of[i]];
@@ -107,7 +107,7 @@ int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) 
     }
     if (!rc) {
         qsort(s->row, s->news.members, sizeof *s->row, by_name);
-        rc = judge(s, stale, err);
+        rc = judge_survey(s, stale, err);
     }
     double norm = s->average ? ib_params_norm(s->average, s->params) : 0;
     for (size_t i = 0; !rc && i < s->news.members; i++) {

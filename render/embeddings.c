@@ -41,7 +41,7 @@ bool ib_embeddings_name(const char *output) {
     return n > m && !strcmp(output + n - m, ending);
 }
 
-static int check(const ib_embeddings_options *o, ib_error *err) {
+static int check_embeddings(const ib_embeddings_options *o, ib_error *err) {
     if (o->n_keyframes < 2 || o->n_keyframes > MAX_KEYFRAMES) {
         return ib_fail(err, IB_E_ARGUMENT, "%zu keyframes, 2 to %d were expected", o->n_keyframes,
                        MAX_KEYFRAMES);
@@ -271,7 +271,7 @@ static int check_output(const ib_embeddings_options *o, ib_error *err) {
 int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary, ib_error *err) {
     embeddings e = {.o = o};
     ib_embeddings_summary s = {0};
-    int rc = check(o, err);
+    int rc = check_embeddings(o, err);
     rc = rc ? rc : check_output(o, err);
     rc = rc ? rc : open_adapter(&e, err);
     rc = rc ? rc : read_keys(&e, err);

@@ -13,7 +13,7 @@
 enum { FRAMES_AT_ONCE = 256 };
 static const char format_key[] = "inbetween.modality_gap", format_version[] = "1";
 
-static double norm(const float *z, size_t n) {
+static double norm_modality_gap(const float *z, size_t n) {
     double s = 0;
     for (size_t i = 0; i < n; i++) {
         s += (double)z[i] * z[i];
@@ -45,7 +45,7 @@ static int add_file(ib_modality_gap *g, const char *path, double *sum, double *n
             for (size_t j = 0; j < g->width; j++) {
                 sum[j] += (double)z[i * g->width + j] / (double)info->frames;
             }
-            *norms += norm(z + i * g->width, g->width) / (double)info->frames;
+            *norms += norm_modality_gap(z + i * g->width, g->width) / (double)info->frames;
         }
     }
     g->videos++;
@@ -55,7 +55,7 @@ static int add_file(ib_modality_gap *g, const char *path, double *sum, double *n
     return rc;
 }
 
-static int begin(ib_modality_gap *g, const char *space_id, size_t width, ib_error *err) {
+static int begin_modality_gap(ib_modality_gap *g, const char *space_id, size_t width, ib_error *err) {
     *g = (ib_modality_gap){.width = width};
     snprintf(g->space_id, sizeof g->space_id, "%s", space_id);
     int rc = ib_alloc_floats(&g->image, width, "the mean of the pictures", err);
@@ -82,7 +82,7 @@ int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_
     double *sum = NULL;
     *g = (ib_modality_gap){0};
     int rc = check_space(space, &shape, n_prompts, err);
-    rc = rc ? rc : begin(g, ib_space_id(space), shape.width, err);
+    rc = rc ? rc : begin_modality_gap(g, ib_space_id(space), shape.width, err);
     if (!rc && !(sum = ib_calloc(2 * shape.width, sizeof *sum))) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for two means");
     }
@@ -99,7 +99,7 @@ int ib_modality_gap_measure(ib_modality_gap *g, const ib_space *space, const ib_
             for (size_t j = 0; j < shape.width; j++) {
                 sum[shape.width + j] += g->text[j];
             }
-            g->text_norm += norm(g->text, shape.width);
+            g->text_norm += norm_modality_gap(g->text, shape.width);
         }
         if (progress) {
             progress(user, (double)(i + 1) / (double)steps);
@@ -167,7 +167,7 @@ static int read_mean(const ib_st *f, const char *path, const char *name, size_t 
     return rc ? ib_error_prefix(err, rc, "%s: tensor '%s'", path, name) : IB_OK;
 }
 
-static double number(const ib_st *f, const char *key) {
+static double number_modality_gap(const ib_st *f, const char *key) {
     const char *v = ib_st_metadata(f, key);
     return v ? strtod(v, NULL) : 0;
 }
@@ -186,17 +186,17 @@ int ib_modality_gap_open(ib_modality_gap *g, const char *path, ib_error *err) {
                      "%s is not a measured modality gap of this version (inbetween modality-gap makes one)",
                      path);
     }
-    rc = rc ? rc : begin(g, space, t->elements, err);
+    rc = rc ? rc : begin_modality_gap(g, space, t->elements, err);
     rc = rc ? rc : read_mean(f, path, "image_mean", g->width, g->image, err);
     rc = rc ? rc : read_mean(f, path, "text_mean", g->width, g->text, err);
     if (rc) {
         ib_modality_gap_free(g);
     } else {
-        g->videos = (int64_t)number(f, "inbetween.videos");
-        g->frames = (int64_t)number(f, "inbetween.frames");
-        g->prompts = (int64_t)number(f, "inbetween.prompts");
-        g->image_norm = number(f, "inbetween.image_norm");
-        g->text_norm = number(f, "inbetween.text_norm");
+        g->videos = (int64_t)number_modality_gap(f, "inbetween.videos");
+        g->frames = (int64_t)number_modality_gap(f, "inbetween.frames");
+        g->prompts = (int64_t)number_modality_gap(f, "inbetween.prompts");
+        g->image_norm = number_modality_gap(f, "inbetween.image_norm");
+        g->text_norm = number_modality_gap(f, "inbetween.text_norm");
     }
     ib_st_close(&f);
     return rc;
@@ -217,7 +217,7 @@ double ib_modality_gap_length(const ib_modality_gap *g) {
 }
 
 double ib_modality_gap_cosine(const ib_modality_gap *g) {
-    double dot = 0, lengths = norm(g->image, g->width) * norm(g->text, g->width);
+    double dot = 0, lengths = norm_modality_gap(g->image, g->width) * norm_modality_gap(g->text, g->width);
     for (size_t i = 0; i < g->width; i++) {
         dot += (double)g->image[i] * g->text[i];
     }

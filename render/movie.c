@@ -42,7 +42,7 @@ void ib_movie_defaults(ib_movie_options *o) {
     *o = (ib_movie_options){.frames = 25, .fps = 24, .crf = -1, .trust = -1};
 }
 
-static int check(const ib_movie_options *o, ib_error *err) {
+static int check_movie(const ib_movie_options *o, ib_error *err) {
     if (o->n_keyframes < 2 || o->n_keyframes > MAX_KEYFRAMES) {
         return ib_fail(err, IB_E_ARGUMENT, "%zu keyframes, 2 to %d were expected", o->n_keyframes,
                        MAX_KEYFRAMES);
@@ -200,7 +200,7 @@ static void put_together(slot *s) {
 }
 
 /* One frame of a pair: step 0 is the keyframe itself. */
-static int make(clip *c, slot *s, int thread, int threads, const ib_frame *key, int step) {
+static int make_movie(clip *c, slot *s, int thread, int threads, const ib_frame *key, int step) {
     const ib_movie_options *o = c->o;
     ib_frame *one = o->compare ? &s->right : &s->whole;
     float t = (float)step / (float)(o->frames - 1);
@@ -235,7 +235,7 @@ static int skip(clip *c, int n) {
     return k;
 }
 
-static int stopped(const clip *c, ib_error *err) {
+static int stopped_movie(const clip *c, ib_error *err) {
     const char *kept = ib_writer_kept(c->writer);
     char where[512] = "the clip was dropped";
     if (kept) {
@@ -251,7 +251,7 @@ static int make_batch(clip *c, const ib_frame *key, int first, int n, ib_error *
     int bad = 0;
 #pragma omp parallel for num_threads(n) schedule(static, 1) reduction(+ : bad)
     for (int i = 0; i < n; i++) {
-        bad += make(c, &c->slot[i], i, n == 1 ? c->slots : 1, key, first + i) != 0;
+        bad += make_movie(c, &c->slot[i], i, n == 1 ? c->slots : 1, key, first + i) != 0;
     }
     for (int i = 0; i < n; i++) {
         if (bad && c->slot[i].err.code) {
@@ -277,7 +277,7 @@ static int make_pair(clip *c, size_t pair, ib_error *err) {
     int rc = ib_betweener_pair(c->between, first, last, (float)gap, err);
     for (int step = skip(c, o->frames - 1); !rc && step < o->frames - 1; step += c->slots) {
         if (o->stop && atomic_load(o->stop)) {
-            return stopped(c, err);
+            return stopped_movie(c, err);
         }
         int left = o->frames - 1 - step;
         rc = make_batch(c, first, step, left < c->slots ? left : c->slots, err);
@@ -308,7 +308,7 @@ int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_err
     err = err ? err : &own;
     *err = (ib_error){0};
     clip c = {.o = o};
-    int rc = check(o, err);
+    int rc = check_movie(o, err);
     rc = rc ? rc : name_inputs(&c, err);
     if (!rc && o->adapter) {
         rc = ib_adapter_open(&c.adapter, o->adapter, err);

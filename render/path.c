@@ -10,8 +10,8 @@ size_t ib_path_rows(const ib_path_options *o, size_t n) {
 }
 
 /* [n] requests; z: [n,T,D] */
-static int between(const ib_adapter *a, ib_adapter_work *w, const ib_geometry *g, const ib_shape *s,
-                   const ib_between *in, int n, float *z, ib_error *err) {
+static int between_path(const ib_adapter *a, ib_adapter_work *w, const ib_geometry *g, const ib_shape *s,
+                        const ib_between *in, int n, float *z, ib_error *err) {
     if (a) {
         return ib_adapter_predict(a, w, in, n, z, err);
     }
@@ -39,7 +39,7 @@ static int make_pair(const ib_adapter *a, ib_adapter_work *w, int most, const ib
         if (o->stop && atomic_load(o->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
-        rc = between(a, w, o->geometry, s, in, n, rows + (size_t)first * s->tokens * s->width, err);
+        rc = between_path(a, w, o->geometry, s, in, n, rows + (size_t)first * s->tokens * s->width, err);
     }
     return rc;
 }

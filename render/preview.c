@@ -55,13 +55,13 @@ static int every_of(const ib_embeddings_options *o) {
     return o->preview_every > 1 ? o->preview_every : 1;
 }
 
-static void tell(const preview *p, const char *stage, double fraction) {
+static void tell_preview(const preview *p, const char *stage, double fraction) {
     if (p->o->progress) {
         p->o->progress(p->o->user, stage, fraction);
     }
 }
 
-static int begin(preview *p, ib_error *err) {
+static int begin_preview(preview *p, ib_error *err) {
     const char *parent = getenv("TMPDIR");
     size_t z, dots;
     parent = parent && *parent ? parent : "/tmp";
@@ -91,11 +91,12 @@ static int begin(preview *p, ib_error *err) {
 static void on_encoded(void *user, size_t frames, int64_t estimate) {
     const preview *p = user;
     double part = estimate > 0 ? (double)frames / (double)estimate : 0;
-    tell(p, "looking at footage", ((double)p->video + (part < 1 ? part : 1)) / (double)p->o->n_preview);
+    tell_preview(p, "looking at footage",
+                 ((double)p->video + (part < 1 ? part : 1)) / (double)p->o->n_preview);
 }
 
 /* Compares a video's frames with all rows. */
-static int compare(preview *p, ib_latent_file *f, ib_error *err) {
+static int compare_preview(preview *p, ib_latent_file *f, ib_error *err) {
     size_t frames = ib_latent_info_of(f)->frames, k;
     int rc = IB_OK;
     for (size_t first = 0; !rc && first < frames; first += k) {
@@ -138,7 +139,7 @@ static int look_at(preview *p, const char *video, ib_error *err) {
     int rc = ib_encode_video(video, path, p->o->space, &o, &stats, err);
     p->interlaced += !rc && stats.interlaced;
     rc = rc ? rc : ib_latent_open(&f, path, err);
-    rc = rc ? rc : compare(p, f, err);
+    rc = rc ? rc : compare_preview(p, f, err);
     ib_latent_close(&f);
     unlink(path);
     free(path);
@@ -249,7 +250,7 @@ static int write_clip(preview *p, const double *pts, ib_error *err) {
                  b->picture->pts_seconds);
         ib_draw_text(&shown, 4 * scale, p->height - 13 * scale, scale, text);
         rc = ib_writer_write(p->writer, &shown, err);
-        tell(p, "writing", (double)(j + 1) / (double)p->n);
+        tell_preview(p, "writing", (double)(j + 1) / (double)p->n);
         if (!rc && o->stop && atomic_load(o->stop)) {
             rc = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
@@ -277,7 +278,7 @@ static void sum_up(const preview *p, ib_embeddings_summary *s) {
 int ib_preview_write(const ib_embeddings_options *o, const ib_shape *shape, const float *rows,
                      const double *pts, size_t n, ib_embeddings_summary *summary, ib_error *err) {
     preview p = {.o = o, .shape = shape, .rows = rows, .n = n};
-    int rc = begin(&p, err);
+    int rc = begin_preview(&p, err);
     rc = rc ? rc : choose_size(&p, err);
     rc = rc ? rc : open_clip(&p, err);
     for (; !rc && p.video < o->n_preview; p.video++) {

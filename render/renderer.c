@@ -57,8 +57,8 @@ static int check_size(const ib_renderer *r, const ib_frame *f, const char *what,
                    f->height, r->width, r->height);
 }
 
-static int check(const ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t, size_t n,
-                 float gap_seconds, const ib_frame *out, ib_error *err) {
+static int check_renderer(const ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t,
+                          size_t n, float gap_seconds, const ib_frame *out, ib_error *err) {
     int rc = check_size(r, first, "the first", err);
     rc = rc ? rc : check_size(r, last, "the last", err);
     for (size_t i = 0; i < n && !rc; i++) {
@@ -78,8 +78,8 @@ static int check(const ib_renderer *r, const ib_frame *first, const ib_frame *la
     return rc;
 }
 
-static int make(ib_renderer *r, int thread, int threads, const ib_frame *first, const ib_frame *last, float t,
-                ib_frame *out, ib_error *err) {
+static int make_renderer(ib_renderer *r, int thread, int threads, const ib_frame *first, const ib_frame *last,
+                         float t, ib_frame *out, ib_error *err) {
     int rc = 0;
     if (t <= 0.0f || t >= 1.0f) {
         ib_frame_copy(out, t <= 0.0f ? first : last);
@@ -101,7 +101,7 @@ static int make_batch(ib_renderer *r, const ib_frame *first, const ib_frame *las
     ib_error own[MAX_THREADS] = {{0}};
 #pragma omp parallel for num_threads(n) schedule(static, 1)
     for (int i = 0; i < n; i++) {
-        make(r, i, n == 1 ? r->threads : 1, first, last, t[i], &out[i], &own[i]);
+        make_renderer(r, i, n == 1 ? r->threads : 1, first, last, t[i], &out[i], &own[i]);
     }
     for (int i = 0; i < n; i++) {
         if (own[i].code) {
@@ -113,7 +113,7 @@ static int make_batch(ib_renderer *r, const ib_frame *first, const ib_frame *las
 
 int ib_renderer_frames(ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t, size_t n,
                        float gap_seconds, ib_frame *out, ib_error *err) {
-    int rc = check(r, first, last, t, n, gap_seconds, out, err);
+    int rc = check_renderer(r, first, last, t, n, gap_seconds, out, err);
     rc = rc || !n ? rc : ib_betweener_pair(r->between, first, last, gap_seconds, err);
     for (size_t i = 0; i < n && !rc; i += (size_t)r->threads) {
         int left = n - i < (size_t)r->threads ? (int)(n - i) : r->threads;

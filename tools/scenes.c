@@ -15,7 +15,7 @@
 enum { MAX_THINGS = 9, SUBFRAMES = 4, ANGLES = 1024, WAYPOINTS = 4 };
 static const float pi = 3.14159265f, shutter = 0.5f; /* of a frame's time: 180 degrees */
 
-static float between(ib_rng *r, float lo, float hi) {
+static float between_scenes(ib_rng *r, float lo, float hi) {
     return lo + (hi - lo) * ib_rng_float(r);
 }
 
@@ -101,12 +101,12 @@ typedef struct scene {
 
 static void make_shape(thing *o, ib_rng *r) {
     int k = 3 + (int)ib_rng_below(r, 6), kind = (int)ib_rng_below(r, 5);
-    float amplitude = between(r, 0.1f, 0.3f), p1 = between(r, 0, 6), p2 = between(r, 0, 6),
-          p3 = between(r, 0, 6);
+    float amplitude = between_scenes(r, 0.1f, 0.3f), p1 = between_scenes(r, 0, 6),
+          p2 = between_scenes(r, 0, 6), p3 = between_scenes(r, 0, 6);
     o->ball = kind == 0;
     if (kind == 1) {
-        o->box_x = between(r, 0.4f, 1);
-        o->box_y = between(r, 0.4f, 1);
+        o->box_x = between_scenes(r, 0.4f, 1);
+        o->box_y = between_scenes(r, 0.4f, 1);
     }
     o->least = 1;
     for (int i = 0; i < ANGLES; i++) {
@@ -122,30 +122,30 @@ static void make_shape(thing *o, ib_rng *r) {
 
 static void make_motion(motion *p, ib_rng *r, float aspect, float speed) {
     p->kind = (motion_kind)ib_rng_below(r, PATHS);
-    p->x = between(r, 0.1f, aspect - 0.1f);
-    p->y = between(r, 0.15f, 0.85f);
+    p->x = between_scenes(r, 0.1f, aspect - 0.1f);
+    p->y = between_scenes(r, 0.15f, 0.85f);
     if (p->kind == DRIFT || p->kind == BOUNCE) {
-        p->vx = speed * between(r, -0.5f, 0.5f);
-        p->vy = p->kind == DRIFT ? speed * between(r, -0.25f, 0.25f) : 0;
+        p->vx = speed * between_scenes(r, -0.5f, 0.5f);
+        p->vy = p->kind == DRIFT ? speed * between_scenes(r, -0.25f, 0.25f) : 0;
         p->x -= 2 * p->vx; /* in the picture at the middle of the clip */
         p->y -= 2 * p->vy;
     }
     for (int i = 0; i < WAYPOINTS; i++) {
-        p->stop[i][0] = between(r, 0, aspect);
-        p->stop[i][1] = between(r, 0.1f, 0.9f);
+        p->stop[i][0] = between_scenes(r, 0, aspect);
+        p->stop[i][1] = between_scenes(r, 0.1f, 0.9f);
     }
-    p->radius = between(r, 0.1f, 0.35f);
-    p->rate = speed * between(r, 0.4f, 1.3f) * (one_in(r, 2) ? -1.0f : 1.0f);
+    p->radius = between_scenes(r, 0.1f, 0.35f);
+    p->rate = speed * between_scenes(r, 0.4f, 1.3f) * (one_in(r, 2) ? -1.0f : 1.0f);
     if (p->kind == BOUNCE) {
-        p->y = between(r, 0.75f, 0.95f);
-        p->radius = between(r, 0.2f, 0.6f);
-        p->rate = between(r, 0.4f, 0.9f);
+        p->y = between_scenes(r, 0.75f, 0.95f);
+        p->radius = between_scenes(r, 0.2f, 0.6f);
+        p->rate = between_scenes(r, 0.4f, 0.9f);
     }
-    p->phase = between(r, 0, 6);
-    p->turn = between(r, 0, 6);
-    p->spin = one_in(r, 3) ? 0 : speed * between(r, -1, 1);
-    p->grow = one_in(r, 3) ? between(r, -0.7f, 0.7f) : 0;
-    p->pulse = one_in(r, 5) ? between(r, 0.05f, 0.2f) : 0;
+    p->phase = between_scenes(r, 0, 6);
+    p->turn = between_scenes(r, 0, 6);
+    p->spin = one_in(r, 3) ? 0 : speed * between_scenes(r, -1, 1);
+    p->grow = one_in(r, 3) ? between_scenes(r, -0.7f, 0.7f) : 0;
+    p->pulse = one_in(r, 5) ? between_scenes(r, 0.05f, 0.2f) : 0;
 }
 
 static void make_camera(scene *s, ib_rng *r, float speed) {
@@ -153,19 +153,19 @@ static void make_camera(scene *s, ib_rng *r, float speed) {
     int kind = (int)ib_rng_below(r, 6); /* 0: at rest */
     c->kind = DRIFT;
     if (kind == 1 || kind == 2 || kind == 5) {
-        c->vx = speed * between(r, -0.35f, 0.35f);
-        c->vy = speed * between(r, -0.1f, 0.1f);
+        c->vx = speed * between_scenes(r, -0.35f, 0.35f);
+        c->vy = speed * between_scenes(r, -0.1f, 0.1f);
     }
     if (kind == 3 || kind == 5) {
-        c->grow = between(r, -0.45f, 0.45f);
+        c->grow = between_scenes(r, -0.45f, 0.45f);
     }
     if (kind == 4) {
-        c->spin = between(r, -0.12f, 0.12f);
-        c->grow = between(r, -0.2f, 0.2f);
+        c->spin = between_scenes(r, -0.12f, 0.12f);
+        c->grow = between_scenes(r, -0.2f, 0.2f);
     }
-    s->shake = one_in(r, 3) ? between(r, 0.002f, 0.008f) : 0;
+    s->shake = one_in(r, 3) ? between_scenes(r, 0.002f, 0.008f) : 0;
     for (int i = 0; i < 6; i++) {
-        s->shake_phase[i] = between(r, 0, 6);
+        s->shake_phase[i] = between_scenes(r, 0, 6);
     }
 }
 
@@ -181,14 +181,14 @@ static void scene_free(scene *s) {
 
 static scene *scene_make(ib_rng *r, float aspect) {
     scene *s = calloc(1, sizeof *s);
-    float speed = between(r, 0.6f, 2.0f);
+    float speed = between_scenes(r, 0.6f, 2.0f);
     colour base = colour_random(r, 50, 190, 0.6f);
     if (!s || texture_make(&s->ground, r, base)) {
         scene_free(s);
         return NULL;
     }
-    s->ground_grain = between(r, 250, 500);
-    s->ground_turn = between(r, -0.4f, 0.4f);
+    s->ground_grain = between_scenes(r, 250, 500);
+    s->ground_turn = between_scenes(r, -0.4f, 0.4f);
     make_camera(s, r, speed);
     int n = 2 + (int)ib_rng_below(r, MAX_THINGS - 2);
     for (int i = 0; i < n; i++) {
@@ -203,10 +203,10 @@ static scene *scene_make(ib_rng *r, float aspect) {
         s->n = i + 1;
         make_shape(o, r);
         make_motion(&o->way, r, aspect, speed);
-        o->size = between(r, 0.06f, 0.24f);
+        o->size = between_scenes(r, 0.06f, 0.24f);
         o->depth = 1 + 0.6f * (float)i / (float)n;
         o->shadow = !one_in(r, 3);
-        o->grain = between(r, 60, 200);
+        o->grain = between_scenes(r, 60, 200);
     }
     return s;
 }
@@ -371,7 +371,7 @@ typedef struct settings {
     long count, frames, seed, width, height, black, cuts;
 } settings;
 
-static int make_clip(const settings *o, long number, ib_error *err) {
+static int make_clip(const settings *o, long number_scenes, ib_error *err) {
     char name[32];
     size_t pixels = 3 * (size_t)o->width * (size_t)o->height;
     canvas k = {(int)o->width, (int)o->height, calloc(pixels, sizeof(float)), calloc(pixels, sizeof(float))};
@@ -386,7 +386,7 @@ static int make_clip(const settings *o, long number, ib_error *err) {
                             .codec = o->codec,
                             .crf = -1,
                             .threads = 1};
-    snprintf(name, sizeof name, "scene-%02ld.mp4", number + 1);
+    snprintf(name, sizeof name, "scene-%02ld.mp4", number_scenes + 1);
     char *path = ib_join(o->dir, name);
     int result = k.now && k.sum && path
                      ? 0
@@ -397,8 +397,8 @@ static int make_clip(const settings *o, long number, ib_error *err) {
     }
     frame.matrix = IB_MATRIX_BT601;
     ib_frame_fill_black(&frame);
-    ib_rng_seed2(&r, (uint64_t)o->seed, (uint64_t)number);
-    long cut = o->cuts && number % 6 == 5 ? o->frames / 2 : 0; /* every sixth clip has two shots */
+    ib_rng_seed2(&r, (uint64_t)o->seed, (uint64_t)number_scenes);
+    long cut = o->cuts && number_scenes % 6 == 5 ? o->frames / 2 : 0; /* every sixth clip has two shots */
     for (long i = 0; i < o->frames && !result; i++) {
         if (!o->black && (!s || (cut && i == cut))) {
             scene_free(s);
@@ -425,14 +425,14 @@ done:
     return result;
 }
 
-static int number(const char *s, long lo, long hi, long *out) {
+static int number_scenes(const char *s, long lo, long hi, long *out) {
     char *end;
     errno = 0;
     *out = strtol(s, &end, 10);
     return errno || end == s || *end || *out < lo || *out > hi ? -1 : 0;
 }
 
-static int parse(settings *o, int argc, char **argv) {
+static int parse_scenes(settings *o, int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         char x = 0, rest = 0;
@@ -446,11 +446,11 @@ static int parse(settings *o, int argc, char **argv) {
             continue;
         }
         if (!strcmp(argv[i], "--count")) {
-            bad = number(value, 1, 10000, &o->count);
+            bad = number_scenes(value, 1, 10000, &o->count);
         } else if (!strcmp(argv[i], "--frames")) {
-            bad = number(value, 1, 100000, &o->frames);
+            bad = number_scenes(value, 1, 100000, &o->frames);
         } else if (!strcmp(argv[i], "--seed")) {
-            bad = number(value, 0, LONG_MAX, &o->seed);
+            bad = number_scenes(value, 0, LONG_MAX, &o->seed);
         } else if (!strcmp(argv[i], "--codec")) {
             o->codec = value;
         } else if (!strcmp(argv[i], "--size")) {
@@ -474,7 +474,7 @@ int main(int argc, char **argv) {
     ib_error err = {0};
     int failed = 0;
     ib_ffmpeg_quiet();
-    if (parse(&o, argc, argv)) {
+    if (parse_scenes(&o, argc, argv)) {
         fputs("Usage: ib_scenes DIR [--count N] [--frames N] [--size WxH] [--seed N] [--codec NAME] [--cuts] "
               "[--black]\n",
               stderr);

@@ -8,23 +8,23 @@ static float clamp(float v, float lo, float hi) {
     return v < lo ? lo : v > hi ? hi : v;
 }
 
-static float smooth(float lo, float hi, float v) {
+static float smooth_texture(float lo, float hi, float v) {
     v = clamp((v - lo) / (hi - lo), 0, 1);
     return v * v * (3 - 2 * v);
 }
 
-static float mix(float a, float b, float t) {
+static float mix_texture(float a, float b, float t) {
     return a + (b - a) * t;
 }
 
 colour colour_random(ib_rng *r, float dark, float light, float saturation) {
     float angle = 6.2831853f * ib_rng_float(r), s = saturation * (0.3f + 0.7f * ib_rng_float(r));
-    return (colour){mix(dark, light, ib_rng_float(r)), 128 + 70 * s * cosf(angle),
+    return (colour){mix_texture(dark, light, ib_rng_float(r)), 128 + 70 * s * cosf(angle),
                     128 + 70 * s * sinf(angle)};
 }
 
 static colour blend(colour a, colour b, float t) {
-    return (colour){mix(a.y, b.y, t), mix(a.u, b.u, t), mix(a.v, b.v, t)};
+    return (colour){mix_texture(a.y, b.y, t), mix_texture(a.u, b.u, t), mix_texture(a.v, b.v, t)};
 }
 
 /* Gradient noise on a tileable lattice of n x n cells (Perlin 1985, with the 2002 fade); about -0.7..0.7. */
@@ -54,9 +54,9 @@ static float noise(const lattice *l, float x, float y) {
     int ix = (int)x, iy = (int)y;
     float fx = x - (float)ix, fy = y - (float)iy;
     float sx = fx * fx * fx * (fx * (fx * 6 - 15) + 10), sy = fy * fy * fy * (fy * (fy * 6 - 15) + 10);
-    float top = mix(corner(l, ix, iy, fx, fy), corner(l, ix + 1, iy, fx - 1, fy), sx);
-    float low = mix(corner(l, ix, iy + 1, fx, fy - 1), corner(l, ix + 1, iy + 1, fx - 1, fy - 1), sx);
-    return mix(top, low, sy);
+    float top = mix_texture(corner(l, ix, iy, fx, fy), corner(l, ix + 1, iy, fx - 1, fy), sx);
+    float low = mix_texture(corner(l, ix, iy + 1, fx, fy - 1), corner(l, ix + 1, iy + 1, fx - 1, fy - 1), sx);
+    return mix_texture(top, low, sy);
 }
 
 enum { OCTAVES = 4, CELLS = 64, STROKES = 40 };
@@ -107,44 +107,44 @@ static float strokes(const recipe *p, float x, float y) {
         float along = clamp((dx * s[2] + dy * s[3]) / l2, -1, 1), ex = dx - along * s[2],
               ey = dy - along * s[3];
         float d = sqrtf(ex * ex + ey * ey);
-        best = fmaxf(best, (float)(1 + i % 3) / 3 * (1 - smooth(s[4] - 0.003f, s[4], d)));
+        best = fmaxf(best, (float)(1 + i % 3) / 3 * (1 - smooth_texture(s[4] - 0.003f, s[4], d)));
     }
     return best;
 }
 
 /* Where between the colours a place lies: 0 base, 1 second; *third: how much of the third lies over them. */
-static float place(const recipe *p, float x, float y, float *third) {
+static float place_texture(const recipe *p, float x, float y, float *third) {
     float n = fractal(p, x, y), k = (float)p->across, a, b, shade = 0;
     *third = 0;
     float wx = x + p->warp * n, wy = y + p->warp * fractal(p, y + 0.37f, x);
     switch (p->kind) {
     case 0: /* clouds */
-        *third = smooth(0.25f, 0.6f, n);
-        return smooth(-0.5f, 0.5f, n);
+        *third = smooth_texture(0.25f, 0.6f, n);
+        return smooth_texture(-0.5f, 0.5f, n);
     case 1: /* stripes, straight or like wood */
-        *third = 0.2f * smooth(0, 0.5f, n);
-        return smooth(-p->soft, p->soft, sinf(6.2831853f * k / 2 * wx));
+        *third = 0.2f * smooth_texture(0, 0.5f, n);
+        return smooth_texture(-p->soft, p->soft, sinf(6.2831853f * k / 2 * wx));
     case 2: /* checks */
-        *third = 0.4f * smooth(-0.2f, 0.5f, n);
+        *third = 0.4f * smooth_texture(-0.2f, 0.5f, n);
         a = sinf(3.1415927f * k * wx);
         b = sinf(3.1415927f * k * wy);
-        return smooth(-p->soft, p->soft, a * b);
+        return smooth_texture(-p->soft, p->soft, a * b);
     case 3: /* bricks, each of its own shade */
         b = wy * k;
         a = wx * k / 2 + 0.5f * (float)((int)floorf(b) & 1);
         shade = p->cell_shade[((int)floorf(a) * 7 + (int)floorf(b) * 13) & (CELLS - 1)];
         a = fabsf(a - floorf(a) - 0.5f) * 2;
         b = fabsf(b - floorf(b) - 0.5f) * 2;
-        *third = fmaxf(smooth(0.93f, 0.97f, a), smooth(0.86f, 0.92f, b));
+        *third = fmaxf(smooth_texture(0.93f, 0.97f, a), smooth_texture(0.86f, 0.92f, b));
         return clamp(shade + 0.4f * n, 0, 1);
     case 4: /* dots */
         a = wrapped(wx * k / 2);
         b = wrapped(wy * k / 2);
-        *third = 0.3f * smooth(-0.2f, 0.5f, n);
-        return 1 - smooth(0.3f - 0.1f * p->soft, 0.3f, sqrtf(a * a + b * b));
+        *third = 0.3f * smooth_texture(-0.2f, 0.5f, n);
+        return 1 - smooth_texture(0.3f - 0.1f * p->soft, 0.3f, sqrtf(a * a + b * b));
     case 5: /* stones */
         a = cells(p, wx, wy, &shade);
-        *third = 1 - smooth(0.03f, 0.16f, a);
+        *third = 1 - smooth_texture(0.03f, 0.16f, a);
         return clamp(shade + 0.5f * n, 0, 1);
     default: /* scribbles on paper */
         *third = strokes(p, wx, wy);
@@ -209,7 +209,7 @@ int texture_make(texture *t, ib_rng *r, colour base) {
     uint8_t *q = t->level[0];
     for (int y = 0; y < TEXTURE_SIDE; y++) {
         for (int x = 0; x < TEXTURE_SIDE; x++, q += 4) {
-            float third, f = place(p, (float)x / TEXTURE_SIDE, (float)y / TEXTURE_SIDE, &third);
+            float third, f = place_texture(p, (float)x / TEXTURE_SIDE, (float)y / TEXTURE_SIDE, &third);
             colour c = blend(blend(p->base, p->second, f), p->third, third);
             q[0] = (uint8_t)clamp(c.y, 16, 235);
             q[1] = (uint8_t)clamp(c.u, 16, 240);

@@ -53,17 +53,17 @@ int ib_augment_shape(const ib_augment_options *o, const ib_shape *in, ib_shape *
     return IB_OK;
 }
 
-static bool chance(ib_rng *rng, double p) {
+static bool chance_augment(ib_rng *rng, double p) {
     return ib_rng_double(rng) < p;
 }
 
-static double between(ib_rng *rng, double low, double high) {
+static double between_augment(ib_rng *rng, double low, double high) {
     return low + (high - low) * ib_rng_double(rng);
 }
 
 /* Uniform in the logarithm. */
 static double factor(ib_rng *rng, double low, double high) {
-    return exp(between(rng, log(low), log(high)));
+    return exp(between_augment(rng, log(low), log(high)));
 }
 
 static void draw_rectangle(const ib_augment_options *o, const ib_shape *in, ib_rng *rng, double width,
@@ -75,13 +75,13 @@ static void draw_rectangle(const ib_augment_options *o, const ib_shape *in, ib_r
                aspect = factor(rng, 1 / o->aspect, o->aspect);
         p->width = fmin(width * zoom * sqrt(aspect), most_w);
         p->height = fmin(height * zoom / sqrt(aspect), most_h);
-        p->x = between(rng, 0, most_w - p->width);
-        p->y = between(rng, 0, most_h - p->height);
+        p->x = between_augment(rng, 0, most_w - p->width);
+        p->y = between_augment(rng, 0, most_h - p->height);
     } else {
         p->width = width;
         p->height = height;
-        p->x = 2 * floor(between(rng, 0, (most_w - width) / 2 + 1));
-        p->y = 2 * floor(between(rng, 0, (most_h - height) / 2 + 1));
+        p->x = 2 * floor(between_augment(rng, 0, (most_w - width) / 2 + 1));
+        p->y = 2 * floor(between_augment(rng, 0, (most_h - height) / 2 + 1));
         p->x = fmin(p->x, most_w - width);
         p->y = fmin(p->y, most_h - height);
     }
@@ -90,26 +90,27 @@ static void draw_rectangle(const ib_augment_options *o, const ib_shape *in, ib_r
 void ib_augment_draw(const ib_augment_options *o, const ib_shape *in, const ib_shape *out, ib_rng *rng,
                      ib_augment_plan *p) {
     *p = (ib_augment_plan){.luma_gain = 1, .chroma_gain = 1};
-    p->reverse = chance(rng, o->reverse);
+    p->reverse = chance_augment(rng, o->reverse);
     if (!o->pixels) {
         return;
     }
-    p->mirror = chance(rng, o->mirror);
-    p->flip = chance(rng, o->flip);
-    p->transpose = chance(rng, o->transpose) && out->rows == out->cols;
-    p->resample = chance(rng, o->resample);
+    p->mirror = chance_augment(rng, o->mirror);
+    p->flip = chance_augment(rng, o->flip);
+    p->transpose = chance_augment(rng, o->transpose) && out->rows == out->cols;
+    p->resample = chance_augment(rng, o->resample);
     draw_rectangle(o, in, rng, 8.0 * out->cols, 8.0 * out->rows, p);
-    p->colour = chance(rng, o->colour);
+    p->colour = chance_augment(rng, o->colour);
     if (p->colour) {
         p->luma_gain = factor(rng, 1 / o->gain, o->gain);
-        p->luma_offset = between(rng, -o->offset, o->offset);
+        p->luma_offset = between_augment(rng, -o->offset, o->offset);
         p->chroma_gain = factor(rng, 1 / o->chroma_gain, o->chroma_gain);
-        p->chroma_turn = chance(rng, o->chroma_turn) ? between(rng, 0, 2 * M_PI) : 0;
+        p->chroma_turn = chance_augment(rng, o->chroma_turn) ? between_augment(rng, 0, 2 * M_PI) : 0;
     }
-    if (chance(rng, o->fade)) {
+    if (chance_augment(rng, o->fade)) {
         double part = ib_rng_double(rng);
         p->fade = o->fade_most * part * part;
-        p->fade_level = chance(rng, 0.5) ? 0 : ib_rng_double(rng); /* to black as often as to any grey */
+        p->fade_level =
+            chance_augment(rng, 0.5) ? 0 : ib_rng_double(rng); /* to black as often as to any grey */
     }
 }
 

@@ -105,7 +105,7 @@ static int fill_failure(const ib_session *s, const mpi_run *x, ib_error *err) {
 }
 
 /* Shows the own card and sees all. The failure of any rank is everybody's. */
-static int show(ib_session *s, card *own, ib_error *err) {
+static int show_exchange_mpi(ib_session *s, card *own, ib_error *err) {
     mpi_run *x = run_of(s);
     MPI_Allgather(own, sizeof *own, MPI_BYTE, x->cards, sizeof *own, MPI_BYTE, MPI_COMM_WORLD);
     int rc = fill_failure(s, x, err);
@@ -243,7 +243,7 @@ static int agree(ib_exchange *face, ib_session *s, int rc, ib_error *err) {
     card c = card_for(x->opened ? MEET : OPEN, rc, err);
     c.since = x->without_moments;
     c.step = s->state.step;
-    int shown = show(s, &c, err);
+    int shown = show_exchange_mpi(s, &c, err);
     for (int i = 0; !shown && i < s->ranks; i++) {
         without += x->cards[i].since;
         if (x->cards[i].step != x->cards[0].step) {
@@ -366,7 +366,7 @@ static int meet(mpi_run *x, ib_session *s, bool last, ib_error *err) {
         x->d[i] = c.finite ? w[i] - x->anchor[i] : 0;
         c.largest = fmax(c.largest, fabs((double)x->d[i]));
     }
-    int rc = show(s, &c, err);
+    int rc = show_exchange_mpi(s, &c, err);
     if (rc) {
         return rc;
     }
@@ -398,14 +398,14 @@ static int after_step(ib_exchange *face, ib_session *s, ib_error *err) {
     return s->state.step >= x->next_step ? meet(x, s, false, err) : IB_OK;
 }
 
-static int begin(ib_exchange *face, ib_session *s, ib_error *err) {
+static int begin_exchange_mpi(ib_exchange *face, ib_session *s, ib_error *err) {
     (void)face;
     (void)s;
     (void)err;
     return IB_OK;
 }
 
-static int end(ib_exchange *face, ib_session *s, bool whole, ib_error *err) {
+static int end_exchange_mpi(ib_exchange *face, ib_session *s, bool whole, ib_error *err) {
     (void)whole;
     return s->over ? IB_OK : meet((mpi_run *)face, s, true, err);
 }
@@ -449,12 +449,12 @@ static int save(ib_exchange *face, ib_session *s, ib_error *err) {
     (void)face;
     int rc = s->rank ? save_rank(s, err) : IB_OK;
     card c = card_for(SAVE, rc, err);
-    if ((rc = show(s, &c, err))) {
+    if ((rc = show_exchange_mpi(s, &c, err))) {
         return rc;
     }
     rc = s->rank ? IB_OK : ib_session_save(s, err);
     c = card_for(SAVED, rc, err);
-    if ((rc = show(s, &c, err))) {
+    if ((rc = show_exchange_mpi(s, &c, err))) {
         return rc;
     }
     clear_old(s);
@@ -476,9 +476,9 @@ static void close_run(ib_exchange *face) {
 
 static const ib_exchange_kind kind = {.open = open_run,
                                       .agree = agree,
-                                      .begin = begin,
+                                      .begin = begin_exchange_mpi,
                                       .after_step = after_step,
-                                      .end = end,
+                                      .end = end_exchange_mpi,
                                       .save = save,
                                       .close = close_run};
 

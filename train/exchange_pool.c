@@ -162,7 +162,7 @@ static void pack(pool_run *x, const ib_session *s) {
 
 /* Who is heard: voice 0 is this worker, the others' are those of the news in their order. Returns their
  * number. */
-static size_t gather(pool_run *x, const ib_session *s, ib_voice *v, const char **name) {
+static size_t gather_exchange_pool(pool_run *x, const ib_session *s, ib_voice *v, const char **name) {
     const ib_state *st = &s->state;
     const ib_pool_news *news = &x->trip.news;
     int64_t now = ib_pool_round(news, st->pool.round);
@@ -198,7 +198,7 @@ static void say_verdicts(const ib_session *s, const ib_voice *v, const char *con
 }
 
 /* The anchor goes to the average, or as far beyond as the outer optimiser says. */
-static void move(pool_run *x, ib_state *st) {
+static void move_exchange_pool(pool_run *x, ib_state *st) {
     if (!x->outer.momenta && x->outer.rate == 1) {
         memcpy(x->anchor, x->average, st->params * sizeof(float));
         return;
@@ -214,7 +214,7 @@ static int average(pool_run *x, ib_session *s, ib_error *err) {
     ib_voice v[IB_POOL_MOST + 1];
     const char *name[IB_POOL_MOST + 1];
     ib_error trouble = {0};
-    size_t k = gather(x, s, v, name), taken = 0;
+    size_t k = gather_exchange_pool(x, s, v, name), taken = 0;
     if (k == 1) {
         return IB_OK;
     }
@@ -236,7 +236,7 @@ static int average(pool_run *x, ib_session *s, ib_error *err) {
     int64_t latest = ib_pool_round(&x->trip.news, st->pool.round);
     st->pool.round = 1 + (latest > st->pool.round ? latest : st->pool.round);
     st->pool.fresh = 0;
-    move(x, st);
+    move_exchange_pool(x, st);
     ib_exchange_take(s, x->anchor, false);
     x->face.rounds++;
     ib_session_say(s, "pool: step %" PRId64 ", averaged with %zu other%s, round %" PRId64, st->step, taken,
@@ -332,7 +332,7 @@ static int after_step(ib_exchange *face, ib_session *s, ib_error *err) {
 }
 
 /* Shows the others that this worker is here. */
-static int begin(ib_exchange *face, ib_session *s, ib_error *err) {
+static int begin_exchange_pool(ib_exchange *face, ib_session *s, ib_error *err) {
     (void)err;
     pool_run *x = (pool_run *)face;
     trip *t = &x->trip;
@@ -353,7 +353,7 @@ static int begin(ib_exchange *face, ib_session *s, ib_error *err) {
     return IB_OK;
 }
 
-static int end(ib_exchange *face, ib_session *s, bool whole, ib_error *err) {
+static int end_exchange_pool(ib_exchange *face, ib_session *s, bool whole, ib_error *err) {
     pool_run *x = (pool_run *)face;
     struct timespec until;
     int rc = IB_OK;
@@ -505,8 +505,11 @@ static int open_run(ib_exchange *face, ib_session *s, ib_error *err) {
     return rc;
 }
 
-static const ib_exchange_kind kind = {
-    .open = open_run, .begin = begin, .after_step = after_step, .end = end, .close = close_run};
+static const ib_exchange_kind kind = {.open = open_run,
+                                      .begin = begin_exchange_pool,
+                                      .after_step = after_step,
+                                      .end = end_exchange_pool,
+                                      .close = close_run};
 
 int ib_exchange_pool_enter(ib_session *s, ib_error *err) {
     if (!s->o->pool) {

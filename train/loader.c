@@ -21,7 +21,7 @@ struct ib_loader {
     pthread_cond_t more, room;
 };
 
-static int make(ib_loader *l, uint64_t k, ib_error *err) {
+static int make_loader(ib_loader *l, uint64_t k, ib_error *err) {
     ib_sample *s = &l->ring[k % l->depth];
     s->index = l->order.first + k / l->order.block * l->order.stride + k % l->order.block;
     pthread_mutex_lock(l->reading);
@@ -31,7 +31,7 @@ static int make(ib_loader *l, uint64_t k, ib_error *err) {
     return rc;
 }
 
-static void *work(void *user) {
+static void *work_loader(void *user) {
     ib_loader *l = user;
     pthread_mutex_lock(&l->lock);
     while (!l->stop && !l->code) {
@@ -42,7 +42,7 @@ static void *work(void *user) {
         uint64_t k = l->made;
         ib_error err = {0};
         pthread_mutex_unlock(&l->lock);
-        int rc = make(l, k, &err);
+        int rc = make_loader(l, k, &err);
         pthread_mutex_lock(&l->lock);
         l->code = rc;
         l->failure = err;
@@ -58,7 +58,7 @@ static int start_thread(ib_loader *l) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&l->thread, NULL, work, l);
+    int rc = pthread_create(&l->thread, NULL, work_loader, l);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return rc;
 }

@@ -96,7 +96,7 @@ static void follow_momentum(const float *restrict g, float by, size_t n, float *
 }
 
 IB_MULTIARCH
-static void move(const float *restrict direction, float keep, float rate, size_t n, float *restrict w) {
+static void move_muon(const float *restrict direction, float keep, float rate, size_t n, float *restrict w) {
     for (size_t i = 0; i < n; i++) {
         w[i] = keep * w[i] - rate * direction[i];
     }
@@ -108,5 +108,6 @@ void ib_muon(const ib_update *u, double decay, float *w, const float *g, float *
     double side = (double)(rows > cols ? rows : cols);
     follow_momentum(g, (float)u->scale, n, momentum, scratch);
     ib_orthogonalise(scratch, rows, cols, scratch + n);
-    move(scratch, (float)(1 - u->rate * decay), (float)(u->rate * (double)match_adamw * sqrt(side)), n, w);
+    move_muon(scratch, (float)(1 - u->rate * decay), (float)(u->rate * (double)match_adamw * sqrt(side)), n,
+              w);
 }

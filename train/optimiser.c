@@ -70,14 +70,15 @@ const ib_optimiser *ib_optimiser_find(const char *name, ib_error *err) {
     return NULL;
 }
 
-static size_t least(size_t a, size_t b) {
+static size_t least_optimiser(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
 /* The part of [first, first + n) that lies in tensor p. */
 static void update_part(const ib_optimiser *o, const ib_update *u, const ib_param *p, float *w,
                         const float *g, float *const m[IB_MAX_MOMENTS], size_t first, size_t n) {
-    size_t from = first > p->offset ? first : p->offset, to = least(first + n, p->offset + p->count);
+    size_t from = first > p->offset ? first : p->offset,
+           to = least_optimiser(first + n, p->offset + p->count);
     float *at[IB_MAX_MOMENTS] = {0};
     if (from >= to || (o->muon && p->hidden)) {
         return;
@@ -89,7 +90,7 @@ static void update_part(const ib_optimiser *o, const ib_update *u, const ib_para
 }
 
 /* A matrix's sides for Muon. */
-static size_t columns(const ib_param *p) {
+static size_t columns_optimiser(const ib_param *p) {
     return (size_t)p->shape[p->rank - 1];
 }
 
@@ -98,7 +99,7 @@ static size_t most_scratch(const ib_optimiser *o, const ib_adapter *a) {
     size_t most = 0;
     for (size_t i = 0; o->muon && i < ib_adapter_tensor_count(a); i++) {
         const ib_param *p = ib_adapter_tensor(a, i);
-        size_t n = p->hidden ? ib_muon_scratch(p->count / columns(p), columns(p)) : 0;
+        size_t n = p->hidden ? ib_muon_scratch(p->count / columns_optimiser(p), columns_optimiser(p)) : 0;
         most = n > most ? n : most;
     }
     return most;
@@ -117,7 +118,8 @@ static void update_matrices(const ib_update *u, const ib_adapter *a, float *w, c
         const ib_param *p = ib_adapter_tensor(a, i);
         if (p->hidden) {
             ib_muon(u, p->decay ? u->weight_decay : 0, w + p->offset, g + p->offset, m + p->offset,
-                    p->count / columns(p), columns(p), scratch + (size_t)omp_get_thread_num() * each);
+                    p->count / columns_optimiser(p), columns_optimiser(p),
+                    scratch + (size_t)omp_get_thread_num() * each);
         }
     }
     ib_gemm_unpin(before);
@@ -132,7 +134,7 @@ void ib_optimiser_update(const ib_optimiser *o, const ib_update *u, const ib_ada
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (size_t first = 0; first < n; first += BLOCK) {
         for (size_t i = 0; i < tensors; i++) {
-            update_part(o, u, ib_adapter_tensor(a, i), w, g, m, first, least(BLOCK, n - first));
+            update_part(o, u, ib_adapter_tensor(a, i), w, g, m, first, least_optimiser(BLOCK, n - first));
         }
     }
 }
@@ -147,7 +149,7 @@ void ib_ema_update(float *ema, const float *w, size_t n, double decay, int threa
     size_t blocks = (n + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (size_t b = 0; b < blocks; b++) {
-        ema_block(ema + b * BLOCK, w + b * BLOCK, least(BLOCK, n - b * BLOCK), (float)(1 - decay));
+        ema_block(ema + b * BLOCK, w + b * BLOCK, least_optimiser(BLOCK, n - b * BLOCK), (float)(1 - decay));
     }
 }
 
@@ -179,10 +181,10 @@ double ib_gradient_sum(float *const *parts, size_t k, float *out, size_t n, int 
     double total = 0;
     for (size_t first = 0; first < n; first += (size_t)GROUP * BLOCK) {
         double sums[GROUP] = {0};
-        size_t blocks = least(GROUP, (n - first + BLOCK - 1) / BLOCK);
+        size_t blocks = least_optimiser(GROUP, (n - first + BLOCK - 1) / BLOCK);
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (size_t b = 0; b < blocks; b++) {
-            size_t at = first + b * BLOCK, m = least(BLOCK, n - at);
+            size_t at = first + b * BLOCK, m = least_optimiser(BLOCK, n - at);
             if (out != parts[0]) {
                 memcpy(out + at, parts[0] + at, m * sizeof *out);
             }

@@ -18,7 +18,7 @@ static size_t count_clips(const ib_dataset *d, bool valid) {
 }
 
 /* The k-th of n evenly spread clips of a role. */
-static size_t spread(const ib_dataset *d, bool valid, size_t k, size_t n) {
+static size_t spread_review(const ib_dataset *d, bool valid, size_t k, size_t n) {
     size_t wanted = k * count_clips(d, valid) / n, i = 0;
     for (;; i++) {
         if (ib_dataset_video(d, i)->valid == valid && wanted-- == 0) {
@@ -36,7 +36,7 @@ int ib_review_skill(const ib_adapter *a, ib_dataset *d, int gap, int threads, do
     for (size_t i = 0; i < n; i++) {
         ib_latent_file *f;
         ib_score_sums sums = {0};
-        int rc = ib_dataset_file(d, spread(d, true, i, n), &f, err);
+        int rc = ib_dataset_file(d, spread_review(d, true, i, n), &f, err);
         if (rc || (rc = ib_score_latents(a, f, gap, windows, threads, &sums, err))) {
             return rc;
         }
@@ -60,7 +60,7 @@ typedef struct strip {
     ib_frame frame[STRIP_CLIPS * ROWS * 64];
 } strip;
 
-static int show(strip *s, const ib_latent_info *info, const float *z, ib_error *err) {
+static int show_review(strip *s, const ib_latent_info *info, const float *z, ib_error *err) {
     ib_frame *f = &s->frame[s->n];
     int rc = ib_frame_alloc(f, info->frame_width, info->frame_height, err);
     if (rc) {
@@ -72,7 +72,7 @@ static int show(strip *s, const ib_latent_info *info, const float *z, ib_error *
 }
 
 /* The place of any frame of the window, keyframes included. */
-static float place(const double *pts, size_t gap, size_t k) {
+static float place_review(const double *pts, size_t gap, size_t k) {
     return k == 0 || k == gap ? (float)(k / gap) : ib_score_place(pts, (int)gap, (int)k);
 }
 
@@ -86,16 +86,16 @@ static int show_window(strip *s, ib_latent_file *file, size_t first, ib_error *e
     float seconds = ib_score_seconds(pts, (int)gap, info->fps);
     int rc = ib_latent_read(file, first, s->cols, s->z, err);
     for (size_t k = 0; !rc && k <= gap; k++) {
-        rc = show(s, info, s->z + k * n, err);
+        rc = show_review(s, info, s->z + k * n, err);
     }
     for (size_t k = 0; !rc && k <= gap; k++) {
-        ib_slerp_in(geometry, z0, z1, place(pts, gap, k), info->shape.tokens, info->shape.width, out);
-        rc = show(s, info, out, err);
+        ib_slerp_in(geometry, z0, z1, place_review(pts, gap, k), info->shape.tokens, info->shape.width, out);
+        rc = show_review(s, info, out, err);
     }
     for (size_t k = 0; !rc && k <= gap; k++) {
-        ib_between in = {z0, z1, place(pts, gap, k), seconds};
+        ib_between in = {z0, z1, place_review(pts, gap, k), seconds};
         rc = ib_adapter_predict(s->adapter, s->work, &in, 1, out, err);
-        rc = rc ? rc : show(s, info, out, err);
+        rc = rc ? rc : show_review(s, info, out, err);
     }
     return rc;
 }
@@ -119,7 +119,7 @@ static int worst_window(strip *s, ib_latent_file *file, size_t *first, ib_error 
         rc = rc ? rc : ib_latent_read(file, firsts[i] + gap / 2, 1, truth, err);
         rc = rc ? rc : ib_latent_read(file, firsts[i] + gap, 1, z1, err);
         if (!rc) {
-            ib_slerp_in(geometry, z0, z1, place(ib_latent_pts(file) + firsts[i], gap, gap / 2),
+            ib_slerp_in(geometry, z0, z1, place_review(ib_latent_pts(file) + firsts[i], gap, gap / 2),
                         info->shape.tokens, info->shape.width, out);
             double error = ib_squared_error(out, truth, n);
             *first = error > worst ? firsts[i] : *first;
@@ -162,7 +162,7 @@ int ib_review_strip(const ib_adapter *a, ib_dataset *d, int gap, const char *pat
     }
     n = n > MAX_CLIPS ? MAX_CLIPS : n;
     for (size_t i = 0; !rc && i < n && shown < STRIP_CLIPS; i++) {
-        size_t clip = spread(d, valid, i, n), first, all;
+        size_t clip = spread_review(d, valid, i, n), first, all;
         const ib_latent_info *here = &ib_dataset_video(d, clip)->info;
         ib_latent_file *file;
         if (info && !same_size(info, here)) {

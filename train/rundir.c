@@ -169,7 +169,7 @@ int ib_rundir_open_log(ib_rundir *r, int64_t step, ib_error *err) {
     return IB_OK;
 }
 
-static void put(char *line, size_t size, const char *format, double v) {
+static void put_rundir(char *line, size_t size, const char *format, double v) {
     size_t n = strlen(line);
     snprintf(line + n, size - n, ",");
     if (isfinite(v)) {
@@ -180,12 +180,12 @@ static void put(char *line, size_t size, const char *format, double v) {
 int ib_rundir_log(ib_rundir *r, const ib_log_line *l, ib_error *err) {
     char line[512];
     snprintf(line, sizeof line, "%lld,%.2f,%lld", (long long)l->step, l->seconds, (long long)l->samples);
-    put(line, sizeof line, "%.6g", l->rate);
-    put(line, sizeof line, "%.6g", l->loss);
-    put(line, sizeof line, "%.6g", l->grad_norm);
-    put(line, sizeof line, "%.5f", l->train_skill);
-    put(line, sizeof line, "%.5f", l->valid_skill);
-    put(line, sizeof line, "%.2f", l->samples_per_second);
+    put_rundir(line, sizeof line, "%.6g", l->rate);
+    put_rundir(line, sizeof line, "%.6g", l->loss);
+    put_rundir(line, sizeof line, "%.6g", l->grad_norm);
+    put_rundir(line, sizeof line, "%.5f", l->train_skill);
+    put_rundir(line, sizeof line, "%.5f", l->valid_skill);
+    put_rundir(line, sizeof line, "%.2f", l->samples_per_second);
     if (fprintf(r->csv, "%s\n", line) < 0 || fflush(r->csv)) {
         return ib_fail(err, IB_E_IO, "cannot write %s: %s", r->log, strerror(errno));
     }

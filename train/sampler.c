@@ -124,7 +124,7 @@ void ib_sampler_candidate(const ib_sampler *s, ib_rng *rng, ib_window *w) {
 }
 
 /* Mean square of the difference, over evenly spread tokens. a, b: [T,D] */
-static double distance(const uint16_t *a, const uint16_t *b, size_t tokens, size_t width) {
+static double distance_sampler(const uint16_t *a, const uint16_t *b, size_t tokens, size_t width) {
     size_t stride = tokens > TOKENS_COMPARED ? tokens / TOKENS_COMPARED : 1, n = 0;
     double sum = 0;
     for (size_t i = 0; i < tokens; i += stride) {
@@ -151,7 +151,7 @@ static int read_keyframes(ib_dataset *d, const ib_window *w, uint16_t *h, double
         rc = ib_dataset_frame(d, w->clip, w->first + (size_t)w->gap, h + n, err);
     }
     if (!rc) {
-        *apart = distance(h, h + n, s->tokens, s->width);
+        *apart = distance_sampler(h, h + n, s->tokens, s->width);
     }
     return rc;
 }

@@ -129,8 +129,8 @@ static size_t shape_of(const ib_team *t, const ib_sample *s) {
 }
 
 /* Halves to floats, augmented. z: [3, max_values] */
-static int prepare(const ib_team *t, member *m, const ib_sample *s, size_t shape, float *z, ib_between *in,
-                   const float **target, ib_error *err) {
+static int prepare_team(const ib_team *t, member *m, const ib_sample *s, size_t shape, float *z,
+                        ib_between *in, const float **target, ib_error *err) {
     size_t n = s->shape->tokens * s->shape->width;
     float *at[3] = {z, z + t->max_values, z + 2 * t->max_values};
     ib_augment_plan plan;
@@ -168,7 +168,8 @@ static int learn_group(ib_team *t, member *m, const ib_sample *const *samples, c
         rc = ib_adapter_work_create(&m->work[shape], t->adapter, &t->shape[shape], t->group, true, err);
     }
     for (size_t i = 0; !rc && i < n; i++) {
-        rc = prepare(t, m, samples[which[i]], shape, m->z + 3 * t->max_values * i, &in[i], &target[i], err);
+        rc = prepare_team(t, m, samples[which[i]], shape, m->z + 3 * t->max_values * i, &in[i], &target[i],
+                          err);
         seed[i] = dropout_seed(t, samples[which[i]]);
     }
     rc = rc ? rc

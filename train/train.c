@@ -12,7 +12,7 @@
 enum { MAX_SKIPPED = 20 };
 static const double smoothing = 0.98, review_share = 0.03, strip_seconds = 60, reserve_share = 0.2;
 
-static bool stopped(const ib_session *s) {
+static bool stopped_train(const ib_session *s) {
     return s->interrupted || (s->o->stop && atomic_load(s->o->stop));
 }
 
@@ -27,7 +27,7 @@ static double fraction_done(const ib_session *s, double seconds) {
                                 : seconds / deadline(s);
 }
 
-static double smooth(double old, double new, bool first) {
+static double smooth_train(double old, double new, bool first) {
     return first ? new : smoothing *old + (1 - smoothing) * new;
 }
 
@@ -51,9 +51,9 @@ static void update(ib_session *s, const ib_batch_result *b, double seconds) {
     s->mean_kept *= decay;
     ib_adapter_refresh_by(s->adapter, s->threads);
     s->grad_norm = b->norm;
-    st->loss = smooth(st->loss, b->loss, first);
-    st->err_model = smooth(st->err_model, b->err_model, first);
-    st->err_slerp = smooth(st->err_slerp, b->err_slerp, first);
+    st->loss = smooth_train(st->loss, b->loss, first);
+    st->err_model = smooth_train(st->err_model, b->err_model, first);
+    st->err_slerp = smooth_train(st->err_slerp, b->err_slerp, first);
 }
 
 static int one_step(ib_session *s, ib_error *err) {
@@ -151,7 +151,7 @@ static int log_line(ib_session *s, double seconds, ib_error *err) {
     return ib_rundir_log(&s->dir, &l, err);
 }
 
-static void report(ib_session *s, double seconds) {
+static void report_train(ib_session *s, double seconds) {
     const ib_state *st = &s->state;
     double here = seconds - s->before, speed = here > 0 ? (double)(st->step - s->first_step) / here : 0, left;
     ib_train_progress p = {.step = st->step, .steps = st->steps_total, .seconds = seconds, .loss = st->loss};
@@ -190,7 +190,7 @@ static int look_after(ib_session *s, ib_error *err) {
         rc = ib_session_save(s, err);
         s->next_state = ib_session_seconds(s) + s->o->state_seconds;
     }
-    report(s, seconds);
+    report_train(s, seconds);
     return rc;
 }
 
@@ -213,9 +213,9 @@ static void set_alarms(ib_session *s) {
 }
 
 /* The end of a run, or of what the stop flag leaves of it. */
-static int finish(ib_session *s, ib_error *err) {
-    int rc = ib_exchange_end(s, !stopped(s), err);
-    bool whole = !stopped(s), first = !s->rank;
+static int finish_train(ib_session *s, ib_error *err) {
+    int rc = ib_exchange_end(s, !stopped_train(s), err);
+    bool whole = !stopped_train(s), first = !s->rank;
     if (!rc && whole && first) {
         rc = validate(s, err);
     }
@@ -233,7 +233,7 @@ static int finish(ib_session *s, ib_error *err) {
                    s->state.step);
 }
 
-static void fill(ib_train_result *result, const ib_session *s) {
+static void fill_train(ib_train_result *result, const ib_session *s) {
     const ib_state *st = &s->state;
     double here = ib_session_seconds(s) - s->before;
     *result = (ib_train_result){.step = st->step,
@@ -270,18 +270,18 @@ int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) 
          * out now */
         rc = o->resume ? IB_OK : ib_exchange_save(&s, err);
         rc = rc ? rc : ib_exchange_begin(&s, err);
-        while (!rc && !stopped(&s) && budget_left(&s)) {
+        while (!rc && !stopped_train(&s) && budget_left(&s)) {
             rc = one_step(&s, err);
             rc = rc ? rc : ib_exchange_after_step(&s, err);
             rc = rc ? rc : look_after(&s, err);
         }
-        rc = rc ? rc : finish(&s, err);
+        rc = rc ? rc : finish_train(&s, err);
         if (rc && rc != IB_E_INTERRUPTED) {
             rc = ib_exchange_agree(&s, rc, err); /* nobody is to wait for this process */
         }
     }
     if (result) {
-        fill(result, &s);
+        fill_train(result, &s);
     }
     ib_session_close(&s);
     return rc;

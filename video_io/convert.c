@@ -119,8 +119,8 @@ static int to_sdr(ib_converter *c, const AVFrame *in, ib_error *err) {
     return ib_tonemap_run(&c->tonemap, in, full_range(in, d, yuvj), c->peak, c->sdr, err);
 }
 
-static int convert(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
-                   ib_error *err) {
+static int convert_planes(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fit, ib_frame *out,
+                          ib_error *err) {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in->format);
     bool yuvj = false;
     ib_image_spec from = {.width = in->width, .height = in->height};
@@ -190,10 +190,10 @@ int ib_converter_run(ib_converter *c, const AVFrame *in, ib_turn turn, ib_fit fi
                        d ? d->name : "unknown");
     }
     if (!ib_is_wide(in)) {
-        return convert(c, in, turn, fit, out, err);
+        return convert_planes(c, in, turn, fit, out, err);
     }
     int rc = to_sdr(c, in, err);
-    return rc < 0 ? rc : convert(c, c->sdr, turn, fit, out, err);
+    return rc < 0 ? rc : convert_planes(c, c->sdr, turn, fit, out, err);
 }
 
 void ib_converter_free(ib_converter *c) {

@@ -48,7 +48,7 @@ static void boil_down(const ib_frame *f, grid *g) {
     }
 }
 
-static int difference(const grid *a, int ax, int ay, const grid *b, int bx, int by) {
+static int difference_cuts(const grid *a, int ax, int ay, const grid *b, int bx, int by) {
     int sum = 0;
     for (int y = 0; y < BLOCK; y++) {
         for (int x = 0; x < BLOCK; x++) {
@@ -76,11 +76,11 @@ static int contrast(const grid *g, int bx, int by) {
 }
 
 static int best_match(const grid *before, const grid *now, int bx, int by) {
-    int best = difference(now, bx, by, before, bx, by);
+    int best = difference_cuts(now, bx, by, before, bx, by);
     for (int y = by - REACH_Y; y <= by + REACH_Y; y++) {
         for (int x = bx - REACH_X; x <= bx + REACH_X; x++) {
             if (x >= 0 && y >= 0 && x + BLOCK <= COLS && y + BLOCK <= ROWS) {
-                int d = difference(now, bx, by, before, x, y);
+                int d = difference_cuts(now, bx, by, before, x, y);
                 best = d < best ? d : best;
             }
         }
@@ -93,7 +93,7 @@ static float surprise(const grid *before, const grid *now) {
     int64_t still = 0, left = 0, held = 0, n = 0;
     for (int by = 0; by + BLOCK <= ROWS; by += BLOCK) {
         for (int bx = 0; bx + BLOCK <= COLS; bx += BLOCK, n += BLOCK * BLOCK) {
-            still += difference(now, bx, by, before, bx, by);
+            still += difference_cuts(now, bx, by, before, bx, by);
             held += contrast(now, bx, by);
         }
     }

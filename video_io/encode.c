@@ -293,7 +293,7 @@ fail:
 }
 
 /* Hands a frame (NULL: the end) to the encoder and what comes out to the muxer. */
-static int encode(ib_encoder *e, AVFrame *frame, ib_error *err) {
+static int encode_next(ib_encoder *e, AVFrame *frame, ib_error *err) {
     ib_av_text t;
     int rc = avcodec_send_frame(e->codec, frame);
     if (rc < 0 && rc != AVERROR_EOF) {
@@ -329,7 +329,7 @@ static int encode_paletted(ib_encoder *e, bool at_end, ib_error *err) {
     }
     int rc;
     while ((rc = ib_palette_pull(e->palette, f, at_end, err)) > 0) {
-        rc = encode(e, f, err);
+        rc = encode_next(e, f, err);
         av_frame_unref(f);
         if (rc < 0) {
             break;
@@ -340,7 +340,7 @@ static int encode_paletted(ib_encoder *e, bool at_end, ib_error *err) {
 }
 
 /* Repeats the last column and row; chroma planes are of the same size already. */
-static const ib_frame *pad(ib_frame *to, const ib_frame *from) {
+static const ib_frame *pad_encode(ib_frame *to, const ib_frame *from) {
     int w = from->width, h = from->height;
     for (int y = 0; y < to->height; y++) {
         const uint8_t *s = from->plane[0] + (size_t)(y < h ? y : h - 1) * from->stride[0];
@@ -362,7 +362,7 @@ static const ib_frame *pad(ib_frame *to, const ib_frame *from) {
 
 int ib_encoder_write(ib_encoder *e, const ib_frame *frame, ib_error *err) {
     int rc;
-    const ib_frame *f = e->padded.width ? pad(&e->padded, frame) : frame;
+    const ib_frame *f = e->padded.width ? pad_encode(&e->padded, frame) : frame;
     if (e->palette) {
         if ((rc = ib_palette_push(e->palette, f, e->next++, err)) < 0) {
             return rc;
@@ -388,12 +388,12 @@ int ib_encoder_write(ib_encoder *e, const ib_frame *frame, ib_error *err) {
         }
     }
     e->frame->pts = e->next++;
-    return encode(e, e->frame, err);
+    return encode_next(e, e->frame, err);
 }
 
 int ib_encoder_finish(ib_encoder *e, ib_error *err) {
     int rc = e->palette ? encode_paletted(e, true, err) : 0;
-    if (rc < 0 || (rc = encode(e, NULL, err)) < 0) {
+    if (rc < 0 || (rc = encode_next(e, NULL, err)) < 0) {
         return rc;
     }
     ib_av_text t;

@@ -87,8 +87,9 @@ void ib_frame_fill_black(ib_frame *f) {
     }
 }
 
-static int convert(const ib_image_spec *from, const uint8_t *const src[4], const int src_stride[4],
-                   const ib_image_spec *to, uint8_t *const dst[4], const int dst_stride[4], ib_error *err) {
+static int convert_frame(const ib_image_spec *from, const uint8_t *const src[4], const int src_stride[4],
+                         const ib_image_spec *to, uint8_t *const dst[4], const int dst_stride[4],
+                         ib_error *err) {
     ib_scaler s = {0};
     int rc = ib_scaler_set(&s, from, to, err);
     if (!rc) {
@@ -107,10 +108,10 @@ int ib_frame_scale(ib_frame *dst, const ib_frame *src, ib_error *err) {
     dst->index = src->index;
     dst->matrix = src->matrix;
     ib_image_spec from = ib_spec_of(src), to = ib_spec_of(dst);
-    return convert(&from, (const uint8_t *[4]){src->plane[0], src->plane[1], src->plane[2]},
-                   (int[4]){(int)src->stride[0], (int)src->stride[1], (int)src->stride[2]}, &to,
-                   (uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
-                   (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, err);
+    return convert_frame(&from, (const uint8_t *[4]){src->plane[0], src->plane[1], src->plane[2]},
+                         (int[4]){(int)src->stride[0], (int)src->stride[1], (int)src->stride[2]}, &to,
+                         (uint8_t *[4]){dst->plane[0], dst->plane[1], dst->plane[2]},
+                         (int[4]){(int)dst->stride[0], (int)dst->stride[1], (int)dst->stride[2]}, err);
 }
 
 /* swscale may write whole vectors: packed rows without padding go through a padded copy. */
@@ -130,9 +131,9 @@ int ib_frame_to_rgb(const ib_frame *f, uint8_t *rgb, ib_error *err) {
         return IB_E_MEMORY;
     }
     ib_image_spec from = ib_spec_of(f), to = {f->width, f->height, AV_PIX_FMT_RGB24, true, f->matrix, 0};
-    int rc = convert(&from, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
-                     (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, &to,
-                     (uint8_t *[4]){p}, (int[4]){(int)stride}, err);
+    int rc = convert_frame(&from, (const uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
+                           (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, &to,
+                           (uint8_t *[4]){p}, (int[4]){(int)stride}, err);
     for (int y = 0; !rc && y < f->height; y++) {
         memcpy(rgb + (size_t)y * row, p + (size_t)y * stride, row);
     }
@@ -150,9 +151,9 @@ int ib_frame_from_rgb(ib_frame *f, const uint8_t *rgb, ib_error *err) {
         memcpy(p + (size_t)y * stride, rgb + (size_t)y * row, row);
     }
     ib_image_spec from = {f->width, f->height, AV_PIX_FMT_RGB24, true, f->matrix, 0}, to = ib_spec_of(f);
-    int rc = convert(&from, (const uint8_t *[4]){p}, (int[4]){(int)stride}, &to,
-                     (uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
-                     (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, err);
+    int rc = convert_frame(&from, (const uint8_t *[4]){p}, (int[4]){(int)stride}, &to,
+                           (uint8_t *[4]){f->plane[0], f->plane[1], f->plane[2]},
+                           (int[4]){(int)f->stride[0], (int)f->stride[1], (int)f->stride[2]}, err);
     ib_free(p);
     return rc;
 }

@@ -6,7 +6,7 @@
 #include "video_io/av.h"
 
 /* Into an allocated AVFrame of the encoder's format. */
-static int convert(const ib_frame *in, AVFrame *out, ib_error *err) {
+static int convert_jpeg(const ib_frame *in, AVFrame *out, ib_error *err) {
     ib_scaler scaler = {0};
     ib_image_spec from = ib_spec_of(in);
     ib_image_spec to = {in->width, in->height,      AV_PIX_FMT_YUV420P,
@@ -57,7 +57,7 @@ int ib_jpeg_encode(const ib_frame *f, int coarseness, uint8_t **bytes, size_t *n
     for (int p = 0; p < AV_NUM_DATA_POINTERS && frame->buf[p]; p++) {
         memset(frame->buf[p]->data, 128, frame->buf[p]->size);
     }
-    if ((rc = convert(f, frame, err))) {
+    if ((rc = convert_jpeg(f, frame, err))) {
         goto done;
     }
     if ((av = avcodec_open2(c, codec, NULL)) < 0 || (av = avcodec_send_frame(c, frame)) < 0 ||

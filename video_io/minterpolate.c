@@ -65,7 +65,7 @@ static int push(AVFilterContext *source, const ib_frame *key, int64_t pts, ib_er
                   : 0;
 }
 
-static int take(const AVFrame *in, const ib_frame *like, ib_frame *out, ib_error *err) {
+static int take_minterpolate(const AVFrame *in, const ib_frame *like, ib_frame *out, ib_error *err) {
     int rc = ib_frame_alloc(out, like->width, like->height, err);
     if (!rc) {
         ib_turn_planes((ib_turn){0}, (const uint8_t *const *)in->data, in->linesize, in->width, in->height,
@@ -86,7 +86,7 @@ static int pull(AVFilterContext *sink, const ib_frame *like, int gap, size_t wan
         int64_t interval = f->pts / gap, step = f->pts % gap;
         size_t at = (size_t)(interval * (gap - 1) + step - 1);
         if (f->pts > 0 && step && at < wanted && !out[at].plane[0]) {
-            result = take(f, like, &out[at], err);
+            result = take_minterpolate(f, like, &out[at], err);
             *got += !result;
         }
         av_frame_unref(f);
@@ -149,7 +149,7 @@ static int one_at(const ib_frame *key0, const ib_frame *key1, float t, ib_frame 
         rc = push(source, keys[i], first + (int64_t)i * TICKS, err);
         while (!rc && !done && av_buffersink_get_frame(sink, f) >= 0) {
             if (f->pts == 1) {
-                rc = take(f, key0, out, err);
+                rc = take_minterpolate(f, key0, out, err);
                 done = !rc;
             }
             av_frame_unref(f);

@@ -15,7 +15,7 @@ typedef struct recoder {
     size_t n, got;
 } recoder;
 
-static int failed(int rc, const char *what, ib_error *err) {
+static int failed_recode(int rc, const char *what, ib_error *err) {
     ib_av_text t;
     return ib_fail(err, ib_av_code(rc), "%s failed (%s)", what, ib_av_error(rc, &t));
 }
@@ -47,13 +47,13 @@ static int open_coders(recoder *r, double fps, int crf, ib_error *err) {
     av_opt_set(e->priv_data, "x264-params", "no-mbtree=1", 0);
     int rc = avcodec_open2(e, encoder, NULL);
     if (rc < 0) {
-        return failed(rc, "opening the H.264 encoder", err);
+        return failed_recode(rc, "opening the H.264 encoder", err);
     }
     rc = avcodec_open2(r->decoder, decoder, NULL);
-    return rc < 0 ? failed(rc, "opening the H.264 decoder", err) : IB_OK;
+    return rc < 0 ? failed_recode(rc, "opening the H.264 decoder", err) : IB_OK;
 }
 
-static int fill(AVFrame *f, const ib_frame *in, const AVCodecContext *e, int64_t pts) {
+static int fill_recode(AVFrame *f, const ib_frame *in, const AVCodecContext *e, int64_t pts) {
     av_frame_unref(f);
     f->width = e->width;
     f->height = e->height;
@@ -74,7 +74,7 @@ static int fill(AVFrame *f, const ib_frame *in, const AVCodecContext *e, int64_t
     return rc;
 }
 
-static int take(recoder *r, ib_error *err) {
+static int take_recode(recoder *r, ib_error *err) {
     const AVFrame *f = r->frame;
     if (r->got >= r->n || f->width < r->like->width || f->height < r->like->height ||
         f->format != AV_PIX_FMT_YUV420P) {
@@ -95,16 +95,17 @@ static int take(recoder *r, ib_error *err) {
 static int decode(recoder *r, const AVPacket *packet, ib_error *err) {
     int rc = avcodec_send_packet(r->decoder, packet);
     while (rc >= 0 && (rc = avcodec_receive_frame(r->decoder, r->frame)) >= 0) {
-        int c = take(r, err);
+        int c = take_recode(r, err);
         av_frame_unref(r->frame);
         if (c) {
             return c;
         }
     }
-    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? IB_OK : failed(rc, "decoding H.264 frames", err);
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? IB_OK
+                                                      : failed_recode(rc, "decoding H.264 frames", err);
 }
 
-static int encode(recoder *r, const AVFrame *frame, ib_error *err) {
+static int encode_recode(recoder *r, const AVFrame *frame, ib_error *err) {
     int rc = avcodec_send_frame(r->encoder, frame), c = IB_OK;
     while (rc >= 0 && !c && (rc = avcodec_receive_packet(r->encoder, r->packet)) >= 0) {
         c = decode(r, r->packet, err);
@@ -113,7 +114,8 @@ static int encode(recoder *r, const AVFrame *frame, ib_error *err) {
     if (c) {
         return c;
     }
-    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? IB_OK : failed(rc, "encoding H.264 frames", err);
+    return rc == AVERROR(EAGAIN) || rc == AVERROR_EOF ? IB_OK
+                                                      : failed_recode(rc, "encoding H.264 frames", err);
 }
 
 int ib_recode(const ib_frame *in, size_t n, double fps, int crf, ib_frame *out, ib_error *err) {
@@ -126,10 +128,10 @@ int ib_recode(const ib_frame *in, size_t n, double fps, int crf, ib_frame *out, 
     int rc = open_coders(&r, fps, crf, err);
     for (size_t i = 0; i < n && !rc; i++) {
         int c = in[i].width == in->width && in[i].height == in->height ? 0 : AVERROR(EINVAL);
-        c = c < 0 ? c : fill(r.frame, &in[i], r.encoder, (int64_t)i);
-        rc = c < 0 ? failed(c, "taking frames to encode", err) : encode(&r, r.frame, err);
+        c = c < 0 ? c : fill_recode(r.frame, &in[i], r.encoder, (int64_t)i);
+        rc = c < 0 ? failed_recode(c, "taking frames to encode", err) : encode_recode(&r, r.frame, err);
     }
-    rc = rc ? rc : encode(&r, NULL, err);
+    rc = rc ? rc : encode_recode(&r, NULL, err);
     rc = rc ? rc : decode(&r, NULL, err);
     if (!rc && r.got != n) {
         rc = ib_fail(err, IB_E_FORMAT, "the H.264 decoder gave %zu of %zu frames", r.got, n);

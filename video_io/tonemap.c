@@ -57,7 +57,7 @@ double ib_frame_peak(const AVFrame *f) {
 }
 
 /* What the graph depends on. */
-static void describe(AVFrame *f, const AVFrame *in, bool full) {
+static void describe_tonemap(AVFrame *f, const AVFrame *in, bool full) {
     bool rgb = ib_av_is_rgb(in->format);
     f->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     f->color_primaries = primaries_of(in);
@@ -156,7 +156,7 @@ int ib_tonemap_run(ib_tonemap *t, const AVFrame *in, bool full, double peak, AVF
     f->format = ib_av_plain_format(f->format, &full);
     f->pts = 0;
     f->sample_aspect_ratio = (AVRational){1, 1};
-    describe(f, in, full);
+    describe_tonemap(f, in, full);
     peak = peak > 0 ? peak : USUAL_PEAK;
     int rc = 0;
     ib_av_text why;
