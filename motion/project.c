@@ -15,7 +15,7 @@ static const float surroundings = 0.1f;
 
 size_t ib_project_scratch(size_t rows, size_t cols) {
     size_t cells = IB_CELLS * rows * IB_CELLS * cols;
-    /* differences and weights of the pixels; what cells are sums; their sums, and those of
+    /* differences and weights of the pixels; what falls into cells; their sums, and those of
      * each coarser grid */
     return (2 * IB_CELL_PX * IB_CELL_PX + SIDE_BY_SIDE + 3 + 6) * cells;
 }
@@ -46,10 +46,10 @@ static void differences(const float *restrict own, const float *restrict other, 
     }
 }
 
-/* Sums of the cells side by side, so that a pixel is sums to a cell at once. sums: [h, w, SIDE_BY_SIDE] */
+/* Sums of the cells side by side, so that a pixel is added to a cell at once. splats: [h, w, SIDE_BY_SIDE] */
 IB_MULTIARCH
 static void splat(const float *flow, const float *weight, const float *misfit, size_t h, size_t w, float s,
-                  float *sums) {
+                  float *splats) {
     size_t height = IB_CELL_PX * h, width = IB_CELL_PX * w, n = height * width;
     for (size_t y = 0; y < height; y++) {
         for (size_t x = 0; x < width; x++) {
@@ -67,7 +67,7 @@ static void splat(const float *flow, const float *weight, const float *misfit, s
                 long cc = c + k % 2, rr = r + k / 2;
                 if (cc >= 0 && rr >= 0 && cc < (long)w && rr < (long)h) {
                     float share = (k % 2 ? a : 1 - a) * (k / 2 ? b : 1 - b);
-                    float *cell = sums + ((size_t)rr * w + (size_t)cc) * SIDE_BY_SIDE;
+                    float *cell = splats + ((size_t)rr * w + (size_t)cc) * SIDE_BY_SIDE;
                     for (size_t q = 0; q < SIDE_BY_SIDE; q++) {
                         cell[q] += share * what[q];
                     }
@@ -111,14 +111,14 @@ static void fill_project(const float *sums, size_t plane, size_t h, size_t w, fl
 void ib_project(const float *own, const float *other, const float *flow, size_t rows, size_t cols, float s,
                 float *scratch, float *v, float *cover, float *misfit) {
     size_t h = IB_CELLS * rows, w = IB_CELLS * cols, cells = h * w, n = IB_CELL_PX * IB_CELL_PX * cells;
-    float *d = scratch, *weight = d + n, *sums = weight + n, *sums = sums + SIDE_BY_SIDE * cells,
+    float *d = scratch, *weight = d + n, *splats = weight + n, *sums = splats + SIDE_BY_SIDE * cells,
           *rest = sums + 3 * cells;
     differences(own, other, flow, IB_CELL_PX * h, IB_CELL_PX * w, d, weight);
     ib_exp(weight, n, weight);
-    memset(sums, 0, SIDE_BY_SIDE * cells * sizeof *sums);
-    splat(flow, weight, d, h, w, s, sums);
+    memset(splats, 0, SIDE_BY_SIDE * cells * sizeof *splats);
+    splat(flow, weight, d, h, w, s, splats);
     for (size_t i = 0; i < cells; i++) {
-        const float *t = sums + i * SIDE_BY_SIDE;
+        const float *t = splats + i * SIDE_BY_SIDE;
         for (size_t k = 0; k < 3; k++) {
             sums[k * cells + i] = t[k];
         }
