@@ -61,12 +61,12 @@ int ib_adapter_check_same(const ib_adapter_config *a, const char *name_a, const 
     ib_adapter_describe(a, &x);
     ib_adapter_describe(b, &y);
     if (strcmp(a->space_id, b->space_id) != 0) {
-        return ib_fail(err, IB_E_MISMATCH, "%s belongs to the space '%s', but %s to '%s'", name_b,
+        return ib_fail(err, IB_E_MISMATCH, "%s: belongs to the space '%s', but %s to '%s'", name_b,
                        b->space_id, name_a, a->space_id);
     }
     for (size_t i = 0; i < x.n; i++) {
         if (x.pair[i].value != x.trust && strcmp(x.pair[i].value, y.pair[i].value) != 0) {
-            return ib_fail(err, IB_E_MISMATCH, "%s is of another architecture than %s: its %s is %s, not %s",
+            return ib_fail(err, IB_E_MISMATCH, "%s: of another architecture than %s: its %s is %s, not %s",
                            name_b, name_a, x.pair[i].key, y.pair[i].value, x.pair[i].value);
         }
     }
@@ -128,8 +128,8 @@ done:
 static int metadata(const ib_st *f, const char *path, const char *key, const char **value, ib_error *err) {
     *value = ib_st_metadata(f, key);
     return *value ? 0
-                  : ib_fail(err, IB_E_FORMAT, "%s is not an in-between adapter: its metadata has no '%s'",
-                            path, key);
+                  : ib_fail(err, IB_E_FORMAT, "%s: not an in-between adapter: its metadata has no '%s'", path,
+                            key);
 }
 
 int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *c, ib_error *err) {

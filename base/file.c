@@ -89,11 +89,11 @@ int ib_pending_begin(ib_pending *p, const char *path, ib_error *err) {
     }
     bool there = stat(path, &st) == 0;
     if (there && !S_ISREG(st.st_mode)) {
-        return ib_fail(err, IB_E_IO, "cannot write %s: it is %s, not a regular file", path,
+        return ib_fail(err, IB_E_IO, "%s: cannot be written: it is %s, not a regular file", path,
                        S_ISDIR(st.st_mode) ? "a directory" : "a special file");
     }
     if (there && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) {
-        return ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be written: %s", path, strerror(errno));
     }
     if (!(p->final = strdup(path))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", path);
@@ -103,7 +103,8 @@ int ib_pending_begin(ib_pending *p, const char *path, ib_error *err) {
     if (fd < 0) {
         int e = errno;
         pending_free(p);
-        return ib_fail(err, e == ENOMEM ? IB_E_MEMORY : IB_E_IO, "cannot write %s: %s", path, strerror(e));
+        return ib_fail(err, e == ENOMEM ? IB_E_MEMORY : IB_E_IO, "%s: cannot be written: %s", path,
+                       strerror(e));
     }
     if (there) {
         fchmod(fd, st.st_mode & 0777);
@@ -124,7 +125,7 @@ int ib_pending_publish(ib_pending *p, ib_error *err) {
         e = errno;
     }
     if (rc) {
-        ib_fail(err, IB_E_IO, "cannot write %s: %s", p->final, strerror(e));
+        ib_fail(err, IB_E_IO, "%s: cannot be written: %s", p->final, strerror(e));
         ib_pending_abort(p);
         return IB_E_IO;
     }
@@ -157,7 +158,7 @@ int ib_mkdirs(const char *path, ib_error *err) {
         char c = *p;
         *p = 0;
         if (mkdir(copy, 0777) && errno != EEXIST) {
-            rc = ib_fail(err, IB_E_IO, "cannot create directory %s: %s", copy, strerror(errno));
+            rc = ib_fail(err, IB_E_IO, "%s: the directory cannot be created: %s", copy, strerror(errno));
             goto end;
         }
         *p = c;
@@ -166,7 +167,8 @@ int ib_mkdirs(const char *path, ib_error *err) {
         }
     }
     if (!ib_is_dir(path)) {
-        rc = ib_fail(err, IB_E_IO, "cannot create directory %s: a file of that name is in the way", path);
+        rc = ib_fail(err, IB_E_IO, "%s: the directory cannot be created: a file of that name is in the way",
+                     path);
     }
 end:
     free(copy);
@@ -226,14 +228,14 @@ static int by_name(const void *a, const void *b) {
 int ib_paths_expand(ib_paths *l, const char *path, bool (*accept)(const char *name), ib_error *err) {
     struct stat st;
     if (stat(path, &st)) {
-        return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
     if (!S_ISDIR(st.st_mode)) {
         return ib_paths_add(l, path, err);
     }
     DIR *dir = opendir(path);
     if (!dir) {
-        return ib_fail(err, IB_E_IO, "cannot read directory %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: the directory cannot be read: %s", path, strerror(errno));
     }
     size_t first = l->n, seen = 0;
     int rc = IB_OK;
@@ -286,7 +288,7 @@ int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
     uint8_t *buf = NULL;
     int rc = IB_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
     if (!(buf = malloc(CHUNK))) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for reading %s", path);
@@ -300,7 +302,7 @@ int ib_sha256_file(const char *path, char hex[65], ib_error *err) {
             continue;
         }
         if (n < 0) {
-            rc = ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
+            rc = ib_fail(err, IB_E_IO, "%s: cannot be read: %s", path, strerror(errno));
             goto end;
         }
         if (n == 0) {

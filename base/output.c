@@ -79,14 +79,14 @@ int ib_move(const char *from, const char *to, bool replace, ib_error *err) {
     if (!replace) {
         /* a second name never replaces the first one of another file; without hard links a look has to do */
         if (!link(from, to)) {
-            return unlink(from) ? ib_fail(err, IB_E_IO, "cannot remove %s: %s", from, strerror(errno))
+            return unlink(from) ? ib_fail(err, IB_E_IO, "%s: cannot be removed: %s", from, strerror(errno))
                                 : IB_OK;
         }
         if (errno == EEXIST || !lstat(to, &st)) {
-            return ib_fail(err, IB_E_IO, "cannot write %s: there is a file of that name", to);
+            return ib_fail(err, IB_E_IO, "%s: cannot be written: there is a file of that name", to);
         }
     }
-    return rename(from, to) ? ib_fail(err, IB_E_IO, "cannot write %s: %s", to, strerror(errno)) : IB_OK;
+    return rename(from, to) ? ib_fail(err, IB_E_IO, "%s: cannot be written: %s", to, strerror(errno)) : IB_OK;
 }
 
 int ib_sync_folder_of(const char *path, ib_error *err) {

@@ -136,7 +136,7 @@ static int write_key(const ib_resume *r, int64_t parts, ib_error *err) {
         return ib_pending_publish(&p, err);
     }
     ib_pending_abort(&p);
-    return ib_fail(err, IB_E_IO, "cannot write %s: %s", r->folder, strerror(e));
+    return ib_fail(err, IB_E_IO, "%s: cannot be written: %s", r->folder, strerror(e));
 }
 
 /* True if what is there was left by a run with this key; then also how far that had come. */
@@ -168,7 +168,7 @@ static int make_folder(ib_resume *r, const char *output, ib_error *err) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of %s", output);
     }
     if (mkdir(r->folder, 0777) && errno != EEXIST) {
-        return ib_fail(err, IB_E_IO, "cannot write %s: %s", output, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be written: %s", output, strerror(errno));
     }
     if (lstat(r->folder, &st) || !S_ISDIR(st.st_mode)) {
         return ib_fail(err, IB_E_IO, "%s: is in the way: a folder for unfinished work was expected",
@@ -186,7 +186,7 @@ static int lock_folder(ib_resume *r, const char *output, ib_error *err) {
     int e = errno;
     free(path);
     if (r->lock < 0) {
-        return ib_fail(err, IB_E_IO, "cannot write %s: %s", r->folder, strerror(e));
+        return ib_fail(err, IB_E_IO, "%s: cannot be written: %s", r->folder, strerror(e));
     }
     /* where the file system knows no locks there is none to be had */
     if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {

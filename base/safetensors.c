@@ -161,14 +161,14 @@ static int read_metadata(ib_st *f, const char *path, ib_error *err) {
 static int read_header(ib_st *f, const char *path, ib_error *err) {
     const uint8_t *p = f->map;
     if (f->map_bytes < 8) {
-        return ib_fail(err, IB_E_FORMAT, "%s is not a safetensors file: %zu bytes are too short", path,
+        return ib_fail(err, IB_E_FORMAT, "%s: not a safetensors file: %zu bytes are too short", path,
                        f->map_bytes);
     }
     uint64_t n = read_le64(p);
     if (n > f->map_bytes - 8) {
         return ib_fail(
             err, IB_E_FORMAT,
-            "%s is not a safetensors file or is cut short: a header of %llu bytes does not fit in %zu", path,
+            "%s: not a safetensors file or is cut short: a header of %llu bytes does not fit in %zu", path,
             (unsigned long long)n, f->map_bytes);
     }
     if (n > IB_ST_MAX_HEADER_BYTES) {
@@ -176,7 +176,7 @@ static int read_header(ib_st *f, const char *path, ib_error *err) {
                        (unsigned long long)n, IB_ST_MAX_HEADER_BYTES);
     }
     if (n < 2 || p[8] != '{') {
-        return ib_fail(err, IB_E_FORMAT, "%s is not a safetensors file: its header does not begin with '{'",
+        return ib_fail(err, IB_E_FORMAT, "%s: not a safetensors file: its header does not begin with '{'",
                        path);
     }
     int rc =
@@ -246,10 +246,10 @@ static int copy_file(ib_st *f, int fd, const char *path, ib_error *err) {
             continue;
         }
         if (n < 0) {
-            return ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
+            return ib_fail(err, IB_E_IO, "%s: cannot be read: %s", path, strerror(errno));
         }
         if (!n) {
-            return ib_fail(err, IB_E_FORMAT, "%s was shortened while it was read", path);
+            return ib_fail(err, IB_E_FORMAT, "%s: was shortened while it was read", path);
         }
         at += (size_t)n;
     }
@@ -273,10 +273,10 @@ static int open_file(ib_st **out, const char *path, size_t most, ib_error *err) 
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-        rc = ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be read: not a regular file", path);
         goto fail;
     }
     if (!(f = calloc(1, sizeof *f))) {
@@ -285,7 +285,7 @@ static int open_file(ib_st **out, const char *path, size_t most, ib_error *err) 
     }
     f->map_bytes = (size_t)st.st_size;
     if (most && f->map_bytes > most) {
-        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s has %zu bytes, expected at most %zu", path, f->map_bytes,
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "%s: has %zu bytes, expected at most %zu", path, f->map_bytes,
                      most);
         f->map_bytes = 0;
         goto fail;

@@ -60,8 +60,9 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
     for (size_t i = 0; i < n_meta; i++) {
         if (json_object_get(pairs, meta[i].key) ||
             json_object_set_new(pairs, meta[i].key, ib_json_text(meta[i].value))) {
-            rc = ib_fail(err, IB_E_ARGUMENT, "cannot write %s: metadata '%.100s' comes twice or is not UTF-8",
-                         path, meta[i].key);
+            rc = ib_fail(err, IB_E_ARGUMENT,
+                         "%s: cannot be written: metadata '%.100s' comes twice or is not UTF-8", path,
+                         meta[i].key);
             goto end;
         }
     }
@@ -71,14 +72,15 @@ static int make_header(char **text, size_t *size, size_t *data_bytes, const char
     for (size_t i = 0; i < n; i++) {
         const ib_st_tensor *t = &tensors[i];
         if (bytes_of(t, &bytes) || ib_size_add(at, bytes, &end)) {
-            rc = ib_fail(err, IB_E_ARGUMENT, "cannot write %s: tensor '%.100s' has no valid shape or dtype",
-                         path, t->name);
+            rc = ib_fail(err, IB_E_ARGUMENT,
+                         "%s: cannot be written: tensor '%.100s' has no valid shape or dtype", path, t->name);
             goto end;
         }
         if (!strcmp(t->name, "__metadata__") || json_object_get(root, t->name) ||
             json_object_set_new(root, t->name, describe_safetensors_write(t, at, end))) {
             rc = ib_fail(err, IB_E_ARGUMENT,
-                         "cannot write %s: tensor name '%.100s' comes twice or is not UTF-8", path, t->name);
+                         "%s: cannot be written: tensor name '%.100s' comes twice or is not UTF-8", path,
+                         t->name);
             goto end;
         }
         at = end;
@@ -105,7 +107,7 @@ static int put_safetensors_write(ib_st_writer *w, const void *data, size_t bytes
             continue;
         }
         if (n <= 0) {
-            return ib_fail(err, IB_E_IO, "cannot write %s: %s", w->path, strerror(n ? errno : ENOSPC));
+            return ib_fail(err, IB_E_IO, "%s: cannot be written: %s", w->path, strerror(n ? errno : ENOSPC));
         }
         p += n;
         at += n;
@@ -175,13 +177,13 @@ int ib_st_writer_begin(ib_st_writer **out, const char *path, const ib_st_tensor 
     w->header_bytes = size + (-size & 7);
     w->fd = open(w->pending.temp, O_WRONLY | O_CLOEXEC);
     if (w->fd < 0) {
-        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", path, strerror(errno));
         goto end;
     }
     /* a disk that is too full says so now; where space cannot be asked for, it says so later */
     if (fallocate(w->fd, 0, 0, (off_t)(8 + w->header_bytes + w->data_bytes)) &&
         (errno == ENOSPC || errno == EFBIG)) {
-        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", path, strerror(errno));
         goto end;
     }
     rc = put_header(w, text, size, err);
@@ -237,7 +239,7 @@ int ib_st_writer_finish(ib_st_writer **writer, const ib_st_meta *meta, size_t n_
         rc = replace_header(w, meta, n_meta, err);
     }
     if (close(w->fd) && !rc) {
-        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", w->path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", w->path, strerror(errno));
     }
     w->fd = -1;
     rc = rc ? rc : ib_pending_publish(&w->pending, err);

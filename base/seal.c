@@ -32,11 +32,11 @@ static int map(mapping *m, const char *path, bool write, ib_error *err) {
     if (m->fd < 0 || fstat(m->fd, &st)) {
         int e = errno;
         unmap(m);
-        return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(e));
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(e));
     }
     if (!S_ISREG(st.st_mode) || st.st_size <= 0) {
         unmap(m);
-        return ib_fail(err, IB_E_FORMAT, "%s is %s, expected a sealed file", path,
+        return ib_fail(err, IB_E_FORMAT, "%s: %s, expected a sealed file", path,
                        S_ISREG(st.st_mode) ? "empty" : "no regular file");
     }
     m->size = (size_t)st.st_size;
@@ -44,7 +44,7 @@ static int map(mapping *m, const char *path, bool write, ib_error *err) {
     if (p == MAP_FAILED) {
         int e = errno;
         unmap(m);
-        return ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(e));
+        return ib_fail(err, IB_E_IO, "%s: cannot be read: %s", path, strerror(e));
     }
     m->bytes = p;
     return IB_OK;
@@ -76,7 +76,7 @@ static void digest_of(const mapping *m, const uint8_t *place, char hex[HEX + 1])
 }
 
 static int no_seal(const char *path, ib_error *err) {
-    return ib_fail(err, IB_E_FORMAT, "%s is of another kind, or damaged: its checksum is not there", path);
+    return ib_fail(err, IB_E_FORMAT, "%s: of another kind, or damaged: its checksum is not there", path);
 }
 
 int ib_seal_write(const char *path, ib_error *err) {
@@ -95,7 +95,7 @@ int ib_seal_write(const char *path, ib_error *err) {
     ssize_t n = pwrite(m.fd, hex, HEX, place - m.bytes);
     int e = n < 0 ? errno : EIO;
     unmap(&m);
-    return n == HEX ? IB_OK : ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(e));
+    return n == HEX ? IB_OK : ib_fail(err, IB_E_IO, "%s: cannot be written: %s", path, strerror(e));
 }
 
 static int check_seal(const mapping *m, const char *path, ib_error *err) {
@@ -106,7 +106,7 @@ static int check_seal(const mapping *m, const char *path, ib_error *err) {
     }
     digest_of(m, place, hex);
     return memcmp(place, hex, HEX)
-               ? ib_fail(err, IB_E_FORMAT, "%s is damaged: its SHA-256 is not the one that is written in it",
+               ? ib_fail(err, IB_E_FORMAT, "%s: damaged: its SHA-256 is not the one that is written in it",
                          path)
                : IB_OK;
 }

@@ -137,7 +137,8 @@ static int write_report(ib_pending *p, const char *name, const ib_eval_report *r
         e = errno;
     }
     free(text);
-    return bad ? ib_fail(err, IB_E_IO, "cannot write %s: %s", name, strerror(e)) : ib_pending_publish(p, err);
+    return bad ? ib_fail(err, IB_E_IO, "%s: cannot be written: %s", name, strerror(e))
+               : ib_pending_publish(p, err);
 }
 
 /* ---- places to write to ---- */

@@ -26,7 +26,7 @@ static int read_lines(const char *path, ib_paths *lines, ib_error *err) {
     int rc = IB_OK;
     bool first = true;
     if (!f) {
-        return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
     while (!rc && (n = getline(&line, &room, f)) >= 0) {
         size_t mark = first ? ib_text_bom(line, (size_t)n) : 0;
@@ -44,7 +44,7 @@ static int read_lines(const char *path, ib_paths *lines, ib_error *err) {
         }
     }
     if (!rc && ferror(f)) {
-        rc = ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be read: %s", path, strerror(errno));
     }
     if (!rc && !lines->n) {
         rc = ib_fail(err, IB_E_EMPTY, "%s: there is no prompt in it; one on each line was expected", path);

@@ -132,7 +132,7 @@ static int need_vision(const ib_clip *c, ib_error *err) {
         return IB_OK;
     }
     return ib_fail(err, IB_E_UNSUPPORTED,
-                   "%s holds a text tower and no image tower: looked for a tensor whose name ends in "
+                   "%s: holds a text tower and no image tower: looked for a tensor whose name ends in "
                    "'vision_model.embeddings.class_embedding' or 'visual.class_embedding'",
                    first_file(c));
 }
@@ -142,7 +142,7 @@ static int need_text(const ib_clip *c, ib_error *err) {
         return IB_OK;
     }
     return ib_fail(err, IB_E_UNSUPPORTED,
-                   "%s holds an image tower and no text tower: looked for a tensor whose name ends in "
+                   "%s: holds an image tower and no text tower: looked for a tensor whose name ends in "
                    "'text_model.embeddings.token_embedding.weight' or 'token_embedding.weight'",
                    first_file(c));
 }

@@ -18,14 +18,14 @@ int ib_text_load(char **text, size_t *bytes, const char *path, size_t limit, ib_
     *text = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-        rc = ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be read: not a regular file", path);
         goto end;
     }
     if ((unsigned long long)st.st_size > limit) {
-        rc = ib_fail(err, IB_E_FORMAT, "%s is %lld bytes long, expected at most %zu", path,
+        rc = ib_fail(err, IB_E_FORMAT, "%s: %lld bytes long, expected at most %zu", path,
                      (long long)st.st_size, limit);
         goto end;
     }
@@ -44,7 +44,7 @@ int ib_text_load(char **text, size_t *bytes, const char *path, size_t limit, ib_
         n += (size_t)r;
     }
     if (n < (size_t)st.st_size) {
-        rc = ib_fail(err, IB_E_IO, "cannot read %s: it ended at byte %zu of %lld", path, n,
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be read: it ended at byte %zu of %lld", path, n,
                      (long long)st.st_size);
         free(*text);
         *text = NULL;
@@ -69,7 +69,7 @@ int ib_json_load(json_t **out, const char *path, size_t limit, ib_error *err) {
     }
     rc = ib_json_parse(out, text, n, MAX_DEPTH, MAX_VALUES, path, "", err);
     if (!rc && !json_is_object(*out)) {
-        rc = ib_fail(err, IB_E_FORMAT, "%s holds no JSON object", path);
+        rc = ib_fail(err, IB_E_FORMAT, "%s: holds no JSON object", path);
     }
     if (rc) {
         json_decref(*out);

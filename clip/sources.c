@@ -62,7 +62,7 @@ static int add_shards(ib_clip_source *s, const char *index, ib_error *err) {
             known = !strcmp(s->path.v[i], path);
         }
         if (!known && s->path.n >= MAX_SHARDS) {
-            rc = ib_fail(err, IB_E_FORMAT, "%s names more than %d files", index, MAX_SHARDS);
+            rc = ib_fail(err, IB_E_FORMAT, "%s: names more than %d files", index, MAX_SHARDS);
         } else if (!known) {
             rc = ib_paths_add(&s->path, path, err);
         }
@@ -83,7 +83,7 @@ static int add_only(ib_clip_source *s, ib_error *err) {
     }
     if (l.n > 1) {
         rc = ib_fail(err, IB_E_ARGUMENT,
-                     "%s holds %zu safetensors files, none of them called model.safetensors: name the one "
+                     "%s: holds %zu safetensors files, none of them called model.safetensors: name the one "
                      "that is meant",
                      s->folder, l.n);
     } else if (!(rc = ib_paths_add(&s->path, l.v[0], err))) {
@@ -205,7 +205,7 @@ static int open_folder(ib_clip_sources *l, ib_error *err) {
     }
     if (!l->n) {
         return ib_fail(err, IB_E_EMPTY,
-                       "%s holds no CLIP weights: looked for model.safetensors, its index, "
+                       "%s: holds no CLIP weights: looked for model.safetensors, its index, "
                        "open_clip_model.safetensors or a single "
                        "other safetensors file, and for folders image_encoder and text_encoder with such",
                        l->root);

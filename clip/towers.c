@@ -129,7 +129,7 @@ int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_cli
     const candidate *t = choose_towers(&l, IB_CLIP_TEXT, v ? v->projection : 0);
     if (!v && !t) {
         return ib_fail(err, IB_E_FORMAT,
-                       "%s holds no CLIP tower: looked for tensors whose names end in '%s' or '%s' (image "
+                       "%s: holds no CLIP tower: looked for tensors whose names end in '%s' or '%s' (image "
                        "side), '%s' or '%s' (text side)",
                        s->v[0].path.v[0], ib_clip_names_of[0].side[0].own[IB_CLIP_CLASS],
                        ib_clip_names_of[1].side[0].own[IB_CLIP_CLASS],
@@ -224,7 +224,7 @@ int ib_clip_choose(ib_clip_tower *t, ib_error *err) {
     if (c && !fits(t, c)) {
         if (!t->source->chosen_file) {
             return ib_fail(err, IB_E_MISMATCH,
-                           "%s speaks of width %d, %d layers and pictures of %d px, but the tower in %s has "
+                           "%s: speaks of width %d, %d layers and pictures of %d px, but the tower in %s has "
                            "width %zu, %zu layers%s",
                            c->source, c->width, c->layers, c->image_size, file, t->width, t->layers,
                            t->side == IB_CLIP_VISION ? " or takes pictures of another size" : "");

@@ -57,7 +57,7 @@ static int check_tokens(ib_vocabulary *v, json_t *vocab, const char *path, ib_er
     const char *token;
     json_t *n;
     if (!json_is_object(vocab) || !json_object_size(vocab)) {
-        return ib_fail(err, IB_E_FORMAT, "%s holds no vocabulary", path);
+        return ib_fail(err, IB_E_FORMAT, "%s: holds no vocabulary", path);
     }
     json_object_foreach(vocab, token, n) {
         if (number_of(vocab, token) < 0) {
@@ -155,7 +155,7 @@ static int load_merges_txt(ib_vocabulary *v, const json_t *vocab, const char *pa
     for (size_t i = 0; i < bytes; i++) {
         lines += text[i] == '\n';
         if (!text[i]) {
-            rc = ib_fail(err, IB_E_FORMAT, "%s is not a text file", path);
+            rc = ib_fail(err, IB_E_FORMAT, "%s: not a text file", path);
         }
     }
     rc = rc ? rc : make_table(v, lines, path, err);
@@ -263,7 +263,7 @@ int ib_vocabulary_load(ib_vocabulary *v, const char *path, ib_error *err) {
     whole = !is_dir || !ib_is_file(vocab) || !ib_is_file(merges);
     if (is_dir && whole && !ib_is_file(json)) {
         rc = ib_fail(err, IB_E_IO,
-                     "%s holds no tokenizer: looked for vocab.json with merges.txt, and for tokenizer.json",
+                     "%s: holds no tokenizer: looked for vocab.json with merges.txt, and for tokenizer.json",
                      path);
         goto end;
     }

@@ -69,7 +69,7 @@ static int check_adapter(const ib_evaluation *e, const ib_adapter *a, const char
         return ib_error_prefix(err, rc, "%s", file);
     }
     return e->o->native && !ib_adapter_renders(a)
-               ? ib_fail(err, IB_E_UNSUPPORTED, "%s has no motion head and cannot render pictures", file)
+               ? ib_fail(err, IB_E_UNSUPPORTED, "%s: has no motion head and cannot render pictures", file)
                : IB_OK;
 }
 

@@ -78,7 +78,7 @@ static int judge_file(ib_evaluation *e, const char *path, ib_error *err) {
     const char *id = ib_latent_info_of(f)->space_id;
     if (strcmp(id, r->space_id)) {
         rc = ib_fail(err, IB_E_MISMATCH,
-                     "%s is in the space %s, this evaluation is in %s (--space says another)", path, id,
+                     "%s: in the space %s, this evaluation is in %s (--space says another)", path, id,
                      r->space_id);
     }
     rc = rc ? rc : ib_eval_judge_clip(e, path, f, err);

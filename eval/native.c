@@ -237,7 +237,7 @@ static int judge_frames(native *n, ib_reader *reader, ib_windows *w, size_t gaps
     if (more < 0) {
         return more;
     }
-    return left ? ib_fail(err, IB_E_FORMAT, "%s ended %zu windows earlier than when it was read before",
+    return left ? ib_fail(err, IB_E_FORMAT, "%s: ended %zu windows earlier than when it was read before",
                           n->video, left)
                 : IB_OK;
 }

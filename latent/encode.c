@@ -235,7 +235,7 @@ int ib_encode_video(const char *path, const char *out_path, const ib_space *spac
                        path);
     }
     if (stat(path, &st)) {
-        return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
     if ((rc = check_output(path, out_path, o, err))) {
         return rc;

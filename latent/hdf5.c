@@ -113,9 +113,10 @@ int ib_hdf5_check_lock(const char *path, ib_error *err) {
     if (fd >= 0) {
         close(fd);
     }
-    return locked ? ib_fail(err, IB_E_IO,
-                            "cannot open %s: it is locked: another program has it open for writing", path)
-                  : IB_OK;
+    return locked
+               ? ib_fail(err, IB_E_IO,
+                         "%s: cannot be opened: it is locked: another program has it open for writing", path)
+               : IB_OK;
 }
 
 int ib_hdf5_check(const char *path, ib_error *err) {
@@ -127,24 +128,24 @@ int ib_hdf5_check(const char *path, ib_error *err) {
         return code;
     }
     if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0) {
-        return ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         close(fd);
-        return ib_fail(err, IB_E_IO, "cannot read %s: not a regular file", path);
+        return ib_fail(err, IB_E_IO, "%s: cannot be read: not a regular file", path);
     }
     ssize_t n = pread(fd, b, sizeof b, 0);
     int e = errno;
     close(fd);
     if (n < 0) {
-        return ib_fail(err, IB_E_IO, "cannot read %s: %s", path, strerror(e));
+        return ib_fail(err, IB_E_IO, "%s: cannot be read: %s", path, strerror(e));
     }
     if (n < (ssize_t)sizeof b || memcmp(b, magic, sizeof magic)) {
-        return ib_fail(err, IB_E_FORMAT, "%s is not an HDF5 file", path);
+        return ib_fail(err, IB_E_FORMAT, "%s: not an HDF5 file", path);
     }
     if (b[8] < 2 || b[8] > 3 || b[9] != 8 || b[10] != 8) {
         return ib_fail(err, IB_E_FORMAT,
-                       "%s is an HDF5 file of another kind: superblock version %d, expected 2 or 3", path,
+                       "%s: an HDF5 file of another kind: superblock version %d, expected 2 or 3", path,
                        b[8]);
     }
     uint64_t base = 0, end = 0;
@@ -153,7 +154,7 @@ int ib_hdf5_check(const char *path, ib_error *err) {
         end = end << 8 | b[28 + i];
     }
     if (base || end != (uint64_t)st.st_size) {
-        return ib_fail(err, IB_E_FORMAT, "%s is damaged or cut short: %lld bytes, expected %llu", path,
+        return ib_fail(err, IB_E_FORMAT, "%s: damaged or cut short: %lld bytes, expected %llu", path,
                        (long long)st.st_size, (unsigned long long)end);
     }
     return IB_OK;

@@ -73,9 +73,8 @@ static int read_info(hid_t root, const char *path, ib_latent_info *i, ib_error *
         return rc;
     }
     if (version > IB_LATENT_VERSION) {
-        return ib_fail(err, IB_E_UNSUPPORTED,
-                       "%s is a latent file of version %d, this program knows up to %d", path, version,
-                       IB_LATENT_VERSION);
+        return ib_fail(err, IB_E_UNSUPPORTED, "%s: a latent file of version %d, this program knows up to %d",
+                       path, version, IB_LATENT_VERSION);
     }
     if ((rc = ib_hdf5_get_text(root, path, "space_id", i->space_id, sizeof i->space_id, err)) ||
         (rc = get_layout(root, path, &s->layout, err)) ||
@@ -296,7 +295,7 @@ int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err) {
     if (!f || !(f->path = strdup(path))) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
     } else if (stat(path, &st)) {
-        rc = ib_fail(err, IB_E_IO, "cannot open %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
     if (rc) {
         free(f ? f->path : NULL);

@@ -78,12 +78,12 @@ static int check_info(const ib_latent_info *i, const char *path, ib_error *err) 
         i->shape.width > IB_LATENT_MAX_WIDTH || ib_size_mul(i->shape.tokens, i->shape.width * 2, &n) ||
         n > IB_LATENT_MAX_CHUNK_BYTES) {
         return ib_fail(err, IB_E_ARGUMENT,
-                       "cannot write %s: a latent of %zu tokens x %zu is outside the format's range", path,
-                       i->shape.tokens, i->shape.width);
+                       "%s: cannot be written: a latent of %zu tokens x %zu is outside the format's range",
+                       path, i->shape.tokens, i->shape.width);
     }
     if (!(i->fps > 0) || !isfinite(i->fps) || i->every < 1) {
-        return ib_fail(err, IB_E_ARGUMENT, "cannot write %s: %g frames per second, every %d", path, i->fps,
-                       i->every);
+        return ib_fail(err, IB_E_ARGUMENT, "%s: cannot be written: %g frames per second, every %d", path,
+                       i->fps, i->every);
     }
     return IB_OK;
 }
@@ -209,13 +209,14 @@ int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seco
         bad |= (w->frame[i] & 0x7c00u) == 0x7c00u;
     }
     if (bad || !isfinite(pts_seconds)) {
-        return ib_fail(err, IB_E_NONFINITE,
-                       "cannot write frame %zu of %s: a value is not finite or beyond half precision's range",
-                       w->frames, w->pending.final);
+        return ib_fail(
+            err, IB_E_NONFINITE,
+            "%s: frame %zu cannot be written: a value is not finite or beyond half precision's range",
+            w->pending.final, w->frames);
     }
     if (w->frames && pts_seconds < w->pts[w->frames - 1]) {
-        return ib_fail(err, IB_E_ARGUMENT, "cannot write frame %zu of %s: its time %g lies before %g",
-                       w->frames, w->pending.final, pts_seconds, w->pts[w->frames - 1]);
+        return ib_fail(err, IB_E_ARGUMENT, "%s: frame %zu cannot be written: its time %g lies before %g",
+                       w->pending.final, w->frames, pts_seconds, w->pts[w->frames - 1]);
     }
     ib_hdf5_lock();
     rc = write_frame(w, err);
@@ -264,7 +265,8 @@ int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
     int rc = IB_OK;
     hsize_t size[3] = {w->frames, w->info.shape.tokens, w->info.shape.width};
     if (!w->frames) {
-        rc = ib_fail(err, IB_E_EMPTY, "cannot write %s: %s gave no frame", w->pending.final, w->info.source);
+        rc = ib_fail(err, IB_E_EMPTY, "%s: cannot be written: %s gave no frame", w->pending.final,
+                     w->info.source);
         goto end;
     }
     ib_hdf5_lock();

@@ -26,7 +26,7 @@ static int add_run(ib_paths *all, const char *run, ib_error *err) {
         rc = rc || known ? rc : ib_paths_add(all, latest, err);
     }
     if (!rc && all->n == before) {
-        rc = ib_fail(err, IB_E_EMPTY, "%s holds no states: expected the directory of a run", run);
+        rc = ib_fail(err, IB_E_EMPTY, "%s: holds no states: expected the directory of a run", run);
     }
     free(states);
     free(latest);
@@ -48,7 +48,7 @@ static int check_run(const ib_merge_job *j, ib_error *err) {
         if (!*s[i].run || s[i].step < 0) {
             return ib_fail(
                 err, IB_E_MISMATCH,
-                "%s does not say of which run and step it is: expected states of one run, or its adapters",
+                "%s: does not say of which run and step it is: expected states of one run, or its adapters",
                 s[i].path);
         }
         if (strcmp(s[i].run, s[0].run)) {

@@ -47,7 +47,7 @@ static int open_state(ib_source *s, bool raw, ib_error *err) {
     name_run(s, st.plan.data, st.plan.preset, st.plan.optimiser, rate, batch, seed);
     if (!(rc = ib_adapter_outline(&outline, &st.config, err))) {
         if (ib_adapter_param_count(outline) != st.params) {
-            rc = ib_fail(err, IB_E_FORMAT, "%s holds %zu parameters, its architecture has %zu", s->path,
+            rc = ib_fail(err, IB_E_FORMAT, "%s: holds %zu parameters, its architecture has %zu", s->path,
                          st.params, ib_adapter_param_count(outline));
         }
         ib_adapter_free(&outline);

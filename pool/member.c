@@ -62,7 +62,7 @@ int ib_member_write(const ib_member *m, const ib_adapter *a, bool half, const ch
     rc = rc ? rc : ib_adapter_save_as(a, p.temp, half ? IB_F16 : IB_F32, meta, n, err);
     rc = rc ? rc : ib_seal_write(p.temp, err);
     if (!rc && stat(p.temp, &st)) {
-        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", path, strerror(errno));
     }
     if (!rc && bytes) {
         *bytes = (size_t)st.st_size;
@@ -77,7 +77,7 @@ static int get_text(const ib_st *f, const char *path, const char *key, char *out
                     ib_error *err) {
     const char *v = ib_st_metadata(f, key);
     if (!v || strlen(v) >= size) {
-        return ib_fail(err, IB_E_FORMAT, "%s is no pool member's: its metadata has no fitting '%s'", path,
+        return ib_fail(err, IB_E_FORMAT, "%s: not a pool member's: its metadata has no fitting '%s'", path,
                        key);
     }
     memcpy(out, v, strlen(v) + 1);
@@ -109,8 +109,8 @@ static int check_name(const ib_member *m, const char *path, ib_error *err) {
     }
     return !strncmp(base, m->name, n) && !strcmp(base + n, IB_POOL_SUFFIX)
                ? IB_OK
-               : ib_fail(err, IB_E_FORMAT,
-                         "%s is a copy of what worker %s published, not a worker's own file", path, m->name);
+               : ib_fail(err, IB_E_FORMAT, "%s: a copy of what worker %s published, not a worker's own file",
+                         path, m->name);
 }
 
 static int read_open(ib_member *m, const ib_st *f, const char *path, ib_error *err) {
@@ -118,7 +118,7 @@ static int read_open(ib_member *m, const ib_st *f, const char *path, ib_error *e
     ib_adapter *a = NULL;
     const void *bytes = ib_st_bytes(f, &m->bytes);
     if (!format) {
-        return ib_fail(err, IB_E_FORMAT, "%s is no pool member's: its metadata has no '%s'", path,
+        return ib_fail(err, IB_E_FORMAT, "%s: not a pool member's: its metadata has no '%s'", path,
                        format_key);
     }
     int rc = ib_seal_check_bytes(bytes, m->bytes, path, err);
@@ -177,7 +177,7 @@ int ib_member_read(ib_member *m, const char *path, size_t most_bytes, ib_error *
 int ib_member_fits(const ib_member *m, const ib_adapter_config *mine, const char *path, ib_error *err) {
     const ib_adapter_config *c = &m->config;
     if (strcmp(c->space_id, mine->space_id)) {
-        return ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', expected '%s'", path, c->space_id,
+        return ib_fail(err, IB_E_MISMATCH, "%s: of the space '%s', expected '%s'", path, c->space_id,
                        mine->space_id);
     }
     if (c->layout != mine->layout || c->width != mine->width || c->fine != mine->fine ||
@@ -185,7 +185,7 @@ int ib_member_fits(const ib_member *m, const ib_adapter_config *mine, const char
         c->coarse_blocks != mine->coarse_blocks || c->motion != mine->motion) {
         return ib_fail(
             err, IB_E_MISMATCH,
-            "%s is of another architecture (%d and %d channels, %d and %d blocks%s), expected %d and %d "
+            "%s: of another architecture (%d and %d channels, %d and %d blocks%s), expected %d and %d "
             "channels, %d and %d blocks%s: another preset?",
             path, c->fine, c->coarse, c->fine_blocks, c->coarse_blocks, c->motion ? ", motion" : "",
             mine->fine, mine->coarse, mine->fine_blocks, mine->coarse_blocks, mine->motion ? ", motion" : "");

@@ -41,12 +41,12 @@ int ib_pool_open(ib_pool **out, const char *dir, const char *name, ib_error *err
 int ib_pool_check(const ib_pool *p, ib_error *err) {
     struct stat st;
     if (stat(p->dir, &st)) {
-        return ib_fail(err, IB_E_IO, "cannot open the pool %s: %s%s", p->dir, strerror(errno),
+        return ib_fail(err, IB_E_IO, "%s: the pool cannot be opened: %s%s", p->dir, strerror(errno),
                        errno == ENOENT ? "; make the folder, or mount it, first" : "");
     }
     return S_ISDIR(st.st_mode)
                ? IB_OK
-               : ib_fail(err, IB_E_IO, "cannot open the pool %s: it is a file, expected a folder", p->dir);
+               : ib_fail(err, IB_E_IO, "%s: the pool cannot be opened: a file, expected a folder", p->dir);
 }
 
 int ib_pool_writable(const ib_pool *p, ib_error *err) {
@@ -215,7 +215,7 @@ static int list(const ib_pool *p, ib_paths *files, ib_error *err) {
     const struct dirent *e;
     int rc = IB_OK;
     if (!d) {
-        return ib_fail(err, IB_E_IO, "cannot read the pool %s: %s", p->dir, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: the pool cannot be read: %s", p->dir, strerror(errno));
     }
     while (!rc && (errno = 0, e = readdir(d))) {
         if (is_member_file(e->d_name)) {
@@ -223,7 +223,7 @@ static int list(const ib_pool *p, ib_paths *files, ib_error *err) {
         }
     }
     if (!rc && errno) {
-        rc = ib_fail(err, IB_E_IO, "cannot read the pool %s: %s", p->dir, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "%s: the pool cannot be read: %s", p->dir, strerror(errno));
     }
     closedir(d);
     if (files->n) {

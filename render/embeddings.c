@@ -102,7 +102,7 @@ static int close_gap(embeddings *e, ib_error *err) {
     }
     if (strcmp(g.space_id, e->keys.space_id) || e->keys.shape.tokens != 1 || g.width != e->keys.shape.width) {
         rc = ib_fail(err, IB_E_MISMATCH,
-                     "%s was measured in the space '%s' (%zu values), the keyframes are of '%s' (%zu x %zu)",
+                     "%s: was measured in the space '%s' (%zu values), the keyframes are of '%s' (%zu x %zu)",
                      e->o->modality_gap, g.space_id, g.width, e->keys.space_id, e->keys.shape.tokens,
                      e->keys.shape.width);
     }

@@ -124,11 +124,11 @@ static int read_latent(const ib_keyframes *k, const char *spec, float *z, ib_err
     }
     const ib_latent_info *info = ib_latent_info_of(f);
     if (strcmp(info->space_id, k->space_id)) {
-        rc = ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', the other keyframes are of '%s'",
+        rc = ib_fail(err, IB_E_MISMATCH, "%s: of the space '%s', the other keyframes are of '%s'",
                      ib_latent_path(f), info->space_id, k->space_id);
     } else if (!same_shape(&info->shape, &k->shape)) {
         rc = ib_fail(
-            err, IB_E_MISMATCH, "%s holds %zu x %zu values a frame, the other keyframes have %zu x %zu",
+            err, IB_E_MISMATCH, "%s: holds %zu x %zu values a frame, the other keyframes have %zu x %zu",
             ib_latent_path(f), info->shape.tokens, info->shape.width, k->shape.tokens, k->shape.width);
     }
     rc = rc ? rc : ib_latent_read(f, frame, 1, z, err);

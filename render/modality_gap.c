@@ -31,10 +31,10 @@ static int add_file(ib_modality_gap *g, const char *path, double *sum, double *n
     }
     const ib_latent_info *info = ib_latent_info_of(f);
     if (strcmp(info->space_id, g->space_id)) {
-        rc = ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', the prompts are of '%s'", path,
+        rc = ib_fail(err, IB_E_MISMATCH, "%s: of the space '%s', the prompts are of '%s'", path,
                      info->space_id, g->space_id);
     } else if (info->shape.tokens != 1 || info->shape.width != g->width) {
-        rc = ib_fail(err, IB_E_MISMATCH, "%s holds %zu x %zu values a frame, the prompts have 1 x %zu", path,
+        rc = ib_fail(err, IB_E_MISMATCH, "%s: holds %zu x %zu values a frame, the prompts have 1 x %zu", path,
                      info->shape.tokens, info->shape.width, g->width);
     }
     rc = rc ? rc : ib_alloc_floats(&z, FRAMES_AT_ONCE * g->width, "frames", err);
@@ -183,7 +183,7 @@ int ib_modality_gap_open(ib_modality_gap *g, const char *path, ib_error *err) {
     const ib_st_tensor *t = ib_st_find(f, "image_mean");
     if (!version || strcmp(version, format_version) || !space || strlen(space) >= sizeof g->space_id || !t) {
         rc = ib_fail(err, IB_E_FORMAT,
-                     "%s is not a measured modality gap of this version (inbetween modality-gap makes one)",
+                     "%s: not a measured modality gap of this version (inbetween modality-gap makes one)",
                      path);
     }
     rc = rc ? rc : begin_modality_gap(g, space, t->elements, err);

@@ -108,7 +108,7 @@ static int read_keyframes(clip *c, ib_error *err) {
         if (k->width != c->key->width || k->height != c->key->height) {
             return ib_fail(
                 err, IB_E_MISMATCH,
-                "%s is %d x %d and %s is %d x %d: keyframes must be of one size, or one must be asked for "
+                "%s: %d x %d and %s is %d x %d: keyframes must be of one size, or one must be asked for "
                 "(--size)",
                 o->keyframes[0], c->key->width, c->key->height, o->keyframes[i], k->width, k->height);
         }

@@ -191,7 +191,7 @@ static int fetch(preview *p, size_t video, ib_error *err) {
         ib_frame *kept = NULL;
         if ((rc = ib_reader_next(reader, &frame, err)) <= 0) {
             rc = rc ? rc
-                    : ib_fail(err, IB_E_FORMAT, "%s gave %zu frames at first and %zu when it was read again",
+                    : ib_fail(err, IB_E_FORMAT, "%s: gave %zu frames at first and %zu when it was read again",
                               p->o->preview_from[video], last + 1, i);
             break;
         }

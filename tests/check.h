@@ -10,6 +10,24 @@
 
 static int check_failed, check_done;
 
+/* RUN(test_this(4, 5)); runs a test, and names it if it fails. CHECK_ONLY=text in the environment runs only
+ * those whose call holds the text. */
+static inline int check_wanted(const char *call) {
+    const char *only = getenv("CHECK_ONLY");
+    return !only || !*only || strstr(call, only) != NULL;
+}
+
+#define RUN(call)                                                                                            \
+    do {                                                                                                     \
+        int before_ = check_failed;                                                                          \
+        if (check_wanted(#call)) {                                                                           \
+            call;                                                                                            \
+        }                                                                                                    \
+        if (check_failed > before_) {                                                                        \
+            printf("%s: FAILED: %s\n", __FILE__, #call);                                                     \
+        }                                                                                                    \
+    } while (0)
+
 #define CHECK(cond)                                                                                          \
     do {                                                                                                     \
         check_done++;                                                                                        \

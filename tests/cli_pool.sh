@@ -76,15 +76,15 @@ def forge(name, *pairs):
     d = d[:at] + b"0" * 64 + d[at + 64:]
     d = d[:at] + hashlib.sha256(d).hexdigest().encode() + d[at + 64:]
     open(f"{pool}/{name.decode()}.safetensors", "wb").write(d)
-forge(b"olds", (b'"pool.format":"1"', b'"pool.format":"0"'))
-forge(b"news", (b'"pool.format":"1"', b'"pool.format":"7"'))
+forge(b"olds", (b'"pool.format":"2"', b'"pool.format":"1"'))
+forge(b"news", (b'"pool.format":"2"', b'"pool.format":"7"'))
 forge(b"alie", (b"patch:dct8+4:v1", b"patch:dct8+4:v9"))
 flip = bytearray(data); flip[len(flip) // 2] ^= 4
 open(pool + "/flip.safetensors", "wb").write(flip)
 END
 run train "$s/l" -o "$s/dora" $common --steps 3 --pool "$s/p" --pool-steps 3 --pool-name dora
-expect 0 'a copy of what worker bert published' 'cut.safetensors: tensor .* lies outside' 'adapter.safetensors is no pool member' \
-    'notes.safetensors' 'olds.safetensors is of pool format 0' 'news.safetensors is of pool format 7' 'alie.safetensors' 'flip.safetensors is damaged'
+expect 0 'a copy of what worker bert published' 'cut.safetensors: tensor .* lies outside' 'adapter.safetensors: not a pool member' \
+    'notes.safetensors' 'olds.safetensors: of pool format 1' 'news.safetensors: of pool format 7' 'alie.safetensors' 'flip.safetensors: damaged'
 check "each is named once" [ "$(grep -c flip.safetensors "$s/err")" = 1 ]
 check "not a word about what cannot be a member" sh -c "! grep -q notes.txt '$s/err'"
 run pool "$s/p" --json

@@ -185,7 +185,7 @@ mkdir "$s/pool$latin"
 echo junk >"$s/pool$latin/$esc.safetensors"
 mkfifo "$s/pool$latin/fifo.safetensors"
 run pool "$s/pool$latin"
-expect 0 'left out: cannot read .*fifo.safetensors: not a regular file'
+expect 0 'left out: .*fifo.safetensors: cannot be read: not a regular file'
 clean
 run pool "$s/pool$latin" --json
 expect 0

@@ -434,18 +434,18 @@ static void test_refusals(void) {
 
 int main(void) {
     ib_gemm_one_thread();
-    test_gradients();
-    test_loss(true);
-    test_loss(false);
-    test_position();
-    test_trust(IB_LAYOUT_GRID, true);
-    test_trust(IB_LAYOUT_SEQUENCE, false);
-    test_construction(IB_LAYOUT_GRID, true);
-    test_construction(IB_LAYOUT_GRID, false);
-    test_construction(IB_LAYOUT_SEQUENCE, false);
-    test_overfit(IB_LAYOUT_GRID);
-    test_overfit(IB_LAYOUT_SEQUENCE);
-    test_file();
-    test_refusals();
+    RUN(test_gradients());
+    RUN(test_loss(true));
+    RUN(test_loss(false));
+    RUN(test_position());
+    RUN(test_trust(IB_LAYOUT_GRID, true));
+    RUN(test_trust(IB_LAYOUT_SEQUENCE, false));
+    RUN(test_construction(IB_LAYOUT_GRID, true));
+    RUN(test_construction(IB_LAYOUT_GRID, false));
+    RUN(test_construction(IB_LAYOUT_SEQUENCE, false));
+    RUN(test_overfit(IB_LAYOUT_GRID));
+    RUN(test_overfit(IB_LAYOUT_SEQUENCE));
+    RUN(test_file());
+    RUN(test_refusals());
     return check_report("test_adapter");
 }

@@ -298,12 +298,12 @@ static void test_options(void) {
 
 int main(void) {
     ib_augmenter *a = augmenter();
-    test_simple(a);
-    test_positions(a);
-    test_cuts(a);
-    test_colours(a);
-    test_fades(a);
-    test_options();
+    RUN(test_simple(a));
+    RUN(test_positions(a));
+    RUN(test_cuts(a));
+    RUN(test_colours(a));
+    RUN(test_fades(a));
+    RUN(test_options());
     ib_augmenter_free(&a);
     return check_report("test_augment");
 }

@@ -249,10 +249,10 @@ static void test_compare(void) {
 }
 
 int main(void) {
-    test_weighted();
-    test_exact();
-    test_trimmed();
-    test_clipped();
-    test_compare();
+    RUN(test_weighted());
+    RUN(test_exact());
+    RUN(test_trimmed());
+    RUN(test_clipped());
+    RUN(test_compare());
     return check_report("test_average");
 }

@@ -390,12 +390,12 @@ int main(void) {
     if (!mkdtemp(dir)) {
         return check_skip("test_base", "no scratch directory");
     }
-    test_sizes();
-    test_rng();
-    test_half();
-    test_files();
-    test_safetensors();
-    test_hostile_headers();
+    RUN(test_sizes());
+    RUN(test_rng());
+    RUN(test_half());
+    RUN(test_files());
+    RUN(test_safetensors());
+    RUN(test_hostile_headers());
     char command[512];
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     CHECK_INT(system(command), 0);

@@ -311,10 +311,10 @@ int main(void) {
     if (!make_scratch("clip")) {
         return check_skip("test_clip", "no scratch directory");
     }
-    test_layouts();
-    test_unaligned();
-    test_tokenizer();
-    test_prepare();
+    RUN(test_layouts());
+    RUN(test_unaligned());
+    RUN(test_tokenizer());
+    RUN(test_prepare());
     remove_scratch();
     return check_report("test_clip");
 }

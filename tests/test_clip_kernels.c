@@ -76,7 +76,7 @@ static void test_stack(void) {
 }
 
 int main(void) {
-    test_gelu();
-    test_stack();
+    RUN(test_gelu());
+    RUN(test_stack());
     return check_report("test_clip_kernels");
 }

@@ -343,7 +343,7 @@ int main(int argc, char **argv) {
     if (!mkdtemp(dir)) {
         return check_skip("test_corrupt_latent", "no scratch directory");
     }
-    test_hostile(dir);
+    RUN(test_hostile(dir));
     run(dir, seed, 3, 2, 2, 96);                              /* most of the file is latents */
     run(dir, seed, 150, 1, 1, 2);                             /* most of it is HDF5's own index */
     run(dir, seed, 1, 1, 1, 1);                               /* hardly anything but headers */

@@ -128,7 +128,7 @@ int main(int argc, char **argv) {
            (size_t)atomic_load(&corrupt_largest));
     CHECK(atomic_load(&corrupt_largest) <= LARGEST);
     CHECK(opened > 0 && opened < CASES);
-    test_bomb(bad);
+    RUN(test_bomb(bad));
     free(bytes);
     free(copy);
     snprintf(command, sizeof command, "rm -rf '%s'", dir);

@@ -424,13 +424,13 @@ int main(void) {
         return check_skip("test_embeddings", "there is no scratch directory");
     }
     make_inputs();
-    test_path();
+    RUN(test_path());
     if (space && hidden) {
-        test_file();
-        test_hidden();
-        test_refusals();
-        test_gap();
-        test_preview();
+        RUN(test_file());
+        RUN(test_hidden());
+        RUN(test_refusals());
+        RUN(test_gap());
+        RUN(test_preview());
     }
     ib_space_close(&space);
     ib_space_close(&hidden);

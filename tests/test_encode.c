@@ -282,10 +282,10 @@ int main(void) {
         return check_skip("test_encode", "no scratch directory");
     }
     CHECK_OK(ib_space_open(&space, "patch", &err), &err);
-    test_content();
-    test_skipping();
-    test_refusals();
-    test_threads();
+    RUN(test_content());
+    RUN(test_skipping());
+    RUN(test_refusals());
+    RUN(test_threads());
     ib_space_close(&space);
     char command[512];
     snprintf(command, sizeof command, "rm -rf '%s'", dir);

@@ -234,12 +234,12 @@ int main(void) {
     }
     omp_set_num_threads(4); /* more than are asked for below: results must not depend on it */
     write_adapter(in_scratch("a.safetensors"), MOVING_SPACE, 7);
-    test_planted();
-    test_still_and_black();
-    test_same_as_training();
-    test_windows();
-    test_determinism();
-    test_csv_and_names();
+    RUN(test_planted());
+    RUN(test_still_and_black());
+    RUN(test_same_as_training());
+    RUN(test_windows());
+    RUN(test_determinism());
+    RUN(test_csv_and_names());
     remove_scratch();
     return check_report("test_eval");
 }

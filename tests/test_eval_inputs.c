@@ -314,14 +314,14 @@ int main(void) {
     omp_set_num_threads(4); /* more than are asked for below: results must not depend on it */
     write_adapter(in_scratch("a.safetensors"), MOVING_SPACE, 7);
     write_moving(in_scratch("m.h5"), "m", 60, 1.7, NULL);
-    test_video_and_latents();
-    test_native();
-    test_bad_inputs();
-    test_other_spaces();
-    test_single();
-    test_options();
-    test_progress_and_stop();
-    test_strips();
+    RUN(test_video_and_latents());
+    RUN(test_native());
+    RUN(test_bad_inputs());
+    RUN(test_other_spaces());
+    RUN(test_single());
+    RUN(test_options());
+    RUN(test_progress_and_stop());
+    RUN(test_strips());
     remove_scratch();
     return check_report("test_eval_inputs");
 }

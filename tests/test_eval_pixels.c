@@ -273,11 +273,11 @@ int main(void) {
     if (!make_scratch("eval_pixels")) {
         return check_skip("test_eval_pixels", "no scratch directory can be made");
     }
-    test_psnr();
-    test_ms_ssim();
-    test_steps();
-    test_latents();
-    test_recode();
+    RUN(test_psnr());
+    RUN(test_ms_ssim());
+    RUN(test_steps());
+    RUN(test_latents());
+    RUN(test_recode());
     bool ffmpeg = !system("command -v ffmpeg >/dev/null");
     if (ffmpeg) {
         compare_with_ffmpeg(192, 112, 1.5, 6, "");

@@ -332,14 +332,14 @@ int main(void) {
     if (!make_scratch("eval_truths")) {
         return check_skip("test_eval_truths", "no scratch directory can be made");
     }
-    test_paths();
-    test_cubic();
-    test_store();
-    test_flash();
-    test_verdicts();
-    test_worst();
-    test_page();
-    test_jpeg();
+    RUN(test_paths());
+    RUN(test_cubic());
+    RUN(test_store());
+    RUN(test_flash());
+    RUN(test_verdicts());
+    RUN(test_worst());
+    RUN(test_page());
+    RUN(test_jpeg());
     remove_scratch();
     return check_report("test_eval_truths");
 }

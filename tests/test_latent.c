@@ -481,7 +481,7 @@ static void test_refusals(void) {
     CHECK_ERROR(ib_latent_open(&f, dir, &err), &err, IB_E_IO, "regular");
     FILE *t = fopen(in_dir("text.h5"), "w");
     if (t) {
-        fputs("this is not an HDF5 file at all, it only looks as if it could be one by its name", t);
+        fputs("this not an HDF5 file at all, it only looks as if it could be one by its name", t);
         fclose(t);
     }
     CHECK_ERROR(ib_latent_open(&f, in_dir("text.h5"), &err), &err, IB_E_FORMAT, "not an HDF5 file");
@@ -566,15 +566,15 @@ int main(void) {
     if (!mkdtemp(dir)) {
         return check_skip("test_latent", "no scratch directory");
     }
-    test_slerp_against_formula();
-    test_slerp_midpoint_norm();
-    test_slerp_special();
-    test_dct();
-    test_patch_space();
-    test_round_trip();
-    test_refusals();
-    test_killed_writer();
-    test_other_readers();
+    RUN(test_slerp_against_formula());
+    RUN(test_slerp_midpoint_norm());
+    RUN(test_slerp_special());
+    RUN(test_dct());
+    RUN(test_patch_space());
+    RUN(test_round_trip());
+    RUN(test_refusals());
+    RUN(test_killed_writer());
+    RUN(test_other_readers());
     char command[512];
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     CHECK_INT(system(command), 0);

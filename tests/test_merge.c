@@ -264,10 +264,10 @@ static void test_large(void) {
 
 int main(void) {
     merges_begin("merge");
-    test_methods();
-    test_to_the_bit();
-    test_dare();
-    test_large();
+    RUN(test_methods());
+    RUN(test_to_the_bit());
+    RUN(test_dare());
+    RUN(test_large());
     merges_end();
     return check_report("test_merge");
 }

@@ -330,12 +330,12 @@ static void test_stop(void) {
 
 int main(void) {
     merges_begin("merge-inputs");
-    test_metadata();
-    test_compare();
-    test_ema();
-    test_soup();
-    test_refusals();
-    test_stop();
+    RUN(test_metadata());
+    RUN(test_compare());
+    RUN(test_ema());
+    RUN(test_soup());
+    RUN(test_refusals());
+    RUN(test_stop());
     merges_end();
     return check_report("test_merge_inputs");
 }

@@ -361,12 +361,12 @@ static void test_estimate(void) {
 }
 
 int main(void) {
-    test_match();
-    test_flow();
-    test_project();
-    test_overlap();
-    test_bands(61, 43);
-    test_bands(3, 1);
-    test_estimate();
+    RUN(test_match());
+    RUN(test_flow());
+    RUN(test_project());
+    RUN(test_overlap());
+    RUN(test_bands(61, 43));
+    RUN(test_bands(3, 1));
+    RUN(test_estimate());
     return check_report("test_motion");
 }

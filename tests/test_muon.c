@@ -196,9 +196,9 @@ static void test_tensors(void) {
 }
 
 int main(void) {
-    test_against_plain();
-    test_lengths();
-    test_step();
-    test_tensors();
+    RUN(test_against_plain());
+    RUN(test_lengths());
+    RUN(test_step());
+    RUN(test_tensors());
     return check_report("test_muon");
 }

@@ -213,10 +213,10 @@ int main(void) {
     if (!mkdtemp(folder)) {
         return 1;
     }
-    test_check();
-    test_move();
-    test_resume();
-    test_key();
+    RUN(test_check());
+    RUN(test_move());
+    RUN(test_resume());
+    RUN(test_key());
     unlink(in_scratch("a.png"));
     unlink(in_scratch("b.png"));
     unlink(in_scratch("from"));

@@ -377,7 +377,7 @@ static void test_folder(const char *pool) {
         printf("left out %s\n", news.remark[i]);
     }
     CHECK_INT(news.remarks, 5);
-    CHECK(said(&news, "dora.safetensors is of the space 'run', expected 'walk'"));
+    CHECK(said(&news, "dora.safetensors of the space 'run', expected 'walk'"));
     CHECK(said(&news, "junk.safetensors") && said(&news, "plain.safetensors is no pool member's") &&
           said(&news, "folder.safetensors") && said(&news, "a copy of what worker bert published"));
     ib_pool_news_free(&news);
@@ -407,7 +407,7 @@ static void test_folder(const char *pool) {
     char *none = ib_join(pool, "none");
     CHECK_OK(ib_pool_open(&p, none, "anna", &err), &err);
     CHECK_ERROR(ib_pool_check(p, &err), &err, IB_E_IO, "make the folder, or mount it");
-    CHECK_ERROR(ib_pool_listen(p, mine, 32, most, &news, &err), &err, IB_E_IO, "cannot read the pool");
+    CHECK_ERROR(ib_pool_listen(p, mine, 32, most, &news, &err), &err, IB_E_IO, "the pool cannot be read");
     ib_pool_close(&p);
     CHECK_OK(ib_pool_open(&p, plain, "anna", &err), &err);
     CHECK_ERROR(ib_pool_check(p, &err), &err, IB_E_IO, "it is a file");
@@ -481,15 +481,15 @@ int main(void) {
     char *pool = in_dir("files");
     ib_error err = {0};
     CHECK_OK(ib_mkdirs(pool, &err), &err);
-    test_honest();
-    test_order();
-    test_crimes();
-    test_fast_one();
-    test_file(pool);
-    test_damage(pool);
-    test_folder(pool);
-    test_rounds();
-    test_survey();
+    RUN(test_honest());
+    RUN(test_order());
+    RUN(test_crimes());
+    RUN(test_fast_one());
+    RUN(test_file(pool));
+    RUN(test_damage(pool));
+    RUN(test_folder(pool));
+    RUN(test_rounds());
+    RUN(test_survey());
     free(pool);
     scratch_end(dir);
     return check_report("test_pool");

@@ -486,11 +486,11 @@ int main(void) {
     write_lossless(in_scratch("odd.mkv"), 53, 37, IB_MATRIX_BT709, 1, 0);
     write_lossless(in_scratch("odd2.mkv"), 53, 37, IB_MATRIX_BT709, 1, 2);
     write_lossless(in_scratch("black.mkv"), 96, 64, IB_MATRIX_BT709, 1, -1);
-    test_two();
-    test_chain_and_loop();
-    test_sizes_and_colours();
-    test_refusals();
-    test_adapter();
+    RUN(test_two());
+    RUN(test_chain_and_loop());
+    RUN(test_sizes_and_colours());
+    RUN(test_refusals());
+    RUN(test_adapter());
     snprintf(command, sizeof command, "rm -rf '%s'", scratch);
     if (system(command)) {
         printf("%s was not removed\n", scratch);

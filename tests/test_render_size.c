@@ -193,13 +193,13 @@ static void test_bad_requests(void) {
 }
 
 int main(void) {
-    test_truth();
-    test_trained_size();
-    test_invariants(323, 181);
-    test_invariants(64, 48);
-    test_invariants(1, 1);
-    test_invariants(2, 37);
-    test_invariants(700, 3);
-    test_bad_requests();
+    RUN(test_truth());
+    RUN(test_trained_size());
+    RUN(test_invariants(323, 181));
+    RUN(test_invariants(64, 48));
+    RUN(test_invariants(1, 1));
+    RUN(test_invariants(2, 37));
+    RUN(test_invariants(700, 3));
+    RUN(test_bad_requests());
     return check_report("test_render_size");
 }

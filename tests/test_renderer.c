@@ -168,11 +168,11 @@ int main(void) {
     write_still(first_path, 0);
     write_still(last_path, 5);
     write_adapter();
-    test_same_as_the_clip(NULL, 1);
-    test_same_as_the_clip(NULL, 4);
-    test_same_as_the_clip(adapter_path, 1);
-    test_same_as_the_clip(adapter_path, 4);
-    test_refusals();
+    RUN(test_same_as_the_clip(NULL, 1));
+    RUN(test_same_as_the_clip(NULL, 4));
+    RUN(test_same_as_the_clip(adapter_path, 1));
+    RUN(test_same_as_the_clip(adapter_path, 4));
+    RUN(test_refusals());
     snprintf(version, sizeof version, "%d.%d.%d", IB_VERSION_MAJOR, IB_VERSION_MINOR, IB_VERSION_PATCH);
     printf("version %s, of the headers %s\n", ib_version(), version);
     CHECK(!strcmp(ib_version(), version));

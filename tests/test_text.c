@@ -426,16 +426,16 @@ int main(void) {
     if (!mkdtemp(folder)) {
         return 1;
     }
-    test_forms();
-    test_utf8();
-    test_cuts();
-    test_python();
-    test_strict();
-    test_dump();
-    test_numbers_of_headers();
-    test_clip_config();
-    test_metadata();
-    test_f8();
+    RUN(test_forms());
+    RUN(test_utf8());
+    RUN(test_cuts());
+    RUN(test_python());
+    RUN(test_strict());
+    RUN(test_dump());
+    RUN(test_numbers_of_headers());
+    RUN(test_clip_config());
+    RUN(test_metadata());
+    RUN(test_f8());
     static const char *const made[] = {"n.safetensors", "m.safetensors", "config.json", "bom.txt"};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
         unlink(in_folder(made[i]));

@@ -462,16 +462,16 @@ static void test_draws(void) {
 int main(void) {
     dir = scratch_begin("train");
     make_files();
-    test_optimisers();
-    test_gradient_sum();
-    test_schedule();
-    test_cache();
-    test_dataset();
-    test_refusals();
-    test_reading();
-    test_windows();
-    test_clip_weight();
-    test_draws();
+    RUN(test_optimisers());
+    RUN(test_gradient_sum());
+    RUN(test_schedule());
+    RUN(test_cache());
+    RUN(test_dataset());
+    RUN(test_refusals());
+    RUN(test_reading());
+    RUN(test_windows());
+    RUN(test_clip_weight());
+    RUN(test_draws());
     scratch_end(dir);
     return check_report("test_train");
 }

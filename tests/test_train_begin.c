@@ -204,9 +204,9 @@ int main(void) {
     dir = scratch_begin("begin");
     make_latents();
     char *run = in_dir("run"), *adapter = ib_join(run, "adapter.safetensors");
-    test_kept(run);
-    test_init(adapter);
-    test_refusals(adapter);
+    RUN(test_kept(run));
+    RUN(test_init(adapter));
+    RUN(test_refusals(adapter));
     free(run);
     free(adapter);
     ib_paths_free(&latents);

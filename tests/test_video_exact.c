@@ -373,13 +373,13 @@ int main(void) {
         rmdir(scratch);
         return check_skip("test_video_exact", "the ffmpeg program is not here to compare with");
     }
-    test_codecs();
-    test_formats();
-    test_levels();
-    test_rotation();
-    test_times();
-    test_streams();
-    test_scaling();
+    RUN(test_codecs());
+    RUN(test_formats());
+    RUN(test_levels());
+    RUN(test_rotation());
+    RUN(test_times());
+    RUN(test_streams());
+    RUN(test_scaling());
     sh("rm -rf '%s'", scratch);
     return check_report("test_video_exact");
 }

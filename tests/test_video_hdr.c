@@ -278,9 +278,9 @@ int main(void) {
         remove_scratch();
         return check_skip("test_video_hdr", "no ffmpeg with zscale is here");
     }
-    test_values();
-    test_peak();
-    test_tags();
+    RUN(test_values());
+    RUN(test_peak());
+    RUN(test_tags());
     remove_scratch();
     return check_report("test_video_hdr");
 }

@@ -236,9 +236,9 @@ int main(void) {
         remove_scratch();
         return check_skip("test_video_interlaced", "ffmpeg is not here");
     }
-    test_clips();
-    test_short();
-    test_changes();
+    RUN(test_clips());
+    RUN(test_short());
+    RUN(test_changes());
     remove_scratch();
     return check_report("test_video_interlaced");
 }

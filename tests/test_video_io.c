@@ -390,14 +390,14 @@ int main(void) {
     if (!make_scratch("video_io")) {
         return check_skip("test_video_io", "no scratch directory can be made");
     }
-    test_frame();
-    test_scale();
-    test_rgb();
-    test_round_trips();
-    test_colour_tags();
-    test_pictures();
-    test_writer_errors();
-    test_full_disk();
+    RUN(test_frame());
+    RUN(test_scale());
+    RUN(test_rgb());
+    RUN(test_round_trips());
+    RUN(test_colour_tags());
+    RUN(test_pictures());
+    RUN(test_writer_errors());
+    RUN(test_full_disk());
     remove_scratch();
     return check_report("test_video_io");
 }

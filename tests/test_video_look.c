@@ -155,9 +155,9 @@ int main(void) {
     if (!make_scratch("video_look")) {
         return check_skip("test_video_look", "no scratch directory can be made");
     }
-    test_cuts();
-    test_strip();
-    test_minterpolate();
+    RUN(test_cuts());
+    RUN(test_strip());
+    RUN(test_minterpolate());
     remove_scratch();
     return check_report("test_video_look");
 }

@@ -298,13 +298,13 @@ int main(void) {
         return check_skip("test_video_read", "no scratch directory can be made");
     }
     make_clips();
-    test_reader_options();
-    test_fit();
-    test_still_at();
-    test_not_videos();
-    test_damage();
-    test_hostile_sizes();
-    test_odd_files();
+    RUN(test_reader_options());
+    RUN(test_fit());
+    RUN(test_still_at());
+    RUN(test_not_videos());
+    RUN(test_damage());
+    RUN(test_hostile_sizes());
+    RUN(test_odd_files());
     remove_scratch();
     return check_report("test_video_read");
 }

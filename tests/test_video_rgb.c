@@ -81,10 +81,10 @@ int main(void) {
     if (!make_scratch("video_rgb")) {
         return check_skip("test_video_rgb", "no scratch directory");
     }
-    test_picture();
+    RUN(test_picture());
     CHECK_OK(write_clip(in_scratch("up.mp4"), 96, 64, 4, 25, NULL, 10, &err), &err);
-    test_clip("up.mp4", &(ib_reader_options){.rgb = true}, 96, 64, 0);
-    test_clip("up.mp4", &(ib_reader_options){.rgb = true, .width = 48, .height = 48}, 48, 48, 2);
+    RUN(test_clip("up.mp4", &(ib_reader_options){.rgb = true}, 96, 64, 0));
+    RUN(test_clip("up.mp4", &(ib_reader_options){.rgb = true, .width = 48, .height = 48}, 48, 48, 2));
     char command[2000];
     for (int angle = 90; angle < 360; angle += 90) {
         snprintf(command, sizeof command,
@@ -96,8 +96,8 @@ int main(void) {
             continue;
         }
         /* chroma is sited otherwise once it is turned */
-        test_clip("turned.mp4", &(ib_reader_options){.rgb = true}, angle == 180 ? 96 : 64,
-                  angle == 180 ? 64 : 96, 1.5);
+        RUN(test_clip("turned.mp4", &(ib_reader_options){.rgb = true}, angle == 180 ? 96 : 64,
+                      angle == 180 ? 64 : 96, 1.5));
     }
     remove_scratch();
     return check_report("test_video_rgb");

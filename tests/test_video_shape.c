@@ -231,10 +231,10 @@ int main(void) {
         remove_scratch();
         return check_skip("test_video_shape", "ffmpeg or python3 is not here");
     }
-    test_orientation();
-    test_aspect();
-    test_density();
-    test_square();
+    RUN(test_orientation());
+    RUN(test_aspect());
+    RUN(test_density());
+    RUN(test_square());
     remove_scratch();
     return check_report("test_video_shape");
 }

@@ -62,9 +62,9 @@ static void test_keys(void) {
 }
 
 int main(void) {
-    test_hex();
-    test_seconds();
-    test_layouts();
-    test_keys();
+    RUN(test_hex());
+    RUN(test_seconds());
+    RUN(test_layouts());
+    RUN(test_keys());
     return check_report("test_words");
 }

@@ -43,7 +43,7 @@ int ib_session_open_init(ib_session *s, ib_error *err) {
         return strcmp(s->init, plan->init) == 0
                    ? IB_OK
                    : ib_fail(err, IB_E_MISMATCH,
-                             "%s cannot be resumed with another --init: it was begun with %s, not with %s "
+                             "%s: cannot be resumed with another --init: it was begun with %s, not with %s "
                              "(SHA-256 "
                              "%.12s...)",
                              o->run, *plan->init ? plan->init_name : "random weights", o->init, s->init);
@@ -75,9 +75,8 @@ int ib_session_begin_model(ib_session *s, ib_error *err) {
         return ib_error_prefix(err, rc, "%s", o->init);
     }
     if (st->config.layout != shape->layout || st->config.width != (int)shape->width) {
-        return ib_fail(err, IB_E_MISMATCH,
-                       "%s is for the layout '%s' of width %d, but %s is '%s' of width %zu", o->init,
-                       ib_layout_name(st->config.layout), st->config.width, clip->path,
+        return ib_fail(err, IB_E_MISMATCH, "%s: for the layout '%s' of width %d, but %s is '%s' of width %zu",
+                       o->init, ib_layout_name(st->config.layout), st->config.width, clip->path,
                        ib_layout_name(shape->layout), shape->width);
     }
     memcpy(st->plan.init, s->init, sizeof st->plan.init);

@@ -86,12 +86,12 @@ static int check_fits(ib_dataset *d, ib_video *c, ib_error *err) {
     if (d->clips) {
         const ib_video *first = &d->clip[0];
         if (strcmp(first->info.space_id, c->info.space_id)) {
-            return ib_fail(err, IB_E_MISMATCH, "%s is of the space '%s', but %s is of the space '%s'",
-                           c->path, c->info.space_id, first->path, first->info.space_id);
+            return ib_fail(err, IB_E_MISMATCH, "%s: of the space '%s', but %s is of the space '%s'", c->path,
+                           c->info.space_id, first->path, first->info.space_id);
         }
         if (first->info.shape.layout != s->layout || first->info.shape.width != s->width) {
             return ib_fail(err, IB_E_MISMATCH,
-                           "%s holds %s latents %zu wide, but %s holds %s latents %zu wide", c->path,
+                           "%s: holds %s latents %zu wide, but %s holds %s latents %zu wide", c->path,
                            ib_layout_name(s->layout), s->width, first->path,
                            ib_layout_name(first->info.shape.layout), first->info.shape.width);
         }
@@ -105,7 +105,7 @@ static int check_fits(ib_dataset *d, ib_video *c, ib_error *err) {
     if (d->shapes == IB_DATASET_MAX_SHAPES) {
         return ib_fail(
             err, IB_E_UNSUPPORTED,
-            "%s would be the %dth different size of latents (%d x %d tokens): expected at most %d; encode "
+            "%s: would be the %dth different size of latents (%d x %d tokens): expected at most %d; encode "
             "all videos with one --size",
             c->path, IB_DATASET_MAX_SHAPES + 1, s->rows, s->cols, IB_DATASET_MAX_SHAPES);
     }
@@ -405,7 +405,7 @@ int ib_dataset_file(ib_dataset *d, size_t clip, ib_latent_file **file, ib_error 
         if (now->frames != c->info.frames || strcmp(now->space_id, c->info.space_id) ||
             now->shape.tokens != c->info.shape.tokens || now->shape.width != c->info.shape.width) {
             ib_latent_close(&c->file);
-            return ib_fail(err, IB_E_MISMATCH, "%s was replaced by another file while training on it",
+            return ib_fail(err, IB_E_MISMATCH, "%s: was replaced by another file while training on it",
                            c->path);
         }
         d->now_open++;

@@ -464,7 +464,7 @@ static int enter(pool_run *x, ib_session *s, ib_error *err) {
     bool known = *place->name;
     if (name && known && strcmp(name, place->name)) {
         return ib_fail(err, IB_E_MISMATCH,
-                       "%s cannot be resumed with another name in the pool: it was begun as %s, not %s",
+                       "%s: cannot be resumed with another name in the pool: it was begun as %s, not %s",
                        s->o->run, place->name, name);
     }
     int rc = known ? IB_OK : draw_name(place, name, err);

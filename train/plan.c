@@ -169,15 +169,15 @@ int ib_plan_check(const ib_run_plan *p, const ib_train_options *o, ib_error *err
     for (size_t i = 0; i < 2; i++) {
         if (words[i][1] && strcmp(words[i][1], words[i][2])) {
             return ib_fail(err, IB_E_MISMATCH,
-                           "%s cannot be resumed with another %s: it was begun with %s, not %s", o->run,
+                           "%s: cannot be resumed with another %s: it was begun with %s, not %s", o->run,
                            words[i][0], words[i][2], words[i][1]);
         }
     }
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].given && numbers[i].asked != numbers[i].has) {
             return ib_fail(err, IB_E_MISMATCH,
-                           "%s cannot be resumed with another %s: it was begun with %.10g, not %.10g", o->run,
-                           numbers[i].name, numbers[i].has, numbers[i].asked);
+                           "%s: cannot be resumed with another %s: it was begun with %.10g, not %.10g",
+                           o->run, numbers[i].name, numbers[i].has, numbers[i].asked);
         }
     }
     return IB_OK;

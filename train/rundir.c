@@ -61,11 +61,11 @@ int ib_rundir_lock(ib_rundir *r, ib_error *err) {
     e = errno;
     free(name);
     if (r->lock < 0) {
-        return ib_fail(err, IB_E_IO, "cannot write to %s: %s", r->path, strerror(e));
+        return ib_fail(err, IB_E_IO, "%s: cannot be written to: %s", r->path, strerror(e));
     }
     /* where the file system knows no locks there is none to be had */
     if (flock(r->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
-        return ib_fail(err, IB_E_IO, "%s is in use: another process is training there", r->path);
+        return ib_fail(err, IB_E_IO, "%s: in use: another process is training there", r->path);
     }
     clear_leftovers(r->path);
     clear_leftovers(r->samples);
@@ -146,7 +146,7 @@ static int trim(const char *path, FILE *in, int64_t step, ib_error *err) {
         good = false;
     }
     if (!good) {
-        rc = ib_fail(err, IB_E_IO, "cannot write %s: %s", path, strerror(errno));
+        rc = ib_fail(err, IB_E_IO, "%s: cannot be written: %s", path, strerror(errno));
         ib_pending_abort(&p);
         return rc;
     }
@@ -164,7 +164,7 @@ int ib_rundir_open_log(ib_rundir *r, int64_t step, ib_error *err) {
     }
     r->csv = fopen(r->log, "ae");
     if (!r->csv || (!old && fputs(header, r->csv) < 0) || fflush(r->csv)) {
-        return ib_fail(err, IB_E_IO, "cannot write %s: %s", r->log, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be written: %s", r->log, strerror(errno));
     }
     return IB_OK;
 }
@@ -187,7 +187,7 @@ int ib_rundir_log(ib_rundir *r, const ib_log_line *l, ib_error *err) {
     put_rundir(line, sizeof line, "%.5f", l->valid_skill);
     put_rundir(line, sizeof line, "%.2f", l->samples_per_second);
     if (fprintf(r->csv, "%s\n", line) < 0 || fflush(r->csv)) {
-        return ib_fail(err, IB_E_IO, "cannot write %s: %s", r->log, strerror(errno));
+        return ib_fail(err, IB_E_IO, "%s: cannot be written: %s", r->log, strerror(errno));
     }
     return IB_OK;
 }

@@ -35,10 +35,11 @@ static int find_state(ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
     bool there = ib_is_file(s->dir.state);
     if (!o->resume) {
-        return there ? ib_fail(err, IB_E_ARGUMENT,
-                               "%s already holds a run: go on with it (--resume) or choose another directory",
-                               o->run)
-                     : IB_OK;
+        return there
+                   ? ib_fail(err, IB_E_ARGUMENT,
+                             "%s: already holds a run: go on with it (--resume) or choose another directory",
+                             o->run)
+                   : IB_OK;
     }
     if (!there) {
         return ib_fail(err, IB_E_IO, "cannot resume %s: there is no state.h5 in it", o->run);
@@ -82,11 +83,11 @@ static int open_data(ib_session *s, ib_error *err) {
     char identity[65];
     ib_dataset_identity(s->data, identity);
     if (o->resume && strcmp(identity, p->data)) {
-        return ib_fail(
-            err, IB_E_MISMATCH,
-            "%s cannot be resumed with other data: the files for training and validation (%zu files) are not "
-            "those that it was begun with",
-            o->run, ib_dataset_files(s->data));
+        return ib_fail(err, IB_E_MISMATCH,
+                       "%s: cannot be resumed with other data: the files for training and validation (%zu "
+                       "files) are not "
+                       "those that it was begun with",
+                       o->run, ib_dataset_files(s->data));
     }
     memcpy(p->data, identity, sizeof p->data);
     return IB_OK;
@@ -105,7 +106,7 @@ static int open_model(ib_session *s, ib_error *err) {
     if (!o->resume) {
         rc = ib_session_begin_model(s, err);
     } else if (strcmp(st->config.space_id, info->space_id)) {
-        rc = ib_fail(err, IB_E_MISMATCH, "%s was begun in the space '%s', but %s is of the space '%s'",
+        rc = ib_fail(err, IB_E_MISMATCH, "%s: was begun in the space '%s', but %s is of the space '%s'",
                      o->run, st->config.space_id, ib_dataset_video(s->data, 0)->path, info->space_id);
     }
     if (!rc && o->resume) {
@@ -131,7 +132,7 @@ static int open_model(ib_session *s, ib_error *err) {
         return IB_OK;
     }
     if (st->params != n || st->moments != s->optimiser->moments) {
-        return ib_fail(err, IB_E_FORMAT, "%s holds %zu parameters and %d moments, expected %zu and %d",
+        return ib_fail(err, IB_E_FORMAT, "%s: holds %zu parameters and %d moments, expected %zu and %d",
                        s->dir.state, st->params, st->moments, n, s->optimiser->moments);
     }
     memcpy(ib_adapter_params(s->adapter), st->weights, n * sizeof(float));

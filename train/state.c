@@ -365,7 +365,7 @@ static int read_open(ib_state *s, hid_t file, const char *path, int64_t bytes, i
     int64_t version = 0;
     int rc = ib_hdf5_get_text(file, path, "kind", kind, sizeof kind, err);
     if (!rc && strcmp(kind, kind_text)) {
-        rc = ib_fail(err, IB_E_FORMAT, "%s is not a training state", path);
+        rc = ib_fail(err, IB_E_FORMAT, "%s: not a training state", path);
     }
     rc = rc ? rc : ib_hdf5_get_int(file, path, "format_version", 1, INT64_MAX, &version, err);
     if (!rc && version != VERSION) {
@@ -390,7 +390,7 @@ int ib_state_load(ib_state *s, const char *path, ib_error *err) {
         return rc;
     }
     if (stat(path, &st)) {
-        return ib_fail(err, IB_E_IO, "cannot read %s", path);
+        return ib_fail(err, IB_E_IO, "%s: cannot be read", path);
     }
     ib_hdf5_lock();
     hid_t access = ib_hdf5_access();

@@ -53,7 +53,7 @@ static int prune(const char *dir, int64_t step, size_t most, ib_error *err) {
     }
     for (size_t i = 0; !rc && i < all.n; i++) {
         if ((i + most < past || i >= past) && unlink(all.v[i])) {
-            rc = ib_fail(err, IB_E_IO, "cannot remove %s: %s", all.v[i], strerror(errno));
+            rc = ib_fail(err, IB_E_IO, "%s: cannot be removed: %s", all.v[i], strerror(errno));
         }
     }
     ib_paths_free(&all);

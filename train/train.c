@@ -263,7 +263,7 @@ int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) 
     err = err ? err : &own;
     int rc = ib_session_open(&s, o, err);
     if (!rc && s.finished) {
-        ib_session_say(&s, "%s is complete: raise its budget to go on", o->run);
+        ib_session_say(&s, "%s: complete: raise its budget to go on", o->run);
     } else if (!rc) {
         set_alarms(&s);
         /* a run that is killed in its first minute can be resumed too, and an unwritable directory is found
