@@ -3,8 +3,8 @@
     python3 tools/yardstick.py [--batch 16] [--rows 14] [--cols 24] [--fine 64] [--coarse 128] [--fine-blocks 2]
                                [--coarse-blocks 3] [--threads 2] [--seconds 20] [--processor-time]
 
-The same trunk, heads, warps and transforms in float32: forward, backward and AdamW on random latents. The motion prior and its alternatives
-(optical flow, block matching, refinement and carrying, which nothing is propagated through) are left out here and random ones are given instead, to
+The same trunk, heads, warps and transforms in float32: forward, backward and AdamW on random latents. The motion prior and the hypotheses
+(optical flow, block matching and carrying, which nothing is propagated through) are left out here and random ones are given instead, to
 PyTorch's advantage. --processor-time counts the process's own time instead of the wall's: for machines that others use too, with --threads 1.
 Debian: apt-get install python3-torch python3-numpy.
 """
@@ -25,7 +25,7 @@ a = p.parse_args()
 clock = time.process_time if a.processor_time else time.monotonic
 torch.set_num_threads(a.threads)
 torch.manual_seed(0)
-D, CELL_FEATURES, CELL_OUTPUTS, TIME, ALTERNATIVES = 96, 36, 6, 64, 6
+D, CELL_FEATURES, CELL_OUTPUTS, TIME, HYPOTHESES = 96, 23, 6, 64, 3
 
 
 def dct(n):
@@ -95,7 +95,7 @@ class Model(nn.Module):
         self.up = nn.Conv2d(a.coarse, 4 * a.fine, 1)
         self.after = nn.ModuleList(Block(a.fine) for _ in range(a.fine_blocks))
         self.out = Film(a.fine)
-        self.heads = nn.Conv2d(a.fine, (3 + ALTERNATIVES) * D + 4 * CELL_OUTPUTS, 1)
+        self.heads = nn.Conv2d(a.fine, (3 + HYPOTHESES) * D + 4 * CELL_OUTPUTS, 1)
 
     def forward(self, z0, z1, t, times, prior, gate, cells, others):
         features, tt = F.silu(self.time(times)), t[:, None, None, None]
@@ -117,7 +117,7 @@ class Model(nn.Module):
         x = x + F.pixel_shuffle(self.up(y), 2)[..., :x.shape[2], :x.shape[3]]
         for block in self.after:
             x = block(x, features)
-        correction, toward, tilt, follow, motion = self.heads(self.out(x, features)).split([D, D, D, ALTERNATIVES * D, 4 * CELL_OUTPUTS], 1)
+        correction, toward, tilt, follow, motion = self.heads(self.out(x, features)).split([D, D, D, HYPOTHESES * D, 4 * CELL_OUTPUTS], 1)
         o = F.pixel_shuffle(motion, 2)
         v = torch.cat([prior, prior], 1) * (1 + o[:, 5:]) + 8 * gate * o[:, :4]
         odds = torch.log((1 - tt) / tt)
@@ -128,7 +128,7 @@ class Model(nn.Module):
 
         z, bow = to_latent(blend(y0, y1, 4), blend(c0, c1, 2)), 4 * tt * (1 - tt)
         base = (1 - tt) * z0 + tt * z1  # slerp costs nothing beside the rest
-        followed = (follow.unflatten(1, (ALTERNATIVES, D)) * (others - z[:, None])).sum(1)
+        followed = (follow.unflatten(1, (HYPOTHESES, D)) * (others - z[:, None])).sum(1)
         return z + toward * (base - z) + followed + bow * (tilt * (w0 - w1) + s * correction)
 
 
@@ -137,7 +137,7 @@ optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
 z0, z1, z = (torch.randn(a.batch, D, a.rows, a.cols) for _ in range(3))
 t, times = torch.rand(a.batch) * .8 + .1, torch.randn(a.batch, 16)
 prior, gate = torch.randn(a.batch, 2, 2 * a.rows, 2 * a.cols) * 4, torch.rand(a.batch, 1, 2 * a.rows, 2 * a.cols)
-cells, others = torch.randn(a.batch, 4 * CELL_FEATURES, a.rows, a.cols), torch.randn(a.batch, ALTERNATIVES, D, a.rows, a.cols)
+cells, others = torch.randn(a.batch, 4 * CELL_FEATURES, a.rows, a.cols), torch.randn(a.batch, HYPOTHESES, D, a.rows, a.cols)
 
 
 def step():
