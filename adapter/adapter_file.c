@@ -9,6 +9,7 @@
 #include "adapter/adapter_file.h"
 #include "adapter/private.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "latent/geometry.h"
 #include "latent/layout.h"
 
@@ -207,16 +208,6 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
     return 0;
 }
 
-static void describe_shape(const int64_t *shape, int rank, char *text, size_t size) {
-    size_t n = (size_t)snprintf(text, size, "[");
-    for (int i = 0; i < rank && n < size; i++) {
-        n += (size_t)snprintf(text + n, size - n, "%s%lld", i ? "," : "", (long long)shape[i]);
-    }
-    if (n < size) {
-        snprintf(text + n, size - n, "]");
-    }
-}
-
 static int check_tensor(const ib_param *p, const ib_st *f, const char *path, ib_error *err) {
     const ib_st_tensor *t = ib_st_find(f, p->name);
     char want[96], got[96];
@@ -224,8 +215,8 @@ static int check_tensor(const ib_param *p, const ib_st *f, const char *path, ib_
         return ib_fail(err, IB_E_FORMAT, "%s: the tensor '%s' is missing", path, p->name);
     }
     if (t->rank != p->rank || memcmp(t->shape, p->shape, (size_t)p->rank * sizeof *p->shape) != 0) {
-        describe_shape(p->shape, p->rank, want, sizeof want);
-        describe_shape(t->shape, t->rank, got, sizeof got);
+        ib_text_shape(p->shape, p->rank, want, sizeof want);
+        ib_text_shape(t->shape, t->rank, got, sizeof got);
         return ib_fail(err, IB_E_FORMAT, "%s: the tensor '%s' has the shape %s, expected %s", path, p->name,
                        got, want);
     }

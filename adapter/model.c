@@ -245,20 +245,29 @@ static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_or
     }
 }
 
+static void run_head(const ib_adapter *a, const ib_adapter_work *w, ib_span s, size_t tokens, size_t n,
+                     float *out) {
+    ib_linear(w->trunk.out, a->params + s.w, a->params + s.b, tokens, (size_t)a->config.fine, n, out);
+}
+
+/* dx: the gradient at what the head read, overwritten */
+static void run_head_backward(const ib_adapter *a, ib_adapter_work *w, ib_span s, const float *dout,
+                              size_t tokens, size_t n, float *dx) {
+    ib_linear_backward(w->trunk.out, a->params + s.w, dout, tokens, (size_t)a->config.fine, n, dx,
+                       w->grads + s.w, w->grads + s.b);
+}
+
 void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n) {
-    size_t fine = (size_t)a->config.fine, tokens = (size_t)n * w->shape.tokens;
+    size_t tokens = (size_t)n * w->shape.tokens;
     for (int i = 0; i < n; i++) {
         sample_features(a, w, &in[i], (size_t)i);
         ib_time_features(in[i].t, in[i].gap_seconds, w->trunk.time_in + i * IB_TIME_INPUTS);
     }
     ib_trunk_forward(a, &w->trunk, (size_t)n);
-    ib_linear(w->trunk.out, a->params + a->correction.w, a->params + a->correction.b, tokens, fine,
-              w->shape.width, w->correction);
+    run_head(a, w, a->correction, tokens, w->shape.width, w->correction);
     if (w->motion) {
-        ib_linear(w->trunk.out, a->params + a->mixing.w, a->params + a->mixing.b, tokens, fine,
-                  IB_MIXINGS * w->shape.width, w->mixing);
-        ib_linear(w->trunk.out, a->params + a->motion.w, a->params + a->motion.b, tokens, fine,
-                  IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
+        run_head(a, w, a->mixing, tokens, IB_MIXINGS * w->shape.width, w->mixing);
+        run_head(a, w, a->motion, tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
     }
 }
 
@@ -392,17 +401,12 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
             ib_model_assemble(w, &ordered[i], (size_t)i, w->z + (size_t)i * floats);
             sample_backward(w, &ordered[i], target[first + i], scale, (size_t)i, &loss[first + i]);
         }
-        ib_linear_backward(w->trunk.out, a->params + a->correction.w, w->dcorrection, tokens, fine,
-                           w->shape.width, w->trunk.dout, w->grads + a->correction.w,
-                           w->grads + a->correction.b);
+        run_head_backward(a, w, a->correction, w->dcorrection, tokens, w->shape.width, w->trunk.dout);
         if (w->motion) {
-            ib_linear_backward(w->trunk.out, a->params + a->motion.w, w->dmotion, tokens, fine,
-                               IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->trunk.a, w->grads + a->motion.w,
-                               w->grads + a->motion.b);
+            run_head_backward(a, w, a->motion, w->dmotion, tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS,
+                              w->trunk.a);
             ib_add(w->trunk.a, tokens * fine, w->trunk.dout);
-            ib_linear_backward(w->trunk.out, a->params + a->mixing.w, w->dmixing, tokens, fine,
-                               IB_MIXINGS * w->shape.width, w->trunk.a, w->grads + a->mixing.w,
-                               w->grads + a->mixing.b);
+            run_head_backward(a, w, a->mixing, w->dmixing, tokens, IB_MIXINGS * w->shape.width, w->trunk.a);
             ib_add(w->trunk.a, tokens * fine, w->trunk.dout);
         }
         ib_trunk_backward(a, &w->trunk, (size_t)m, w->grads);

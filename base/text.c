@@ -126,6 +126,16 @@ void ib_text_hex(const uint8_t *v, size_t bytes, char *out) {
     *out = 0;
 }
 
+void ib_text_shape(const int64_t *shape, int rank, char *text, size_t bytes) {
+    size_t n = (size_t)snprintf(text, bytes, "[");
+    for (int i = 0; i < rank && n < bytes; i++) {
+        n += (size_t)snprintf(text + n, bytes - n, "%s%lld", i ? ", " : "", (long long)shape[i]);
+    }
+    if (n < bytes) {
+        snprintf(text + n, bytes - n, "]");
+    }
+}
+
 bool ib_text_seconds(const char *text, double *seconds) {
     char *end;
     *seconds = strtod(text, &end);

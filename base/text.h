@@ -42,6 +42,9 @@ size_t ib_text_bom(const char *text, size_t bytes);
 /* Bytes in lower-case hex. out: 2 * bytes + 1 characters. */
 void ib_text_hex(const uint8_t *v, size_t bytes, char *out);
 
+/* A shape as people write it: "[9, 64, 64]", cut where `bytes` end. */
+void ib_text_shape(const int64_t *shape, int rank, char *text, size_t bytes);
+
 /* A time as in NAME@TIME: seconds, finite and from 0 on, with or without an s. False if it is none. */
 bool ib_text_seconds(const char *text, double *seconds);
 /* The sentence for that, of a NAME@TIME. */

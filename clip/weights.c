@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
+#include "base/text.h"
 #include "clip/tower_names.h"
 
 enum { MAX_LAYERS = 1000, MAX_WIDTH = 65536 };
@@ -25,16 +26,6 @@ static const ib_st_tensor *find_weights(const ib_clip_source *s, const char *nam
 
 static const char *file_of(const ib_clip_tower *t) {
     return t->source->path.v[0];
-}
-
-static void shape_text(const int64_t *shape, int rank, char *text, size_t bytes) {
-    int n = snprintf(text, bytes, "[");
-    for (int i = 0; i < rank && (size_t)n < bytes; i++) {
-        n += snprintf(text + n, bytes - (size_t)n, "%s%lld", i ? ", " : "", (long long)shape[i]);
-    }
-    if ((size_t)n < bytes) {
-        snprintf(text + n, bytes - (size_t)n, "]");
-    }
 }
 
 /* A tensor of this name, of a type with numbers, and of this shape (0: any length of at least 1). */
@@ -61,8 +52,8 @@ static int want(ib_clip_tower *t, const char *name, int rank, const size_t *shap
         for (int i = 0; i < rank; i++) {
             wanted[i] = (int64_t)shape[i];
         }
-        shape_text(x->shape, x->rank, got, sizeof got);
-        shape_text(wanted, rank, expected, sizeof expected);
+        ib_text_shape(x->shape, x->rank, got, sizeof got);
+        ib_text_shape(wanted, rank, expected, sizeof expected);
         return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.200s' of the %s is %s, expected %s%s", file_of(t),
                        name, what, got, expected,
                        strstr(expected, "0,") || strstr(expected, "[0") ? " (0: any)" : "");
