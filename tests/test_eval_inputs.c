@@ -1,7 +1,10 @@
 /* The evaluation of videos and of what is none: sizes, bad inputs, progress, film strips. */
 #include <omp.h>
 #include "latent/encode.h"
+#include "eval/pixels.h"
+#include "render/renderer.h"
 #include "tests/evals.h"
+#include "video_io/reader.h"
 
 /* ---- videos ---- */
 
@@ -83,6 +86,54 @@ static void test_native(void) {
     ib_eval_report_free(&one);
     ib_eval_report_free(&r);
     CHECK_ERROR(eval_native(latents, 9, 0, 1, &r, &err), &err, IB_E_ARGUMENT, "v.h5");
+}
+
+/* What is judged at the video's own size is what the renderer makes, to the bit: the first window's PSNR,
+ * from frames that the renderer made, is the report's. */
+static void test_native_is_rendered(void) {
+    enum { GAP = 9, WINDOWS = 3, FRAMES = WINDOWS * GAP + 1 };
+    const char *video = in_scratch("v.mp4");
+    ib_eval_report r;
+    ib_error err;
+    request q = ask(&video, 1, in_scratch("a.safetensors"));
+    q.o.native = true;
+    q.o.gap[0] = GAP;
+    CHECK_OK(answer(&q, &r, &err), &err);
+    ib_reader *reader = NULL;
+    ib_reader_options o = {0};
+    ib_frame frame[FRAMES] = {{0}}, out = {0};
+    const ib_frame *f = NULL;
+    CHECK_OK(ib_reader_open(&reader, video, &o, &err), &err);
+    for (int i = 0; i < FRAMES && ib_reader_next(reader, &f, &err) == 1; i++) {
+        CHECK_OK(ib_frame_alloc(&frame[i], f->width, f->height, &err), &err);
+        ib_frame_copy(&frame[i], f);
+        frame[i].pts_seconds = f->pts_seconds;
+        frame[i].matrix = f->matrix;
+    }
+    ib_renderer *renderer = NULL;
+    CHECK_OK(
+        ib_renderer_open(&renderer, in_scratch("a.safetensors"), frame[0].width, frame[0].height, 3, &err),
+        &err);
+    CHECK_OK(ib_frame_alloc(&out, frame[0].width, frame[0].height, &err), &err);
+    double sum = 0;
+    CHECK_INT(r.gap[0].clip[0].windows, WINDOWS);
+    for (int i = 0; i < WINDOWS * GAP; i++) {
+        const ib_frame *first = &frame[i / GAP * GAP], *last = first + GAP;
+        double span = last->pts_seconds - first->pts_seconds;
+        if (i % GAP) {
+            float t = (float)((frame[i].pts_seconds - first->pts_seconds) / span);
+            CHECK_OK(ib_renderer_frame(renderer, first, last, t, (float)span, &out, &err), &err);
+            sum += ib_psnr(&out, &frame[i]).luma;
+        }
+    }
+    CHECK_NEAR(figure_of(&r, 0, 0, "a", IB_FIGURE_PSNR), sum / (WINDOWS * (GAP - 1)), 1e-9);
+    for (int i = 0; i < FRAMES; i++) {
+        ib_frame_free(&frame[i]);
+    }
+    ib_frame_free(&out);
+    ib_renderer_close(&renderer);
+    ib_reader_close(&reader);
+    ib_eval_report_free(&r);
 }
 
 /* ---- what goes wrong ---- */
@@ -316,6 +367,7 @@ int main(void) {
     write_moving(in_scratch("m.h5"), "m", 60, 1.7, NULL);
     RUN(test_video_and_latents());
     RUN(test_native());
+    RUN(test_native_is_rendered());
     RUN(test_bad_inputs());
     RUN(test_other_spaces());
     RUN(test_single());
