@@ -42,7 +42,7 @@ int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, 
                            : sequence ? p->sequence_fine_blocks
                                       : p->single_fine_blocks;
         out->coarse_blocks = grid ? p->grid_coarse_blocks : 0;
-        out->motion = grid && strncmp(space_id, "patch:", 6) == 0;
+        out->motion = grid && ib_space_is_pictures(space_id);
         out->trust = IB_ADAPTER_TRUST;
         return 0;
     }

@@ -21,13 +21,9 @@ static bool is_latent(const char *keyframe) {
     return end && (end[3] == 0 || end[3] == '@') && !is_prompt(keyframe);
 }
 
-static bool is_patch(const char *space) {
-    return !strcmp(space, "patch") || !strncmp(space, "patch:", 6);
-}
-
 bool cli_wants_embeddings(cli *c, const ib_movie_options *o) {
     const char *space = cli_text(c, "space");
-    bool wants = (space && !is_patch(space)) || ib_embeddings_name(o->output) ||
+    bool wants = (space && !ib_space_is_pictures(space)) || ib_embeddings_name(o->output) ||
                  cli_is_set(c, "preview-from") || cli_is_set(c, "modality-gap");
     for (size_t i = 0; i < o->n_keyframes; i++) {
         wants |= is_prompt(o->keyframes[i]) || is_latent(o->keyframes[i]);
@@ -105,7 +101,7 @@ static int open_space(cli *c, const ib_movie_options *clip, ib_space **space) {
     ib_space_options how;
     ib_error err = {0};
     int status = cli_space_options(c, &how);
-    for (size_t i = 0; !status && i < clip->n_keyframes && (!name || is_patch(name)); i++) {
+    for (size_t i = 0; !status && i < clip->n_keyframes && (!name || ib_space_is_pictures(name)); i++) {
         if (is_prompt(clip->keyframes[i])) {
             ib_fail(&err, IB_E_UNSUPPORTED,
                     "'%.200s': a prompt needs a space that reads text, with the model's weights: --space "

@@ -73,3 +73,8 @@ const ib_space_kind ib_space_patch = {
     .encode = patch_encode,
     .decode = patch_decode,
 };
+
+bool ib_space_is_pictures(const char *id) {
+    size_t n = strlen(ib_space_patch.name);
+    return !strncmp(id, ib_space_patch.name, n) && (!id[n] || id[n] == ':');
+}

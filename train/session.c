@@ -157,7 +157,7 @@ static int open_team(ib_session *s, ib_error *err) {
     ib_augment_options augment;
     size_t batch = (size_t)p->batch;
     ib_augment_defaults(&augment);
-    augment.pixels = !strncmp(s->state.config.space_id, "patch:", 6);
+    augment.pixels = ib_space_is_pictures(s->state.config.space_id);
     augment.crop_width = (int)p->crop_width;
     augment.crop_height = (int)p->crop_height;
     s->batch = calloc(batch, sizeof *s->batch);
