@@ -22,8 +22,9 @@ typedef enum cli_kind {
 } cli_kind;
 
 typedef struct cli_option {
-    const char *name; /* without the dashes */
-    char letter;      /* 0: none */
+    const char *heading; /* begins a group in --help and the man page; NULL: the group goes on */
+    const char *name;    /* without the dashes */
+    char letter;         /* 0: none */
     cli_kind kind;
     const char *value;   /* how help calls the value: "N", "FILE" */
     double min, max;     /* for numbers and sizes */

@@ -395,16 +395,14 @@ static const cli_option options[] = {
      .kind = CLI_TEXT,
      .value = "SPACE",
      .initial = "patch",
-     .help = "the space to encode into: patch, or clip:PATH with the weights of a CLIP model (safetensors "
-             "file or "
-             "folder)"},
+     .help = "patch, or clip:PATH: the weights of a CLIP model (safetensors file or folder)"},
     {.name = "size",
      .kind = CLI_SIZE,
      .value = "WxH",
      .min = 16,
      .max = 16384,
      .initial = "192x112",
-     .help = "patch: size of the frames, even sides; portrait videos swap them"},
+     .help = "patch: frame size, even sides; portrait videos swap them"},
     {.name = "every",
      .kind = CLI_INT,
      .value = "N",
@@ -420,14 +418,11 @@ static const cli_option options[] = {
      .value = "N",
      .min = 1,
      .max = 256,
-     .help = "videos at once; by default one for every two threads, at most 8; clip: one"},
-    {.name = "force",
-     .letter = 'f',
-     .kind = CLI_FLAG,
-     .help = "encode again what is already encoded and unchanged"},
+     .help = "videos encoded at once; by default one per two threads, at most 8; clip: one"},
+    {.name = "force", .letter = 'f', .kind = CLI_FLAG, .help = "encode again even if nothing has changed"},
     {.name = "overwrite",
      .kind = CLI_FLAG,
-     .help = "replace also files of those names that are no latent files; without it they are refused"},
+     .help = "also replace files of the same names that are not latent files"},
     {0}};
 
 const cli_command cli_encode = {
@@ -435,12 +430,9 @@ const cli_command cli_encode = {
     .arguments = "VIDEO... -o DIR",
     .summary = "turn videos and pictures into latent files",
     .details = "Each input becomes DIR/NAME.h5; a directory stands for the videos and pictures in it. Inputs "
-               "that share a name "
-               "get longer ones (NAME.mp4.h5, FOLDER-NAME.mp4.h5). What is encoded already from the same "
-               "source with the same "
-               "settings is left alone. A file that cannot be read is named in a warning and the others are "
-               "done; the exit "
-               "status is then 1.",
+               "that share a name get longer ones (NAME.mp4.h5, FOLDER-NAME.mp4.h5). Latent files that were "
+               "made from the same source with the same settings are kept. A file that cannot be read causes "
+               "a warning; the others are still encoded, and the exit status is 1.",
     .options = options,
     .min_args = 1,
     .max_args = 1000000,

@@ -297,8 +297,8 @@ static const cli_option options[] = {
      .letter = 'o',
      .kind = CLI_LIST,
      .value = "REPORT",
-     .help = "also into a file: .html a page with charts and film strips, .json, .csv, or, with any other "
-             "name, the table; may be repeated"},
+     .help = "also write a report: .html (charts and film strips), .json, .csv, or the table as text under "
+             "any other name; may be repeated"},
     {.name = "adapter",
      .letter = 'a',
      .kind = CLI_LIST,
@@ -313,8 +313,8 @@ static const cli_option options[] = {
      .kind = CLI_TEXT,
      .value = "WxH",
      .initial = "192x112",
-     .help = "size of videos' frames, portrait ones swap it; or 'native': their own size, as render would "
-             "make them"},
+     .help = "frame size of videos, swapped for portrait ones; or 'native': their own size, as render would "
+             "make the frames"},
     {.name = "windows-per-clip",
      .kind = CLI_INT,
      .value = "N",
@@ -322,17 +322,17 @@ static const cli_option options[] = {
      .max = 1000000,
      .help = "at most N windows per video and gap, evenly spread; by default all"},
     CLI_TRUST,
-    {.name = "minterpolate", .kind = CLI_FLAG, .help = "also FFmpeg's motion interpolation, slow"},
+    {.name = "minterpolate", .kind = CLI_FLAG, .help = "also measure FFmpeg's motion interpolation; slow"},
     {.name = "strips",
      .kind = CLI_TEXT,
      .value = "DIR",
      .help = "film strips of the best, the median and the worst window: best.png, median.png, worst.png"},
-    {.name = "overwrite", .kind = CLI_FLAG, .help = "film strips replace pictures of their names"},
+    {.name = "overwrite", .kind = CLI_FLAG, .help = "let film strips replace pictures of the same names"},
     {.name = "space",
      .kind = CLI_TEXT,
      .value = "SPACE",
-     .help = "the space of videos, latent files and adapters; without it that of the latent files, and patch "
-             "for videos"},
+     .help = "space of videos, latent files and adapters; by default that of the latent files, and patch for "
+             "videos"},
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
     {0}};
@@ -342,14 +342,11 @@ const cli_command cli_eval = {
     .arguments = "VIDEO-or-LATENTS...",
     .summary = "measure interpolation quality against real frames",
     .details =
-        "From each clip windows are taken, end to end within shots; their first and last frames are "
-        "keyframes, "
-        "and the frames between them are what slerp, its rivals and the adapters are measured against. "
-        "Figures "
-        "are means over a clip, then over clips. Inputs that cannot be read are named and left out; the exit "
-        "status is then 1. The windows of film strips are ranked by the last adapter's gain in PSNR, at a "
-        "gap "
-        "of 8 frames or what is nearest to it. Do not judge an adapter by videos that it was trained on.",
+        "Each video is cut into windows, end to end within shots. The first and the last frame of a window "
+        "are the keyframes; the frames between them are the truth that slerp, the baselines and the adapters "
+        "are compared with. Figures are means over a video, then over videos. Inputs that cannot be read are "
+        "named and left out, and the exit status is 1. Film strips are ranked by the last adapter's gain in "
+        "PSNR, at the gap nearest to 8 frames. Do not judge an adapter by videos that it was trained on.",
     .options = options,
     .min_args = 1,
     .max_args = 1000000,

@@ -4,16 +4,14 @@
 
 enum { columns = 80 };
 
-const char cli_purpose[] = "Trains a small in-between model for image diffusion models from videos, on "
-                           "hardware that others throw away, "
-                           "and makes clips from two pictures with it.";
+const char cli_purpose[] = "Trains a small in-between model on videos, on hardware that others throw away, "
+                           "and uses it to make clips from two pictures.";
 
-const char cli_conduct[] = "Results go to standard output, everything else to standard error. A directory "
-                           "may stand for the files in it. "
-                           "In names, characters that a terminal would obey and bytes that are not UTF-8 are "
-                           "shown as \\n, \\xHH or \\u{HHHH}. "
-                           "Ctrl-C ends cleanly and keeps what is done; a second one ends at once.\n\n"
-                           "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
+const char cli_conduct[] =
+    "Results go to standard output, everything else to standard error. A directory stands for the files in "
+    "it. Control characters in names, and bytes that are not UTF-8, are shown as \\n, \\xHH or \\u{HHHH}. "
+    "Ctrl-C ends cleanly and keeps what is done; a second Ctrl-C ends at once.\n\nExit status: 0 done, 1 "
+    "failed, 2 wrong usage, 130 interrupted.";
 
 static bool unlimited(double v) {
     return v >= (double)INT_MAX || v <= (double)INT_MIN;
@@ -125,20 +123,35 @@ static void print_option(FILE *out, const cli_option *o) {
     wrap(out, text, text_column, at);
 }
 
-void cli_each_option(FILE *out, const cli_command *m, void (*print)(FILE *, const cli_option *)) {
+void cli_each_option(FILE *out, const cli_command *m, void (*heading)(FILE *, const char *),
+                     void (*print)(FILE *, const cli_option *)) {
+    bool grouped = false;
     for (const cli_option *o = m->options; o && o->name; o++) {
+        if (heading && o->heading) {
+            heading(out, o->heading);
+            grouped = true;
+        }
         print(out, o);
+    }
+    if (grouped) {
+        heading(out, "General");
     }
     for (int i = 0; i < CLI_COMMON; i++) {
         print(out, &cli_common[i]);
     }
 }
 
+static void print_heading(FILE *out, const char *heading) {
+    fprintf(out, "\n%s:\n", heading);
+}
+
 void cli_help_command(FILE *out, const cli_command *m) {
     fprintf(out, "Usage: inbetween %s %s [OPTION]...\n\n", m->name, m->arguments);
     wrap(out, m->summary, 0, 0);
-    fputs("\nOptions:\n", out);
-    cli_each_option(out, m, print_option);
+    if (!m->options || !m->options[0].heading) {
+        print_heading(out, "Options");
+    }
+    cli_each_option(out, m, print_heading, print_option);
     if (m->details && m->details[0]) {
         fputc('\n', out);
         wrap(out, m->details, 0, 0);
@@ -150,8 +163,8 @@ void cli_help_all(FILE *out) {
     wrap(out, cli_purpose, 0, 0);
     fputs("\nCommands:\n", out);
     for (size_t i = 0; cli_commands[i]; i++) {
-        int at = fprintf(out, "  %-10s", cli_commands[i]->name);
-        wrap(out, cli_commands[i]->summary, 12, at);
+        int at = fprintf(out, "  %-14s", cli_commands[i]->name);
+        wrap(out, cli_commands[i]->summary, 16, at);
     }
     fputs("\n'inbetween COMMAND --help' explains a command, 'inbetween --version' says which\nversion this "
           "is.\n\n",

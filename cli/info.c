@@ -439,7 +439,7 @@ static int run_info(cli *c) {
 }
 
 static const cli_option options[] = {
-    {.name = "check", .kind = CLI_FLAG, .help = "read everything in it and say what the values are like"},
+    {.name = "check", .kind = CLI_FLAG, .help = "read the whole file and summarise its values"},
     {.name = "tensors", .kind = CLI_FLAG, .help = "list the tensors of safetensors files"},
     {0}};
 
@@ -448,9 +448,8 @@ const cli_command cli_info = {
     .arguments = "FILE...",
     .summary =
         "explain latent files, adapters, training states, CLIP models, videos, pictures and any safetensors",
-    .details = "What a file is follows from its content, not from its name. A directory stands for the files "
-               "in it that could be "
-               "explained.",
+    .details = "A file is recognised by its content, not by its name. A directory stands for the files in it "
+               "that can be explained.",
     .options = options,
     .min_args = 1,
     .max_args = 1000000,

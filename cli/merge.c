@@ -233,53 +233,51 @@ static const cli_option options[] = {
      .letter = 'o',
      .kind = CLI_TEXT,
      .value = "ADAPTER",
-     .help = "the file to write, none of the inputs"},
-    {.name = "method", .kind = CLI_TEXT, .value = "NAME", .initial = "linear", .help = "how, see below"},
+     .help = "the file to write; none of the inputs"},
+    {.name = "method",
+     .kind = CLI_TEXT,
+     .value = "NAME",
+     .initial = "linear",
+     .help = "how to merge, see below"},
     {.name = "weights",
      .kind = CLI_TEXT,
      .value = "X,X...",
-     .help = "one for each adapter, 1 if not given; linear divides them by their sum, task-arithmetic and "
-             "dare take them as "
-             "they are, in ties they are votes"},
+     .help = "one for each adapter (default: 1 each); linear divides them by their sum, task-arithmetic and "
+             "dare use them as they are, ties uses them as votes"},
     {.name = "base",
      .kind = CLI_TEXT,
      .value = "ADAPTER",
-     .help = "what the adapters were trained on from; for task-arithmetic, ties and dare, and for the "
-             "figures of --dry-run"},
+     .help = "the adapter that the others were trained from; for task-arithmetic, ties, dare and the figures "
+             "of --dry-run"},
     {.name = "dry-run",
      .letter = 'n',
      .kind = CLI_FLAG,
-     .help = "write nothing; show how far the ingredients are apart and whether their signs agree"},
+     .help = "write nothing; show the distances between the adapters and how many signs agree"},
     {.name = "valid",
      .kind = CLI_LIST,
      .value = "LATENTS",
      .several = true,
-     .help = "soup: latent files to validate on, of videos that none was trained on"},
+     .help = "soup: latent files to validate on, of videos that no adapter was trained on"},
     IB_MERGE_OPTION_LIST(METHOD_OPTION){0}};
 
 const cli_command cli_merge = {
     .name = "merge",
     .arguments = "ADAPTER... -o ADAPTER",
     .summary = "merge adapters into one",
-    .details = "ADAPTERs are adapter.safetensors files of one space and architecture, or training states "
-               "(state.h5). Methods:\n\n"
-               "  linear           the mean, by --weights\n"
-               "  slerp            two: from A to B along the sphere, at --t\n"
-               "  add-difference   three, A B C: A + alpha (B - C)\n"
-               "  task-arithmetic  base + lambda times the sum of the differences to --base\n"
-               "  ties             the largest differences to --base, by a vote on each sign\n"
-               "  dare             task-arithmetic with differences dropped at random\n"
-               "  soup             the mean of those that do not make skill on --valid fall\n"
-               "  ema              states of one run, the later the more; a run directory\n"
-               "                   stands for all that it kept (train --keep-states)\n\n"
-               "The order of ADAPTERs makes no difference, to the bit, but in slerp and add-difference. The "
-               "result remembers its "
-               "parents by their SHA-256 ('inbetween info'). Adapters merge well that were trained on from a "
-               "common beginning "
-               "(train --init):\n\n"
-               "  inbetween merge a.safetensors b.safetensors -o both.safetensors\n"
-               "  inbetween merge a.safetensors b.safetensors --base start.safetensors -n\n"
-               "  inbetween merge run --method ema -o run-ema.safetensors",
+    .details =
+        "ADAPTERs are adapter.safetensors files of one space and architecture, or training states "
+        "(state.h5). Methods:\n\n  linear           the mean, weighted by --weights\n  slerp            two: "
+        "from A to B along the sphere, at --t\n  add-difference   three, A B C: A + alpha (B - C)\n  "
+        "task-arithmetic  base + lambda times the sum of the differences to --base\n  ties             the "
+        "largest differences to --base, by a vote on each sign\n  dare             task-arithmetic with "
+        "differences dropped at random\n  soup             the mean of those that do not lower the skill on "
+        "--valid\n  ema              the states of one run, later ones counting more; a run\n                "
+        "   directory stands for all that it kept (train --keep-states)\n\nExcept in slerp and "
+        "add-difference, the order of ADAPTERs does not change a bit of the result. The result records its "
+        "parents by SHA-256 (see 'inbetween info'). Adapters merge well if they were trained from one common "
+        "adapter (train --init):\n\n  inbetween merge a.safetensors b.safetensors -o both.safetensors\n  "
+        "inbetween merge a.safetensors b.safetensors --base start.safetensors -n\n  inbetween merge run "
+        "--method ema -o run-ema.safetensors",
     .options = options,
     .min_args = 1,
     .max_args = IB_MERGE_MOST,

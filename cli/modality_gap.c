@@ -130,17 +130,21 @@ static int run_modality_gap(cli *c) {
 }
 
 static const cli_option options[] = {
-    {.name = "output", .letter = 'o', .kind = CLI_TEXT, .value = "FILE", .help = "the gap, NAME.safetensors"},
+    {.name = "output",
+     .letter = 'o',
+     .kind = CLI_TEXT,
+     .value = "FILE",
+     .help = "the file to write, NAME.safetensors"},
     {.name = "space",
      .letter = 's',
      .kind = CLI_TEXT,
      .value = "SPACE",
-     .help = "clip:PATH with the weights that the latent files were made with"},
+     .help = "clip:PATH: the weights that the latent files were made with"},
     {.name = "prompts",
      .letter = 'p',
      .kind = CLI_TEXT,
      .value = "FILE",
-     .help = "text file, one prompt on each line, of the kind that pictures like these are described with"},
+     .help = "text file with one prompt per line, of the kind that would describe such pictures"},
     CLI_SPACE_OPTIONS,
     {0}};
 
@@ -148,13 +152,10 @@ const cli_command cli_modality_gap = {
     .name = "modality-gap",
     .arguments = "LATENTS... -s SPACE -p PROMPTS -o FILE",
     .summary = "measure how far a space's prompts lie from its pictures",
-    .details = "Prompts and pictures share a space but not a place in it: their embeddings lie in two "
-               "separate cones. This measures "
-               "the difference of the two means, on LATENTS (files that 'inbetween encode --space clip:PATH' "
-               "made, or directories of "
-               "them; every video counts the same) and on prompts. 'inbetween render --modality-gap FILE' "
-               "adds it to the embeddings "
-               "of prompts.",
+    .details = "Prompts and pictures share a space, but their embeddings lie in two separate cones. This "
+               "command measures the difference of the two means, over LATENTS (files made by 'inbetween "
+               "encode --space clip:PATH', or directories of them; every video counts the same) and over the "
+               "prompts. 'inbetween render --modality-gap FILE' adds it to the embeddings of prompts.",
     .options = options,
     .min_args = 1,
     .max_args = 1000000,

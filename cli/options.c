@@ -10,11 +10,18 @@
 #include "cli/private.h"
 
 const cli_option cli_common[CLI_COMMON] = {
-    {"threads", 0, CLI_INT, "N", 1, 1024, NULL, false, "threads to compute with; by default one per core"},
-    {"json", 0, CLI_FLAG, NULL, 0, 0, NULL, false, "print the result as JSON, where there is one"},
-    {"quiet", 'q', CLI_FLAG, NULL, 0, 0, NULL, false,
-     "print nothing but errors and warnings, and the JSON if that was asked for"},
-    {"help", 'h', CLI_FLAG, NULL, 0, 0, NULL, false, "explain this command"},
+    {.name = "threads",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1024,
+     .help = "threads to compute with (default: one per core)"},
+    {.name = "json", .kind = CLI_FLAG, .help = "print the result as JSON, where there is one"},
+    {.name = "quiet",
+     .letter = 'q',
+     .kind = CLI_FLAG,
+     .help = "print only errors, warnings and the JSON that --json asks for"},
+    {.name = "help", .letter = 'h', .kind = CLI_FLAG, .help = "explain this command"},
 };
 
 static bool within(const cli_option *o, double v) {

@@ -26,6 +26,11 @@ static void roff(FILE *out, const char *s) {
     fputc('\n', out);
 }
 
+static void roff_heading(FILE *out, const char *heading) {
+    fputs(".SS ", out);
+    roff(out, heading);
+}
+
 static void roff_option(FILE *out, const cli_option *o) {
     char head[96], text[1024];
     cli_option_head(o, head, sizeof head);
@@ -60,7 +65,7 @@ void cli_man(FILE *out) {
             fputs(".PP\n", out);
             roff(out, m->details);
         }
-        cli_each_option(out, m, roff_option);
+        cli_each_option(out, m, roff_heading, roff_option);
     }
 }
 
@@ -80,7 +85,7 @@ static void bash(FILE *out) {
     fputs("help --help --version'\n    elif [[ $cur == -* ]]; then\n        case ${COMP_WORDS[1]} in\n", out);
     for (size_t i = 0; cli_commands[i]; i++) {
         fprintf(out, "        %s) words='", cli_commands[i]->name);
-        cli_each_option(out, cli_commands[i], bash_option);
+        cli_each_option(out, cli_commands[i], NULL, bash_option);
         fputs("' ;;\n", out);
     }
     fputs("        esac\n    fi\n    [ -z \"$words\" ] || mapfile -t COMPREPLY < <(compgen -W \"$words\" -- "
@@ -120,7 +125,7 @@ static void zsh(FILE *out) {
           out);
     for (size_t i = 0; cli_commands[i]; i++) {
         fprintf(out, "    %s)\n        _arguments \\\n", cli_commands[i]->name);
-        cli_each_option(out, cli_commands[i], zsh_option);
+        cli_each_option(out, cli_commands[i], NULL, zsh_option);
         fputs("            '*:file:_files' ;;\n", out);
     }
     fputs("    esac\nfi\n", out);

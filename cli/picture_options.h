@@ -8,7 +8,7 @@
 #define CLI_DEINTERLACE                                                                                      \
     {                                                                                                        \
         .name = "deinterlace", .kind = CLI_TEXT, .value = "HOW", .initial = "auto",                          \
-        .help = "auto: frames of interlaced video are deinterlaced; off: they are read as they are"          \
+        .help = "auto: deinterlace frames of interlaced video; off: keep them as they are"                   \
     }
 
 /* What it says. 0, or the status of wrong usage. */

@@ -128,14 +128,12 @@ const cli_command cli_pool = {
     .name = "pool",
     .arguments = "DIR",
     .summary = "show who trains together through a shared folder",
-    .details = "DIR is the folder that 'inbetween train --pool DIR' works with. For every worker: how long "
-               "ago it published, its "
-               "round (of averages), the samples that it has learned from in all and since its last average, "
-               "the skill on its own "
-               "validation videos, how far its weights are from the average (in lengths of the average), and "
-               "its share in that.\n\n"
-               "Files that are damaged, foreign or of another model are named on stderr and left out, as the "
-               "workers leave them out.",
+    .details =
+        "DIR is the folder named by 'inbetween train --pool DIR'. For every worker the command shows how "
+        "long ago it published, its round, the samples that it has learned from in all and since its last "
+        "average, the skill on its own validation videos, the distance of its weights from the average "
+        "(relative to the norm of the average), and its share in the average.\n\nFiles that are damaged, "
+        "foreign or of another model are named on stderr and left out, as the workers do.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

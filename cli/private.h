@@ -66,7 +66,10 @@ void cli_option_head(const cli_option *o, char *text, size_t bytes);
 /* What help says of it, with range and default. */
 void cli_option_text(const cli_option *o, char *text, size_t bytes);
 /* The command's own options, then the common ones. */
-void cli_each_option(FILE *out, const cli_command *m, void (*print)(FILE *, const cli_option *));
+/* Calls heading (NULL: none is wanted) before the first option of each group, and before the common options
+ * of a command that has groups. */
+void cli_each_option(FILE *out, const cli_command *m, void (*heading)(FILE *, const char *),
+                     void (*print)(FILE *, const cli_option *));
 
 /* pages.c */
 void cli_man(FILE *out);

@@ -135,9 +135,8 @@ static const cli_option options[] = {
      .letter = 'o',
      .kind = CLI_TEXT,
      .value = "CLIP",
-     .help = "the clip; its ending says what it is: .mp4 .m4v .mov .mkv .webm .gif .apng, NAME-%04d.png, "
-             "DIR/; in spaces "
-             "without pictures of their own NAME.safetensors for the embeddings"},
+     .help = "the clip; its ending selects the format: .mp4 .m4v .mov .mkv .webm .gif .apng, NAME-%04d.png, "
+             "DIR/; in spaces without pictures NAME.safetensors, for embeddings"},
     {.name = "adapter",
      .letter = 'a',
      .kind = CLI_TEXT,
@@ -155,26 +154,25 @@ static const cli_option options[] = {
      .value = "S",
      .min = 0,
      .max = 1000000,
-     .help = "the same as a time; by default 1"},
+     .help = "the same as a time (default: 1)"},
     {.name = "fps",
      .kind = CLI_REAL,
      .value = "R",
      .min = 0.001,
      .max = 1000,
      .initial = "24",
-     .help = "frames a second"},
+     .help = "frames per second"},
     CLI_TRUST,
     {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
     {.name = "loop", .kind = CLI_FLAG, .help = "return to FIRST at the end, for clips that repeat"},
-    {.name = "ease", .kind = CLI_FLAG, .help = "leave and reach keyframes slowly"},
+    {.name = "ease", .kind = CLI_FLAG, .help = "start and end slowly at each keyframe"},
     {.name = "size",
      .kind = CLI_SIZE,
      .value = "WxH",
      .min = 16,
      .max = 16384,
-     .help = "scale keyframes to this size and cut what sticks out; without it they must be of one size; of "
-             "previews, "
-             "without it at most 640 on the longer side"},
+     .help = "scale keyframes to this size and crop; without it they must all have one size. Previews: by "
+             "default at most 640 px on the longer side"},
     {.name = "gap-seconds",
      .kind = CLI_REAL,
      .value = "S",
@@ -185,41 +183,40 @@ static const cli_option options[] = {
      .letter = 's',
      .kind = CLI_TEXT,
      .value = "SPACE",
-     .help = "patch (if not given: pictures), or clip:PATH with the weights of a CLIP model: the embeddings "
-             "between "
-             "keyframes, for a diffusion pipeline"},
+     .help = "patch (the default for pictures), or clip:PATH: the weights of a CLIP model; makes embeddings "
+             "for a diffusion pipeline"},
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
     {.name = "modality-gap",
      .kind = CLI_TEXT,
      .value = "FILE",
-     .help = "clip: move prompts to the pictures' side by this gap, which 'inbetween modality-gap' measured"},
+     .help = "clip: shift prompts towards pictures by this gap, measured by 'inbetween modality-gap'"},
     {.name = "preview-from",
      .kind = CLI_LIST,
      .value = "VIDEO",
      .several = true,
-     .help = "clip: show each embedding by the nearest frame of these videos"},
+     .help = "clip: show, for each embedding, the nearest frame of these videos"},
     {.name = "preview-every",
      .kind = CLI_INT,
      .value = "N",
      .min = 1,
      .max = 1000000,
      .initial = "1",
-     .help = "look at every Nth of their frames only"},
+     .help = "use only every Nth of their frames"},
     {.name = "overwrite",
      .kind = CLI_FLAG,
-     .help = "a sequence of pictures replaces those of the same names; without it they are left and the "
-             "sequence is refused"},
+     .help =
+         "let a sequence of pictures replace pictures of the same names; without it the sequence is refused"},
     {.name = "codec",
      .kind = CLI_TEXT,
      .value = "NAME",
-     .help = "FFmpeg's name of the encoder (default: by the output's ending)"},
+     .help = "encoder, by FFmpeg's name (default: by the output's ending)"},
     {.name = "crf",
      .kind = CLI_INT,
      .value = "N",
      .min = 0,
      .max = 255,
-     .help = "the encoder's constant rate factor; lower is better and larger; by default 18 for H.264"},
+     .help = "constant rate factor of the encoder; lower means better and larger; by default 18 for H.264"},
     {0}};
 
 const cli_command cli_render = {
@@ -227,24 +224,17 @@ const cli_command cli_render = {
     .arguments = "FIRST LAST [MORE...] -o CLIP",
     .summary = "make a clip between two or more keyframes",
     .details =
-        "A keyframe is a picture, or a frame of a video named by its time: clip.mp4@1.5s. Three or more make "
-        "one clip that "
-        "passes through all of them. The keyframes are in the clip as they are; the frames between them come "
-        "from the "
-        "adapter, or, without one, from spherical interpolation. The clip has the keyframes' own size.\n\n"
-        "A clip of the same name is replaced once the new one is whole; a keyframe never is. Pictures that "
-        "were "
-        "stopped half-way are kept in a hidden folder, .NAME.resume, and the same command goes on from there."
-        "\n\n"
-        "With --space clip:PATH the way leads through the space of a CLIP model, and keyframes may be "
-        "prompts too. The result "
-        "is the embeddings on the way, one row a frame, for a diffusion pipeline, or, with --preview-from, a "
-        "clip of the "
-        "nearest real frames:\n\n"
-        "  inbetween render 'text:a ball' a.jpg --space clip:MODEL -o way.safetensors\n"
-        "  inbetween render 'text:a ball' a.jpg --space clip:MODEL -o way.mp4 "
-        "\\\n      --preview-from *.mp4\n\n"
-        "A frame of a latent file, NAME.h5@1.5s, is a keyframe that needs no weights.",
+        "A keyframe is a picture, or a frame of a video named by its time: clip.mp4@1.5s. Three or more "
+        "keyframes make one clip that passes through all of them. The keyframes appear in the clip "
+        "unchanged. The frames between them come from the adapter, or, without one, from spherical "
+        "interpolation. The clip has the size of the keyframes.\n\nA clip of the same name is replaced once "
+        "the new one is complete; a keyframe is never replaced. A picture sequence that was stopped is kept "
+        "in a hidden folder, .NAME.resume, and the same command continues it.\n\nWith --space clip:PATH, "
+        "interpolation takes place in the space of a CLIP model, and keyframes may be prompts. The result is "
+        "one embedding per frame, for a diffusion pipeline, or, with --preview-from, a clip of the nearest "
+        "real frames:\n\n  inbetween render 'text:a ball' a.jpg --space clip:MODEL -o way.safetensors\n  "
+        "inbetween render 'text:a ball' a.jpg --space clip:MODEL -o way.mp4 \\\n      --preview-from "
+        "*.mp4\n\nA frame of a latent file, NAME.h5@1.5s, is a keyframe that needs no model weights.",
     .options = options,
     .min_args = 2,
     .max_args = 100000,

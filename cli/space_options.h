@@ -11,23 +11,22 @@
      .kind = CLI_TEXT,                                                                                       \
      .value = "HOW",                                                                                         \
      .initial = "crop",                                                                                      \
-     .help = "crop: fill the size and cut what sticks out; squash: scale both sides independently"},         \
+     .help = "crop: fill the size and crop the rest; squash: scale both sides independently"},               \
         {.name = "tokens",                                                                                   \
          .kind = CLI_TEXT,                                                                                   \
          .value = "WHICH",                                                                                   \
          .initial = "pooled",                                                                                \
-         .help = "clip: pooled, one embedding a frame in the space of prompts; penultimate, the hidden "     \
+         .help = "clip: pooled: one embedding per frame, in the space of prompts; penultimate: the hidden "  \
                  "tokens before the last block"},                                                            \
         {.name = "activation",                                                                               \
          .kind = CLI_TEXT,                                                                                   \
          .value = "NAME",                                                                                    \
-         .help = "clip: quick_gelu (models by OpenAI) or gelu (most others), where the files beside the "    \
-                 "weights do not say it"},                                                                   \
+         .help = "clip: quick_gelu (OpenAI's models) or gelu (most others), if no config beside the "        \
+                 "weights says it"},                                                                         \
     {                                                                                                        \
         .name = "tokenizer", .kind = CLI_TEXT, .value = "PATH",                                              \
-        .help =                                                                                              \
-            "clip: folder with vocab.json and merges.txt, or tokenizer.json, where it is not beside the "    \
-            "weights"                                                                                        \
+        .help = "clip: folder with vocab.json and merges.txt, or tokenizer.json, if it is not beside the "   \
+                "weights"                                                                                    \
     }
 
 /* 0, or the status of wrong usage. */

@@ -32,16 +32,16 @@ typedef struct ib_merge_option {
 } ib_merge_option;
 /* All of them: name, kind, least, most, default, help. One list for the library and the command line. */
 #define IB_MERGE_OPTION_LIST(X)                                                                              \
-    X("t", REAL, 0, 1, 0.5, "slerp: the place between the two, 0 is the first")                              \
-    X("alpha", REAL, -10, 10, 1, "add-difference: how much of the difference is added")                      \
-    X("lambda", REAL, -10, 10, 1, "task-arithmetic, dare, ties: how much of the task vectors is added")      \
-    X("density", REAL, 0.0001, 1, 0.2, "ties: part of each tensor's differences that is kept, the largest")  \
-    X("drop", REAL, 0, 0.99, 0.5, "dare: chance that a difference is dropped")                               \
-    X("seed", WHOLE, 0, 9007199254740992.0, 1, "dare: of the draw")                                          \
-    X("decay", REAL, 0, 1, 0.9, "ema: what a state counts beside the one after it")                          \
-    X("raw", FLAG, 0, 1, 0, "ema: the states' own weights, not the running means that they hold")            \
+    X("t", REAL, 0, 1, 0.5, "slerp: the position between the two, 0 is the first")                           \
+    X("alpha", REAL, -10, 10, 1, "add-difference: factor of the difference")                                 \
+    X("lambda", REAL, -10, 10, 1, "task-arithmetic, dare, ties: factor of the task vectors")                 \
+    X("density", REAL, 0.0001, 1, 0.2, "ties: share of each tensor's differences to keep, the largest")      \
+    X("drop", REAL, 0, 0.99, 0.5, "dare: probability of dropping a difference")                              \
+    X("seed", WHOLE, 0, 9007199254740992.0, 1, "dare: random seed")                                          \
+    X("decay", REAL, 0, 1, 0.9, "ema: weight of a state relative to the next one")                           \
+    X("raw", FLAG, 0, 1, 0, "ema: average the states' raw weights instead of their EMA weights")             \
     X("gap", WHOLE, 2, 1000, 8, "soup: frames from one keyframe to the next in validation")                  \
-    X("max-windows", WHOLE, 1, 1000000, 8, "soup: at most so many windows of each validation file")
+    X("max-windows", WHOLE, 1, 1000000, 8, "soup: at most N windows per validation file")
 IB_API extern const ib_merge_option ib_merge_option_table[];          /* ends with a NULL name */
 IB_API const ib_merge_option *ib_merge_option_find(const char *name); /* NULL if there is none */
 

@@ -215,7 +215,7 @@ mkdir "$s/long"
 cp "$s/v/scene-01.mp4" "$s/long/$long.mp4"
 cp "$s/v/scene-01.mp4" "$s/long/$long.mkv"
 run encode "$s/long" -o "$s/long-l" --size 48x32
-expect 1 "$long.mp4.h5: File name too long" "$long.mkv.h5: File name too long"
+expect 1 "$long.mp4.h5: cannot be written: File name too long" "$long.mkv.h5: cannot be written: File name too long"
 
 # ---- the space of a CLIP model, saved as today's libraries do ----
 
@@ -331,6 +331,6 @@ expect 1 'nowhere'
 check "errors are printed, and nothing else" [ ! -s "$s/out" -a "$(wc -l <"$s/err")" = 1 ]
 for command in encode train render eval merge pool modality-gap info; do
     run "$command" --help
-    check "the help of $command says so" grep -q 'print nothing but errors and warnings, and the JSON if' "$s/out"
+    check "the help of $command says so" grep -q 'print only errors, warnings and the JSON that' "$s/out"
 done
 report

@@ -29,6 +29,10 @@ for command in encode train pool render eval merge info; do
     run "$command" x --no-such-option
     refused 2 "no option '--no-such-option'"
 done
+run train --help
+for heading in 'Output and resuming' 'Budget and data' Optimiser Pool Cluster General; do
+    check "train --help has the heading $heading" grep -qx "$heading:" "$scratch/out"
+done
 run encdoe x
 refused 2 "there is no command 'encdoe'; did you mean 'encode'?"
 run zzzzzz
@@ -70,6 +74,7 @@ status=$? words='--help >/dev/full'
 expect 1 'cannot write to standard output'
 "$INBETWEEN" --man >"$scratch/page"
 check "the man page has all commands" [ "$(grep -c '^\.SH INBETWEEN ' "$scratch/page")" = 8 ]
+check "the man page has the headings of train's options" grep -qx '\.SS Optimiser' "$scratch/page"
 if command -v man >/dev/null && command -v groff >/dev/null; then
     check "groff takes the man page without a word" [ -z "$(groff -man -Tutf8 -ww "$scratch/page" 2>&1 >/dev/null)" ]
 else
