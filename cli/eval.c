@@ -8,6 +8,7 @@
 #include "base/output.h"
 #include "cli/adapter_options.h"
 #include "cli/cli.h"
+#include "cli/gaps.h"
 #include "cli/picture_options.h"
 #include "cli/space_options.h"
 #include "eval/eval.h"
@@ -51,26 +52,14 @@ static int check_names(cli *c) {
     return CLI_DONE;
 }
 
-/* "8" or "4,8,16" */
 static int parse_gaps(cli *c, ib_eval_options *o) {
-    const char *text = cli_text(c, "gap"), *at = text;
-    for (o->gaps = 0; o->gaps < IB_EVAL_MAX_GAPS; at++) {
-        char *end;
-        errno = 0;
-        long gap = *at >= '0' && *at <= '9' ? strtol(at, &end, 10) : 0;
-        if (gap < 2 || gap > 1000 || (*end && *end != ',')) {
-            break;
-        }
-        for (size_t i = 0; i < o->gaps; i++) {
-            if (o->gap[i] == gap) {
-                return cli_usage(c, "--gap names %ld twice in '%s'", gap, text);
-            }
-        }
-        o->gap[o->gaps++] = (int)gap;
-        if (!*end) {
-            return 0;
-        }
-        at = end;
+    const char *text = cli_text(c, "gap");
+    int twice;
+    if (cli_gap_list(text, o->gap, &o->gaps, &twice)) {
+        return 0;
+    }
+    if (twice) {
+        return cli_usage(c, "--gap names %d twice in '%s'", twice, text);
     }
     return cli_usage(c,
                      "--gap wants whole numbers from 2 to 1000, such as 8 or 4,8,16 (at most %d), got '%s'",

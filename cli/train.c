@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "cli/cli.h"
+#include "cli/gaps.h"
 #include "train/train.h"
 
 static void on_message(void *user, const char *sentence) {
@@ -34,25 +35,6 @@ static void on_progress(void *user, const ib_train_progress *p) {
                  (long long)p->step, p->loss, skill, p->samples_per_second, left);
 }
 
-/* "2..16", or one number for both ends. */
-static bool parse_gap(const char *text, int *least, int *most) {
-    char *end;
-    long a = strtol(text, &end, 10), b = a;
-    if (end == text || a < 2 || a > 100000) {
-        return false;
-    }
-    if (!strncmp(end, "..", 2)) {
-        const char *second = end + 2;
-        b = strtol(second, &end, 10);
-        if (end == second || b < a || b > 100000) {
-            return false;
-        }
-    }
-    *least = (int)a;
-    *most = (int)b;
-    return !*end;
-}
-
 /* 0, or the status of wrong usage. */
 static int read_options(cli *c, ib_train_options *o) {
     const char *gap = cli_text(c, "gap");
@@ -76,7 +58,7 @@ static int read_options(cli *c, ib_train_options *o) {
     if (cli_is_set(c, "minutes") && cli_is_set(c, "steps")) {
         return cli_usage(c, "--minutes and --steps exclude each other");
     }
-    if (gap && !parse_gap(gap, &o->gap_min, &o->gap_max)) {
+    if (gap && !cli_gap_range(gap, &o->gap_min, &o->gap_max)) {
         return cli_usage(c, "--gap wants MIN..MAX in frames with 2 <= MIN <= MAX, got '%s'", gap);
     }
     if (cli_is_set(c, "steps")) {
@@ -280,7 +262,7 @@ static const cli_option options[] = {
     {.name = "preset",
      .kind = CLI_TEXT,
      .value = "NAME",
-     .help = "toaster (below 300 MB of memory), default (below 1 GB) or large"},
+     .help = "toaster (below 400 MB of memory), default (below 1 GB) or large"},
     {.name = "init",
      .kind = CLI_TEXT,
      .value = "ADAPTER",

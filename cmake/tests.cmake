@@ -54,7 +54,12 @@ if(INBETWEEN_FUZZERS)
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
         file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
         add_test(NAME ${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
-                 COMMAND ${name} -seed=1 -max_total_time=30 -rss_limit_mb=4096 ${CMAKE_BINARY_DIR}/corpus/${name})
+                 COMMAND ${name} -seed=1 -max_total_time=18 -rss_limit_mb=4096 -close_fd_mask=2 ${CMAKE_BINARY_DIR}/corpus/${name})
         set_tests_properties(${name} PROPERTIES TIMEOUT 300)
     endforeach()
+    # the program's parser, without the program
+    add_library(ib_cli_parts OBJECT ${cli_sources})
+    target_link_libraries(ib_cli_parts PRIVATE ib_flags PkgConfig::JANSSON PkgConfig::HDF5 OpenMP::OpenMP_C Threads::Threads)
+    set_target_properties(ib_cli_parts PROPERTIES COMPILE_DEFINITIONS main=ib_cli_main)
+    target_link_libraries(fuzz_options PRIVATE ib_cli_parts)
 endif()

@@ -119,11 +119,11 @@ refused 1 "no image tower"
 no "$s/hf" --activation relu
 refused 1 "unknown activation 'relu'"
 no "$s/hf" --tokenizer "$s/empty"
-refused 1 "empty holds no tokenizer" "vocab.json" "tokenizer.json"
+refused 1 "empty: holds no tokenizer" "vocab.json" "tokenizer.json"
 no "$s/hf" --tokens all
 refused 2 "penultimate"
 no "$s/v/scene-01.mp4"
-refused 1 "scene-01.mp4 is not a safetensors file"
+refused 1 "scene-01.mp4: not a safetensors file"
 printf '\0\0\0\0\0\0\0\020{}' >"$s/huge.safetensors"
 no "$s/huge.safetensors"
 refused 1 "1152921504606846976 bytes does not fit"

@@ -69,7 +69,7 @@ check "info names the space" said "space: patch:dct8+4:v1"
 check "info knows videos" said "kind: video"
 head -c 9000 "$s/one/scene-01.h5" >"$s/short.h5"
 run info "$s/short.h5"
-refused 1 "$s/short.h5 is damaged or cut short"
+refused 1 "$s/short.h5: damaged or cut short"
 
 # wrong usage
 run encode "$s/v"

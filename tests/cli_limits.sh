@@ -198,7 +198,7 @@ sys.stdin.read()' "$s/latents.h5" "$s/locked-run/state.h5"; }
         "info $s/locked-run/state.h5" "train $s/l -o $s/locked-run --resume --preset toaster --steps 4"; do
         # shellcheck disable=SC2086
         within X=1 -- $arguments
-        refused 1 '\(latents\|state\).h5: it is locked: another program has it open for writing'
+        refused 1 '\(latents\|state\).h5: cannot be opened: it is locked: another program has it open for writing'
     done
     kill "$holder" && wait "$holder" 2>/dev/null
 else

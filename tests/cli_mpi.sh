@@ -134,7 +134,7 @@ stop_with() { # SIGNAL mpirun|rank
     [ "$status" != 0 ] || fail "an interrupted run wants a status that says so"
     expect "$status" 'interrupted at step [1-9]'
     cluster 2 train "$s/l" -o "$s/long" --resume --minutes 0.01 --threads 1
-    expect 0 'is complete'
+    expect 0 ': complete: raise'
     check "no half-written files" sh -c "! ls '$s/long'/.*.tmp '$s/long'/ranks/.*.tmp 2>/dev/null"
 }
 stop_with USR1 mpirun

@@ -235,7 +235,7 @@ run train "$s/l" -o "$s/again-run" --preset toaster --steps 1 --overwrite
 expect 0
 check "--overwrite replaces the adapter" sh -c "! cmp -s '$s/again-run/adapter.safetensors' '$adapter'"
 run train "$s/l" -o "$s/again-run" --preset toaster --steps 1 --overwrite
-refused 1 'again-run already holds a run'
+refused 1 'again-run: already holds a run'
 
 mkdir "$s/strips"
 cp "$a" "$s/strips/median.png"

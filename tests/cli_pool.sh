@@ -118,7 +118,7 @@ refused 1 'nowhere' 'make the folder, or mount it'
 untouched "$s/none"
 absent "$s/nowhere"
 run train "$s/l" -o "$s/none" $common --steps 3 --pool "$s/keep"
-refused 1 'it is a file, expected a folder'
+refused 1 'a file, expected a folder'
 untouched "$s/none"
 if [ "$(id -u)" != 0 ]; then
     mkdir "$s/locked"
@@ -134,7 +134,7 @@ fi
 run pool "$s/nowhere"
 refused 1 'nowhere'
 run pool "$s/keep"
-refused 1 'it is a file'
+refused 1 'a file, expected'
 mkdir "$s/empty"
 run pool "$s/empty"
 expect 0 'nobody is in the pool'

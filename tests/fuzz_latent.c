@@ -1,14 +1,10 @@
 /* libFuzzer target: latent files. An input with an even first byte is a file as it stands; any other is a
  * list of edits (place, length, bytes) of a good file, so that fuzzing starts inside HDF5 and not at its
  * first four bytes. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "fuzz_edits.h"
 #include "latent/latent_file.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
 
 const char *__lsan_default_suppressions(void) {
@@ -41,32 +37,8 @@ static size_t good_file(uint8_t bytes[ROOM]) {
     if (ib_latent_writer_finish(&w, NULL)) {
         abort();
     }
-    FILE *f = fopen(name, "rb");
-    size_t n = f ? fread(bytes, 1, ROOM, f) : 0;
-    if (f) {
-        fclose(f);
-    }
-    unlink(name);
+    size_t n = fuzz_take(name, bytes, ROOM);
     rmdir(path);
-    return n;
-}
-
-/* Each edit: two bytes of place, one of length (its low 5 bits), then the bytes. */
-static size_t edit(uint8_t *bytes, size_t n, const uint8_t *p, size_t size) {
-    while (size >= 3) {
-        size_t at = (size_t)(p[0] | p[1] << 8) % n, len = p[2] & 31u;
-        if (p[2] & 32) {
-            n = at ? at : 1; /* cut */
-        }
-        p += 3;
-        size -= 3;
-        len = len < size ? len : size;
-        for (size_t i = 0; i < len && at + i < n; i++) {
-            bytes[at + i] = p[i];
-        }
-        p += len;
-        size -= len;
-    }
     return n;
 }
 
@@ -85,15 +57,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t n = size - 1;
     if (data[0] & 1) {
         memcpy(bytes, good, good_bytes);
-        n = edit(bytes, good_bytes, data + 1, size - 1);
+        n = fuzz_edit(bytes, good_bytes, data + 1, size - 1);
     } else {
         memcpy(bytes, data + 1, n);
     }
-    int fd = memfd_create("fuzz", 0);
-    if (fd < 0 || write(fd, bytes, n) != (ssize_t)n) {
-        abort();
-    }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int fd = fuzz_file(bytes, n, path);
     if (ib_latent_open(&f, path, &err)) {
         if (f || err.code >= 0 || !err.text[0]) {
             abort();

@@ -109,7 +109,7 @@ static void check_refusals(ib_state *s, const char *dir, const char *good) {
     CHECK_ERROR(ib_state_load(&loaded, path, &err), &err, IB_E_IO, "none.h5");
     CHECK_ERROR(ib_state_load(&loaded, dir, &err), &err, IB_E_FORMAT, "no regular file");
     corrupt_store(path, (const uint8_t *)"", 0);
-    CHECK_ERROR(ib_state_load(&loaded, path, &err), &err, IB_E_FORMAT, "is empty");
+    CHECK_ERROR(ib_state_load(&loaded, path, &err), &err, IB_E_FORMAT, "empty, expected");
     corrupt_store(path, (const uint8_t *)"not a state at all", 18);
     CHECK_ERROR(ib_state_load(&loaded, path, &err), &err, IB_E_FORMAT, "checksum is not there");
     snprintf(path, sizeof path, "%s/latents.h5", dir);

@@ -377,8 +377,8 @@ static void test_folder(const char *pool) {
         printf("left out %s\n", news.remark[i]);
     }
     CHECK_INT(news.remarks, 5);
-    CHECK(said(&news, "dora.safetensors of the space 'run', expected 'walk'"));
-    CHECK(said(&news, "junk.safetensors") && said(&news, "plain.safetensors is no pool member's") &&
+    CHECK(said(&news, "dora.safetensors: of the space 'run', expected 'walk'"));
+    CHECK(said(&news, "junk.safetensors") && said(&news, "plain.safetensors: not a pool member's") &&
           said(&news, "folder.safetensors") && said(&news, "a copy of what worker bert published"));
     ib_pool_news_free(&news);
     /* heard is heard, named is named */
@@ -410,7 +410,7 @@ static void test_folder(const char *pool) {
     CHECK_ERROR(ib_pool_listen(p, mine, 32, most, &news, &err), &err, IB_E_IO, "the pool cannot be read");
     ib_pool_close(&p);
     CHECK_OK(ib_pool_open(&p, plain, "anna", &err), &err);
-    CHECK_ERROR(ib_pool_check(p, &err), &err, IB_E_IO, "it is a file");
+    CHECK_ERROR(ib_pool_check(p, &err), &err, IB_E_IO, "a file, expected");
     ib_pool_close(&p);
     free(none);
     free(sub);
