@@ -53,8 +53,8 @@ IB_API void ib_space_close(ib_space **s);
 /* Names everything that defines the coordinates; equal ids mean exchangeable latents. At
  * most 255 characters. */
 IB_API const char *ib_space_id(const ib_space *s);
-/* Whether a space's id, or the name that it is asked for by, is that of pictures as they are: latents that can
- * be moved, mirrored and scaled (the patch space, latent/patch.h). */
+/* Whether a space's id, or the name that it is asked for by, is that of pictures as they are: latents that
+ * can be moved, mirrored and scaled (the patch space, latent/patch.h). */
 IB_API bool ib_space_is_pictures(const char *id);
 /* A sentence for the user on what was found and chosen in opening (activation, preprocessing) and why; empty
  * if nothing was. */
