@@ -2,9 +2,9 @@
  * their frames through a bounded cache. Files are opened when they are needed and a few are kept open, so
  * thousands of them work.
  *
- * One thread at a time: everything that reads (ib_dataset_frame, ib_dataset_file) is to be called with the
- * lock that the trainer passes around, because HDF5 is not thread-safe. The rest only looks at what opening
- * found. */
+ * One thread at a time: everything that reads (ib_dataset_frame, ib_dataset_file) changes the cache and the
+ * open files, and is to be called with the lock that the trainer passes around. (HDF5 has a lock of its own,
+ * latent/hdf5.h.) The rest only looks at what opening found. */
 #ifndef IB_TRAIN_DATASET_H
 #define IB_TRAIN_DATASET_H
 

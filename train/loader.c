@@ -7,7 +7,7 @@
 struct ib_loader {
     ib_dataset *dataset;
     const ib_sampler *sampler;
-    pthread_mutex_t *reading; /* the lock on HDF5 */
+    pthread_mutex_t *reading; /* the lock on the data set, which validation reads too */
     pthread_t thread;
     ib_sample *ring; /* [depth] */
     uint16_t *halves;

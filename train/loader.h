@@ -25,7 +25,7 @@ typedef struct ib_sample_order {
 
 typedef struct ib_loader ib_loader;
 /* Begins with the first sample of `order`; keeps up to `depth` samples ready. The thread holds `lock` while
- * it reads; others must hold it when they touch the data set or HDF5. Data set and sampler must outlive the
+ * it reads; others must hold it when they touch the data set. Data set and sampler must outlive the
  * loader. */
 int ib_loader_start(ib_loader **out, ib_dataset *d, const ib_sampler *s, pthread_mutex_t *lock,
                     const ib_sample_order *order, size_t depth, ib_error *err);
