@@ -9,9 +9,9 @@
  * - HDF5: on first use H5dont_atexit. What a thread does with HDF5's errors is changed within calls and put
  * back. HDF5 is called under one lock of the library; a program that calls HDF5 itself must not do so at the
  * same time, unless HDF5 was built for threads.
- * - FFmpeg: nothing. It writes remarks to stderr unless it is told not to (ib_ffmpeg_quiet).
- * - MPI: only where ib_train is to use it. If the program has not begun it, it is begun, and ended when the
- * process exits.
+ * - FFmpeg: nothing. It writes remarks to stderr unless ib_ffmpeg_quiet is called.
+ * - MPI: only where ib_train is to use it. If the program has not initialised it, ib_train does, and
+ * finalises it when the process exits.
  * - Signals, locale, environment: nothing. LC_NUMERIC has to be "C" (as in a program that calls no
  * setlocale), and a limit of file sizes (ulimit -f) is an error only where SIGXFSZ is ignored. */
 #ifndef IB_BASE_API_H

@@ -18,8 +18,8 @@ int ib_json_bound(const char *text, size_t bytes, int max_depth, int max_values,
 /* The one way to read other people's JSON: bounded as above, then parsed. Strict (an object or array;
  * names that come twice, a zero byte and bytes that are not UTF-8 are refused), but for numbers that
  * Python's json writes and others cannot hold: NaN, Infinity and -Infinity are null, whole numbers beyond
- * 64 bits are reals, and reals beyond double are null. Who wants a whole number asks for one: neither is.
- * *out: the caller decrefs; NULL on failure. IB_E_FORMAT or IB_E_MEMORY. */
+ * 64 bits are reals, and reals beyond double are null. Callers that need a whole number ask for one; neither
+ * is. *out: the caller decrefs; NULL on failure. IB_E_FORMAT or IB_E_MEMORY. */
 int ib_json_parse(json_t **out, const char *text, size_t bytes, int max_depth, int max_values,
                   const char *path, const char *part, ib_error *err);
 

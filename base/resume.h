@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 typedef struct ib_resume {
-    char *folder;    /* owned; NULL: not begun */
+    char *folder;    /* owned; NULL: not started */
     char key[65];    /* SHA-256 of the key, hex */
     int lock;        /* descriptor: one process at a time */
     int64_t done;    /* parts 1..done are there, whole, from a run with the same key */

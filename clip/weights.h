@@ -42,7 +42,7 @@ char *ib_clip_beside(const ib_clip_sources *s, const ib_clip_source *source, con
 typedef enum ib_clip_naming { IB_CLIP_HF, IB_CLIP_OPENCLIP } ib_clip_naming;
 typedef enum ib_clip_side { IB_CLIP_VISION, IB_CLIP_TEXT } ib_clip_side;
 
-/* A matrix [rows, cols] as the product wants it, from one tensor or from three below each other. */
+/* A matrix [rows, cols] as the product expects it, from one tensor or from three below each other. */
 typedef struct ib_clip_matrix {
     const ib_st_tensor *part[3];
     int parts;

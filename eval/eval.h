@@ -39,8 +39,8 @@ enum {
 typedef enum ib_eval_figure {
     IB_FIGURE_SKILL,  /* 1 - sum err^2 / sum err(slerp)^2 over the same targets; 0 if slerp makes no error */
     IB_FIGURE_COSINE, /* mean over targets of eval/metrics.h's cosine */
-    IB_FIGURE_ANGLE,  /* likewise, degrees */
-    IB_FIGURE_NORM_ERROR, /* likewise */
+    IB_FIGURE_ANGLE,  /* the same in degrees */
+    IB_FIGURE_NORM_ERROR, /* of lengths */
     IB_FIGURE_RECALL, /* share of targets to which no other frame of the clip is nearer (Euclidean) than the
                          true one */
     IB_FIGURE_CURVATURE,      /* mean over targets of the angle by which the path turns there, degrees */
@@ -128,7 +128,7 @@ typedef struct ib_eval_window {
     size_t first; /* frame number */
     double seconds;
     double gain; /* dB of luma over slerp; skill of the window in a space without a decoder */
-    double psnr; /* dB of luma; NaN likewise */
+    double psnr; /* dB of luma; NaN where there are no pictures */
 } ib_eval_window;
 
 typedef struct ib_eval_gap {
@@ -149,7 +149,7 @@ typedef struct ib_eval_remark {
     char *why; /* a sentence */
 } ib_eval_remark;
 
-/* Inputs and what is said about them, in order of names. */
+/* Inputs and remarks about them, in order of names. */
 typedef struct ib_eval_remarks {
     ib_eval_remark *v;
     size_t n;
@@ -194,7 +194,7 @@ typedef struct ib_eval_report {
 
 typedef struct ib_eval_progress {
     const char *file;     /* at hand */
-    size_t number, files; /* it is the number-th of so many, from 1 */
+    size_t number, files; /* the number-th of `files`, from 1 */
     size_t windows;       /* done so far, of all clips and gaps */
     double fraction;      /* of all the work, rising from 0 to 1; files count by their bytes */
 } ib_eval_progress;

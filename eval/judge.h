@@ -15,7 +15,7 @@ typedef struct ib_judge {
     ib_adapter **adapter;        /* [adapters] */
     size_t adapters;
     bool minterpolate, keep_interlaced;
-    size_t oracles; /* the last so many of enum ib_oracle */
+    size_t oracles; /* how many of enum ib_oracle, the last ones */
     int threads;
     const atomic_int *stop;
     void (*tick)(void *user, size_t windows,

@@ -74,8 +74,8 @@ IB_API int ib_space_encode_frames(const ib_space *s, const ib_frame *const *fram
                                   ib_error *err);
 
 /* For streams, whose frames do not live long enough to be gathered: a space may have its own form of a frame,
- * `floats` long (clip: the resized, normalised picture), of which it wants about `batch` at once. floats 0:
- * it has none, encode frame by frame. */
+ * `floats` long (clip: the resized, normalised picture), about `batch` of which are best given at once.
+ * floats 0: it has none, encode frame by frame. */
 typedef struct ib_space_input {
     size_t floats, batch;
 } ib_space_input;

@@ -48,7 +48,7 @@ void ib_gemm_restore(ib_gemm_threads before);
 int ib_gemm_pin(void);
 void ib_gemm_unpin(int before);
 /* OpenBLAS computes in buffers of this size, one per thread and one more per product under way, which it maps
- * when it first needs them and keeps. Where the address space is limited and none is to be had, it tries for
+ * when it first needs them and keeps. Where the address space is limited and there are none, it tries for
  * ever. */
 #define IB_GEMM_BUFFER_BYTES ((size_t)128 << 20)
 /* Has it map, now, all that `threads` threads will need, and OpenMP start them. IB_E_MEMORY where the limit
@@ -58,7 +58,7 @@ int ib_gemm_reserve(int threads, ib_error *err);
 /* OpenBLAS's own description of itself: version, build, the processor that its kernels were chosen for. */
 const char *ib_gemm_library(void);
 /* OpenBLAS chooses its kernels while it is loaded. One that is older than the processor may not know it and
- * take those of 2004, with a fifth of the speed: then, what it should have been told by its variable
+ * take those of 2004, with a fifth of the speed: then, what its variable should have been
  * OPENBLAS_CORETYPE; else NULL. */
 const char *ib_gemm_better_core(void);
 

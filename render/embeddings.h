@@ -26,8 +26,8 @@ typedef struct ib_embeddings_options {
     const char *modality_gap; /* file of render/modality_gap.h, added to prompts; NULL: prompts as they are */
     int frames;               /* from one keyframe to the next, both counted, 2..1000000 */
     double fps;               /* > 0, <= 1000 */
-    double gap_seconds; /* what the model is told of the time between keyframes; 0: (frames - 1) / fps */
-    bool ease, loop;    /* as in render/movie.h */
+    double gap_seconds;       /* the time between keyframes that the model sees; 0: (frames - 1) / fps */
+    bool ease, loop;          /* as in render/movie.h */
     const char *const *preview_from; /* [n_preview] videos */
     size_t n_preview;                /* 0: no preview */
     int preview_every;               /* look at every nth frame of them, >= 1; 0: 1 */

@@ -24,7 +24,7 @@ typedef struct ib_movie_options {
         height; /* keyframes are scaled and cropped to it; 0, 0: their own size, which must then be one */
     int frames; /* from one keyframe to the next, both counted, 2..1000000; default 25 */
     double fps; /* > 0, <= 1000; default 24 */
-    double gap_seconds; /* what the model is told of the time between keyframes; 0: (frames - 1) / fps */
+    double gap_seconds; /* the time between keyframes that the model sees; 0: (frames - 1) / fps */
     bool ease;          /* leave and reach keyframes slowly: t becomes 3t^2 - 2t^3 */
     bool loop;          /* back to the first keyframe, which is not shown again at the end */
     double trust; /* in what the adapter learned, 0..1 (ib_adapter_trust); default -1: what its file says */

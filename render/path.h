@@ -9,7 +9,7 @@
 typedef struct ib_path_options {
     int frames;        /* from one keyframe to the next, both counted, >= 2 */
     bool ease, loop;   /* as in render/movie.h */
-    float gap_seconds; /* what the model is told of the time between keyframes, > 0 */
+    float gap_seconds; /* the time between keyframes that the model sees, > 0 */
     const atomic_int *stop;
     const ib_geometry *geometry; /* of the keys */
 } ib_path_options;

@@ -42,7 +42,7 @@ typedef struct ib_session {
     int rank,
         ranks; /* of a cluster; 0, 1. Rank 0 alone writes to the run's directory, validates and speaks */
     bool over; /* some rank's budget is used up, or it was stopped: all end here */
-    bool interrupted; /* some rank was told to stop */
+    bool interrupted; /* some rank was asked to stop */
     float *mean_base; /* [P] the EMA at the last exchange; NULL without */
     double mean_kept; /* product of the decays since */
     const ib_sample **batch;

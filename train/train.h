@@ -22,7 +22,7 @@ typedef struct ib_train_progress {
 } ib_train_progress;
 
 /* Zero (or NULL, or below zero where it says so) stands for the default; for a resumed run, for what the run
- * was begun with. A resumed run refuses any other value of what defines it, by name: that is everything above
+ * started with. A resumed run refuses any other value of what defines it, by name: that is everything above
  * `minutes` but `run` and `resume`. */
 typedef struct ib_train_options {
     const ib_paths *latents; /* training files, or directories of them */
@@ -55,8 +55,8 @@ typedef struct ib_train_options {
                        run */
     int threads;    /* 0: as many as cores. Equal bits need equal threads */
     double state_seconds; /* between states, default 60 */
-    int64_t state_steps;  /* a state also after every so many steps; 0: not */
-    int keep_states;      /* the last so many states stay in RUN/states, for averages of them; 0: none */
+    int64_t state_steps;  /* a state also every N steps; 0: none */
+    int keep_states;      /* states kept in RUN/states, for averages; 0: none */
     double log_seconds;   /* between lines of log.csv, default 5 */
     double valid_seconds; /* between validations, default 60; seldom enough to take at most 3 % of the time */
     /* What an average with others, in a pool or a cluster, makes of the weights. May differ from session to

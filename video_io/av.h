@@ -34,7 +34,7 @@ typedef struct ib_image_spec {
     int chroma_location; /* AVChromaLocation; unspecified counts as left */
 } ib_image_spec;
 
-/* swscale with everything told explicitly; the context is kept while the specs stay the same. Results are the
+/* swscale with every option explicit; the context is kept while the specs stay the same. Results are the
  * same bits on every machine. Zero-initialise; free with ib_scaler_free. */
 typedef struct ib_scaler {
     struct SwsContext *sws;

@@ -17,7 +17,7 @@ typedef struct ib_decoder {
     AVStream *stream; /* of format */
     AVPacket *packet;
     ib_stream stream_in;       /* of what is no regular file */
-    atomic_bool stop;          /* another thread wants blocking reads to end */
+    atomic_bool stop;          /* set by another thread to end blocking reads */
     const atomic_int *stopped; /* so does the caller; may be NULL */
     bool draining;
     bool still;
@@ -51,7 +51,7 @@ void ib_decoder_close(ib_decoder **d);
 /* After ib_decoder_next gave none: why. */
 int ib_decoder_no_frame(const ib_decoder *d, ib_error *err);
 bool ib_decoder_can_seek(const ib_decoder *d);
-/* How the stream or this frame wants to be turned. */
+/* How the stream or this frame is to be rotated. */
 ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame);
 /* Everything but width, height and matrix of the frames handed out. */
 void ib_decoder_describe(const ib_decoder *d, const AVFrame *first, ib_video_info *info);
