@@ -1,11 +1,13 @@
-/* What must be the same bits on every machine: latents of the patch space. The sums below were computed on
- * x86-64; the same test runs on other processors (tools/cross_aarch64.sh, tools/old_processor.sh). */
+/* What must be the same bits on every machine: latents of the patch space, what is between them, and averages
+ * of models. The sums below were computed on x86-64; the same test runs on other processors
+ * (tools/cross_aarch64.sh, tools/old_processor.sh). */
 #include "base/safetensors.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "latent/geometry.h"
 #include "latent/patch.h"
 #include "tests/check.h"
+#include "weights/average.h"
 
 enum { ROWS = 7, COLS = 9, N = 96 * ROWS * COLS };
 
@@ -54,33 +56,114 @@ static void test_latents(void) {
     ib_free(half);
 }
 
-/* Slerp itself takes sines of the C library, which differ in their last bit; nothing else may. */
-static void test_slerp(void) {
-    ib_rng r;
-    ib_rng_seed2(&r, 5, 6);
-    float *z[3];
+enum { HIGH = 20, WIDE = 31, TOKENS = HIGH * WIDE, MANY = TOKENS * IB_PATCH_D };
+
+static uint64_t state = 20240229;
+
+/* -1 <= x < 1, 23 bits */
+static float next_number(void) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (float)((int)(state >> 40) - (1 << 23)) / (1 << 23);
+}
+
+static float *numbers(size_t n, float mean, float spread) {
+    float *x = ib_calloc(n, sizeof *x);
+    for (size_t i = 0; x && i < n; i++) {
+        x[i] = mean + spread * next_number(); /* in two roundings, or in one: spread is a power of two */
+    }
+    return x;
+}
+
+static void test_patch(void) {
+    ib_error err = {0};
+    ib_frame f = {0};
+    int width = WIDE * 8 - 3, height = HIGH * 8 - 5; /* blocks beyond the edge too */
+    CHECK_OK(ib_frame_alloc(&f, width, height, &err), &err);
+    ib_frame_fill_black(&f);
     for (int k = 0; k < 3; k++) {
-        z[k] = ib_calloc(N, 4);
-        for (size_t i = 0; i < N; i++) {
-            z[k][i] = ib_rng_float(&r) - 0.4f;
+        int w = k ? (width + 1) / 2 : width, h = k ? (height + 1) / 2 : height;
+        for (int y = 0; y < h; y++) {
+            for (int x = 0; x < w; x++) {
+                f.plane[k][(size_t)y * f.stride[k] + (size_t)x] = (uint8_t)(128 + 112 * next_number());
+            }
         }
     }
-    ib_slerp_in(ib_geometry_of("patch:dct8+4:v1"), z[0], z[1], 0.3f, ROWS * COLS, 96, z[2]);
-    double sum = 0, weighted = 0;
-    for (size_t i = 0; i < N; i++) {
-        sum += (double)z[2][i];
-        weighted += (double)z[2][i] * (double)(i % 97);
+    float *planes = ib_calloc(MANY, 4), *z = ib_calloc(MANY, 4), *back = ib_calloc(MANY, 4);
+    ib_patch_from_frame(&f, HIGH, WIDE, planes);
+    ib_patch_forward(planes, HIGH, WIDE, z);
+    ib_patch_inverse(z, HIGH, WIDE, back);
+    CHECK_SUM(planes, MANY * sizeof *planes, 0x088b19b4bb8a7127u);
+    CHECK_SUM(z, MANY * sizeof *z, 0x5091d7aa9a054ce1u);
+    CHECK_SUM(back, MANY * sizeof *back, 0x5df1a53c11dd386eu);
+    ib_frame_free(&f);
+    ib_free(planes);
+    ib_free(z);
+    ib_free(back);
+}
+
+/* Sines and arc tangents are the C library's and may differ in a double's last bit: that shows in a float
+ * once in hundreds of millions. */
+static void test_geometry(void) {
+    static const float t[] = {0.125f, 1 / 3.0f, 0.5f, 0.9f};
+    const ib_geometry *g = ib_geometry_of("patch:dct8+4:v1");
+    CHECK(g && strcmp(ib_geometry_id(g), "slerp"));
+    float *a = numbers(MANY, 0.5f, 0.5f), *b = numbers(MANY, 0.5f, 0.25f), *planes = ib_calloc(MANY, 4),
+          *out = ib_calloc(MANY * 3 * (sizeof t / sizeof *t), 4), *o = out;
+    for (int i = 0; i < 2; i++) { /* as pictures are: only then has slerp:range1 something to decide */
+        memcpy(planes, i ? b : a, MANY * sizeof *planes);
+        ib_patch_forward(planes, HIGH, WIDE, i ? b : a);
     }
-    printf("slerp: %.9g %.9g\n", sum, weighted);
-    CHECK_NEAR(sum, 626.46496, 1e-3);
-    CHECK_NEAR(weighted, 30855.0756, 1e-1);
-    for (int k = 0; k < 3; k++) {
-        ib_free(z[k]);
+    for (size_t i = 0; i < MANY / 2; i++) { /* alike in half of the picture */
+        b[i] = 0.5f * (a[i] + b[i]);
     }
+    for (size_t k = 0; k < sizeof t / sizeof *t; k++, o += 3 * MANY) {
+        ib_slerp(a, b, t[k], TOKENS, IB_PATCH_D, o);
+        ib_slerp_in(g, a, b, t[k], TOKENS, IB_PATCH_D, o + MANY);
+        ib_lerp(a, b, t[k], MANY, o + 2 * MANY);
+    }
+    CHECK(memcmp(out, out + MANY, MANY * sizeof *out) &&
+          memcmp(out + MANY, out + 2 * MANY, MANY * sizeof *out));
+    CHECK_SUM(out, (size_t)(o - out) * sizeof *out, 0xec4216339a09f0adu);
+    float angle[TOKENS];
+    for (size_t i = 0; i < TOKENS; i++) {
+        angle[i] = (float)ib_angle(a + i * IB_PATCH_D, b + i * IB_PATCH_D, IB_PATCH_D);
+    }
+    CHECK_SUM(angle, sizeof angle, 0x620d20e657a4715du);
+    ib_free(a);
+    ib_free(b);
+    ib_free(planes);
+    ib_free(out);
+}
+
+static void test_average(void) {
+    enum { K = 5 };
+    static const double weight[K] = {0.3, 0.1, 0.25, 0.2, 0.15};
+    float *x[K], *out = ib_calloc(3 * (size_t)MANY, 4);
+    for (int i = 0; i < K; i++) {
+        x[i] = numbers(MANY, 0, (float)(1 << i));
+    }
+    const float *const *models = (const float *const *)x;
+    ib_average_weighted(models, weight, K, out, MANY);
+    ib_average_trimmed(models, weight, K, 1, out + MANY, MANY);
+    ib_average_clipped(models, weight, K, x[0], 300, out + 2 * MANY, MANY, NULL);
+    CHECK_SUM(out, MANY * sizeof *out, 0x2d50260a1797e35du);
+    CHECK_SUM(out + MANY, MANY * sizeof *out, 0x58352ca1d795f458u);
+    CHECK_SUM(out + 2 * MANY, MANY * sizeof *out, 0xd28c868e1e613027u);
+    for (int i = 0; i < K; i++) {
+        ib_free(x[i]);
+    }
+    ib_free(out);
+}
+
+/* In this order: they share the numbers. */
+static void test_whole_numbers(void) {
+    test_patch();
+    test_geometry();
+    test_average();
 }
 
 int main(void) {
     RUN(test_latents());
-    RUN(test_slerp());
+    RUN(test_whole_numbers());
     return check_report("test_bits");
 }
