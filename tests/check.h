@@ -10,11 +10,17 @@
 
 static int check_failed, check_done;
 
-/* RUN(test_this(4, 5)); runs a test, and names it if it fails. CHECK_ONLY=text in the environment runs only
- * those whose call holds the text. */
+/* RUN(test_this(4, 5)); runs a test, and names it before, which a crash leaves, and again if it fails.
+ * CHECK_ONLY=text in the environment runs only those whose call holds the text; what a test needs of another
+ * one is then not there. CHECK_ONLY=--list runs none and lists them. */
 static inline int check_wanted(const char *call) {
     const char *only = getenv("CHECK_ONLY");
-    return !only || !*only || strstr(call, only) != NULL;
+    int list = only && !strcmp(only, "--list"), wanted = !only || strstr(call, only) != NULL;
+    if (wanted || list) {
+        printf("%s%s\n", list ? "" : "- ", call);
+        fflush(stdout);
+    }
+    return wanted;
 }
 
 #define RUN(call)                                                                                            \
