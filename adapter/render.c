@@ -18,6 +18,7 @@
 #include "motion/pair_private.h"
 #include "nn/simd.h"
 #include "nn/warp.h"
+#include "video_io/frame.h"
 
 /* Luma rows that are made at once: enough to pay for the rows of cells about them, few enough for the cache.
  */

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "eval/scene.h"
 #include "eval/score.h"
+#include "motion/pair.h"
 #include "nn/gemm.h"
 #include "video_io/minterpolate.h"
 #include "video_io/reader.h"

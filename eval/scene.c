@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "eval/metrics.h"
 #include "eval/pixels.h"
+#include "motion/pair.h"
 
 static int open_works(ib_scene *s, ib_error *err) {
     const ib_judge *j = s->judge;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "base/memory.h"
 #include "latent/geometry.h"
+#include "motion/pair.h"
 
 typedef struct worker {
     float *z; /* [T,D]; NULL without slerp */

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Holds the rooms to the matrix in docs/architecture.md: includes, libraries in CMakeLists.txt, no circles. Status 1 if one differs."""
+"""Holds the rooms to the matrix in docs/architecture.md: includes, libraries in CMakeLists.txt, no circles; with a folder of a build,
+also what their libraries call. Status 1 if one differs. tools/check_rooms.py [BUILD]"""
 import pathlib
 import re
+import subprocess
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
@@ -30,5 +32,14 @@ while len(done) < len(allowed):
     done += free
 folders = {path.parent.name for path in root.glob("*/*.c") if not path.parent.name.startswith("build")} - {"examples", "tests", "tools"}
 wrong += ["%s: is no room of the matrix" % name for name in sorted(folders - set(allowed))]
+if len(sys.argv) > 1:
+    symbols = {}
+    for room in set(allowed) - {"cli"}:
+        lines = subprocess.run(["nm", "-gP", root / sys.argv[1] / ("libib_%s.a" % room)], stdout=subprocess.PIPE, text=True, check=True).stdout
+        found = re.findall(r"^(ib_\S+) (\w)", lines, re.M)
+        symbols[room] = {name for name, kind in found if kind != "U"}, {name for name, kind in found if kind == "U"}
+    for room, (own, needed) in sorted(symbols.items()):
+        within = own.union(*(symbols[other][0] for other in allowed[room]))
+        wrong += ["%s: calls %s, of a room that it may not call" % (room, name) for name in sorted(needed - within)]
 print("\n".join(wrong) or "%d rooms, as docs/architecture.md has them" % len(allowed))
 sys.exit(bool(wrong))
