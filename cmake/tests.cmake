@@ -52,9 +52,14 @@ if(INBETWEEN_FUZZERS)
         add_executable(${name} ${source})
         target_link_libraries(${name} PRIVATE ${ib_all})
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-        file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
+        # what is found goes into the build's corpus; the tree's is where it begins
+        set(corpus ${CMAKE_BINARY_DIR}/corpus/${name})
+        file(MAKE_DIRECTORY ${corpus})
+        if(IS_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/corpus/${name})
+            list(APPEND corpus ${PROJECT_SOURCE_DIR}/tests/corpus/${name})
+        endif()
         add_test(NAME ${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
-                 COMMAND ${name} -seed=1 -max_total_time=18 -rss_limit_mb=4096 -close_fd_mask=2 ${CMAKE_BINARY_DIR}/corpus/${name})
+                 COMMAND ${name} -seed=1 -max_total_time=18 -rss_limit_mb=4096 -close_fd_mask=2 ${corpus})
         set_tests_properties(${name} PROPERTIES TIMEOUT 300)
     endforeach()
     # the program's parser, without the program
