@@ -11,7 +11,7 @@ packages="gcc libc6-dev cmake ninja-build pkg-config libavformat-dev libavcodec-
     libavfilter-dev libopenblas-openmp-dev libhdf5-dev libjansson-dev libunistring-dev nettle-dev"
 case ${1:-} in
 "") ;;
---tests | --ci) packages="$packages ffmpeg hdf5-tools python3-numpy python3-h5py libopenmpi-dev openmpi-bin" ;;
+--tests | --ci) packages="$packages ffmpeg groff-base hdf5-tools python3-numpy python3-h5py libopenmpi-dev openmpi-bin" ;;
 *)
     echo "setup.sh: there is no option '$1' (--tests, --ci)" >&2
     exit 2
