@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for .ci/run: ThreadSanitizer, ten minutes of each fuzzer, the numeric tests on a processor with SSE2 alone. Every
+# What takes too long for .ci/run: ThreadSanitizer, ten minutes of each fuzzer, the numeric tests on a processor with SSE2 alone and
+# on aarch64. Every
 # step is run, also after one has failed; the status is the verdict. FUZZ_SECONDS=N fuzzes for N seconds each.
 set -u
 cd "$(dirname "$0")/.."
@@ -60,6 +61,8 @@ step "packages and release build" tools/setup.sh --ci
 step "threads, under ThreadSanitizer" threads
 step "a processor with SSE2 alone" tools/old_processor.sh test_nn test_latent test_average test_range test_adapter test_motion test_muon \
     test_clip test_clip_kernels
+step "aarch64" tools/cross_aarch64.sh test_bits test_nn test_latent test_average test_range test_adapter test_motion test_muon test_render_size \
+    test_clip test_clip_kernels test_golden
 step "fuzzers built" build fuzz build-fuzz
 fuzz
 
