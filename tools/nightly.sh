@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # What takes too long for .ci/run: ThreadSanitizer, ten minutes of each fuzzer, the numeric tests on a processor with SSE2 alone and
-# on aarch64. Every
-# step is run, also after one has failed; the status is the verdict. FUZZ_SECONDS=N fuzzes for N seconds each.
+# on aarch64. Every step is run, also after one has failed; the status is the verdict. FUZZ_SECONDS=N fuzzes for N seconds each.
 set -u
 cd "$(dirname "$0")/.."
 exec </dev/null
