@@ -15,6 +15,7 @@
 #include "adapter/private.h"
 #include "base/memory.h"
 #include "latent/patch.h"
+#include "latent/patch_plane.h"
 #include "motion/pair_private.h"
 #include "nn/simd.h"
 #include "nn/warp.h"
@@ -109,7 +110,7 @@ static void render_band(const job *j, size_t first, float *scratch) {
         ib_enlarge(small, side * rows, side * cols, h, w, y0, m, 1.0f, tmp, rest);
         for (size_t y = 0; y < m; y++) {
             finish_row(f0->plane[k] + (y0 + y) * f0->stride[k], f1->plane[k] + (y0 + y) * f1->stride[k], j->t,
-                       band + y * w, fade + y * w, rest + y * w, ib_black_of(k), ib_range_of(k), seen,
+                       band + y * w, fade + y * w, rest + y * w, ib_patch_black(k), ib_patch_range(k), seen,
                        j->out->plane[k] + (y0 + y) * j->out->stride[k]);
         }
         band += m * w;

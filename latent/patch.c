@@ -1,4 +1,5 @@
 #include "latent/patch.h"
+#include "latent/patch_plane.h"
 
 #include <string.h>
 #include "base/multiarch.h"
@@ -188,25 +189,33 @@ static plane_geometry geometry_of(const ib_frame *f, int rows, int cols, int k) 
     if (g.frame_height > g.height) {
         g.frame_height = g.height;
     }
-    g.black = k ? 128 : 16;
-    g.range = k ? 224 : 219;
+    g.black = ib_patch_black(k);
+    g.range = ib_patch_range(k);
     return g;
 }
 
-void ib_patch_from_frame(const ib_frame *frame, int rows, int cols, float *planes) {
-    float *p = planes;
-    for (int k = 0; k < 3; k++) {
-        plane_geometry g = geometry_of(frame, rows, cols, k);
-        for (size_t y = 0; y < g.height; y++, p += g.width) {
-            if (y >= g.frame_height) {
-                memcpy(p, p - g.width, g.width * sizeof *p);
-                continue;
-            }
-            widen_row(frame->plane[k] + y * frame->stride[k], g.frame_width, g.black, g.range, p);
-            for (size_t x = g.frame_width; x < g.width; x++) {
-                p[x] = p[g.frame_width - 1];
-            }
+void ib_patch_plane(const ib_frame *frame, int k, size_t height, size_t width, float *out) {
+    size_t h = k ? ((size_t)frame->height + 1) / 2 : (size_t)frame->height,
+           w = k ? ((size_t)frame->width + 1) / 2 : (size_t)frame->width;
+    h = h < height ? h : height;
+    w = w < width ? w : width;
+    for (size_t y = 0; y < height; y++, out += width) {
+        if (y >= h) {
+            memcpy(out, out - width, width * sizeof *out);
+            continue;
         }
+        widen_row(frame->plane[k] + y * frame->stride[k], w, ib_patch_black(k), ib_patch_range(k), out);
+        for (size_t x = w; x < width; x++) {
+            out[x] = out[w - 1];
+        }
+    }
+}
+
+void ib_patch_from_frame(const ib_frame *frame, int rows, int cols, float *planes) {
+    for (int k = 0; k < 3; k++) {
+        size_t unit = k ? IB_PATCH_CHROMA : IB_PATCH_LUMA, h = unit * (size_t)rows, w = unit * (size_t)cols;
+        ib_patch_plane(frame, k, h, w, planes);
+        planes += h * w;
     }
 }
 

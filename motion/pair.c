@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "latent/patch.h"
+#include "latent/patch_plane.h"
 #include "motion/pair_private.h"
 #include "nn/warp.h"
 
@@ -36,8 +37,9 @@ int ib_pair_create(ib_pair **out, int width, int height, ib_error *err) {
     p->canvas.height = (size_t)height;
     p->canvas.width = (size_t)width;
     size_t n = grid.tokens * grid.width, picture = ib_canvas_floats(&p->canvas),
-           spline = ib_canvas_spline_floats(&p->canvas);
-    int rc = ib_alloc_floats(&p->arena, 2 * (n + picture + spline), "keyframes at full size", err);
+           spline = ib_canvas_spline_floats(&p->canvas),
+           planes = 2 * picture > n ? 2 * picture : n; /* the grid of a thin picture has more */
+    int rc = ib_alloc_floats(&p->arena, 2 * n + planes + 2 * spline, "keyframes at full size", err);
     rc = rc ? rc : ib_frame_alloc(&p->small, 8 * grid.cols, 8 * grid.rows, err);
     if (rc) {
         ib_pair_free(&p);
@@ -46,7 +48,7 @@ int ib_pair_create(ib_pair **out, int width, int height, ib_error *err) {
     p->z0 = p->arena;
     p->z1 = p->z0 + n;
     p->planes = p->z1 + n;
-    p->spline0 = p->planes + 2 * picture;
+    p->spline0 = p->planes + planes;
     p->spline1 = p->spline0 + spline;
     *out = p;
     return 0;
@@ -65,19 +67,6 @@ const ib_shape *ib_pair_shape(const ib_pair *p) {
     return &p->shape;
 }
 
-/* A frame's plane as latent/patch.h has its values, edges repeated up to the canvas' size. */
-static void widen_plane(const ib_frame *f, int k, size_t height, size_t width, float *out) {
-    size_t h = k ? ((size_t)f->height + 1) / 2 : (size_t)f->height,
-           w = k ? ((size_t)f->width + 1) / 2 : (size_t)f->width;
-    float black = ib_black_of(k), scale = 1 / ib_range_of(k);
-    for (size_t y = 0; y < height; y++) {
-        const uint8_t *in = f->plane[k] + (y < h ? y : h - 1) * f->stride[k];
-        for (size_t x = 0; x < width; x++) {
-            out[y * width + x] = ((float)in[x < w ? x : w - 1] - black) * scale;
-        }
-    }
-}
-
 /* Plane i % 3 of keyframe i / 3. */
 static void fit_plane(ib_pair *p, int i) {
     float *planes = p->planes + (i / 3 ? ib_canvas_floats(&p->canvas) : 0),
@@ -86,7 +75,7 @@ static void fit_plane(ib_pair *p, int i) {
         size_t h, w;
         ib_canvas_plane(&p->canvas, k, &h, &w);
         if (k == i % 3) {
-            widen_plane(i / 3 ? p->full1 : p->full0, k, h, w, planes);
+            ib_patch_plane(i / 3 ? p->full1 : p->full0, k, h, w, planes);
             ib_spline_fit(planes, h, w, spline);
             return;
         }

@@ -11,19 +11,10 @@ struct ib_pair {
     int width, height;
     const ib_frame *full0, *full1; /* NULL before the first pair */
     ib_frame small;                /* of the grid's size */
-    float *planes;                 /* [2] pictures of the canvas, while splines are fitted */
-    float *spline0, *spline1;      /* of the canvas */
-    float *z0, *z1;                /* [T,D] */
+    float *planes;            /* a picture of the grid; then two of the canvas, while splines are fitted */
+    float *spline0, *spline1; /* of the canvas */
+    float *z0, *z1;           /* [T,D] */
     float *arena;
 };
-
-/* Of 8-bit samples: the value of black, and steps per unit (latent/patch.h). */
-static inline float ib_black_of(int plane) {
-    return plane ? 128 : 16;
-}
-
-static inline float ib_range_of(int plane) {
-    return plane ? 224 : 219;
-}
 
 #endif

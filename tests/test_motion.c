@@ -298,19 +298,20 @@ static void test_bands(size_t height, size_t width) {
         }
         ib_canvas_spline(&c, p[k], spline[k]);
     }
-    size_t rows_of[2], cols_of[2], full = c.height == height ? height : 0;
+    size_t rows_of[2], cols_of[2];
     for (int k = 0; k < 2; k++) {
         ib_canvas_plane(&c, k, &rows_of[k], &cols_of[k]);
     }
-    ib_blend(&c, spline[0], spline[1], fields, 0.25f, 0, full, tmp, whole);
-    for (size_t i = 0; i < full * cols_of[0]; i++) {
+    ib_blend(&c, spline[0], spline[1], fields, 0.25f, 0, height, tmp, whole);
+    for (size_t i = 0; i < height * cols_of[0]; i++) {
         CHECK_NEAR(whole[i], 0.75 * p[0][i] + 0.25 * p[1][i], 1e-5);
     }
     for (size_t i = 0; i < IB_FIELDS * CELLS; i++) {
         fields[i] = 5 * ib_rng_normal(&r);
     }
-    ib_blend(&c, spline[0], spline[1], fields, 0.25f, 0, full, tmp, whole);
-    size_t chroma = (height + 1) / 2, at[] = {0, full * cols_of[0], full * cols_of[0] + chroma * cols_of[1]};
+    ib_blend(&c, spline[0], spline[1], fields, 0.25f, 0, height, tmp, whole);
+    size_t chroma = (height + 1) / 2,
+           at[] = {0, height * cols_of[0], height * cols_of[0] + chroma * cols_of[1]};
     for (size_t y = 0; y < height; y += 4) {
         size_t m = height - y < 4 ? height - y : 4, mc = (m + 1) / 2;
         ib_blend(&c, spline[0], spline[1], fields, 0.25f, y, m, tmp, band);
