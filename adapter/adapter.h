@@ -90,6 +90,11 @@ IB_API int ib_adapter_check_space(const ib_adapter *a, const char *space_id, con
 IB_API void ib_adapter_trust(ib_adapter *a, double trust);
 IB_API double ib_adapter_trust_of(const ib_adapter *a);
 
+/* How sharp the pictures are that are predicted and rendered, with a motion head: 0 makes the squared error
+ * least and is soft where the keyframes do not quite agree, 1 takes the fine detail of one keyframe
+ * (adapter/sharpen.c). Clamped to [0,1]; 0 at first. Not to be called while another thread predicts. */
+IB_API void ib_adapter_sharpen(ib_adapter *a, double sharpness);
+
 /* One request: keyframes and the place between them. */
 typedef struct ib_between {
     const float *z0, *z1; /* [T,D] */

@@ -53,7 +53,7 @@ static void lay_out_work(ib_adapter_work *w, const ib_adapter *a, ib_bump *b) {
     w->dcorrection = ib_take(b, w->training ? n * width : 0);
     w->grads = ib_take(b, w->training ? a->count : 0);
     if (a->config.motion) {
-        w->cells = ib_take(b, cells * IB_MOTION_FEATURES);
+        w->seen = ib_take(b, tokens * IB_MOTION_FEATURES);
         w->carried0 = ib_take(b, tokens * width);
         w->carried1 = ib_take(b, tokens * width);
         w->tilt = ib_take(b, n * width);
@@ -205,7 +205,7 @@ static void estimate_motion(ib_adapter_work *w, const ib_ordered *in, size_t sam
     size_t n = w->shape.tokens * w->shape.width;
     ib_patch_inverse(in->z0, rows, cols, m->planes0);
     ib_patch_inverse(in->z1, rows, cols, m->planes1);
-    ib_motion_estimate(m, in->t, w->cells);
+    ib_motion_estimate(m, in->t, w->seen);
     ib_patch_forward(m->carried0, rows, cols, w->carried0);
     ib_patch_forward(m->carried1, rows, cols, w->carried1);
     subtract(w->carried0, w->carried1, n, w->tilt + sample * n);
@@ -216,8 +216,7 @@ static void estimate_motion(ib_adapter_work *w, const ib_ordered *in, size_t sam
 
 /* One sample's rows of the trunk's input. */
 static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample) {
-    size_t tokens = w->shape.tokens, width = w->shape.width,
-           cell_floats = IB_TOKEN_CELLS * IB_MOTION_FEATURES;
+    size_t tokens = w->shape.tokens, width = w->shape.width;
     float *scale = w->scale + sample * tokens;
     if (w->motion) {
         estimate_motion(w, in, sample);
@@ -241,7 +240,7 @@ static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_or
         f += IB_PIXEL_FEATURES;
         f[0] = logf(s + distance_floor);
         f[1] = logf(distance_model(uw, vw, width) + distance_floor);
-        memcpy(f + 2, w->cells + k * cell_floats, cell_floats * sizeof *f);
+        memcpy(f + 2, w->seen + k * IB_MOTION_FEATURES, IB_MOTION_FEATURES * sizeof *f);
     }
 }
 
@@ -295,6 +294,9 @@ int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
     }
     for (int k = 0; k < n; k++) {
         ib_model_assemble(w, &in[k], (size_t)k, z[k]);
+        if (w->motion && a->sharpness > 0) {
+            ib_model_sharpen(w, &in[k], (size_t)k, (float)a->sharpness, z[k]);
+        }
         for (size_t i = 0; i < floats; i++) {
             if (!isfinite(z[k][i])) {
                 return ib_fail(err, IB_E_NONFINITE,
@@ -307,6 +309,10 @@ int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
 
 void ib_adapter_trust(ib_adapter *a, double trust) {
     a->trust = trust > 0 ? trust < 1 ? trust : 1 : 0;
+}
+
+void ib_adapter_sharpen(ib_adapter *a, double sharpness) {
+    a->sharpness = sharpness > 0 ? sharpness < 1 ? sharpness : 1 : 0;
 }
 
 double ib_adapter_trust_of(const ib_adapter *a) {

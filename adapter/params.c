@@ -157,7 +157,7 @@ static void architecture(ib_adapter *a) {
     size_t fine = (size_t)c->fine, coarse = (size_t)c->coarse, width = (size_t)c->width;
     a->spatial = c->layout == IB_LAYOUT_GRID;
     a->attention = c->layout == IB_LAYOUT_SEQUENCE;
-    a->features = c->motion ? IB_PIXEL_FEATURES + 2 + IB_TOKEN_CELLS * IB_MOTION_FEATURES
+    a->features = c->motion ? IB_PIXEL_FEATURES + 2 + IB_MOTION_FEATURES
                             : 2 * width + 1 + (a->attention ? IB_POSITION_FEATURES : 0);
     a->time = linear(a, "time", IB_TIME_INPUTS, IB_TIME_WIDTH);
     a->into = hidden(a, "into", a->features, fine);

@@ -47,10 +47,11 @@ typedef struct ib_block {
 
 struct ib_adapter {
     ib_adapter_config config;
-    bool spatial;    /* blocks mix by 3x3 convolutions (grid), not by linear maps (single, sequence) */
-    bool attention;  /* blocks attend from token to token (sequence) */
-    double trust;    /* in what was learned, by predictions (ib_adapter_trust) */
-    size_t features; /* inputs per token */
+    bool spatial;     /* blocks mix by 3x3 convolutions (grid), not by linear maps (single, sequence) */
+    bool attention;   /* blocks attend from token to token (sequence) */
+    double trust;     /* in what was learned, by predictions (ib_adapter_trust) */
+    double sharpness; /* ib_adapter_sharpen */
+    size_t features;  /* inputs per token */
     ib_param *tensor;
     size_t tensors;
     float *params;
@@ -131,7 +132,7 @@ struct ib_adapter_work {
     float *arena;
     /* with a motion head only */
     ib_motion *motion;          /* [batch] */
-    float *cells;               /* [T, IB_TOKEN_CELLS * IB_MOTION_FEATURES] */
+    float *seen;                /* [T, IB_MOTION_FEATURES] of the sample at hand */
     float *carried0, *carried1; /* [T,D]: a sample's keyframes carried along the prior, as latents */
     float *tilt;                /* [batch,T,D]: their difference */
     float *hypothesis;          /* [batch, IB_HYPOTHESES, T, D] */
@@ -154,6 +155,10 @@ void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t
 /* The heads' answers for `tokens` tokens go the part 1 - trust of the way back to what they say before any
  * training. */
 void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, size_t tokens);
+
+/* sharpen.c: a prediction z [T,D], right after ib_model_assemble. w->fields and w->pixels become those of the
+ * sharper blend. */
+void ib_model_sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, float sharpness, float *z);
 
 /* The in-betweens of n ordered samples; z[i]: [T,D]. */
 int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,

@@ -26,8 +26,9 @@
 enum { BAND = 16 };
 
 /* How much the model falls back on the cross-fade in the finest luma coefficients of each token: what is
- * finer still, which the small picture cannot hold, follows them. fade: [tokens] in [0,1] */
-static void finest_mixing(const float *mixing, size_t tokens, size_t width, float *fade) {
+ * finer still, which the small picture cannot hold, follows them, but for what is to be sharp. fade: [tokens]
+ * in [0,1] */
+static void finest_mixing(const float *mixing, size_t tokens, size_t width, float sharpness, float *fade) {
     enum { FINE = 7 }; /* order of a coefficient: row + column */
     for (size_t k = 0; k < tokens; k++) {
         float sum = 0, n = 0;
@@ -37,7 +38,7 @@ static void finest_mixing(const float *mixing, size_t tokens, size_t width, floa
                 n++;
             }
         }
-        fade[k] = sum < 0 ? 0 : sum < n ? sum / n : 1;
+        fade[k] = (1.0f - sharpness) * (sum < 0 ? 0 : sum < n ? sum / n : 1);
     }
 }
 
@@ -166,7 +167,7 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p,
     j.swapped = o.swapped;
     if (!(rc = ib_model_predict(a, w, &o, 1, zs, err))) {
         ib_patch_inverse(z, grid.rows, grid.cols, j.residual);
-        finest_mixing(w->mixing, grid.tokens, grid.width, j.fade);
+        finest_mixing(w->mixing, grid.tokens, grid.width, (float)a->sharpness, j.fade);
         subtract_detail(&j, &w->motion[0], w->pixels, z);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
         for (int i = 0; i < bands; i++) {

@@ -17,6 +17,13 @@
             "(default: what its file says, " CLI_WORDS_OF(IB_ADAPTER_TRUST) " for new ones)"                 \
     }
 
+#define CLI_SHARPNESS                                                                                        \
+    {                                                                                                        \
+        .name = "sharpness", .kind = CLI_REAL, .value = "X", .initial = "0", .min = 0, .max = 1,             \
+        .help = "0 is nearest to the truth on average and a little soft; 1 takes fine detail from one "      \
+                "keyframe, not from the mean of two"                                                         \
+    }
+
 /* The option's value, or the library's way of saying that the file decides. */
 static inline double cli_trust(const cli *c) {
     return cli_is_set(c, "trust") ? cli_real(c, "trust") : -1;

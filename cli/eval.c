@@ -85,6 +85,7 @@ static int parse_eval(cli *c, ib_eval_options *o) {
     o->windows_per_clip = cli_is_set(c, "windows-per-clip") ? (int)cli_int(c, "windows-per-clip") : 0;
     o->minterpolate = cli_flag(c, "minterpolate");
     o->trust = cli_trust(c);
+    o->sharpness = cli_real(c, "sharpness");
     o->strips = cli_text(c, "strips") || wants_page(c);
     o->threads = cli_threads(c);
     o->stop = cli_stop(c);
@@ -311,6 +312,7 @@ static const cli_option options[] = {
      .max = 1000000,
      .help = "at most N windows per video and gap, evenly spread; by default all"},
     CLI_TRUST,
+    CLI_SHARPNESS,
     {.name = "minterpolate", .kind = CLI_FLAG, .help = "also measure FFmpeg's motion interpolation; slow"},
     {.name = "strips",
      .kind = CLI_TEXT,

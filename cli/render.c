@@ -40,6 +40,7 @@ static int parse_render(cli *c, ib_movie_options *o, const char **keyframes) {
     o->fps = cli_real(c, "fps");
     o->compare = cli_flag(c, "compare");
     o->trust = cli_trust(c);
+    o->sharpness = cli_real(c, "sharpness");
     o->ease = cli_flag(c, "ease");
     o->loop = cli_flag(c, "loop");
     o->overwrite = cli_flag(c, "overwrite");
@@ -57,6 +58,9 @@ static int parse_render(cli *c, ib_movie_options *o, const char **keyframes) {
     }
     if (cli_is_set(c, "trust") && !o->adapter) {
         return cli_usage(c, "--trust needs --adapter FILE");
+    }
+    if (cli_is_set(c, "sharpness") && !o->adapter) {
+        return cli_usage(c, "--sharpness needs --adapter FILE");
     }
     if (o->compare && !o->adapter) {
         return cli_usage(c, "--compare needs --adapter FILE");
@@ -163,6 +167,7 @@ static const cli_option options[] = {
      .initial = "24",
      .help = "frames per second"},
     CLI_TRUST,
+    CLI_SHARPNESS,
     {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
     {.name = "loop", .kind = CLI_FLAG, .help = "return to FIRST at the end, for clips that repeat"},
     {.name = "ease", .kind = CLI_FLAG, .help = "start and end slowly at each keyframe"},

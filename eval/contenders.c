@@ -83,6 +83,7 @@ static int open_adapters(ib_evaluation *e, ib_error *err) {
             if (e->o->trust >= 0) {
                 ib_adapter_trust(e->judge.adapter[i], e->o->trust);
             }
+            ib_adapter_sharpen(e->judge.adapter[i], e->o->sharpness);
             r->trust = ib_adapter_trust_of(e->judge.adapter[i]);
             e->judge.adapters++;
             r->judged = r->methods++;

@@ -32,6 +32,9 @@ static int check_eval(const ib_eval_options *o, ib_error *err) {
     if (!(o->trust == -1 || (o->trust >= 0 && o->trust <= 1))) {
         return ib_fail(err, IB_E_ARGUMENT, "expected a trust of 0 to 1, got %g", o->trust);
     }
+    if (!(o->sharpness >= 0 && o->sharpness <= 1)) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected a sharpness of 0 to 1, got %g", o->sharpness);
+    }
     if (o->gaps < 1 || o->gaps > IB_EVAL_MAX_GAPS) {
         return ib_fail(err, IB_E_ARGUMENT, "expected 1 to %d gaps, got %zu", IB_EVAL_MAX_GAPS, o->gaps);
     }
@@ -246,6 +249,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
                                .height = o->native ? 0 : o->height,
                                .windows_per_clip = o->windows_per_clip,
                                .trust = o->trust,
+                               .sharpness = o->sharpness,
                                .gaps = o->gaps};
     int rc = check_eval(o, err);
     if (rc) {

@@ -175,9 +175,10 @@ typedef struct ib_eval_report {
     bool decodes;      /* the space shows pictures */
     int width, height; /* luma samples that were asked for of videos; 0, 0: each at its own size */
     int windows_per_clip;
-    double trust;   /* as asked for; below 0: each adapter at its own */
-    size_t methods; /* baselines, minterpolate if asked for, the adapters in their order, oracles */
-    size_t judged;  /* the method whose windows are ranked: the last adapter, else the last baseline */
+    double trust;     /* as asked for; below 0: each adapter at its own */
+    double sharpness; /* as asked for */
+    size_t methods;   /* baselines, minterpolate if asked for, the adapters in their order, oracles */
+    size_t judged;    /* the method whose windows are ranked: the last adapter, else the last baseline */
     ib_eval_method *method;
     ib_paths files; /* that were evaluated; clips name them by index */
     size_t clips, gaps;
@@ -209,7 +210,8 @@ typedef struct ib_eval_options {
     int gap[IB_EVAL_MAX_GAPS]; /* frames, 2..1000 each, no two alike */
     size_t gaps;               /* default: one, of 8 frames */
     int windows_per_clip;      /* per gap, evenly spread; 0: all (the default) */
-    double trust; /* in what adapters learned, 0..1 (ib_adapter_trust); default -1: what each file says */
+    double trust;     /* in what adapters learned, 0..1 (ib_adapter_trust); default -1: what each file says */
+    double sharpness; /* of adapters' pictures, 0..1 (ib_adapter_sharpen); default 0 */
     bool keep_interlaced; /* interlaced videos as they are; default false: deinterlaced */
     bool minterpolate;    /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
     /* Film strips, unless the space has no decoder or frames are the videos' own size. Nothing is chosen by

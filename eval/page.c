@@ -225,6 +225,9 @@ static void put_protocol(FILE *f, const ib_eval_report *r) {
     if (r->trust >= 0 && fabs(r->trust - IB_ADAPTER_TRUST) > 1e-6) {
         fprintf(f, "<dt>trust in adapters</dt><dd>%g</dd>\n", r->trust);
     }
+    if (r->sharpness > 0) {
+        fprintf(f, "<dt>sharpness of adapters</dt><dd>%g</dd>\n", r->sharpness);
+    }
     fprintf(f, "<dt>frames</dt><dd>");
     if (r->width) {
         fprintf(f, "videos scaled to %d × %d, cropped to fill, portrait ones turned", r->width, r->height);

@@ -182,6 +182,7 @@ static json_t *json_protocol(const ib_eval_report *r) {
     json_object_set_new(p, "windows_per_clip",
                         r->windows_per_clip ? json_integer(r->windows_per_clip) : json_null());
     json_object_set_new(p, "trust", r->trust < 0 ? json_null() : number_report_json(r->trust));
+    json_object_set_new(p, "sharpness", number_report_json(r->sharpness));
     json_object_set_new(p, "gaps", gaps);
     json_object_set_new(p, "bootstrap",
                         json_pack("{s:i,s:i,s:i}", "resamples", IB_EVAL_RESAMPLES, "seed", IB_EVAL_SEED,

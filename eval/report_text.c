@@ -272,6 +272,9 @@ static void protocol(FILE *f, const ib_eval_report *r) {
     if (r->trust >= 0 && fabs(r->trust - IB_ADAPTER_TRUST) > 1e-6) {
         fprintf(f, "; trust in adapters %g", r->trust);
     }
+    if (r->sharpness > 0) {
+        fprintf(f, "; sharpness of adapters %g", r->sharpness);
+    }
     fprintf(f, ".\n");
     for (size_t m = 0; m < r->methods; m++) {
         if (r->method[m].file) {

@@ -14,8 +14,8 @@ enum {
     MOST_LEVELS = 4, /* the coarsest is an eighth of the size */
     LEAST_SIDE = 12, /* of the coarsest level, px */
     PASSES = 2,      /* over the patches, the second in opposite order; at the full size one */
-    HINT_PX = 4,     /* from hint to hint */
-    HINT_LEVEL = 1,  /* where patches look at them: half size */
+    HINT_PX = 8,     /* from hint to hint */
+    HINT_LEVEL = 2,  /* where patches look at them: a quarter of the size, or the coarsest */
     STEPS = 4        /* of each patch in each pass, at most */
 };
 
@@ -279,6 +279,7 @@ void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width
             s += ib_padded_floats(v->height, v->width);
         }
     }
+    size_t hinted = count > HINT_LEVEL ? HINT_LEVEL : count - 1;
     for (size_t k = 0; k < 2; k++) {
         float *flow = k ? backward : forward;
         hints h = {hint, height / HINT_PX, width / HINT_PX, k ? -1.0f : 1.0f};
@@ -287,7 +288,7 @@ void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width
             if (l + 1 < count) {
                 descend(&levels[l + 1], flow, &levels[l], flows);
             }
-            search_level(&levels[l], k, hint && l == HINT_LEVEL ? &h : NULL, (size_t)1 << l, flows);
+            search_level(&levels[l], k, hint && l == hinted ? &h : NULL, (size_t)1 << l, flows);
             spread_flow(&levels[l], k, flows, flow, weight);
         }
     }

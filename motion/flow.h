@@ -16,10 +16,10 @@
 size_t ib_flow_scratch(size_t height, size_t width);
 
 /* luma0, luma1: [height,width], black 0, white 1. forward, backward: [2,height,width], x and y in px:
- * luma0(x) lies at x + forward(x) in luma1, and luma1(x) at x + backward(x) in luma0. hint [2, height / 4,
- * width / 4], or NULL: motions from luma0 to luma1 in px, every 4 px, that patches of half the size try too;
- * small things that move far are not seen on the coarser levels. Exchanging the pictures, and the sign of the
- * hints, exchanges the flows. */
+ * luma0(x) lies at x + forward(x) in luma1, and luma1(x) at x + backward(x) in luma0. hint [2, height / 8,
+ * width / 8], or NULL: motions from luma0 to luma1 in px, every 8 px, that patches of a quarter of the size
+ * try too; small things that move far are not seen on the coarser levels. Exchanging the pictures, and the
+ * sign of the hints, exchanges the flows. */
 void ib_flow(const float *luma0, const float *luma1, size_t height, size_t width, const float *hint,
              float *scratch, float *forward, float *backward);
 

@@ -10,13 +10,13 @@
 
 enum { SIDE = 2 * IB_MATCH_REACH + 1, CANDIDATES = SIDE * SIDE, TAPS = 6 };
 
-/* Found on training clips, none of them held out: window in cells, softness and cost per cell of motion on a
- * luma range of 1. */
+/* Found on training clips, none of them held out: window in tokens, softness and cost per token of motion on
+ * a luma range of 1. */
 static const float window_sigma = 2.5f, softness = 0.003f, motion_penalty = 0.005f;
 /* Mean squared difference at which the gate is half open: about one 8-bit step. */
 static const float gate_noise = 1.5e-5f;
 
-/* Planes of a quarter-size picture, each row with a margin so that sideways shifts need no bounds. */
+/* Planes of a picture of tokens, each row with a margin so that sideways shifts need no bounds. */
 enum { MARGIN = IB_MATCH_REACH + 2 };
 
 static size_t padded(size_t w) {
@@ -24,14 +24,15 @@ static size_t padded(size_t w) {
 }
 
 size_t ib_match_scratch(size_t rows, size_t cols) {
-    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w;
-    return 6 * n                          /* quarter-size Y, U, V of both */
-           + 2 * SIDE * 3 * h * padded(w) /* both, moved up and down by every candidate */
-           + (CANDIDATES + 5) * n         /* costs, sums */
-           + h * (w + 2 * TAPS);          /* blur */
+    size_t n = rows * cols;
+    return 6 * n                                /* Y, U, V of both, a px for each token */
+           + 2 * SIDE * 3 * rows * padded(cols) /* both, moved up and down by every candidate */
+           + (CANDIDATES + 5) * n               /* costs, sums */
+           + IB_CELLS * IB_CELLS * n            /* differences of cells */
+           + rows * (cols + 2 * TAPS);          /* blur */
 }
 
-/* dst[y,x] = src at (x, y + dy), dy in cells, rows clamped; margins repeat the edge. */
+/* dst[y,x] = src at (x, y + dy), rows clamped; margins repeat the edge. */
 IB_MULTIARCH
 static void move_rows(const float *restrict src, size_t h, size_t w, float dy, float *restrict dst) {
     size_t pw = padded(w);
@@ -52,7 +53,7 @@ static void move_rows(const float *restrict src, size_t h, size_t w, float dy, f
     }
 }
 
-/* cost = mean over Y, U, V of |a moved by ax - b moved by bx|, moves in cells sideways.
+/* cost = mean over Y, U, V of |a moved by ax - b moved by bx|, moves sideways.
  * a, b: [3,h,padded(w)] */
 IB_MULTIARCH
 static void difference_match(const float *restrict a, float ax, const float *restrict b, float bx, size_t h,
@@ -75,7 +76,7 @@ static void difference_match(const float *restrict a, float ax, const float *res
     }
 }
 
-/* Gaussian weights at 0 to TAPS cells. */
+/* Gaussian weights at 0 to TAPS tokens. */
 typedef struct window {
     float g[TAPS + 1];
 } window;
@@ -198,14 +199,14 @@ static void gates(const float *p0, const float *p1, size_t rows, size_t cols, fl
     }
 }
 
-/* What is known of each cell after a look at all candidates; [n] each. */
+/* What is known of each token after a look at all candidates; [n] each. */
 typedef struct summary {
     float *low, *still;    /* least cost, that of no motion */
     float *total, *square; /* sums of weights, of weighted squared motion */
     float *tmp;            /* [h, w + 2 TAPS] */
 } summary;
 
-/* The motion of candidate k, in cells, and what it costs. */
+/* The motion of candidate k, in tokens, and what it costs. */
 static float down(int k) {
     return (float)(k / SIDE - IB_MATCH_REACH);
 }
@@ -219,7 +220,7 @@ static float penalty(int k) {
 }
 
 /* The soft minimum over costs [CANDIDATES,n] plus what motion costs, whose least is in s->low: vx, vy in
- * cells. weights: [n] scratch. */
+ * tokens. weights: [n] scratch. */
 static void soft_minimum(const float *costs, size_t n, float *weights, const summary *s, float *vx,
                          float *vy) {
     memcpy(s->still, costs + CANDIDATES / 2 * n, n * sizeof *s->still);
@@ -240,7 +241,7 @@ static void soft_minimum(const float *costs, size_t n, float *weights, const sum
 
 void ib_match(const float *planes0, const float *planes1, size_t rows, size_t cols, float t, float *scratch,
               float *flow, float *gate, float *features) {
-    size_t h = IB_CELLS * rows, w = IB_CELLS * cols, n = h * w, moved = 3 * h * padded(w), luma = 16 * n;
+    size_t n = rows * cols, moved = 3 * rows * padded(cols), luma = IB_TOKEN_PX * IB_TOKEN_PX * n;
     float *q0 = scratch, *q1 = q0 + 3 * n, *m0 = q1 + 3 * n, *m1 = m0 + SIDE * moved;
     float *costs = m1 + SIDE * moved, *weights = costs + CANDIDATES * n;
     summary s = {.low = weights + n};
@@ -248,39 +249,38 @@ void ib_match(const float *planes0, const float *planes1, size_t rows, size_t co
     s.total = s.still + n;
     s.square = s.total + n;
     s.tmp = s.square + n;
-    gates(planes0, planes1, rows, cols, s.square, gate);
-    ib_shrink(planes0, 4 * h, 4 * w, 4, q0);
-    ib_shrink(planes1, 4 * h, 4 * w, 4, q1);
-    for (size_t k = 0; k < 2; k++) {
-        ib_shrink(planes0 + luma + k * luma / 4, 2 * h, 2 * w, 2, q0 + (k + 1) * n);
-        ib_shrink(planes1 + luma + k * luma / 4, 2 * h, 2 * w, 2, q1 + (k + 1) * n);
+    gates(planes0, planes1, rows, cols, s.tmp + rows * (cols + 2 * TAPS), gate);
+    for (size_t k = 0; k < 3; k++) {
+        size_t side = k ? IB_TOKEN_PX / 2 : IB_TOKEN_PX, at = k ? luma + (k - 1) * luma / 4 : 0;
+        ib_shrink(planes0 + at, side * rows, side * cols, side, q0 + k * n);
+        ib_shrink(planes1 + at, side * rows, side * cols, side, q1 + k * n);
     }
     for (int d = -IB_MATCH_REACH; d <= IB_MATCH_REACH; d++) {
         for (size_t k = 0; k < 3; k++) {
-            size_t at = (size_t)(d + IB_MATCH_REACH) * moved + k * h * padded(w);
-            move_rows(q0 + k * n, h, w, -t * (float)d, m0 + at);
-            move_rows(q1 + k * n, h, w, (1.0f - t) * (float)d, m1 + at);
+            size_t at = (size_t)(d + IB_MATCH_REACH) * moved + k * rows * padded(cols);
+            move_rows(q0 + k * n, rows, cols, -t * (float)d, m0 + at);
+            move_rows(q1 + k * n, rows, cols, (1.0f - t) * (float)d, m1 + at);
         }
     }
     window about = make_window(window_sigma);
     for (int k = 0; k < CANDIDATES; k++) {
         size_t at = (size_t)(k / SIDE) * moved;
         float *c = costs + (size_t)k * n;
-        difference_match(m0 + at, -t * right(k), m1 + at, (1.0f - t) * right(k), h, w, weights);
-        blur(weights, h, w, &about, s.tmp, c);
+        difference_match(m0 + at, -t * right(k), m1 + at, (1.0f - t) * right(k), rows, cols, weights);
+        blur(weights, rows, cols, &about, s.tmp, c);
         least_match(c, penalty(k), n, k == 0, s.low);
     }
     soft_minimum(costs, n, weights, &s, flow, flow + n);
     for (size_t i = 0; i < n; i++) {
-        float *f = features + i * IB_MATCH_FEATURES, cx = flow[i], cy = flow[n + i];
-        float spread = s.square[i] / s.total[i] - cx * cx - cy * cy;
-        f[0] = cx * IB_CELL_PX / 16.0f;
-        f[1] = cy * IB_CELL_PX / 16.0f;
+        float *f = features + i * IB_MATCH_FEATURES, x = flow[i], y = flow[n + i];
+        float spread = s.square[i] / s.total[i] - x * x - y * y;
+        f[0] = x * IB_TOKEN_PX / 32.0f;
+        f[1] = y * IB_TOKEN_PX / 32.0f;
         f[2] = s.low[i] * 20.0f;
         f[3] = s.still[i] * 20.0f;
         f[4] = (s.still[i] - s.low[i]) * 50.0f;
         f[5] = sqrtf(spread > 0 ? spread : 0) * 0.5f;
-        flow[i] = cx * IB_CELL_PX;
-        flow[n + i] = cy * IB_CELL_PX;
+        flow[i] = x * IB_TOKEN_PX;
+        flow[n + i] = y * IB_TOKEN_PX;
     }
 }

@@ -24,8 +24,8 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     size_t scratch = larger_motion(larger_motion(ib_match_scratch(rows, cols), views),
                                    larger_motion(ib_blend_scratch(&m->canvas, m->canvas.height),
                                                  ib_overlap_scratch(rows, cols, CANDIDATES)));
-    size_t need = (4 + IB_HYPOTHESES) * pixels + 2 * spline +
-                  (1 + 2 * IB_MOTION_FLOWS + IB_MOTION_FEATURES) * cells + scratch;
+    size_t need = (4 + IB_HYPOTHESES) * pixels + 2 * spline + (1 + 2 * IB_MOTION_FLOWS) * cells +
+                  (2 + IB_MOTION_FEATURES) * rows * cols + scratch;
     int rc = ib_alloc_floats(&m->arena, need, "the motion estimate", err);
     if (rc) {
         return rc;
@@ -39,8 +39,9 @@ int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
     m->spline1 = m->spline0 + spline;
     m->gate = m->spline1 + spline;
     m->v = m->gate + cells;
-    m->features = m->v + 2 * IB_MOTION_FLOWS * cells;
-    m->scratch = m->features + IB_MOTION_FEATURES * cells;
+    m->matched = m->v + 2 * IB_MOTION_FLOWS * cells;
+    m->features = m->matched + 2 * rows * cols;
+    m->scratch = m->features + IB_MOTION_FEATURES * rows * cols;
     return 0;
 }
 
@@ -68,8 +69,7 @@ static void find_prior(ib_motion *m, float t, float *features) {
     float *forward = m->scratch, *backward = forward + 2 * luma, *cover = backward + 2 * luma,
           *misfit = cover + IB_VIEWS * cells, *rest = misfit + IB_VIEWS * cells;
     float *v = flow_of(m, PRIOR), *near = flow_of(m, VIEW), *far = flow_of(m, VIEW + 1);
-    ib_flow(m->planes0, m->planes1, m->canvas.height, m->canvas.width, flow_of(m, MATCHED), rest, forward,
-            backward);
+    ib_flow(m->planes0, m->planes1, m->canvas.height, m->canvas.width, m->matched, rest, forward, backward);
     ib_project(m->planes0, m->planes1, forward, m->rows, m->cols, t, rest, near, cover, misfit);
     ib_project(m->planes1, m->planes0, backward, m->rows, m->cols, 1.0f - t, rest, far, cover + cells,
                misfit + cells);
@@ -133,23 +133,37 @@ static void make_hypotheses(ib_motion *m, float t, float *features) {
     }
 }
 
+/* Every cell has its token's. */
+static void spread_matched(const ib_motion *m) {
+    size_t w = m->canvas.cols, cells = m->canvas.rows * w;
+    float *v = flow_of(m, MATCHED);
+    for (size_t i = 0; i < cells; i++) {
+        size_t token = i / w / IB_CELLS * m->cols + i % w / IB_CELLS;
+        v[i] = m->matched[token];
+        v[cells + i] = m->matched[m->rows * m->cols + token];
+    }
+}
+
 void ib_motion_estimate(ib_motion *m, float t, float *out) {
     enum { OTHERS = IB_HYPOTHESES * IB_HYPOTHESIS_FEATURES };
     size_t w = m->canvas.cols, cells = m->canvas.rows * w;
-    float *fp = m->features, *fm = fp + IB_PRIOR_FEATURES * cells, *fh = fm + IB_MATCH_FEATURES * cells;
+    float *fp = m->features, *fh = fp + IB_PRIOR_FEATURES * cells, *fm = fh + OTHERS * cells;
     ib_canvas_spline(&m->canvas, m->planes0, m->spline0);
     ib_canvas_spline(&m->canvas, m->planes1, m->spline1);
-    ib_match(m->planes0, m->planes1, m->rows, m->cols, t, m->scratch, flow_of(m, MATCHED), m->gate, fm);
+    ib_match(m->planes0, m->planes1, m->rows, m->cols, t, m->scratch, m->matched, m->gate, fm);
+    spread_matched(m);
     find_prior(m, t, fp);
     make_hypotheses(m, t, fh);
     ib_carry(&m->canvas, m->spline0, m->spline1, m->v, t, m->scratch, m->carried0, m->carried1);
     for (size_t i = 0; i < cells; i++) {
         size_t y = i / w, x = i % w, token = y / IB_CELLS * m->cols + x / IB_CELLS;
         float *f =
-            out + (token * IB_TOKEN_CELLS + y % IB_CELLS * IB_CELLS + x % IB_CELLS) * IB_MOTION_FEATURES;
+            out + token * IB_MOTION_FEATURES + (y % IB_CELLS * IB_CELLS + x % IB_CELLS) * IB_CELL_FEATURES;
         memcpy(f, fp + i * IB_PRIOR_FEATURES, IB_PRIOR_FEATURES * sizeof *f);
-        f += IB_PRIOR_FEATURES;
-        memcpy(f, fm + i * IB_MATCH_FEATURES, IB_MATCH_FEATURES * sizeof *f);
-        memcpy(f + IB_MATCH_FEATURES, fh + i * OTHERS, OTHERS * sizeof *f);
+        memcpy(f + IB_PRIOR_FEATURES, fh + i * OTHERS, OTHERS * sizeof *f);
+    }
+    for (size_t i = 0; i < m->rows * m->cols; i++) {
+        memcpy(out + i * IB_MOTION_FEATURES + IB_TOKEN_CELLS * IB_CELL_FEATURES, fm + i * IB_MATCH_FEATURES,
+               IB_MATCH_FEATURES * sizeof *out);
     }
 }

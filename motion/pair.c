@@ -8,11 +8,11 @@
 #include "motion/pair_private.h"
 #include "nn/warp.h"
 
-/* Models are trained on frames of about this many luma px. */
-static const double training_px = 192.0 * 112.0;
+/* Larger frames are predicted at about this many luma px (docs/experiments.md). */
+static const double predicted_px = 576.0 * 336.0;
 
 static ib_shape shape_for(int width, int height) {
-    double scale = sqrt(training_px / ((double)width * height));
+    double scale = sqrt(predicted_px / ((double)width * height));
     scale = scale > 1 ? 1 : scale;
     int cols = (int)lrint(width * scale / 8), rows = (int)lrint(height * scale / 8);
     cols = cols < 1 ? 1 : cols;

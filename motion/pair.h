@@ -18,8 +18,8 @@ typedef struct ib_pair ib_pair;
 /* For frames of width x height, at least 1 x 1. Takes about 24 bytes for each px. IB_E_MEMORY. */
 IB_API int ib_pair_create(ib_pair **out, int width, int height, ib_error *err);
 IB_API void ib_pair_free(ib_pair **p);
-/* The grid of the patch space that such frames are predicted on: theirs, or where they are larger than the
- * 192 x 112 px or so that models are trained at, one of about that size and their aspect. */
+/* The grid of the patch space that such frames are predicted on: theirs, or where they are larger than
+ * about 576 x 336 px, one of about that size and their aspect. */
 IB_API const ib_shape *ib_pair_shape(const ib_pair *p);
 /* The frames stay the caller's, unchanged until the next pair. IB_E_MISMATCH for other sizes. */
 IB_API int ib_pair_set(ib_pair *p, const ib_frame *full0, const ib_frame *full1, int threads, ib_error *err);

@@ -63,6 +63,9 @@ static int check_movie(const ib_movie_options *o, ib_error *err) {
     if (!(o->trust == -1 || (o->trust >= 0 && o->trust <= 1))) {
         return ib_fail(err, IB_E_ARGUMENT, "a trust of %g, 0 to 1 was expected", o->trust);
     }
+    if (!(o->sharpness >= 0 && o->sharpness <= 1)) {
+        return ib_fail(err, IB_E_ARGUMENT, "a sharpness of %g, 0 to 1 was expected", o->sharpness);
+    }
     if (o->compare && !o->adapter) {
         return ib_fail(err, IB_E_ARGUMENT, "comparing needs an adapter to compare slerp with");
     }
@@ -129,8 +132,8 @@ static int name_inputs(clip *c, ib_error *err) {
     c->input[o->n_keyframes] = o->adapter;
     ib_key_add(k, "render " IB_VERSION " %d frames %.17g fps %.17g s size %dx%d\n", o->frames, o->fps,
                o->gap_seconds, o->width, o->height);
-    ib_key_add(k, "ease %d loop %d compare %d trust %.17g interlaced %d\n", o->ease, o->loop, o->compare,
-               o->trust, o->keep_interlaced);
+    ib_key_add(k, "ease %d loop %d compare %d trust %.17g sharpness %.17g interlaced %d\n", o->ease, o->loop,
+               o->compare, o->trust, o->sharpness, o->keep_interlaced);
     for (size_t i = 0; i < c->inputs; i++) {
         ib_key_add_input(k, c->input[i]);
     }
@@ -315,6 +318,9 @@ int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_err
     }
     if (c.adapter && o->trust >= 0) {
         ib_adapter_trust(c.adapter, o->trust);
+    }
+    if (c.adapter) {
+        ib_adapter_sharpen(c.adapter, o->sharpness);
     }
     if (!rc) {
         rc = read_keyframes(&c, err);

@@ -70,7 +70,7 @@ static double prior_rate(const member *members, int threads, double seconds) {
     {
         const ib_between *in = members[omp_get_thread_num()].in;
         ib_motion m = {0};
-        float *cells = ib_calloc((size_t)TOKENS * IB_TOKEN_CELLS * IB_MOTION_FEATURES, sizeof *cells);
+        float *cells = ib_calloc((size_t)TOKENS * IB_MOTION_FEATURES, sizeof *cells);
         failed = !cells || ib_motion_create(&m, ROWS, COLS, NULL);
         if (!failed) {
             ib_patch_inverse(in->z0, ROWS, COLS, m.planes0);

@@ -22,7 +22,7 @@ static sample make_sample(int rows, int cols, float t, uint64_t seed) {
     sample s = {ib_calloc(n, 4), ib_calloc(n, 4), ib_calloc(n, 4)};
     float *p = ib_calloc(n, 4), *z[3] = {s.z0, s.z1, s.target}, at[3] = {0, 1, t};
     for (int k = 0; k < 3; k++) {
-        waves(p, rows, cols, at[k], 5, -3, seed);
+        waves(p, rows, cols, at[k], 5, -3, seed, 0.25f);
         ib_patch_forward(p, rows, cols, z[k]);
     }
     ib_free(p);
