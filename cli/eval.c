@@ -76,6 +76,44 @@ static bool wants_page(const cli *c) {
     return page;
 }
 
+/* What --rival names; released by drop_rivals. */
+typedef struct rivals {
+    ib_eval_rival *rival;
+    char **name;
+    size_t n;
+} rivals;
+
+/* NAME=COMMAND of each. */
+static int parse_rivals(cli *c, ib_eval_options *o, rivals *r) {
+    const char *const *list;
+    o->rivals = cli_list(c, "rival", &list);
+    r->rival = calloc(o->rivals + 1, sizeof *r->rival);
+    r->name = calloc(o->rivals + 1, sizeof *r->name);
+    for (size_t i = 0; i < o->rivals; i++) {
+        const char *equals = strchr(list[i], '=');
+        if (!equals || equals == list[i] || !equals[1]) {
+            return cli_usage(c, "--rival wants NAME=COMMAND, got '%s'", list[i]);
+        }
+        if (!r->rival || !r->name || !(r->name[i] = strndup(list[i], (size_t)(equals - list[i])))) {
+            ib_error err;
+            ib_fail(&err, IB_E_MEMORY, "out of memory for %zu rivals", o->rivals);
+            return cli_fail(c, &err);
+        }
+        r->n++;
+        r->rival[i] = (ib_eval_rival){r->name[i], equals + 1};
+    }
+    o->rival = r->rival;
+    return CLI_DONE;
+}
+
+static void drop_rivals(rivals *r) {
+    for (size_t i = 0; i < r->n; i++) {
+        free(r->name[i]);
+    }
+    free(r->name);
+    free(r->rival);
+}
+
 static int parse_eval(cli *c, ib_eval_options *o) {
     const char *size = cli_text(c, "size");
     int used = 0;
@@ -245,9 +283,12 @@ static int run_eval(cli *c) {
     ib_error err = {0};
     job j = {.c = c};
     ib_space_options how;
+    rivals others = {0};
     int status = parse_eval(c, &o);
     status = status ? status : cli_space_options(c, &how);
+    status = status ? status : parse_rivals(c, &o, &others);
     if (status) {
+        drop_rivals(&others);
         return status;
     }
     o.inputs = &inputs;
@@ -276,6 +317,7 @@ static int run_eval(cli *c) {
     rc = rc ? rc : write_outputs(&out, &report, &err);
     status = rc ? cli_fail(c, &err) : report.failed.n ? CLI_FAILED : CLI_DONE;
     drop_outputs(&out);
+    drop_rivals(&others);
     ib_eval_report_free(&report);
     ib_paths_free(&inputs);
     ib_paths_free(&adapters);
@@ -314,6 +356,12 @@ static const cli_option options[] = {
     CLI_TRUST,
     CLI_SHARPNESS,
     {.name = "minterpolate", .kind = CLI_FLAG, .help = "also measure FFmpeg's motion interpolation; slow"},
+    {.name = "rival",
+     .kind = CLI_LIST,
+     .value = "NAME=COMMAND",
+     .help =
+         "also measure another program: a shell command that is given keyframes on its standard input and "
+         "answers with frames (docs/measuring.md has the protocol); may be repeated"},
     {.name = "strips",
      .kind = CLI_TEXT,
      .value = "DIR",

@@ -1,4 +1,4 @@
-/* What is compared: baselines, adapters, oracles, and their names. */
+/* What is compared: baselines, other programs, adapters, oracles, and their names. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,15 +94,44 @@ static int open_adapters(ib_evaluation *e, ib_error *err) {
     return rc;
 }
 
+static int open_programs(ib_evaluation *e, ib_error *err) {
+    ib_eval_report *r = e->report;
+    int rc = IB_OK;
+    for (size_t i = 0; i < e->o->rivals && !rc; i++) {
+        const ib_eval_rival *o = &e->o->rival[i];
+        char name[1024];
+        rc = name_of(name, sizeof name, o->name, strlen(o->name), err);
+        if (!rc && (!name[0] || is_taken(r, r->methods, name))) {
+            rc = ib_fail(err, IB_E_ARGUMENT, "the rival '%s': its name is %s", name,
+                         name[0] ? "another method's" : "empty");
+        }
+        if (rc) {
+            return rc;
+        }
+        r->judged = r->methods++;
+        rc = name_method(r, r->judged, name, IB_METHOD_PROGRAM, err);
+        r->method[r->judged].command = rc ? NULL : strdup(o->command);
+        if (!rc && !r->method[r->judged].command) {
+            rc = ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
+        }
+        rc = rc ? rc
+                : ib_program_open(&e->judge.program[i], name, o->command, IB_PROGRAM_PATIENCE_SECONDS,
+                                  e->o->stop, err);
+        e->judge.programs += !rc;
+    }
+    return rc;
+}
+
 int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
     ib_eval_report *r = e->report;
     ib_judge *j = &e->judge;
     size_t n = e->o->adapters ? e->o->adapters->n : 0;
     int rc = IB_OK;
     j->adapter = calloc(n + 1, sizeof *j->adapter);
-    r->method = calloc(IB_BASELINES + 1 + n + IB_ORACLES, sizeof *r->method);
-    if (!j->adapter || !r->method) {
-        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters", n);
+    j->program = calloc(e->o->rivals + 1, sizeof *j->program);
+    r->method = calloc(IB_BASELINES + 1 + e->o->rivals + n + IB_ORACLES, sizeof *r->method);
+    if (!j->adapter || !j->program || !r->method) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters and %zu programs", n, e->o->rivals);
     }
     for (; r->methods < IB_BASELINES && !rc; r->methods++) {
         rc = name_method(r, r->methods, ib_baselines[r->methods].name, IB_METHOD_BASELINE, err);
@@ -112,6 +141,7 @@ int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
         r->judged = r->methods++;
         rc = name_method(r, r->judged, "minterpolate", IB_METHOD_BASELINE, err);
     }
+    rc = rc ? rc : open_programs(e, err);
     rc = rc ? rc : open_adapters(e, err);
     /* without a decoder there is no floor to speak of, and only videos have pictures to shake */
     j->oracles = e->o->native ? 0 : r->decodes ? IB_ORACLES : videos ? IB_ORACLES - 1 : 0;

@@ -102,6 +102,23 @@ static double bytes_of(const char *path) {
     return stat(path, &st) ? 1 : 1 + (double)st.st_size;
 }
 
+/* Then there is nothing to compare with, whatever the file. */
+static bool any_program_failed(const ib_judge *j) {
+    bool any = false;
+    for (size_t i = 0; i < j->programs; i++) {
+        any = any || ib_program_failed(j->program[i]);
+    }
+    return any;
+}
+
+static int finish_programs(const ib_judge *j, ib_error *err) {
+    int rc = IB_OK;
+    for (size_t i = 0; i < j->programs && !rc; i++) {
+        rc = ib_program_finish(j->program[i], err);
+    }
+    return rc;
+}
+
 static int judge_files(ib_evaluation *e, const ib_paths *files, ib_error *first, ib_error *err) {
     ib_eval_report *r = e->report;
     int rc = IB_OK;
@@ -127,7 +144,8 @@ static int judge_files(ib_evaluation *e, const ib_paths *files, ib_error *first,
         e->now.files = files->n;
         ib_eval_tell(e, 0);
         int file_rc = judge_file(e, files->v[i], &bad);
-        if (file_rc == IB_E_INTERRUPTED || file_rc == IB_E_MEMORY || file_rc == IB_E_MISMATCH) {
+        if (file_rc == IB_E_INTERRUPTED || file_rc == IB_E_MEMORY || file_rc == IB_E_MISMATCH ||
+            (file_rc && any_program_failed(&e->judge))) {
             *err = bad;
             rc = file_rc;
         } else if (file_rc) {
@@ -216,9 +234,11 @@ static int open_space(ib_evaluation *e, const ib_paths *files, bool videos, ib_e
     e->report->decodes = ib_judge_decodes(&e->judge);
     snprintf(e->report->space_id, sizeof e->report->space_id, "%s", rc ? id : ib_space_id(e->space));
     e->judge.geometry = ib_geometry_of(e->report->space_id);
-    if ((o->minterpolate || o->native) && !e->report->decodes) {
-        return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures, which %s needs",
-                       e->report->space_id, o->native ? "the videos' own size" : "minterpolate");
+    if ((o->minterpolate || o->native || o->rivals) && !e->report->decodes) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures, which %s", e->report->space_id,
+                       o->native         ? "the videos' own size needs"
+                       : o->minterpolate ? "minterpolate needs"
+                                         : "other programs need");
     }
     return IB_OK;
 }
@@ -270,6 +290,11 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     rc = rc ? rc : ib_eval_open_contenders(&e, any_video(&files), err);
     rc = rc ? rc : judge_files(&e, &files, &first, err);
     rc = rc ? rc : conclude(&e, &first, err);
+    rc = rc ? rc : finish_programs(&e.judge, err);
+    for (size_t i = 0; i < e.judge.programs; i++) {
+        ib_program_close(&e.judge.program[i]);
+    }
+    free(e.judge.program);
     for (size_t i = 0; i < e.judge.adapters; i++) {
         ib_adapter_free(&e.judge.adapter[i]);
     }
@@ -305,6 +330,7 @@ void ib_eval_report_free(ib_eval_report *r) {
     for (size_t i = 0; i < r->methods; i++) {
         free(r->method[i].name);
         free(r->method[i].file);
+        free(r->method[i].command);
     }
     for (size_t i = 0; i < r->strips; i++) {
         ib_eval_strip_free(&r->strip[i]);

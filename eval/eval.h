@@ -73,13 +73,19 @@ typedef struct ib_eval_score {
     double figure[IB_FIGURES];
 } ib_eval_score;
 
-typedef enum ib_eval_kind { IB_METHOD_BASELINE, IB_METHOD_ADAPTER, IB_METHOD_ORACLE } ib_eval_kind;
+typedef enum ib_eval_kind {
+    IB_METHOD_BASELINE,
+    IB_METHOD_PROGRAM, /* another program */
+    IB_METHOD_ADAPTER,
+    IB_METHOD_ORACLE
+} ib_eval_kind;
 
 typedef struct ib_eval_method {
     char *name; /* no two alike */
     ib_eval_kind kind;
     char *file;      /* of an adapter, else NULL */
     char sha256[65]; /* of that file */
+    char *command;   /* of another program, else NULL */
 } ib_eval_method;
 
 /* ---- the report ---- */
@@ -156,7 +162,7 @@ typedef struct ib_eval_remarks {
 } ib_eval_remarks;
 
 /* Pictures of one window, `columns` frames of each row, both keyframes among them: the truth, lerp, slerp,
- * minterpolate if asked for, the adapters. */
+ * minterpolate if asked for, other programs, the adapters. */
 typedef struct ib_eval_strip {
     const char *which; /* "best", "median" or "worst" */
     size_t clip;       /* index among the gap's clips */
@@ -177,8 +183,9 @@ typedef struct ib_eval_report {
     int windows_per_clip;
     double trust;     /* as asked for; below 0: each adapter at its own */
     double sharpness; /* as asked for */
-    size_t methods;   /* baselines, minterpolate if asked for, the adapters in their order, oracles */
-    size_t judged;    /* the method whose windows are ranked: the last adapter, else the last baseline */
+    size_t methods;   /* baselines, minterpolate if asked for, other programs, adapters, oracles */
+    size_t
+        judged; /* the method whose windows are ranked: the last adapter, else the last that is no oracle */
     ib_eval_method *method;
     ib_paths files; /* that were evaluated; clips name them by index */
     size_t clips, gaps;
@@ -200,6 +207,12 @@ typedef struct ib_eval_progress {
     double fraction;      /* of all the work, rising from 0 to 1; files count by their bytes */
 } ib_eval_progress;
 
+/* Another program that makes in-betweens (eval/program.h, docs/measuring.md). */
+typedef struct ib_eval_rival {
+    const char *name;    /* not empty, and no other method's */
+    const char *command; /* for /bin/sh -c */
+} ib_eval_rival;
+
 typedef struct ib_eval_options {
     const ib_paths *inputs;   /* videos, latent files, directories of them; a file named twice counts once */
     const ib_paths *adapters; /* files; may be NULL */
@@ -212,8 +225,10 @@ typedef struct ib_eval_options {
     int windows_per_clip;      /* per gap, evenly spread; 0: all (the default) */
     double trust;     /* in what adapters learned, 0..1 (ib_adapter_trust); default -1: what each file says */
     double sharpness; /* of adapters' pictures, 0..1 (ib_adapter_sharpen); default 0 */
-    bool keep_interlaced; /* interlaced videos as they are; default false: deinterlaced */
-    bool minterpolate;    /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
+    bool keep_interlaced;       /* interlaced videos as they are; default false: deinterlaced */
+    bool minterpolate;          /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
+    const ib_eval_rival *rival; /* [rivals] other programs; each is started once and ends with the call */
+    size_t rivals;
     /* Film strips, unless the space has no decoder or frames are the videos' own size. Nothing is chosen by
      * eye: windows of one gap are ranked by the judged method's gain over slerp in dB (slerp's own PSNR if
      * nothing else is judged). Best and worst are those of all clips; the median is that of the clip whose
@@ -230,7 +245,8 @@ IB_API void ib_eval_defaults(ib_eval_options *o);
 /* An input that is damaged, missing or no media is listed in report->failed and the rest is evaluated.
  * Errors, with an empty report: the first failure's own if every input failed; IB_E_EMPTY if no clip has a
  * window at any gap; IB_E_MISMATCH if an input or an adapter is of another space than the rest;
- * IB_E_UNSUPPORTED if the space cannot do what is asked for; whatever opening an adapter gives. A video is
+ * IB_E_UNSUPPORTED if the space cannot do what is asked for; IB_E_IO or IB_E_FORMAT if another
+ * program fails; whatever opening an adapter gives. A video is
  * decoded once, as `inbetween encode` does, into a temporary latent file in $TMPDIR or /tmp, so that a video
  * and its latent file have the same figures; at its own size it is decoded a second time, for all gaps
  * together. */

@@ -11,7 +11,27 @@
 #include "video_io/minterpolate.h"
 
 size_t ib_judge_rivals(const ib_judge *j) {
-    return IB_BASELINES + j->minterpolate + j->adapters;
+    return IB_BASELINES + ib_judge_givers(j) + j->adapters;
+}
+
+size_t ib_judge_givers(const ib_judge *j) {
+    return j->minterpolate + j->programs;
+}
+
+int ib_judge_give(const ib_judge *j, const ib_frame *key0, const ib_frame *key1, const float *at, size_t n,
+                  float seconds, size_t stride, ib_frame *out, ib_error *err) {
+    int rc = j->minterpolate ? ib_minterpolate_at(key0, key1, at, n, out, err) : IB_OK;
+    out += j->minterpolate * stride;
+    for (size_t i = 0; i < j->programs && !rc; i++) {
+        rc = ib_program_ask(j->program[i], key0, key1, at, n, seconds, out + i * stride, err);
+    }
+    return rc;
+}
+
+void ib_judge_take_back(const ib_judge *j, size_t stride, ib_frame *out) {
+    for (size_t i = 0; i < ib_judge_givers(j) * stride; i++) {
+        ib_frame_free(&out[i]);
+    }
 }
 
 size_t ib_judge_methods(const ib_judge *j) {
@@ -46,9 +66,10 @@ void ib_judge_outer_keys(const ib_latent_file *f, int gap, size_t first, bool *b
 /* A thread's memory beside the scene. */
 typedef struct worker {
     ib_scene scene;
-    ib_frame *filtered; /* [largest gap - 1] */
-    ib_step *step;      /* [largest gap + 1, rivals] */
-    float *place;       /* [largest gap - 1] */
+    ib_frame *given; /* [givers, largest gap] */
+    ib_step *step;   /* [largest gap + 1, rivals] */
+    float *place;    /* [largest gap - 1] */
+    size_t largest;
 } worker;
 
 /* The keyframes around a window. */
@@ -81,12 +102,13 @@ static int load_truth(ib_scene *s, const ib_store *store, size_t frame, ib_error
     return rc || !s->decodes ? rc : ib_space_decode(s->judge->space, s->truth, &s->truth_frame, err);
 }
 
-static int filter(worker *w, int gap, ib_error *err) {
+static int give(worker *w, int gap, ib_error *err) {
     ib_scene *s = &w->scene;
     int rc = ib_space_decode(s->judge->space, s->keys.z[1], &s->truth_frame, err);
     rc = rc ? rc : ib_space_decode(s->judge->space, s->keys.z[2], &s->frame, err);
     return rc ? rc
-              : ib_minterpolate_at(&s->truth_frame, &s->frame, w->place, (size_t)gap - 1, w->filtered, err);
+              : ib_judge_give(s->judge, &s->truth_frame, &s->frame, w->place, (size_t)gap - 1, s->gap_seconds,
+                              w->largest, w->given, err);
 }
 
 static int judge_window(worker *w, const ib_store *store, int gap, size_t first, ib_marks *marks,
@@ -94,14 +116,13 @@ static int judge_window(worker *w, const ib_store *store, int gap, size_t first,
     ib_scene *s = &w->scene;
     const ib_judge *j = s->judge;
     size_t methods = ib_judge_methods(j);
-    bool filters = j->minterpolate;
     for (int k = 1; k < gap; k++) {
         w->place[k - 1] = ib_score_place(ib_latent_pts(ib_store_file(store)) + first, gap, k);
     }
     int rc = load_keys(s, store, gap, first, err);
-    rc = rc || !filters ? rc : filter(w, gap, err);
-    s->filtered = w->filtered;
-    filters = filters && !rc;
+    rc = rc || !ib_judge_givers(j) ? rc : give(w, gap, err);
+    s->given = w->given;
+    s->given_stride = w->largest;
     rc = rc ? rc : load_truth(s, store, first, err);
     rc = rc ? rc : ib_scene_begin(s, 0, 0, err);
     for (int k = 1; k <= gap && !rc; k++) {
@@ -116,9 +137,7 @@ static int judge_window(worker *w, const ib_store *store, int gap, size_t first,
     if (!rc) {
         ib_scene_combine(w->step, gap, s->rivals, methods, marks);
     }
-    for (int k = 0; filters && k < gap - 1; k++) {
-        ib_frame_free(&w->filtered[k]);
-    }
+    ib_judge_take_back(j, w->largest, w->given);
     return rc;
 }
 
@@ -126,10 +145,11 @@ static int judge_window(worker *w, const ib_store *store, int gap, size_t first,
 
 static int open_worker(worker *w, const ib_judge *j, const ib_latent_file *f, int largest, ib_error *err) {
     const ib_latent_info *i = ib_latent_info_of(f);
-    *w = (worker){.filtered = calloc((size_t)largest, sizeof *w->filtered),
+    *w = (worker){.given = ib_calloc((size_t)largest, ib_judge_givers(j) * sizeof *w->given),
+                  .largest = (size_t)largest,
                   .step = ib_calloc((size_t)largest + 1, ib_judge_rivals(j) * sizeof *w->step),
                   .place = calloc((size_t)largest, sizeof *w->place)};
-    if (!w->filtered || !w->step || !w->place) {
+    if (!w->given || !w->step || !w->place) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for windows of %d frames", largest);
     }
     return ib_scene_open(&w->scene, j, &i->shape, i->frame_width, i->frame_height, (ib_matrix)i->matrix, NULL,
@@ -138,7 +158,7 @@ static int open_worker(worker *w, const ib_judge *j, const ib_latent_file *f, in
 
 static void close_worker(worker *w) {
     ib_scene_close(&w->scene);
-    free(w->filtered);
+    ib_free(w->given);
     ib_free(w->step);
     free(w->place);
 }

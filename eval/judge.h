@@ -6,15 +6,19 @@
 #include "base/stop.h"
 #include "eval/figures.h"
 #include "eval/methods.h"
+#include "eval/program.h"
 #include "eval/store.h"
 
-/* The methods, in this order: baselines, minterpolate if asked for, adapters, oracles. */
+/* The methods, in this order: baselines, minterpolate if asked for, other programs, adapters,
+ * oracles. */
 typedef struct ib_judge {
     const ib_space *space;       /* NULL: nothing can be encoded or decoded, latent files are what there is */
     const ib_geometry *geometry; /* of the latents */
     ib_adapter **adapter;        /* [adapters] */
     size_t adapters;
     bool minterpolate, keep_interlaced;
+    ib_program **program; /* [programs] */
+    size_t programs;
     size_t oracles; /* how many of enum ib_oracle, the last ones */
     int threads;
     const atomic_int *stop;
@@ -34,6 +38,14 @@ extern const char *const ib_oracle_names[IB_ORACLES];
 
 /* Those that make in-betweens. */
 size_t ib_judge_rivals(const ib_judge *j);
+/* Of these, the ones that are given the two keyframes as pictures and make a whole window at once:
+ * minterpolate and the programs. They follow the baselines. */
+size_t ib_judge_givers(const ib_judge *j);
+/* What they make of a window at the places at [n]. out: [givers, stride], stride >= n; frames allocated here
+ * and freed by the caller by ib_judge_take_back, whatever the result. */
+int ib_judge_give(const ib_judge *j, const ib_frame *key0, const ib_frame *key1, const float *at, size_t n,
+                  float seconds, size_t stride, ib_frame *out, ib_error *err);
+void ib_judge_take_back(const ib_judge *j, size_t stride, ib_frame *out);
 /* Rivals and oracles. */
 size_t ib_judge_methods(const ib_judge *j);
 bool ib_judge_decodes(const ib_judge *j);

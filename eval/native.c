@@ -9,7 +9,6 @@
 #include "eval/score.h"
 #include "motion/pair.h"
 #include "nn/gemm.h"
-#include "video_io/minterpolate.h"
 #include "video_io/reader.h"
 
 /* Threads' memory together is at most about this; a picture of 3840 x 2160 takes 350 MB a thread. */
@@ -26,7 +25,7 @@ typedef struct native {
     const ib_frame **frame; /* [gap + 1] of the window at hand */
     double *pts;            /* likewise */
     float *place;           /* [gap - 1] */
-    ib_frame *filtered;     /* [gap - 1] */
+    ib_frame *given;        /* [givers, longest] */
     ib_step *step;          /* [gap + 1, rivals] */
     ib_scene *scene;        /* [threads] */
     ib_pair *pair;          /* the window's, for adapters */
@@ -111,7 +110,8 @@ static int load_keys(native *n, size_t first, int gap, ib_error *err) {
         keys.tokens = s->shape.tokens;
         keys.width = s->shape.width;
         s->keys = keys;
-        s->filtered = n->filtered;
+        s->given = n->given;
+        s->given_stride = n->longest;
         s->gap_seconds = ib_score_seconds(n->pts, gap, n->fps);
     }
     return rc;
@@ -119,7 +119,6 @@ static int load_keys(native *n, size_t first, int gap, ib_error *err) {
 
 /* All frames of the window are in the ring, and those of a gap on either side. */
 static int judge_window(native *n, size_t first, int gap, ib_marks *marks, ib_error *err) {
-    int rc = IB_OK;
     for (size_t k = 0; k <= (size_t)gap; k++) {
         n->frame[k] = &n->ring[(first + k) % n->length];
         n->pts[k] = n->frame[k]->pts_seconds;
@@ -127,14 +126,11 @@ static int judge_window(native *n, size_t first, int gap, ib_marks *marks, ib_er
     for (int k = 1; k < gap; k++) {
         n->place[k - 1] = ib_score_place(n->pts, gap, k);
     }
-    if (n->judge->minterpolate) {
-        rc = ib_minterpolate_at(n->frame[0], n->frame[gap], n->place, (size_t)gap - 1, n->filtered, err);
-    }
+    int rc = ib_judge_give(n->judge, n->frame[0], n->frame[gap], n->place, (size_t)gap - 1,
+                           ib_score_seconds(n->pts, gap, n->fps), n->longest, n->given, err);
     rc = rc ? rc : load_keys(n, first, gap, err);
     rc = rc ? rc : judge_targets(n, gap, marks, err);
-    for (int k = 0; k < gap - 1; k++) {
-        ib_frame_free(&n->filtered[k]);
-    }
+    ib_judge_take_back(n->judge, n->longest, n->given);
     return rc;
 }
 
@@ -167,10 +163,10 @@ static int open_native(native *n, const ib_video_info *v, const ib_windows *w, s
     n->frame = calloc(n->longest + 1, sizeof(ib_frame *));
     n->pts = calloc(n->longest + 1, sizeof *n->pts);
     n->place = calloc(n->longest + 1, sizeof *n->place);
-    n->filtered = calloc(n->longest + 1, sizeof *n->filtered);
+    n->given = ib_calloc(n->longest + 1, ib_judge_givers(n->judge) * sizeof *n->given);
     n->step = ib_calloc(n->longest + 1, n->rivals * sizeof *n->step);
     n->scene = calloc((size_t)n->threads, sizeof *n->scene);
-    if (!n->ring || !n->frame || !n->pts || !n->place || !n->filtered || !n->step || !n->scene) {
+    if (!n->ring || !n->frame || !n->pts || !n->place || !n->given || !n->step || !n->scene) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for windows of %zu frames", n->longest);
     }
     for (size_t k = 0; k < n->length && !rc; k++) {
@@ -194,7 +190,7 @@ static void close_native(native *n) {
     free(n->frame);
     free(n->pts);
     free(n->place);
-    free(n->filtered);
+    ib_free(n->given);
     ib_free(n->step);
     ib_free(n->z[0]);
     free(n->scene);

@@ -43,9 +43,13 @@ const char *ib_page_class(const ib_eval_report *r, size_t method, char name[32])
         snprintf(name, 32, "k-oracle oracle");
     } else {
         for (size_t i = 0; i < method; i++) {
-            number += r->method[i].kind == IB_METHOD_ADAPTER;
+            number += r->method[i].kind == r->method[method].kind;
         }
-        snprintf(name, 32, "k-a%zu adapter", number % 4 + 1);
+        if (r->method[method].kind == IB_METHOD_PROGRAM) {
+            snprintf(name, 32, "k-p%zu program", number % 2 + 1);
+        } else {
+            snprintf(name, 32, "k-a%zu adapter", number % 4 + 1);
+        }
     }
     return name;
 }
@@ -128,6 +132,11 @@ static void put_cards(FILE *f, const ib_eval_report *r) {
             }
             put_verdict(f, r, g, m, "slerp");
             put_verdict(f, r, g, m, "minterpolate");
+            for (size_t k = 0; k < m; k++) {
+                if (r->method[k].kind == IB_METHOD_PROGRAM) {
+                    put_verdict(f, r, g, m, r->method[k].name);
+                }
+            }
         }
     }
     fprintf(f, "</div>\n");

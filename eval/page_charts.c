@@ -272,14 +272,17 @@ static void draw_bar(FILE *f, const ib_eval_report *r, const ib_eval_clip *c, in
     fprintf(f, "</b></div>");
 }
 
-/* Adapters and minterpolate; without them all that charts show. */
+static bool moves_pixels(const ib_eval_method *m) {
+    return m->kind == IB_METHOD_ADAPTER || m->kind == IB_METHOD_PROGRAM || !strcmp(m->name, "minterpolate");
+}
+
+/* Adapters, other programs and minterpolate; without them all that charts show. */
 static bool has_bar(const ib_eval_report *r, size_t m) {
     bool any = false;
     for (size_t i = 0; i < r->methods; i++) {
-        any = any || r->method[i].kind == IB_METHOD_ADAPTER || !strcmp(r->method[i].name, "minterpolate");
+        any = any || moves_pixels(&r->method[i]);
     }
-    return any ? r->method[m].kind == IB_METHOD_ADAPTER || !strcmp(r->method[m].name, "minterpolate")
-               : ib_page_charts_method(r, m);
+    return any ? moves_pixels(&r->method[m]) : ib_page_charts_method(r, m);
 }
 
 void ib_page_bars(FILE *f, const ib_eval_report *r, const ib_eval_gap *g, ib_eval_figure figure) {

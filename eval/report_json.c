@@ -152,7 +152,7 @@ static json_t *json_inputs(const ib_eval_report *r) {
 }
 
 static json_t *json_methods(const ib_eval_report *r) {
-    static const char *const kinds[] = {"baseline", "adapter", "oracle"};
+    static const char *const kinds[] = {"baseline", "program", "adapter", "oracle"};
     json_t *all = json_array();
     for (size_t m = 0; m < r->methods; m++) {
         json_t *one =
@@ -160,6 +160,9 @@ static json_t *json_methods(const ib_eval_report *r) {
         if (r->method[m].file) {
             json_object_set_new(one, "file", words(r->method[m].file));
             json_object_set_new(one, "sha256", words(r->method[m].sha256));
+        }
+        if (r->method[m].command) {
+            json_object_set_new(one, "command", words(r->method[m].command));
         }
         json_array_append_new(all, one);
     }

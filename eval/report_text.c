@@ -54,7 +54,7 @@ static void put_name(FILE *f, const char *name, int width) {
     free(shown);
 }
 
-/* Adapters whose names are too long for a column are called by their number there. */
+/* Adapters and programs whose names are too long for a column are called by their number there. */
 static void column_name(const ib_eval_report *r, size_t m, char name[METHOD_WIDTH + 1]) {
     char *shown = ib_text_shown(r->method[m].name, strlen(r->method[m].name));
     bool fits = shown && strlen(shown) <= METHOD_WIDTH;
@@ -67,9 +67,10 @@ static void column_name(const ib_eval_report *r, size_t m, char name[METHOD_WIDT
     }
     size_t number = 0;
     for (size_t i = 0; i <= m; i++) {
-        number += r->method[i].kind == IB_METHOD_ADAPTER;
+        number += r->method[i].kind == r->method[m].kind;
     }
-    snprintf(name, METHOD_WIDTH + 1, "adapter %u", (unsigned)number % 10000);
+    snprintf(name, METHOD_WIDTH + 1, "%s %u", r->method[m].kind == IB_METHOD_PROGRAM ? "rival" : "adapter",
+             (unsigned)number % 10000);
 }
 
 /* ---- methods ---- */
@@ -162,8 +163,8 @@ static void pairs_report_text(FILE *f, const ib_eval_report *r, const ib_eval_ga
 
 /* Methods that have a column: what people ask for, not all. */
 static bool has_column(const ib_eval_report *r, size_t m) {
-    return r->method[m].kind == IB_METHOD_ADAPTER || !strcmp(r->method[m].name, "lerp") ||
-           !strcmp(r->method[m].name, "minterpolate");
+    return r->method[m].kind == IB_METHOD_ADAPTER || r->method[m].kind == IB_METHOD_PROGRAM ||
+           !strcmp(r->method[m].name, "lerp") || !strcmp(r->method[m].name, "minterpolate");
 }
 
 static void clip_row(FILE *f, const ib_eval_report *r, const char *name, size_t windows, size_t targets,
@@ -225,7 +226,8 @@ static void notes(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
     for (size_t i = 0; i < r->clips; i++) {
         const ib_eval_clip *c = &g->clip[i];
         for (size_t m = 0; m < r->methods && c->windows; m++) {
-            if (c->flash[m] && r->method[m].kind == IB_METHOD_ADAPTER) {
+            if (c->flash[m] &&
+                (r->method[m].kind == IB_METHOD_ADAPTER || r->method[m].kind == IB_METHOD_PROGRAM)) {
                 fprintf(f, "keyframe flash: ");
                 put_text(f, r->method[m].name);
                 fprintf(f, " in ");

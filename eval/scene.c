@@ -104,11 +104,11 @@ int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err) {
     const ib_judge *j = s->judge;
     if (rival < IB_BASELINES) {
         ib_baselines[rival].run(&s->keys, t, s->out);
-    } else if (j->minterpolate && rival == IB_BASELINES) {
-        ib_frame_copy(&s->frame, &s->filtered[k - 1]);
+    } else if (rival < IB_BASELINES + ib_judge_givers(j)) {
+        ib_frame_copy(&s->frame, &s->given[(rival - IB_BASELINES) * s->given_stride + (size_t)k - 1]);
         return ib_space_encode(j->space, &s->frame, s->out, err);
     } else {
-        size_t i = rival - IB_BASELINES - j->minterpolate;
+        size_t i = rival - IB_BASELINES - ib_judge_givers(j);
         if (s->native) {
             int rc =
                 ib_adapter_render(j->adapter[i], s->work[i], s->pair, t, s->gap_seconds, 1, &s->frame, err);

@@ -31,8 +31,9 @@ typedef struct ib_scene {
     float *arena;
     ib_frame truth_frame, frame; /* the same as pictures, in a space with a decoder */
     const ib_pair *pair;         /* of the window, for adapters; native only */
-    const ib_frame *filtered;    /* [gap - 1] what minterpolate made of the window */
-    ib_adapter_work **work;      /* [adapters] */
+    const ib_frame *given;       /* [givers, given_stride] what ib_judge_give made of the window */
+    size_t given_stride;
+    ib_adapter_work **work; /* [adapters] */
     ib_ms_ssim *ms;
     ib_path *path; /* [rivals + 1], the last is the truth's */
     size_t rivals;

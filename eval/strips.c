@@ -11,7 +11,6 @@
 #include "eval/scene.h"
 #include "eval/score.h"
 #include "nn/gemm.h"
-#include "video_io/minterpolate.h"
 #include "video_io/strip.h"
 
 /* Latents of median windows are kept until the end while all together take less; those of later clips are
@@ -223,20 +222,22 @@ static bool has_row(size_t rival) {
 static int draw_strips(const ib_evaluation *e, const ib_shown *s, ib_eval_strip *strip, ib_error *err) {
     const ib_judge *j = &e->judge;
     ib_scene scene;
-    ib_frame filtered[IB_STRIP_COLUMNS] = {0};
     size_t rivals = ib_judge_rivals(j);
     int rc = ib_scene_open(&scene, j, &s->shape, s->width, s->height, (ib_matrix)s->matrix, NULL, err);
     if (rc) {
         return rc;
     }
+    ib_frame *given = ib_calloc(ib_judge_givers(j) * IB_STRIP_COLUMNS, sizeof *given);
+    rc = given ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for a film strip");
     set_keys(&scene, s);
-    if (j->minterpolate) {
+    if (!rc && ib_judge_givers(j)) {
         rc = ib_space_decode(j->space, scene.keys.z[1], &scene.truth_frame, err);
         rc = rc ? rc : ib_space_decode(j->space, scene.keys.z[2], &scene.frame, err);
         rc = rc ? rc
-                : ib_minterpolate_at(&scene.truth_frame, &scene.frame, s->place + 1, s->columns - 2, filtered,
-                                     err);
-        scene.filtered = filtered;
+                : ib_judge_give(j, &scene.truth_frame, &scene.frame, s->place + 1, s->columns - 2,
+                                scene.gap_seconds, IB_STRIP_COLUMNS, given, err);
+        scene.given = given;
+        scene.given_stride = IB_STRIP_COLUMNS;
     }
     strip->clip = s->clip;
     strip->first = s->first;
@@ -263,9 +264,10 @@ static int draw_strips(const ib_evaluation *e, const ib_shown *s, ib_eval_strip 
         strip->rows++;
         rc = draw_row(&scene, s, method, strip->frame + row * s->columns, err);
     }
-    for (size_t i = 0; i < IB_STRIP_COLUMNS; i++) {
-        ib_frame_free(&filtered[i]);
+    if (given) {
+        ib_judge_take_back(j, IB_STRIP_COLUMNS, given);
     }
+    ib_free(given);
     ib_scene_close(&scene);
     return rc;
 }

@@ -103,6 +103,58 @@ check "a verdict" said '^adapter against slerp: undecided'
 check "three strips" [ "$(ls -A "$s/strips" | tr '\n' ' ')" = "best.png median.png worst.png " ]
 check "strips are PNG" sh -c "head -c 4 '$s/strips/worst.png' | grep -q PNG"
 
+# other programs: a cross-fade in a few lines
+cat >"$s/fade.py" <<'END'
+import sys
+i, o = sys.stdin.buffer, sys.stdout.buffer
+while words := i.readline().split():
+    assert words[:2] == [b"inbetween", b"1"], words
+    w, h, n = map(int, words[2:5])
+    size = w * h + 2 * ((w + 1) // 2) * ((h + 1) // 2)
+    a, b = i.read(size), i.read(size)
+    for t in map(float, words[5:5 + n]):
+        o.write(bytes(int(x + t * (y - x) + 0.5) for x, y in zip(a, b)))
+    o.flush()
+END
+if [ -n "$python" ]; then
+    run eval "$s/v/scene-01.mp4" -a "$adapter" --size native --gap 4 --windows-per-clip 1 --rival "fade=$python '$s/fade.py'" \
+        -o "$s/rival.json" -o "$s/rival.csv" -o "$s/rival.html"
+    expect 0
+    check "a rival has a column" said '^clip .* lerp *fade *adapter '
+    check "and is compared with" said '^adapter against fade: '
+    check "a cross-fade is lerp" $python - "$s/rival.json" <<'END'
+import json, sys
+r = json.load(open(sys.argv[1]))
+m = [x for x in r["protocol"]["methods"] if x["name"] == "fade"]
+assert m[0]["kind"] == "program" and m[0]["command"].endswith("fade.py'"), m
+fade, lerp = (r["gaps"][0]["mean"][n] for n in ("fade", "lerp"))
+for figure, near in (("psnr_db", 0.02), ("ssim", 0.001), ("ms_ssim", 0.001), ("sharpness", 0.005)):
+    assert abs(fade[figure] - lerp[figure]) < near, (figure, fade[figure], lerp[figure])
+END
+    check "rows in the CSV" grep -q '^4,scene-01.mp4,0.5,1,1,fade,' "$s/rival.csv"
+    check "charts of it" sh -c "CHROMIUM=none $python tools/check_page.py '$s/rival.html' '$s/rival.json'; [ \$? = 77 ]"
+fi
+run eval "$s/v/scene-01.mp4" --size native --rival 'gone=/no/such/program' -o "$s/none.json"
+refused 1 'gone: the program was not found by the shell'
+run eval "$s/v" --size native --rival 'quits=exit 3' -o "$s/none.json"
+refused 1 'quits: the program ended with status 3'
+run eval "$s/v" --rival 'chats=echo hello; cat' -o "$s/none.json"
+refused 1 'chats: the program wrote'
+run eval "$s/v" --rival 'few=head -c 1000' -o "$s/none.json"
+refused 1 'few: the program ended with status 0 after'
+run eval "$s/v" --rival 'lerp=cat' -o "$s/none.json"
+refused 1 "'lerp': its name is another method's"
+absent "$s/none.json"
+for rival in x x= =cat ''; do
+    run eval "$s/v" --rival "$rival"
+    refused 2 '--rival wants'
+done
+# Ctrl-C ends a rival that would take for ever
+interrupted INT '[ -s "$s/pid" ]' eval "$s/v" --size native --rival "slow=echo \$\$ >'$s/pid'; sleep 600 & wait" -o "$s/none.json"
+expect 130
+check "it is gone" sh -c "! kill -0 $(cat "$s/pid")"
+absent "$s/none.json"
+
 # a bad one among good ones is named, the rest is evaluated, the status says so
 head -c 6000 "$s/l/scene-01.h5" >"$s/torn.h5"
 run eval "$s/l" "$s/torn.h5" "$s/missing.mp4" -o "$s/some.txt"
