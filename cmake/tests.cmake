@@ -9,7 +9,7 @@ set(ib_test_flags $<$<AND:$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},aarch64>,$<C_COMP
 set(ib_all ib_quiet ib_flags ${IB_ROOMS} ib_blas PkgConfig::JANSSON PkgConfig::HDF5 PkgConfig::AV OpenMP::OpenMP_C Threads::Threads m)
 
 if(INBETWEEN_TESTS)
-    add_executable(ib_scenes tools/scenes.c tools/texture.c)
+    add_executable(ib_scenes tools/scenes.c tools/scene.c tools/scene_varied.c tools/texture.c)
     target_link_libraries(ib_scenes PRIVATE ib_flags ib_video_io ib_base OpenMP::OpenMP_C m)
 
     add_executable(ib_clip_weights tools/clip_weights.c)
