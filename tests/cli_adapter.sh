@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Which adapter is used: the words of --adapter, what is used without it, and what happens where there is no default.
+set -u
+. tests/cli.bash
+s=$scratch
+check "scenes are made" "$IB_SCENES" "$s/v" --count 2 --frames 26 --size 96x64
+a=$s/v/scene-01.mp4@0.1s b=$s/v/scene-01.mp4@0.5s
+
+# clip NAME [OPTION...]: three frames without loss
+clip() {
+    local name=$1
+    shift
+    run render "$a" "$b" -o "$s/$name.mkv" --frames 3 --codec ffv1 "$@"
+    expect 0
+}
+# middle NAME: a checksum of the frame between the keyframes
+middle() { ffmpeg -v error -i "$s/$1.mkv" -vf 'select=eq(n\,1)' -frames:v 1 -f rawvideo - </dev/null | sha256sum; }
+same() { [ "$(middle "$1")" = "$(middle "$2")" ]; }
+# rows REPORT.json: the adapters' rows
+rows() {
+    python3 -c 'import json, sys
+print(*[m["name"] for m in json.load(open(sys.argv[1]))["methods"] if m["kind"] == "adapter"])' "$1"
+}
+# measured OPTION...: a short evaluation; its rows in $rows
+measured() {
+    run eval "$s/v/scene-02.mp4" --gap 4 --windows-per-clip 1 --size 64x48 -o "$s/report.json" --quiet "$@"
+    expect 0
+    rows=$(rows "$s/report.json")
+}
+
+clip slerp --adapter none
+clip nothing
+clip default --adapter default
+clip file --adapter "$INBETWEEN_SHARE/default.safetensors"
+clip prior --adapter prior --json
+check "--json names the adapter" grep -q '"adapter": "prior"' "$s/out"
+check "the default without --adapter" same nothing default
+check "the default is its file" same default file
+check "none is another clip" eval '! same slerp default'
+check "the prior is another clip" eval '! same slerp prior'
+check "the prior is not the default" eval '! same prior default'
+cp "$INBETWEEN_SHARE/default.safetensors" "$s/prior"
+run render "$a" "$b" -o "$s/own.mkv" --frames 3 --codec ffv1 --adapter "$s/../$(basename "$s")/prior"
+expect 0
+check "a file of the word's name" same own default
+run render "$a" "$b" -o "$s/no.mkv" --frames 3 --adapter defualt
+refused 1 'defualt'
+absent "$s/no.mkv"
+
+measured
+check "eval measures the default: $rows" [ "$rows" = default ]
+measured --adapter none
+check "eval without adapters: $rows" [ -z "$rows" ]
+measured --adapter prior --adapter default --adapter none
+check "both by their names: $rows" [ "$rows" = "prior default" ]
+check "the report names the default's file" grep -q '.share/default.safetensors' "$s/report.json"
+
+# where there is no default
+rm "$INBETWEEN_SHARE/default.safetensors"
+clip missing
+check "the prior takes its place" same missing prior
+check "with one warning" [ "$(grep -c 'warning: .*default.safetensors.*--adapter prior' "$s/err")" = 1 ]
+clip quiet --adapter none
+check "no warning without need" eval '! grep -q warning "$s/err"'
+measured
+check "in eval too: $rows" [ "$rows" = prior ]
+check "with one warning in eval" [ "$(grep -c 'warning: .*default.safetensors' "$s/err")" = 1 ]
+
+# training begins with the default where it fits
+run encode "$s/v" -o "$s/latents" --size 64x48
+expect 0
+train() {
+    local name=$1
+    shift
+    run train "$s/latents" -o "$s/$name" --steps 2 --batch 2 --threads 1 --valid-part 0 "$@"
+}
+train toaster --preset toaster
+expect 0
+cp "$s/toaster/adapter.safetensors" "$INBETWEEN_SHARE/default.safetensors"
+sha=$(sha256sum "$INBETWEEN_SHARE/default.safetensors" | cut -c1-64)
+parent() { "$INBETWEEN" info "$s/$1/adapter.safetensors" --json | grep -q "$sha"; }
+check "there is nothing to begin with at first" eval '! parent toaster'
+train own --preset toaster
+expect 0
+check "then a run of its size begins with it" parent own
+check "and says so" grep -q 'begins with .*default.safetensors' "$s/err"
+train asked --init default
+expect 0
+check "or any that asks for it" parent asked
+train plain --preset toaster --init none
+expect 0
+check "or not" eval '! parent plain'
+check "which is the run of before" cmp "$s/plain/adapter.safetensors" "$s/toaster/adapter.safetensors"
+train large --preset large
+expect 0
+check "a run of another size does not" eval '! parent large'
+check "and says why" grep -q 'random weights.*default.safetensors' "$s/err"
+train asked2 --preset large --init default
+refused 1 'default.safetensors'
+train own --resume --steps 3
+expect 0
+check "a resumed run keeps its parent" parent own
+run train "$s/latents" -o "$s/own" --resume --init none --steps 4
+refused 1 'init'
+run train "$s/latents" -o "$s/plain" --resume --init none --steps 3 --threads 1
+expect 0
+rm "$INBETWEEN_SHARE/default.safetensors"
+train asked3 --init default
+refused 1 'comes with the program'
+report
