@@ -3,8 +3,8 @@
 set -u
 . tests/cli.bash
 s=$scratch
-check "scenes are made" "$IB_SCENES" "$s/v" --count 2 --frames 26 --size 96x64
-a=$s/v/scene-01.mp4@0.1s b=$s/v/scene-01.mp4@0.5s
+check "scenes are made" "$IB_SCENES" "$s/v" --count 2 --frames 16 --size 64x48
+a=$s/v/scene-01.mp4@0.1s b=$s/v/scene-01.mp4@0.4s
 
 # clip NAME [OPTION...]: three frames without loss
 clip() {
@@ -66,45 +66,4 @@ measured
 check "in eval too: $rows" [ "$rows" = prior ]
 check "with one warning in eval" [ "$(grep -c 'warning: .*default.safetensors' "$s/err")" = 1 ]
 
-# training begins with the default where it fits
-run encode "$s/v" -o "$s/latents" --size 64x48
-expect 0
-train() {
-    local name=$1
-    shift
-    run train "$s/latents" -o "$s/$name" --steps 2 --batch 2 --threads 1 --valid-part 0 "$@"
-}
-train toaster --preset toaster
-expect 0
-cp "$s/toaster/adapter.safetensors" "$INBETWEEN_SHARE/default.safetensors"
-sha=$(sha256sum "$INBETWEEN_SHARE/default.safetensors" | cut -c1-64)
-parent() { "$INBETWEEN" info "$s/$1/adapter.safetensors" --json | grep -q "$sha"; }
-check "there is nothing to begin with at first" eval '! parent toaster'
-train own --preset toaster
-expect 0
-check "then a run of its size begins with it" parent own
-check "and says so" grep -q 'begins with .*default.safetensors' "$s/err"
-train asked --init default
-expect 0
-check "or any that asks for it" parent asked
-train plain --preset toaster --init none
-expect 0
-check "or not" eval '! parent plain'
-check "which is the run of before" cmp "$s/plain/adapter.safetensors" "$s/toaster/adapter.safetensors"
-train large --preset large
-expect 0
-check "a run of another size does not" eval '! parent large'
-check "and says why" grep -q 'random weights.*default.safetensors' "$s/err"
-train asked2 --preset large --init default
-refused 1 'default.safetensors'
-train own --resume --steps 3
-expect 0
-check "a resumed run keeps its parent" parent own
-run train "$s/latents" -o "$s/own" --resume --init none --steps 4
-refused 1 'init'
-run train "$s/latents" -o "$s/plain" --resume --init none --steps 3 --threads 1
-expect 0
-rm "$INBETWEEN_SHARE/default.safetensors"
-train asked3 --init default
-refused 1 'comes with the program'
 report
