@@ -19,7 +19,7 @@ same() { [ "$(middle "$1")" = "$(middle "$2")" ]; }
 # rows REPORT.json: the adapters' rows
 rows() {
     python3 -c 'import json, sys
-print(*[m["name"] for m in json.load(open(sys.argv[1]))["methods"] if m["kind"] == "adapter"])' "$1"
+print(*[m["name"] for m in json.load(open(sys.argv[1]))["protocol"]["methods"] if m["kind"] == "adapter"])' "$1"
 }
 # measured OPTION...: a short evaluation; its rows in $rows
 measured() {
