@@ -24,6 +24,20 @@
                 "keyframe, not from the mean of two"                                                         \
     }
 
+/* What an --adapter option's value may be, and what the words mean, for its help. */
+#define CLI_ADAPTER_VALUE "ADAPTER"
+#define CLI_ADAPTER_WORDS                                                                                    \
+    "a file; 'default', the one that comes with the program; 'prior', the untrained model; 'none', plain "   \
+    "slerp (a file of such a name: ./none)"
+
+/* The adapter that such a value names (adapter/named.h), NULL for none. word NULL, no option given: default.
+ * If there is no default, prior takes its place, with a warning. */
+const char *cli_adapter(cli *c, const char *word);
+/* "default", or "prior" if there is none. */
+const char *cli_default_adapter(void);
+/* That warning, if there is no default. */
+void cli_warn_of_prior(cli *c);
+
 /* The option's value, or the library's way of saying that the file decides. */
 static inline double cli_trust(const cli *c) {
     return cli_is_set(c, "trust") ? cli_real(c, "trust") : -1;

@@ -275,10 +275,30 @@ static int print_report(cli *c, const ib_eval_report *r, ib_error *err) {
     return IB_OK;
 }
 
+/* The adapters that were named; without any the default, if the space turns out to be its own. */
+static int choose_adapters(cli *c, ib_eval_options *o, const ib_paths *words, ib_paths *names,
+                           ib_error *err) {
+    int rc = IB_OK;
+    for (size_t i = 0; i < words->n && !rc; i++) {
+        const char *name = cli_adapter(c, words->v[i]);
+        rc = name ? ib_paths_add(names, name, err) : IB_OK;
+    }
+    o->own_adapter = words->n ? NULL : cli_default_adapter();
+    return rc;
+}
+
+static bool used_prior_instead(const ib_eval_options *o, const ib_eval_report *r) {
+    bool used = false;
+    for (size_t i = 0; i < r->methods && o->own_adapter; i++) {
+        used = used || (r->method[i].kind == IB_METHOD_ADAPTER && !r->method[i].file);
+    }
+    return used;
+}
+
 static int run_eval(cli *c) {
     ib_eval_options o;
     ib_eval_report report = {0};
-    ib_paths inputs = {0}, adapters = {0};
+    ib_paths inputs = {0}, words = {0}, adapters = {0};
     outputs out = {0};
     ib_error err = {0};
     job j = {.c = c};
@@ -297,10 +317,14 @@ static int run_eval(cli *c) {
     o.progress = on_progress;
     o.user = &j;
     j.began = ib_clock_seconds();
-    int rc = cli_paths(c, &inputs, "adapter", &adapters, &err);
+    int rc = cli_paths(c, &inputs, "adapter", &words, &err);
+    rc = rc ? rc : choose_adapters(c, &o, &words, &adapters, &err);
     rc = rc ? rc : try_outputs(c, &out, &err);
     rc = rc ? rc : ib_eval(&o, &report, &err);
     cli_progress_end(c);
+    if (!rc && used_prior_instead(&o, &report)) {
+        cli_warn_of_prior(c);
+    }
     for (size_t i = 0; !rc && i < report.failed.n; i++) {
         cli_warn(c, "%s", report.failed.v[i].why);
     }
@@ -320,6 +344,7 @@ static int run_eval(cli *c) {
     drop_rivals(&others);
     ib_eval_report_free(&report);
     ib_paths_free(&inputs);
+    ib_paths_free(&words);
     ib_paths_free(&adapters);
     return status;
 }
@@ -334,8 +359,8 @@ static const cli_option options[] = {
     {.name = "adapter",
      .letter = 'a',
      .kind = CLI_LIST,
-     .value = "FILE",
-     .help = "a trained adapter; may be repeated"},
+     .value = CLI_ADAPTER_VALUE,
+     .help = CLI_ADAPTER_WORDS "; may be repeated. Without it: default in the patch space, none in others"},
     {.name = "gap",
      .kind = CLI_TEXT,
      .value = "N[,N...]",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "adapter/named.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/adapter_options.h"
@@ -26,6 +27,26 @@ static void on_progress(void *user, int64_t done, int64_t total) {
                  (long long)done, (long long)total, rate, left);
 }
 
+/* 0, or the status of wrong usage. Pictures are made with the default, embeddings only with what is named. */
+static int choose_adapter(cli *c, ib_movie_options *o) {
+    const char *word = cli_text(c, "adapter");
+    bool embeddings = cli_wants_embeddings(c, o);
+    if (embeddings && word && (!strcmp(word, IB_ADAPTER_DEFAULT) || !strcmp(word, IB_ADAPTER_PRIOR))) {
+        return cli_usage(c, "--adapter %s is for pictures; for embeddings name a file of their space", word);
+    }
+    o->adapter = embeddings && !word ? NULL : cli_adapter(c, word);
+    if (cli_is_set(c, "trust") && !o->adapter) {
+        return cli_usage(c, "--trust needs an adapter; --adapter says which");
+    }
+    if (cli_is_set(c, "sharpness") && !o->adapter) {
+        return cli_usage(c, "--sharpness needs an adapter; --adapter says which");
+    }
+    if (o->compare && !o->adapter) {
+        return cli_usage(c, "--compare needs an adapter; --adapter says which");
+    }
+    return CLI_DONE;
+}
+
 /* 0, or the status of wrong usage. */
 static int parse_render(cli *c, ib_movie_options *o, const char **keyframes) {
     ib_movie_defaults(o);
@@ -35,7 +56,6 @@ static int parse_render(cli *c, ib_movie_options *o, const char **keyframes) {
     }
     o->keyframes = keyframes;
     o->output = cli_text(c, "output");
-    o->adapter = cli_text(c, "adapter");
     o->codec = cli_text(c, "codec");
     o->fps = cli_real(c, "fps");
     o->compare = cli_flag(c, "compare");
@@ -56,20 +76,14 @@ static int parse_render(cli *c, ib_movie_options *o, const char **keyframes) {
         return cli_usage(c,
                          "--frames and --seconds both say how long the way between keyframes is; give one");
     }
-    if (cli_is_set(c, "trust") && !o->adapter) {
-        return cli_usage(c, "--trust needs --adapter FILE");
-    }
-    if (cli_is_set(c, "sharpness") && !o->adapter) {
-        return cli_usage(c, "--sharpness needs --adapter FILE");
-    }
-    if (o->compare && !o->adapter) {
-        return cli_usage(c, "--compare needs --adapter FILE");
+    int status = choose_adapter(c, o);
+    if (status) {
+        return status;
     }
     if (o->width % 2 || o->height % 2) {
         return cli_usage(c, "--size needs even sides, not %dx%d", o->width, o->height);
     }
-    int status = cli_keep_interlaced(c, &o->keep_interlaced);
-    if (status) {
+    if ((status = cli_keep_interlaced(c, &o->keep_interlaced))) {
         return status;
     }
     double steps = round((cli_is_set(c, "seconds") ? cli_real(c, "seconds") : 1) * o->fps);
@@ -144,8 +158,8 @@ static const cli_option options[] = {
     {.name = "adapter",
      .letter = 'a',
      .kind = CLI_TEXT,
-     .value = "FILE",
-     .help = "the trained adapter (default: none, plain slerp)"},
+     .value = CLI_ADAPTER_VALUE,
+     .help = CLI_ADAPTER_WORDS ". Without it: default for pictures, none for embeddings"},
     {.name = "frames",
      .letter = 'n',
      .kind = CLI_INT,
@@ -231,8 +245,9 @@ const cli_command cli_render = {
     .details =
         "A keyframe is a picture, or a frame of a video named by its time: clip.mp4@1.5s. Three or more "
         "keyframes make one clip that passes through all of them. The keyframes appear in the clip "
-        "unchanged. The frames between them come from the adapter, or, without one, from spherical "
-        "interpolation. The clip has the size of the keyframes.\n\nA clip of the same name is replaced once "
+        "unchanged. The frames between them come from the adapter, or, with --adapter none, from "
+        "spherical interpolation. The clip has the size of the keyframes.\n\nA clip of the same name is "
+        "replaced once "
         "the new one is complete; a keyframe is never replaced. A picture sequence that was stopped is kept "
         "in a hidden folder, .NAME.resume, and the same command continues it.\n\nWith --space clip:PATH, "
         "interpolation takes place in the space of a CLIP model, and keyframes may be prompts. The result is "

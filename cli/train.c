@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "adapter/named.h"
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/gaps.h"
@@ -42,7 +43,8 @@ static int read_options(cli *c, ib_train_options *o) {
     o->resume = cli_flag(c, "resume");
     o->overwrite = cli_flag(c, "overwrite");
     o->preset = cli_text(c, "preset");
-    o->init = cli_text(c, "init");
+    o->init_if_fits = !cli_is_set(c, "init") && !o->resume;
+    o->init = o->init_if_fits ? IB_ADAPTER_DEFAULT : cli_text(c, "init");
     o->optimiser = cli_text(c, "optimiser");
     o->threads = cli_threads(c);
     o->state_seconds = cli_real(c, "state-seconds");
@@ -266,8 +268,10 @@ static const cli_option options[] = {
     {.name = "init",
      .kind = CLI_TEXT,
      .value = "ADAPTER",
-     .help = "start from the weights of this adapter, and from its preset unless --preset is given; adapters "
-             "merge well if they start alike"},
+     .help =
+         "start from the weights of this file, and from its preset unless --preset is given; 'default', the "
+         "adapter that comes with the program; 'none', random weights. Without it: default in the patch "
+         "space for the preset that it is of, else none; adapters merge well if they start alike"},
     {.name = "gap",
      .kind = CLI_TEXT,
      .value = "MIN..MAX",

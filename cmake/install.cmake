@@ -7,7 +7,7 @@ set(IB_PUBLIC_HEADERS
     base/api.h base/error.h base/file.h base/memory.h base/rng.h base/safetensors.h base/stop.h base/version.h
     video_io/frame.h video_io/reader.h video_io/writer.h video_io/cuts.h
     latent/space.h latent/geometry.h latent/patch.h latent/latent_file.h latent/encode.h
-    motion/pair.h adapter/adapter.h weights/average.h render/movie.h render/renderer.h render/embeddings.h render/modality_gap.h eval/eval.h eval/score.h train/train.h merge/merge.h)
+    motion/pair.h adapter/adapter.h adapter/named.h weights/average.h render/movie.h render/renderer.h render/embeddings.h render/modality_gap.h eval/eval.h eval/score.h train/train.h merge/merge.h)
 
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${IB_PUBLIC_HEADERS})
 
@@ -41,7 +41,7 @@ ib_write(${ib_include}/inbetween/inbetween.h "${umbrella}\n#endif\n")
 ib_write(${PROJECT_BINARY_DIR}/exports.map "{ global: ${names}local: *; };\n")
 
 set(ib_dependencies PkgConfig::JANSSON PkgConfig::NETTLE PkgConfig::AV PkgConfig::HDF5 ib_blas ib_unistring OpenMP::OpenMP_C
-                    Threads::Threads ib_mpi m)
+                    ${CMAKE_DL_LIBS} Threads::Threads ib_mpi m)
 # A program that links the static library links these too: by the names that inbetweenConfig.cmake gives them, once installed.
 set(ib_installed_dependencies PkgConfig::inbetween_needs ${IB_OPENBLAS_LIBRARY} unistring ${OpenMP_C_FLAGS} ${MPI_C_LIBRARIES} pthread m)
 add_library(inbetween_static STATIC ${IB_OBJECTS})
@@ -80,10 +80,16 @@ foreach(library ${ib_libraries})
     target_include_directories(${library} INTERFACE $<BUILD_INTERFACE:${ib_include}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 endforeach()
 
+# The build tree has the files that come with the program where an installed one has them, as soon as they are there.
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/share)
+file(CREATE_LINK ${PROJECT_SOURCE_DIR}/models ${PROJECT_BINARY_DIR}/share/inbetween SYMBOLIC)
+
 if(NOT INBETWEEN_INSTALL)
     return()
 endif()
 install(TARGETS inbetween)
+# the default adapter, where base/beside.c looks for it
+install(FILES models/default.safetensors models/default.sources.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/inbetween OPTIONAL)
 install(TARGETS ${ib_libraries} EXPORT inbetween)
 install(FILES ${ib_include}/inbetween/inbetween.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/inbetween)
 foreach(header ${IB_PUBLIC_HEADERS})

@@ -9,8 +9,14 @@ set(ib_test_flags $<$<AND:$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},aarch64>,$<C_COMP
 set(ib_all ib_quiet ib_flags ${IB_ROOMS} ib_blas PkgConfig::JANSSON PkgConfig::HDF5 PkgConfig::AV OpenMP::OpenMP_C Threads::Threads m)
 
 if(INBETWEEN_TESTS)
-    add_executable(ib_scenes tools/scenes.c tools/texture.c)
+    add_executable(ib_scenes tools/scenes.c tools/scene.c tools/scene_varied.c tools/texture.c)
     target_link_libraries(ib_scenes PRIVATE ib_flags ib_video_io ib_base OpenMP::OpenMP_C m)
+
+    add_executable(ib_frame_hash tools/frame_hash.c)
+    target_link_libraries(ib_frame_hash PRIVATE ib_flags ib_video_io ib_base)
+
+    add_executable(ib_publish_adapter tools/publish_adapter.c)
+    target_link_libraries(ib_publish_adapter PRIVATE ib_flags ib_adapter ib_base)
 
     add_executable(ib_clip_weights tools/clip_weights.c)
     target_link_libraries(ib_clip_weights PRIVATE ib_flags ib_base m)

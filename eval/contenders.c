@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapter/named.h"
 #include "base/text.h"
 #include "eval/private.h"
 
@@ -37,8 +38,8 @@ static int name_of(char *name, size_t room, const char *text, size_t n, ib_error
     return utf8 ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
 }
 
-/* run/adapter.safetensors is called adapter; if something else is called that too, run/adapter; after that
- * they are numbered. */
+/* default and prior are called so. run/adapter.safetensors is called adapter; if something else is called
+ * that too, run/adapter; after that they are numbered. */
 static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error *err) {
     static const char ending[] = ".safetensors";
     enum { MOST = 480, ROOM = 4 * MOST, NUMBER = 32 }; /* a byte becomes four at the most */
@@ -56,10 +57,9 @@ static int name_adapter(ib_eval_report *r, size_t i, const char *file, ib_error 
     for (size_t k = 2, end = strlen(name); is_taken(r, i, name); k++) {
         snprintf(name + end, sizeof name - end, " (%zu)", k);
     }
-    r->method[i].file = strdup(file);
     rc = name_method(r, i, name, IB_METHOD_ADAPTER, err);
-    rc = rc || r->method[i].file ? rc : ib_fail(err, IB_E_MEMORY, "out of memory for the names of methods");
-    return rc ? rc : ib_sha256_file(file, r->method[i].sha256, err);
+    rc = rc ? rc : ib_adapter_named_file(&r->method[i].file, file, err);
+    return rc || !r->method[i].file ? rc : ib_sha256_file(r->method[i].file, r->method[i].sha256, err);
 }
 
 /* Whether it can do here what is asked for. */
@@ -76,10 +76,13 @@ static int check_adapter(const ib_evaluation *e, const ib_adapter *a, const char
 static int open_adapters(ib_evaluation *e, ib_error *err) {
     const ib_paths *files = e->o->adapters;
     ib_eval_report *r = e->report;
+    char *own = (char *)e->o->own_adapter;
+    const ib_paths instead = {&own, own && ib_space_is_pictures(r->space_id)};
     int rc = IB_OK;
-    for (size_t i = 0; files && i < files->n && !rc; i++) {
-        rc = ib_adapter_open(&e->judge.adapter[i], files->v[i], err);
-        if (!rc) {
+    files = files && files->n ? files : &instead;
+    for (size_t i = 0; i < files->n && !rc; i++) {
+        rc = ib_adapter_open_named(&e->judge.adapter[i], files->v[i], err);
+        if (!rc && e->judge.adapter[i]) {
             if (e->o->trust >= 0) {
                 ib_adapter_trust(e->judge.adapter[i], e->o->trust);
             }
@@ -125,7 +128,7 @@ static int open_programs(ib_evaluation *e, ib_error *err) {
 int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
     ib_eval_report *r = e->report;
     ib_judge *j = &e->judge;
-    size_t n = e->o->adapters ? e->o->adapters->n : 0;
+    size_t n = 1 + (e->o->adapters ? e->o->adapters->n : 0);
     int rc = IB_OK;
     j->adapter = calloc(n + 1, sizeof *j->adapter);
     j->program = calloc(e->o->rivals + 1, sizeof *j->program);

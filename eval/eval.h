@@ -83,8 +83,8 @@ typedef enum ib_eval_kind {
 typedef struct ib_eval_method {
     char *name; /* no two alike */
     ib_eval_kind kind;
-    char *file;      /* of an adapter, else NULL */
-    char sha256[65]; /* of that file */
+    char *file;      /* of an adapter, else and of the prior NULL */
+    char sha256[65]; /* of that file; empty without */
     char *command;   /* of another program, else NULL */
 } ib_eval_method;
 
@@ -215,8 +215,10 @@ typedef struct ib_eval_rival {
 
 typedef struct ib_eval_options {
     const ib_paths *inputs;   /* videos, latent files, directories of them; a file named twice counts once */
-    const ib_paths *adapters; /* files; may be NULL */
-    const char *space;        /* of everything; NULL: that of the latent files, "patch" if there are videos */
+    const ib_paths *adapters; /* files, "default" or "prior" (adapter/named.h); may be NULL */
+    /* Such a name, for the patch space alone, where `adapters` names nothing; NULL (default): none. */
+    const char *own_adapter;
+    const char *space; /* of everything; NULL: that of the latent files, "patch" if there are videos */
     const ib_space_options *space_options; /* NULL: the defaults */
     int width, height; /* for videos; default 192 x 112; even, 16..16384; portrait sources swap them */
     bool native; /* videos at their own size, adapters by ib_adapter_render; latent files are then refused */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "adapter/named.h"
 #include "base/memory.h"
 #include "base/resume.h"
 #include "render/between.h"
@@ -23,8 +24,9 @@ typedef struct slot {
 
 typedef struct clip {
     const ib_movie_options *o;
-    ib_frame *key; /* [n_keyframes], one size and matrix */
-    ib_adapter *adapter;
+    ib_frame *key;       /* [n_keyframes], one size and matrix */
+    ib_adapter *adapter; /* NULL: slerp */
+    char *file;          /* of the adapter; NULL: it has none */
     ib_betweener *between;
     ib_writer *writer;
     slot *slot; /* [slots] */
@@ -66,7 +68,7 @@ static int check_movie(const ib_movie_options *o, ib_error *err) {
     if (!(o->sharpness >= 0 && o->sharpness <= 1)) {
         return ib_fail(err, IB_E_ARGUMENT, "a sharpness of %g, 0 to 1 was expected", o->sharpness);
     }
-    if (o->compare && !o->adapter) {
+    if (o->compare && (!o->adapter || !strcmp(o->adapter, IB_ADAPTER_NONE))) {
         return ib_fail(err, IB_E_ARGUMENT, "comparing needs an adapter to compare slerp with");
     }
     return 0;
@@ -129,7 +131,12 @@ static int name_inputs(clip *c, ib_error *err) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", o->n_keyframes);
     }
     memcpy(c->input, o->keyframes, o->n_keyframes * sizeof *c->input);
-    c->input[o->n_keyframes] = o->adapter;
+    int rc = ib_adapter_named_file(&c->file, o->adapter, err);
+    if (rc) {
+        return rc;
+    }
+    c->input[o->n_keyframes] = c->file;
+    ib_key_add(k, "%s\n", !c->file && o->adapter ? o->adapter : "");
     ib_key_add(k, "render " IB_VERSION " %d frames %.17g fps %.17g s size %dx%d\n", o->frames, o->fps,
                o->gap_seconds, o->width, o->height);
     ib_key_add(k, "ease %d loop %d compare %d trust %.17g sharpness %.17g interlaced %d\n", o->ease, o->loop,
@@ -302,6 +309,7 @@ static void release(clip *c) {
     }
     free(c->key);
     free(c->input);
+    free(c->file);
     ib_key_free(&c->resume);
     ib_adapter_free(&c->adapter);
 }
@@ -313,9 +321,7 @@ int ib_render_movie(const ib_movie_options *o, ib_movie_summary *summary, ib_err
     clip c = {.o = o};
     int rc = check_movie(o, err);
     rc = rc ? rc : name_inputs(&c, err);
-    if (!rc && o->adapter) {
-        rc = ib_adapter_open(&c.adapter, o->adapter, err);
-    }
+    rc = rc ? rc : ib_adapter_open_named(&c.adapter, o->adapter, err);
     if (c.adapter && o->trust >= 0) {
         ib_adapter_trust(c.adapter, o->trust);
     }

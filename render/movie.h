@@ -19,7 +19,7 @@ typedef struct ib_movie_options {
         *keyframes;      /* [n_keyframes] pictures, or PATH@TIME for a frame of a video (ib_read_still) */
     size_t n_keyframes;  /* >= 2 */
     const char *output;  /* the format follows the name (video_io/writer.h) */
-    const char *adapter; /* file; NULL: slerp alone */
+    const char *adapter; /* file, "default" or "prior" (adapter/named.h); NULL or "none": slerp alone */
     int width,
         height; /* keyframes are scaled and cropped to it; 0, 0: their own size, which must then be one */
     int frames; /* from one keyframe to the next, both counted, 2..1000000; default 25 */

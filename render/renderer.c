@@ -3,6 +3,7 @@
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
+#include "adapter/named.h"
 #include "render/between.h"
 
 enum { MAX_THREADS = 64 };
@@ -27,9 +28,9 @@ int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int heig
     r->height = height;
     r->threads = threads > 0 ? threads : omp_get_max_threads();
     r->threads = r->threads > MAX_THREADS ? MAX_THREADS : r->threads;
-    int rc = adapter ? ib_adapter_open(&r->adapter, adapter, err) : 0;
+    int rc = ib_adapter_open_named(&r->adapter, adapter, err);
     if (!rc) {
-        rc = ib_betweener_create(&r->between, r->adapter, !adapter, width, height, r->threads, err);
+        rc = ib_betweener_create(&r->between, r->adapter, !r->adapter, width, height, r->threads, err);
     }
     if (rc) {
         ib_renderer_close(&r);

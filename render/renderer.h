@@ -14,9 +14,9 @@ extern "C" {
 
 typedef struct ib_renderer ib_renderer;
 
-/* For frames of width x height, 1..16384. adapter: file of the patch space; NULL: slerp alone. threads: used
- * at once, each with its own work space; 0: as many as OpenMP would, at most 64. Errors are those of
- * ib_render_movie. */
+/* For frames of width x height, 1..16384. adapter: file of the patch space, "default" or "prior"
+ * (adapter/named.h); NULL or "none": slerp alone. threads: used at once, each with its own work space; 0: as
+ * many as OpenMP would, at most 64. Errors are those of ib_render_movie. */
 IB_API int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int height, int threads,
                             ib_error *err);
 /* The frame at t in [0,1]; 0 and 1 give the samples of first and last. gap_seconds > 0: from first to last,

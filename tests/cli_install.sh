@@ -106,6 +106,19 @@ check "installing nothing" cmake --install "$scratch/part/build" --prefix "$scra
 check "nothing was installed" eval '[ ! -e "$scratch/part/prefix" ]'
 
 check "the installed program runs" "$prefix/bin/inbetween" --version
+# the adapter that comes with it is found where it was installed, by the program and by one that uses the library
+if [ -e models/default.safetensors ]; then
+    check "the default adapter is installed" cmp models/default.safetensors "$prefix/share/inbetween/default.safetensors"
+fi
+mkdir -p "$prefix/share/inbetween"
+mv "$INBETWEEN_SHARE/default.safetensors" "$prefix/share/inbetween/default.safetensors"
+unset INBETWEEN_SHARE
+mkdir "$scratch/elsewhere"
+check "the installed program finds it" "$prefix/bin/inbetween" render "$scratch/a.png" "$scratch/b.png" -n 3 -o "$scratch/elsewhere/d-%d.png"
+check "without a warning" eval '! grep -q warning "$scratch/check.log"'
+if [ -e "$lib/libinbetween.so" ]; then
+    check "a program finds it beside the library" "$scratch/pkg-config/between" "$scratch/a.png" "$scratch/b.png" 0.5 "$scratch/e.png" default
+fi
 page=$(find "$prefix" -name inbetween.1)
 check "there is a man page that names every command" grep -q 'inbetween encode' "$page"
 check "bash takes the completion" bash -n "$(find "$prefix" -path '*bash-completion*' -name inbetween)"

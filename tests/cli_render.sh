@@ -54,12 +54,12 @@ run render "$a" "$b" -o "$s/pair.mp4" --frames 5 --adapter "$adapter" --compare 
 expect 0
 is "$s/pair.mp4" "h264 256 96 5"
 check "--json is JSON" python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert d["frames"] == 5 and d["width"] == 256, d' "$s/out"
-run render "$a" "$b" -o "$s/no.mp4" --frames 5 --compare
+run render "$a" "$b" -o "$s/no.mp4" --frames 5 --compare --adapter none
 refused 2 '\-\-compare'
 run render "$a" "$b" -o "$s/trust.mp4" --frames 5 --adapter "$adapter" --ease --trust 0
 expect 0
 check "--trust makes a difference" bash -c '! cmp -s "$1" "$2"' - "$s/model.mp4" "$s/trust.mp4"
-run render "$a" "$b" -o "$s/no.mp4" --frames 5 --trust 1
+run render "$a" "$b" -o "$s/no.mp4" --frames 5 --trust 1 --adapter none
 refused 2 '\-\-trust'
 
 # another size; odd ones are padded for H.264 and kept where they can be

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to a trained in-between model and a clip made with it, in a few minutes.
+# From nothing to a trained in-between model and a clip made with it, in a few minutes; training begins with the adapter that
+# comes with the program where it is there.
 #   tools/demo.sh             on moving scenes that it makes itself
 #   tools/demo.sh DIRECTORY   on the videos in DIRECTORY (at least two)
 # DEMO_MINUTES: minutes of training (3). DEMO_OUT: where everything goes (demo-out).

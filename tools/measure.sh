@@ -9,6 +9,7 @@
 #   tools/measure.sh rendering ADAPTER VIDEO          in-betweens a second at the video's own size, peak memory
 #   tools/measure.sh merging VIDEOS [STEPS]           two halves of a directory trained apart, merged in all ways (docs/merging.md)
 #   tools/measure.sh mergespeed [MIB]                 merging two files of that size beside a plain copy, peak memory
+#   tools/measure.sh finetune VIDEOS [MINUTES...]     from random weights and from the default adapter, after 1, 3 and 10 minutes
 # MEASURE_OUT: where results go (build/measured).
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,7 +19,7 @@ threads=${MEASURE_THREADS:-$(nproc)}
 mkdir -p "$out"
 
 usage() {
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
@@ -49,7 +50,7 @@ quality() {
     "$inbetween" encode "$1" -o "$out/train" --quiet
     say "training for $minutes minutes"
     rm -rf "$out/run"
-    peak "$inbetween" train "$out/train" -o "$out/run" --minutes "$minutes" --threads "$threads"
+    peak "$inbetween" train "$out/train" -o "$out/run" --init none --minutes "$minutes" --threads "$threads"
     judge "$out/run/adapter.safetensors" "$2"
 }
 
@@ -104,7 +105,7 @@ memory() {
     for preset in toaster default large; do
         say "$preset"
         rm -rf "$out/memory"
-        peak "$inbetween" train "$1" -o "$out/memory" --preset $preset --minutes 0.7 --threads "$threads" --quiet
+        peak "$inbetween" train "$1" -o "$out/memory" --preset $preset --init none --minutes 0.7 --threads "$threads" --quiet
     done
     rm -rf "$out/memory"
 }
@@ -227,8 +228,50 @@ mergespeed() {
     done
 }
 
+# One's own videos, every fourth of them left out to judge by. One run for each budget: the learning rate falls with it.
+finetune() {
+    [ $# -ge 1 ] || usage
+    local videos=$1 to=$out/finetune n=0 minutes init run adapters=()
+    shift
+    [ $# -ge 1 ] || set -- 1 3 10
+    rm -rf "$to"
+    mkdir -p "$to/train" "$to/heldout"
+    for file in "$videos"/*; do
+        [ -f "$file" ] || continue
+        n=$((n + 1))
+        ln -s "$(realpath "$file")" "$to/$([ $((n % 4)) = 2 ] && echo heldout || echo train)/"
+    done
+    "$inbetween" encode "$to/train" -o "$to/latents/train" --quiet
+    "$inbetween" encode "$to/heldout" -o "$to/latents/heldout" --quiet
+    for minutes; do
+        for init in none default; do
+            run=$to/$init-$minutes
+            "$inbetween" train "$to/latents/train" -o "$run" --init $init --minutes "$minutes" --valid-part 0 --threads "$threads" --quiet
+            adapters+=(--adapter "$run/adapter.safetensors")
+        done
+    done
+    "$inbetween" eval "$to/latents/heldout" --adapter prior --adapter default "${adapters[@]}" --gap 4,8,16 --threads "$threads" \
+        -o "$to/report.json" --quiet
+    python3 - "$to/report.json" "$@" <<'END'
+import json, os, sys
+report, budgets = json.load(open(sys.argv[1])), sys.argv[2:]
+name = {}
+for m in report["protocol"]["methods"]:
+    if m["kind"] == "adapter":
+        file = m.get("file", "")
+        name[os.path.basename(os.path.dirname(file)) if file.endswith("/adapter.safetensors") else m["name"]] = m["name"]
+clips = sum(c["windows"] > 0 for c in report["gaps"][0]["clips"])
+print(f"gain over slerp in dB, of {clips} videos that were left out\n")
+print("| gap | prior | default |" + "".join(f" {b} min from scratch | {b} min from default |" for b in budgets))
+print("|---|---|---|" + "---|---|" * len(budgets))
+for g in report["gaps"]:
+    row = [name["prior"], name["default"]] + [name[f"{i}-{b}"] for b in budgets for i in ("none", "default")]
+    print(f"| {g['gap']} | " + " | ".join(f"{g['mean'][n]['gain_db']:+.2f}" for n in row) + " |")
+END
+}
+
 case ${1:-} in
-quality | judge | fullsize | training | memory | encoding | rendering | merging | mergespeed)
+quality | judge | fullsize | training | memory | encoding | rendering | merging | mergespeed | finetune)
     machine
     "$@"
     ;;

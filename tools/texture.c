@@ -194,6 +194,12 @@ static void halve(const uint8_t *from, int side, uint8_t *to) {
     }
 }
 
+static void make_smaller(texture *t) {
+    for (int i = 1; i < TEXTURE_LEVELS; i++) {
+        halve(t->level[i - 1], TEXTURE_SIDE >> (i - 1), t->level[i]);
+    }
+}
+
 int texture_make(texture *t, ib_rng *r, colour base) {
     memset(t, 0, sizeof *t);
     recipe *p = malloc(sizeof *p);
@@ -216,10 +222,44 @@ int texture_make(texture *t, ib_rng *r, colour base) {
             q[2] = (uint8_t)clamp(c.v, 16, 240);
         }
     }
-    for (int i = 1; i < TEXTURE_LEVELS; i++) {
-        halve(t->level[i - 1], TEXTURE_SIDE >> (i - 1), t->level[i]);
-    }
+    make_smaller(t);
     free(p);
+    return 0;
+}
+
+/* Bilinear between an n x n grid's values, wrapping; x, y in texels of the full side. */
+static float grid_at(const float *grid, int n, int x, int y) {
+    int step = TEXTURE_SIDE / n, ix = x / step, iy = y / step, jx = (ix + 1) % n, jy = (iy + 1) % n;
+    float fx = (float)(x % step) / (float)step, fy = (float)(y % step) / (float)step;
+    float top = mix_texture(grid[iy * n + ix], grid[iy * n + jx], fx);
+    return mix_texture(top, mix_texture(grid[jy * n + ix], grid[jy * n + jx], fx), fy);
+}
+
+int texture_roughen(texture *t, ib_rng *r, float amount) {
+    enum { TEXELS = TEXTURE_SIDE * TEXTURE_SIDE };
+    float *grid = malloc(sizeof *grid * TEXELS), *sum = calloc(TEXELS, sizeof *sum);
+    if (!grid || !sum) {
+        free(grid);
+        free(sum);
+        return -1;
+    }
+    for (int n = 8; n <= TEXTURE_SIDE; n *= 2) {
+        for (int i = 0; i < n * n; i++) {
+            grid[i] = amount * (2 * ib_rng_float(r) - 1);
+        }
+        for (int i = 0; i < TEXELS; i++) {
+            sum[i] += grid_at(grid, n, i % TEXTURE_SIDE, i / TEXTURE_SIDE);
+        }
+    }
+    for (int i = 0; i < TEXELS; i++) {
+        uint8_t *q = t->level[0] + 4 * i;
+        q[0] = (uint8_t)clamp((float)q[0] + sum[i], 16, 235);
+        q[1] = (uint8_t)clamp((float)q[1] + 0.15f * sum[i], 16, 240);
+        q[2] = (uint8_t)clamp((float)q[2] - 0.1f * sum[i], 16, 240);
+    }
+    make_smaller(t);
+    free(grid);
+    free(sum);
     return 0;
 }
 

@@ -22,6 +22,10 @@ typedef struct texture {
 /* A texture of a kind that the numbers choose, in colours around `base`. Returns 0, or -1 when
  * memory is out. */
 int texture_make(texture *t, ib_rng *r, colour base);
+/* Gives it a grain with detail at every scale down to the texel (sums of noise whose squares fall as those of
+ * natural pictures do), `amount` 8-bit steps at each. Returns 0, or -1 when memory
+ * is out. */
+int texture_roughen(texture *t, ib_rng *r, float amount);
 void texture_free(texture *t);
 
 /* Bilinear, wrapping. u, v in texels of the full side; level < TEXTURE_LEVELS. */

@@ -233,7 +233,7 @@ static int check_directory(const ib_session *s, ib_error *err) {
     int rc = o->resume || o->overwrite ? IB_OK : ib_rundir_check_new(&s->dir, err);
     rc = rc || o->resume ? rc : check_apart(s, o->latents, err);
     rc = rc || o->resume || !o->valid ? rc : check_apart(s, o->valid, err);
-    rc = rc ? rc : ib_rundir_check_inputs(&s->dir, &o->init, 1, err);
+    rc = rc ? rc : ib_rundir_check_inputs(&s->dir, (const char *const *)&s->init_file, 1, err);
     rc = rc ? rc : ib_rundir_check_inputs(&s->dir, (const char *const *)o->latents->v, o->latents->n, err);
     return rc || !o->valid
                ? rc
@@ -243,6 +243,7 @@ static int check_directory(const ib_session *s, ib_error *err) {
 static int open_all(ib_session *s, ib_error *err) {
     int rc = ib_rundir_name(&s->dir, s->o->run, err);
     rc = rc ? rc : find_state(s, err);
+    rc = rc ? rc : ib_session_find_init(s, err);
     rc = rc || s->rank ? rc : check_directory(s, err);
     rc = rc ? rc : ib_session_open_init(s, err);
     rc = rc ? rc : open_data(s, err);
@@ -291,6 +292,7 @@ void ib_session_close(ib_session *s) {
     ib_team_free(&s->team);
     ib_adapter_free(&s->mean);
     ib_adapter_free(&s->adapter);
+    free(s->init_file);
     ib_free(s->optimiser_scratch);
     s->optimiser_scratch = NULL;
     ib_sampler_free(&s->sampler);

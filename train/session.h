@@ -25,7 +25,9 @@ typedef struct ib_session {
     int64_t first_step, skipped, skipped_in_a_row;
     bool finished;      /* the budget was used up before this session began */
     const char *preset; /* of the run */
-    char init[65];      /* SHA-256 of the adapter that was named to begin with; empty: none was */
+    char *init_file;    /* of the adapter that was named to begin with, owned; NULL: none was */
+    char init[65];      /* SHA-256 of it; empty: none */
+    ib_error init_not;  /* why that does not fit, where it need not */
     ib_rundir dir;
     ib_state state; /* weights and means are its arrays */
     const ib_optimiser *optimiser;
@@ -63,8 +65,10 @@ double ib_session_seconds(const ib_session *s); /* of training, all sessions tog
 /* A sentence to the caller's message function. */
 __attribute__((format(printf, 2, 3))) void ib_session_say(const ib_session *s, const char *fmt, ...);
 
-/* begin.c: the preset of the run, and the adapter that it is to begin with or, resumed, was begun with;
- * before the data is opened. */
+/* begin.c: the file that `init` names. */
+int ib_session_find_init(ib_session *s, ib_error *err);
+/* The preset of the run, and the adapter that it is to begin with or, resumed, was begun with; before the
+ * data is opened. */
 int ib_session_open_init(ib_session *s, ib_error *err);
 /* The learning adapter of a run that begins, and its config; after the data was opened. */
 int ib_session_begin_model(ib_session *s, ib_error *err);

@@ -34,10 +34,15 @@ typedef struct ib_train_options {
     bool overwrite; /* a new run replaces an adapter, a log or kept states that lie in its directory, not a
                        run's state */
     const char *preset; /* "toaster", "default", "large": model, batch, memory */
-    /* Adapter whose weights the run begins with; NULL: random ones by the seed. Of the data's space, or
+    /* Adapter whose weights the run begins with: a file, "default" (adapter/named.h), or "none", random ones
+     * by the seed. NULL: random ones, or of a resumed run what it began with. Of the data's space, or
      * IB_E_MISMATCH. Its architecture is the run's: a preset that is given must be of the same one, one that
      * is not given is the preset of that architecture. */
     const char *init;
+    /* Only where it fits: random weights, and the preset is what it would be, where the adapter cannot be
+     * opened or is of another space or architecture. Not for a resumed run. A message says in the space of
+     * pictures which it was. */
+    bool init_if_fits;
     const char *optimiser; /* "muon", "adamw", "sgd", "nesterov"; default muon for grids, adamw otherwise */
     int batch;             /* samples per step; default by the preset */
     double lr;             /* peak learning rate; default by the optimiser */

@@ -1,6 +1,6 @@
 """What the rows stand on: the program under a time limit, what is wanted of it, and inputs that several rows share."""
 
-import os, re, signal, subprocess, tempfile, threading
+import os, re, shutil, signal, subprocess, tempfile, threading
 
 import numpy as np
 
@@ -72,6 +72,17 @@ class Shared:
         if done.returncode:
             raise RuntimeError("%s: %s" % (" ".join(words[:3]), done.stderr.decode("utf-8", "replace")[-200:]))
 
+    def share(self):
+        """The folder of the default adapter: a small one, whatever comes with the program."""
+
+        def make(path):
+            os.mkdir(path)
+            golden = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "golden")
+            newest = sorted(n for n in os.listdir(golden) if n.startswith("adapter-"))[-1]
+            shutil.copy(os.path.join(golden, newest), os.path.join(path, "default.safetensors"))
+
+        return self.get("share", make)
+
     def tool(self, name):
         path = os.path.join(self.build, name)
         if not os.access(path, os.X_OK):
@@ -137,7 +148,7 @@ class Bench:
         command = [self.program] + [w if isinstance(w, bytes) else str(w) for w in words]
         if shell is not None:
             command = ["bash", "-c", shell + '\nexec "$@"', "-"] + command
-        environment = dict(os.environ)
+        environment = dict(os.environ, INBETWEEN_SHARE=self.shared.share())
         for name, value in (env or {}).items():
             if value is None:
                 environment.pop(name, None)
