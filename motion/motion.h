@@ -17,7 +17,7 @@
  * hypotheses.
  *
  * Cost at 192x112 px, one thread of a processor with AVX-512: build/bench_step prints it as the prior; about
- * 5 ms, of which matching takes a third and the flows another. Memory: about 7 MiB. */
+ * 5 ms, of which the flows take the most. Memory: about 7 MiB. */
 #ifndef IB_MOTION_MOTION_H
 #define IB_MOTION_MOTION_H
 

@@ -1,6 +1,7 @@
-/* ib_publish_adapter FROM TO SOURCES.json NOTES: an adapter as it is given away: its tensors as halves, and
- * in its metadata, beside what training wrote, `inbetween.sources` (the JSON text of SOURCES.json: what it
- * was trained on, with licences) and `inbetween.notes` (a sentence). */
+/* ib_publish_adapter FROM TO TRUST SOURCES.json NOTES: an adapter as it is given away: its tensors as halves,
+ * the trust that it is to be used with, and in its metadata, beside what training wrote, `inbetween.sources`
+ * (the JSON text of SOURCES.json: what it was trained on, with licences) and `inbetween.notes` (a sentence).
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,31 +44,44 @@ static int carried(const ib_st *file, const ib_adapter *a, ib_st_meta meta[MOST]
     return n;
 }
 
+/* The same weights with another trust. */
+static int with_trust(ib_adapter **out, ib_adapter *a, double trust, ib_error *err) {
+    ib_adapter_config c = *ib_adapter_config_of(a);
+    c.trust = trust;
+    int rc = ib_adapter_create(out, &c, 1, err);
+    if (!rc) {
+        memcpy(ib_adapter_params(*out), ib_adapter_params(a), ib_adapter_param_count(a) * sizeof(float));
+    }
+    return rc;
+}
+
 int main(int argc, char **argv) {
     ib_st *file = NULL;
-    ib_adapter *a = NULL;
+    ib_adapter *a = NULL, *out = NULL;
     ib_st_meta meta[MOST];
     ib_error err = {0};
-    if (argc != 5) {
-        fputs("Usage: ib_publish_adapter FROM TO SOURCES.json NOTES\n", stderr);
+    if (argc != 6) {
+        fputs("Usage: ib_publish_adapter FROM TO TRUST SOURCES.json NOTES\n", stderr);
         return 2;
     }
-    char *sources = read_text(argv[3]);
+    char *sources = read_text(argv[4]);
     if (!sources) {
-        fprintf(stderr, "ib_publish_adapter: %s: cannot be read, is empty or has more than 1 MiB\n", argv[3]);
+        fprintf(stderr, "ib_publish_adapter: %s: cannot be read, is empty or has more than 1 MiB\n", argv[4]);
         return 1;
     }
     int rc = ib_st_open(&file, argv[1], &err);
     rc = rc ? rc : ib_adapter_from(&a, file, argv[1], &err);
+    rc = rc ? rc : with_trust(&out, a, strtod(argv[3], NULL), &err);
     if (!rc) {
         int n = carried(file, a, meta);
         meta[n++] = (ib_st_meta){"inbetween.sources", sources};
-        meta[n++] = (ib_st_meta){"inbetween.notes", argv[4]};
-        rc = ib_adapter_save_as(a, argv[2], IB_F16, meta, (size_t)n, &err);
+        meta[n++] = (ib_st_meta){"inbetween.notes", argv[5]};
+        rc = ib_adapter_save_as(out, argv[2], IB_F16, meta, (size_t)n, &err);
     }
     if (rc) {
         fprintf(stderr, "ib_publish_adapter: %s\n", err.text);
     }
+    ib_adapter_free(&out);
     ib_adapter_free(&a);
     ib_st_close(&file);
     free(sources);
