@@ -39,6 +39,12 @@ int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int heig
     return 0;
 }
 
+void ib_renderer_trust(ib_renderer *r, double trust) {
+    if (r->adapter) {
+        ib_adapter_trust(r->adapter, trust);
+    }
+}
+
 void ib_renderer_close(ib_renderer **pr) {
     ib_renderer *r = *pr;
     *pr = NULL;

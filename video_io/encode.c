@@ -94,11 +94,14 @@ static enum AVPixelFormat choose_format(const AVCodec *codec) {
     return avcodec_find_best_pix_fmt_of_list(list, AV_PIX_FMT_YUV420P, 0, NULL);
 }
 
-static void set_colour(AVCodecContext *c, ib_matrix m, bool full) {
+static void set_colour(AVCodecContext *c, const ib_writer_options *o, bool full) {
     c->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    c->chroma_sample_location = AVCHROMA_LOC_LEFT;
-    c->colorspace = ib_av_is_rgb(c->pix_fmt) ? AVCOL_SPC_RGB : ib_av_colorspace(m);
-    if (m == IB_MATRIX_BT709) {
+    c->chroma_sample_location = o->chroma_location > 0 ? o->chroma_location : AVCHROMA_LOC_LEFT;
+    c->colorspace = ib_av_is_rgb(c->pix_fmt) ? AVCOL_SPC_RGB : ib_av_colorspace(o->matrix);
+    if (o->primaries > 0 && o->transfer > 0) {
+        c->color_primaries = o->primaries;
+        c->color_trc = o->transfer;
+    } else if (o->matrix == IB_MATRIX_BT709) {
         c->color_primaries = AVCOL_PRI_BT709;
         c->color_trc = AVCOL_TRC_BT709;
     }
@@ -147,12 +150,16 @@ static int try_open(ib_encoder *e, const AVCodec *codec, const ib_writer_options
     c->time_base = av_inv_q(fps);
     c->framerate = fps;
     c->sample_aspect_ratio = (AVRational){1, 1};
+    if (o->sample_width > 0 && o->sample_height > 0) {
+        c->sample_aspect_ratio = (AVRational){o->sample_width, o->sample_height};
+    }
     c->thread_count = o->threads;
-    set_colour(c, o->matrix, full);
+    set_colour(c, o, full);
     if (e->format->oformat->flags & AVFMT_GLOBALHEADER) {
         c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     }
-    if (codec->id == AV_CODEC_ID_HEVC && strcmp(e->format->oformat->name, "matroska")) {
+    if (codec->id == AV_CODEC_ID_HEVC &&
+        (!strcmp(e->format->oformat->name, "mp4") || !strcmp(e->format->oformat->name, "mov"))) {
         c->codec_tag = MKTAG('h', 'v', 'c', '1');
     }
     int rc = set_quality(c, e, o, &options, err);
@@ -225,6 +232,10 @@ static int open_file(ib_encoder *e, const char *file, ib_error *err) {
     if (!strcmp(muxer, "mp4") || !strcmp(muxer, "mov")) {
         av_dict_set(&options, "movflags", "+faststart", 0);
     }
+    if (!strcmp(muxer, "nut")) { /* it stores no decoding times, so that negative ones do no harm */
+        e->format->avoid_negative_ts = 0;
+        e->format->flags |= AVFMT_FLAG_BITEXACT;
+    }
     if (!strcmp(muxer, "apng")) {
         av_dict_set(&options, "plays", "0", 0);
     }
@@ -237,16 +248,45 @@ static int open_file(ib_encoder *e, const char *file, ib_error *err) {
     return 0;
 }
 
+static const AVCodec *find_codec(const char *name, const ib_container *container, const ib_writer_options *o,
+                                 ib_error *err) {
+    const char *wanted = o->codec ? o->codec : container->encoder;
+    const AVCodec *codec = avcodec_find_encoder_by_name(wanted);
+    if (!codec || codec->type != AVMEDIA_TYPE_VIDEO) {
+        ib_fail(err, o->codec ? IB_E_ARGUMENT : IB_E_UNSUPPORTED,
+                "%s: this FFmpeg has no video encoder called %s; --codec names another one", name, wanted);
+        return NULL;
+    }
+    return codec;
+}
+
+static int check_fit(const char *name, const AVOutputFormat *format, const AVCodec *codec,
+                     const ib_container *container, ib_error *err) {
+    if (avformat_query_codec(format, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
+        return ib_fail(err, IB_E_ARGUMENT, "%s: %s video cannot go into a %s file", name, codec->name,
+                       container->extension);
+    }
+    return 0;
+}
+
+int ib_encoder_check(const char *name, const ib_container *container, const ib_writer_options *o,
+                     ib_error *err) {
+    const AVCodec *codec = find_codec(name, container, o, err);
+    const AVOutputFormat *format = av_guess_format(container->muxer, NULL, NULL);
+    if (codec && !format) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "%s: this FFmpeg cannot write %s files", name,
+                       container->extension);
+    }
+    return codec ? check_fit(name, format, codec, container, err) : err->code;
+}
+
 int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const ib_container *container,
                     const ib_writer_options *o, ib_error *err) {
     *out = NULL;
     int rc;
-    const char *wanted = o->codec ? o->codec : container->encoder;
-    const AVCodec *codec = avcodec_find_encoder_by_name(wanted);
-    if (!codec || codec->type != AVMEDIA_TYPE_VIDEO) {
-        return ib_fail(err, o->codec ? IB_E_ARGUMENT : IB_E_UNSUPPORTED,
-                       "%s: this FFmpeg has no video encoder called %s; --codec names another one", name,
-                       wanted);
+    const AVCodec *codec = find_codec(name, container, o, err);
+    if (!codec) {
+        return err->code;
     }
     if (!strcmp(container->muxer, "gif") && o->fps > GIF_MOST_FPS) {
         return ib_fail(
@@ -256,7 +296,7 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
             name, o->fps, GIF_MOST_FPS);
     }
     ib_encoder *e = calloc(1, sizeof *e);
-    char *url = av_asprintf("file:%s", file);
+    char *url = av_asprintf("file:%s", file ? file : "");
     if (!e || !url || !(e->name = strdup(name)) || !(e->packet = av_packet_alloc()) ||
         !(e->frame = av_frame_alloc()) ||
         avformat_alloc_output_context2(&e->format, NULL, container->muxer, url) < 0 ||
@@ -266,21 +306,18 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
     }
     e->width = o->width;
     e->height = o->height;
-    if (avformat_query_codec(e->format->oformat, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
-        rc = ib_fail(err, IB_E_ARGUMENT, "%s: %s video cannot go into a %s file", name, codec->name,
-                     container->extension);
-        goto fail;
-    }
-    if ((rc = open_codec(e, codec, o, err)) < 0 || (rc = open_conversion(e, o, err)) < 0) {
+    if ((rc = check_fit(name, e->format->oformat, codec, container, err)) < 0 ||
+        (rc = open_codec(e, codec, o, err)) < 0 || (rc = open_conversion(e, o, err)) < 0) {
         goto fail;
     }
     e->stream->time_base = e->codec->time_base;
     e->stream->avg_frame_rate = e->codec->framerate;
+    e->stream->sample_aspect_ratio = e->codec->sample_aspect_ratio;
     if (avcodec_parameters_from_context(e->stream->codecpar, e->codec) < 0) {
         rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", name);
         goto fail;
     }
-    if ((rc = open_file(e, file, err)) < 0) {
+    if (file && (rc = open_file(e, file, err)) < 0) {
         goto fail;
     }
     av_free(url);
@@ -290,6 +327,10 @@ fail:
     av_free(url);
     ib_encoder_close(&e);
     return rc;
+}
+
+const AVStream *ib_encoder_stream(const ib_encoder *e) {
+    return e->stream;
 }
 
 /* Hands a frame (NULL: the end) to the encoder and what comes out to the muxer. */
