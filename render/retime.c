@@ -17,7 +17,8 @@
 
 enum {
     SEGMENT_FRAMES =
-        240, /* of the output: what a kill can cost; about what encoders put between key frames */
+        240,        /* of the output: what a kill can cost; about what encoders put between key frames */
+    LOOKAHEAD = 20, /* half of x264's own: 60 MB less at 720p, for files 0.3 % smaller or larger */
     MAX_THREADS = 64,
     BATCH = 16, /* in-betweens of one pair that are made together */
     BATCH_BYTES = 64 << 20
@@ -124,6 +125,7 @@ static int open_output(retime *r, ib_error *err) {
                                    .sample_height = i->sample_height,
                                    .codec = o->codec,
                                    .crf = o->crf,
+                                   .lookahead = LOOKAHEAD,
                                    .threads = r->threads,
                                    .overwrite = o->overwrite,
                                    .inputs = r->input,

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SLOTS = 8, QUEUE_BYTES = 48 << 20 };
+enum { SLOTS = 4, QUEUE_BYTES = 48 << 20 };
 
 struct ib_behind {
     ib_writer *writer;

@@ -94,23 +94,35 @@ static enum AVPixelFormat choose_format(const AVCodec *codec) {
     return avcodec_find_best_pix_fmt_of_list(list, AV_PIX_FMT_YUV420P, 0, NULL);
 }
 
+ib_colour ib_colour_of(const ib_writer_options *o, enum AVPixelFormat format, bool full) {
+    bool own = o->primaries > 0 && o->transfer > 0, hd = o->matrix == IB_MATRIX_BT709;
+    return (ib_colour){.range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG,
+                       .location = o->chroma_location > 0 ? o->chroma_location : AVCHROMA_LOC_LEFT,
+                       .matrix = ib_av_is_rgb(format) ? AVCOL_SPC_RGB : ib_av_colorspace(o->matrix),
+                       .primaries = own  ? (enum AVColorPrimaries)o->primaries
+                                    : hd ? AVCOL_PRI_BT709
+                                         : AVCOL_PRI_UNSPECIFIED,
+                       .transfer = own  ? (enum AVColorTransferCharacteristic)o->transfer
+                                   : hd ? AVCOL_TRC_BT709
+                                        : AVCOL_TRC_UNSPECIFIED};
+}
+
 static void set_colour(AVCodecContext *c, const ib_writer_options *o, bool full) {
-    c->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    c->chroma_sample_location = o->chroma_location > 0 ? o->chroma_location : AVCHROMA_LOC_LEFT;
-    c->colorspace = ib_av_is_rgb(c->pix_fmt) ? AVCOL_SPC_RGB : ib_av_colorspace(o->matrix);
-    if (o->primaries > 0 && o->transfer > 0) {
-        c->color_primaries = o->primaries;
-        c->color_trc = o->transfer;
-    } else if (o->matrix == IB_MATRIX_BT709) {
-        c->color_primaries = AVCOL_PRI_BT709;
-        c->color_trc = AVCOL_TRC_BT709;
-    }
+    ib_colour k = ib_colour_of(o, c->pix_fmt, full);
+    c->color_range = k.range;
+    c->chroma_sample_location = k.location;
+    c->colorspace = k.matrix;
+    c->color_primaries = k.primaries;
+    c->color_trc = k.transfer;
 }
 
 static int set_quality(AVCodecContext *c, const ib_encoder *e, const ib_writer_options *o,
                        AVDictionary **options, ib_error *err) {
     const char *name = c->codec->name;
     const encoder_defaults *d = defaults_of(name);
+    if (o->lookahead > 0 && c->priv_data && av_opt_find(c->priv_data, "rc-lookahead", NULL, 0, 0)) {
+        av_dict_set_int(options, "rc-lookahead", o->lookahead, 0);
+    }
     bool has_crf = c->priv_data && av_opt_find(c->priv_data, "crf", NULL, 0, 0);
     if (o->crf >= 0 && !has_crf) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: the encoder %s has no constant rate factor (--crf)", e->name,
@@ -296,7 +308,7 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
             name, o->fps, GIF_MOST_FPS);
     }
     ib_encoder *e = calloc(1, sizeof *e);
-    char *url = av_asprintf("file:%s", file ? file : "");
+    char *url = av_asprintf("file:%s", file);
     if (!e || !url || !(e->name = strdup(name)) || !(e->packet = av_packet_alloc()) ||
         !(e->frame = av_frame_alloc()) ||
         avformat_alloc_output_context2(&e->format, NULL, container->muxer, url) < 0 ||
@@ -317,7 +329,7 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
         rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", name);
         goto fail;
     }
-    if (file && (rc = open_file(e, file, err)) < 0) {
+    if ((rc = open_file(e, file, err)) < 0) {
         goto fail;
     }
     av_free(url);
@@ -327,10 +339,6 @@ fail:
     av_free(url);
     ib_encoder_close(&e);
     return rc;
-}
-
-const AVStream *ib_encoder_stream(const ib_encoder *e) {
-    return e->stream;
 }
 
 /* Hands a frame (NULL: the end) to the encoder and what comes out to the muxer. */

@@ -2,7 +2,7 @@
 #ifndef IB_VIDEO_IO_ENCODE_H
 #define IB_VIDEO_IO_ENCODE_H
 
-#include <libavformat/avformat.h>
+#include <libavutil/pixfmt.h>
 #include "video_io/writer.h"
 
 /* What a file name's extension stands for. */
@@ -17,12 +17,20 @@ const ib_container *ib_container_of(const char *path);
 int ib_encoder_check(const char *name, const ib_container *container, const ib_writer_options *opt,
                      ib_error *err);
 
+/* The tags of frames of an encoder's format, which has full range or not. */
+typedef struct ib_colour {
+    enum AVColorRange range;
+    enum AVChromaLocation location;
+    enum AVColorSpace matrix;
+    enum AVColorPrimaries primaries;
+    enum AVColorTransferCharacteristic transfer;
+} ib_colour;
+ib_colour ib_colour_of(const ib_writer_options *opt, enum AVPixelFormat format, bool full);
+
 typedef struct ib_encoder ib_encoder;
-/* name: for sentences; file: what is written; NULL: nothing, for ib_encoder_stream alone. */
+/* name: for sentences; file: what is written. */
 int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const ib_container *container,
                     const ib_writer_options *opt, ib_error *err);
-/* What the encoder makes: its parameters, frame rate and time base, as long as it is open. */
-const AVStream *ib_encoder_stream(const ib_encoder *e);
 int ib_encoder_write(ib_encoder *e, const ib_frame *frame, ib_error *err);
 int ib_encoder_finish(ib_encoder *e, ib_error *err);
 void ib_encoder_close(ib_encoder **e);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/avstring.h>
 #include "video_io/av.h"
@@ -15,20 +16,23 @@ typedef struct join {
     AVRational tick;        /* one frame */
     int64_t open;           /* parts begun */
     int64_t packets, first; /* so far, and before this part */
+    int64_t delay;          /* frames that decoding is ahead of showing */
     ib_carrier *carrier;
 } join;
 
-static int open_part(join *n, ib_error *err) {
+/* probe: look into it for what the encoder says about its pictures, else only its packets are wanted. */
+static int open_part(join *n, int64_t number, bool probe, ib_error *err) {
     ib_av_text t;
-    char *path = ib_resume_part(n->j->resume, ++n->open, n->j->ending);
+    char *path = ib_resume_part(n->j->resume, number, n->j->ending);
     char *url = path ? av_asprintf("file:%s", path) : NULL;
     AVDictionary *options = NULL;
     av_dict_set(&options, "protocol_whitelist", "file", 0);
     n->part = avformat_alloc_context();
     int rc = url && n->part ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a part", n->j->name);
     if (!rc) {
-        n->part->flags |= AVFMT_FLAG_NOPARSE | AVFMT_FLAG_NOFILLIN;
-        int code = avformat_open_input(&n->part, url, av_find_input_format("nut"), &options);
+        n->part->flags |= probe ? 0 : AVFMT_FLAG_NOPARSE | AVFMT_FLAG_NOFILLIN;
+        int code = avformat_open_input(&n->part, url, av_find_input_format(n->j->part_format), &options);
+        code = code < 0 || !probe ? code : avformat_find_stream_info(n->part, NULL);
         if (code < 0 || n->part->nb_streams != 1) {
             rc = ib_fail(err, code < 0 ? ib_av_code(code) : IB_E_FORMAT,
                          "%s: is no part of a clip (%s); remove the folder to begin anew", path,
@@ -42,16 +46,48 @@ static int open_part(join *n, ib_error *err) {
     return rc;
 }
 
-/* Pictures come in the order of decoding. Their decoding times count on, the encoder's delay ahead of the
- * times they are shown at. */
-static int next_picture(join *n, ib_error *err) {
+/* What all parts have, from the first. Parts do not keep all tags. */
+static int describe(join *n, AVStream *video, ib_error *err) {
+    const ib_writer_options *o = n->j->opt;
+    int rc = open_part(n, 1, true, err);
+    if (rc) {
+        return rc;
+    }
+    AVCodecParameters *p = video->codecpar;
+    if (avcodec_parameters_copy(p, n->part->streams[0]->codecpar) < 0) {
+        return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a clip", n->j->name);
+    }
+    avformat_close_input(&n->part);
+    bool full = p->color_range == AVCOL_RANGE_JPEG;
+    enum AVPixelFormat plain = ib_av_plain_format(p->format, &full);
+    ib_colour c = ib_colour_of(o, plain, full || ib_av_is_rgb(plain));
+    p->color_range = c.range;
+    p->color_space = c.matrix;
+    p->color_primaries = c.primaries;
+    p->color_trc = c.transfer;
+    p->chroma_location = c.location;
+    p->sample_aspect_ratio =
+        (AVRational){o->sample_width > 0 ? o->sample_width : 1, o->sample_height > 0 ? o->sample_height : 1};
+    p->field_order = AV_FIELD_PROGRESSIVE;
+    bool mp4 = !strcmp(n->out->oformat->name, "mp4") || !strcmp(n->out->oformat->name, "mov");
+    p->codec_tag = mp4 && p->codec_id == AV_CODEC_ID_HEVC ? MKTAG('h', 'v', 'c', '1') : 0;
+    AVRational rate = av_d2q(o->fps, 1001000);
+    n->tick = av_inv_q(rate);
+    video->time_base = n->tick;
+    video->avg_frame_rate = video->r_frame_rate = rate;
+    video->sample_aspect_ratio = p->sample_aspect_ratio;
+    return 0;
+}
+
+/* A picture in the order of decoding, with the time it is shown at in frames. */
+static int read_picture(join *n, ib_error *err) {
     ib_av_text t;
     AVPacket *p = n->packet;
     for (;;) {
         if (!n->part && n->open == n->j->parts) {
             return 0;
         }
-        int rc = n->part ? 0 : open_part(n, err);
+        int rc = n->part ? 0 : open_part(n, ++n->open, false, err);
         if (rc) {
             return rc;
         }
@@ -69,10 +105,37 @@ static int next_picture(join *n, ib_error *err) {
     }
     p->stream_index = 0;
     p->pts = n->first + av_rescale_q(p->pts, n->part->streams[0]->time_base, n->tick);
-    p->dts = n->packets++ - n->j->like->codecpar->video_delay;
+    p->dts = n->packets++;
     p->duration = 1;
     p->pos = -1;
-    if (p->dts > p->pts) {
+    return 1;
+}
+
+/* Some encoders do not say how far decoding has to be ahead. */
+static int measure_delay(join *n, ib_error *err) {
+    const AVCodecParameters *p = n->out->streams[0]->codecpar;
+    const AVCodecDescriptor *d = avcodec_descriptor_get(p->codec_id);
+    n->delay = p->video_delay;
+    if (n->delay || !d || !(d->props & AV_CODEC_PROP_REORDER)) {
+        return 0;
+    }
+    int rc;
+    while ((rc = read_picture(n, err)) > 0) {
+        n->delay = n->packet->dts - n->packet->pts > n->delay ? n->packet->dts - n->packet->pts : n->delay;
+        av_packet_unref(n->packet);
+    }
+    n->open = n->packets = 0;
+    return rc;
+}
+
+/* Decoding times count on, so far ahead of the times that frames are shown at. */
+static int next_picture(join *n, ib_error *err) {
+    int rc = read_picture(n, err);
+    if (rc <= 0) {
+        return rc;
+    }
+    n->packet->dts -= n->delay;
+    if (n->packet->dts > n->packet->pts) {
         return ib_fail(err, IB_E_UNSUPPORTED,
                        "%s: the encoder puts frames further out of order than it says; --codec names "
                        "another one",
@@ -89,23 +152,16 @@ static int open_output(join *n, ib_error *err) {
     AVStream *video = NULL;
     int rc = 0;
     if (!url || avformat_alloc_output_context2(&n->out, NULL, j->container->muxer, url) < 0 ||
-        !(video = avformat_new_stream(n->out, NULL)) ||
-        avcodec_parameters_copy(video->codecpar, j->like->codecpar) < 0) {
+        !(video = avformat_new_stream(n->out, NULL))) {
         rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a clip", j->name);
     }
     av_free(url);
-    if (rc) {
+    if (rc || (rc = describe(n, video, err))) {
         return rc;
     }
     bool mp4 = !strcmp(j->container->muxer, "mp4") || !strcmp(j->container->muxer, "mov");
-    n->tick = av_inv_q(j->like->avg_frame_rate);
-    video->time_base = n->tick;
-    video->avg_frame_rate = video->r_frame_rate = j->like->avg_frame_rate;
-    video->sample_aspect_ratio = j->like->codecpar->sample_aspect_ratio;
-    video->codecpar->codec_tag =
-        mp4 && video->codecpar->codec_id == AV_CODEC_ID_HEVC ? MKTAG('h', 'v', 'c', '1') : 0;
     n->out->flags |= AVFMT_FLAG_BITEXACT; /* no random numbers, no names of versions */
-    rc = j->carry ? ib_carrier_open(&n->carrier, j->carry, n->out, j->name, err) : 0;
+    rc = j->opt->carry ? ib_carrier_open(&n->carrier, j->opt->carry, n->out, j->name, err) : 0;
     if (rc) {
         return rc;
     }
@@ -178,18 +234,19 @@ static int end_output(join *n, ib_error *err) {
 
 int ib_join_parts(const ib_joint *j, ib_error *err) {
     join n = {.j = j, .packet = av_packet_alloc(), .other = av_packet_alloc()};
-    const atomic_int *stop = j->carry ? j->carry->stop : NULL;
+    const atomic_int *stop = j->opt->carry ? j->opt->carry->stop : NULL;
     bool more = true;
     int rc = n.packet && n.other ? open_output(&n, err)
                                  : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a packet", j->name);
+    rc = rc ? rc : measure_delay(&n, err);
     while (!rc && more) {
         rc = stop && atomic_load(stop)
                  ? ib_fail(err, IB_E_INTERRUPTED, "%s: stopped while its parts were put together", j->name)
                  : step(&n, &more, err);
     }
     rc = rc ? rc : end_output(&n, err);
-    if (!rc && j->carried && n.carrier) {
-        *j->carried = *ib_carrier_carried(n.carrier);
+    if (!rc && j->opt->carried && n.carrier) {
+        *j->opt->carried = *ib_carrier_carried(n.carrier);
     }
     ib_carrier_close(&n.carrier);
     if (n.out) {

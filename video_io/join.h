@@ -9,12 +9,10 @@
 typedef struct ib_joint {
     const char *name, *file; /* for sentences, and what is written */
     const ib_container *container;
-    const AVStream *like; /* what every part's encoder makes */
+    const ib_writer_options *opt; /* rate, tags, and what is carried */
     const ib_resume *resume;
-    const char *ending; /* of the parts' names */
-    int64_t parts;      /* 1..parts */
-    const ib_carry *carry;
-    ib_carried *carried; /* may be NULL, as may carry */
+    const char *ending, *part_format; /* of the parts' names, and FFmpeg's name for what they are */
+    int64_t parts;                    /* 1..parts */
 } ib_joint;
 
 /* IB_E_INTERRUPTED if the carry's flag is set on the way. */

@@ -2,17 +2,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
 #include "base/file.h"
 #include "base/output.h"
 #include "base/resume.h"
 #include "video_io/join.h"
 
-static const char ending[] = ".nut";
+static const char ending[] = ".part";
 
 struct ib_segments {
     ib_writer_options opt; /* its texts are not kept */
     char *path, *codec;    /* owned; codec may be NULL */
     const ib_container *container;
+    ib_container part_container;
     ib_resume resume;
     ib_pending part; /* of the segment that is being made */
     ib_encoder *encoder;
@@ -21,9 +24,15 @@ struct ib_segments {
     bool resumable, finished;
 };
 
-/* FFmpeg's own container: any encoder's packets as they are, with exact times. */
-static ib_container part_container(const ib_container *c) {
-    return (ib_container){.extension = c->extension, .muxer = "nut", .encoder = c->encoder};
+/* What parts are kept in: FFmpeg's own container, any encoder's packets as they are with exact times; the few
+ * that it does not know go into one that does. */
+static void choose_part_container(ib_segments *s) {
+    const AVOutputFormat *nut = av_guess_format("nut", NULL, NULL);
+    const AVCodec *c = avcodec_find_encoder_by_name(s->codec ? s->codec : s->container->encoder);
+    bool known = nut && c && avformat_query_codec(nut, c->id, FF_COMPLIANCE_NORMAL) == 1;
+    s->part_container = (ib_container){.extension = s->container->extension,
+                                       .muxer = known ? "nut" : "mov",
+                                       .encoder = s->container->encoder};
 }
 
 static int make_segments(ib_segments *s, const char *path, const ib_writer_options *opt, ib_error *err) {
@@ -53,6 +62,7 @@ int ib_segments_open(ib_segments **out, const char *path, const ib_container *co
     s->opt = *opt;
     s->opt.codec = s->codec;
     s->container = container;
+    choose_part_container(s);
     int rc = make_segments(s, path, opt, err);
     if (rc) {
         ib_segments_close(&s);
@@ -63,14 +73,13 @@ int ib_segments_open(ib_segments **out, const char *path, const ib_container *co
 }
 
 static int begin_segment(ib_segments *s, ib_error *err) {
-    ib_container nut = part_container(s->container);
     char *name = ib_resume_part(&s->resume, s->parts + 1, ending);
     if (!name) {
         return ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", s->path);
     }
     int rc = ib_pending_begin(&s->part, name, err);
     free(name);
-    return rc ? rc : ib_encoder_open(&s->encoder, s->path, s->part.temp, &nut, &s->opt, err);
+    return rc ? rc : ib_encoder_open(&s->encoder, s->path, s->part.temp, &s->part_container, &s->opt, err);
 }
 
 static int end_segment(ib_segments *s, ib_error *err) {
@@ -100,25 +109,22 @@ const char *ib_segments_kept(const ib_segments *s) {
 }
 
 int ib_segments_finish(ib_segments *s, ib_error *err) {
-    ib_container nut = part_container(s->container);
-    ib_encoder *like = NULL;
     ib_pending whole = {0};
     int rc = s->encoder ? end_segment(s, err) : 0;
-    rc = rc ? rc : ib_encoder_open(&like, s->path, NULL, &nut, &s->opt, err);
     rc = rc ? rc : ib_pending_begin(&whole, s->path, err);
     if (!rc) {
-        const ib_joint joint = {.name = s->path,
-                                .file = whole.temp,
-                                .container = s->container,
-                                .like = ib_encoder_stream(like),
-                                .resume = &s->resume,
-                                .ending = ending,
-                                .parts = s->parts,
-                                .carry = s->opt.carry,
-                                .carried = s->opt.carried};
+        const ib_joint joint = {
+            .name = s->path,
+            .file = whole.temp,
+            .container = s->container,
+            .opt = &s->opt,
+            .resume = &s->resume,
+            .ending = ending,
+            .part_format = s->part_container.muxer,
+            .parts = s->parts,
+        };
         rc = ib_join_parts(&joint, err);
     }
-    ib_encoder_close(&like);
     rc = rc ? rc : ib_pending_publish(&whole, err);
     ib_pending_abort(&whole);
     s->finished = !rc;

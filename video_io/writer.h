@@ -52,6 +52,7 @@ typedef struct ib_writer_options {
     int sample_width, sample_height; /* shape of a sample; 0: square. For PNG, GIF and APNG always square */
     const char *codec;               /* FFmpeg encoder name; NULL: by the file name. Not for PNG */
     int crf;        /* the encoder's constant rate factor; -1: its sane default (18 for H.264). Not for PNG */
+    int lookahead;  /* frames that H.264's encoder looks ahead and holds; 0: its default, 40 */
     int threads;    /* 0: as many as cores */
     int64_t frames; /* how many will come; 0: not known yet */
     bool overwrite; /* replace pictures of a sequence's names */
