@@ -10,11 +10,14 @@
 
 #include "adapter/private.h"
 #include "latent/patch.h"
+#include "nn/layers.h"
 #include "nn/simd.h"
 
 /* How much harder than the mask a sharpness of 1 chooses between the keyframes, and how far it leans to the
  * nearer one, which decides where the mask does not. */
 static const float hardness = 6.0f, leaning = 0.3f;
+/* Luma, black 0 and white 1: a difference of this much closes the gate to 1/e. */
+static const float agreement = 0.05f;
 
 /* Binomial of five samples, the edge repeated: along a row of n samples. */
 IB_MULTIARCH
@@ -28,12 +31,21 @@ static void smooth_row(const float *restrict x, size_t n, float *restrict out) {
     }
 }
 
-/* p += s (d - its binomial across the rows r), r[2] being this one */
+/* low = the binomial across the rows r, r[2] being this one; exponent: of the gate */
 IB_MULTIARCH
-static void add_high(const float *restrict d, const float *const r[5], float s, size_t n, float *restrict p) {
+static void smooth_across(const float *const r[5], size_t n, float *restrict low, float *restrict exponent) {
+    const float k = -1.0f / (agreement * agreement);
     for (size_t i = 0; i < n; i++) {
-        float low = (6 * r[2][i] + 4 * (r[1][i] + r[3][i]) + r[0][i] + r[4][i]) * (1.0f / 16.0f);
-        p[i] += s * (d[i] - low);
+        low[i] = (6 * r[2][i] + 4 * (r[1][i] + r[3][i]) + r[0][i] + r[4][i]) * (1.0f / 16.0f);
+        exponent[i] = k * low[i] * low[i];
+    }
+}
+
+IB_MULTIARCH
+static void add_high(const float *restrict d, const float *restrict low, const float *restrict gate, float s,
+                     size_t n, float *restrict p) {
+    for (size_t i = 0; i < n; i++) {
+        p[i] += s * gate[i] * (d[i] - low[i]);
     }
 }
 
@@ -46,7 +58,7 @@ void ib_model_sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, f
         *f = k * (*f + odds + leaning * sharpness) - odds;
     }
     ib_blend(&m->canvas, m->spline0, m->spline1, w->fields, in->t, 0, height, m->scratch, w->pixels);
-    float *p = w->carried0, *d = m->scratch, *smooth = d + luma;
+    float *p = w->carried0, *d = m->scratch, *smooth = d + luma, *low = smooth + luma, *gate = low + luma;
     ib_patch_inverse(z, (int)w->rows, (int)w->cols, p);
     for (size_t i = 0; i < luma; i++) {
         d[i] = w->pixels[i] - p[i];
@@ -60,7 +72,9 @@ void ib_model_sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, f
             size_t at = y + i < 2 ? 0 : y + i - 2;
             row[i] = smooth + (at < height ? at : height - 1) * width;
         }
-        add_high(d + y * width, row, sharpness, width, p + y * width);
+        smooth_across(row, width, low + y * width, gate + y * width);
     }
+    ib_exp(gate, luma, gate);
+    add_high(d, low, gate, sharpness, luma, p);
     ib_patch_forward(p, (int)w->rows, (int)w->cols, z);
 }

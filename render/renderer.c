@@ -40,6 +40,18 @@ int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int heig
     return 0;
 }
 
+void ib_renderer_trust(ib_renderer *r, double trust) {
+    if (r->adapter) {
+        ib_adapter_trust(r->adapter, trust);
+    }
+}
+
+void ib_renderer_sharpen(ib_renderer *r, double sharpness) {
+    if (r->adapter) {
+        ib_adapter_sharpen(r->adapter, sharpness);
+    }
+}
+
 void ib_renderer_close(ib_renderer **pr) {
     ib_renderer *r = *pr;
     *pr = NULL;

@@ -19,6 +19,10 @@ typedef struct ib_renderer ib_renderer;
  * many as OpenMP would, at most 64. Errors are those of ib_render_movie. */
 IB_API int ib_renderer_open(ib_renderer **out, const char *adapter, int width, int height, int threads,
                             ib_error *err);
+/* How far to follow what the adapter learned (ib_adapter_trust); nothing without one. */
+IB_API void ib_renderer_trust(ib_renderer *r, double trust);
+/* ib_adapter_sharpen; nothing without an adapter. */
+IB_API void ib_renderer_sharpen(ib_renderer *r, double sharpness);
 /* The frame at t in [0,1]; 0 and 1 give the samples of first and last. gap_seconds > 0: from first to last,
  * of which the model makes a little (1 is a good guess for pictures). out: allocated, of the renderer's size,
  * neither first nor last; its matrix and times follow from first and last, which are of one matrix, and it

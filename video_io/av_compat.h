@@ -22,6 +22,27 @@ static inline const uint8_t *ib_stream_side_data(const AVStream *st, enum AVPack
 #endif
 }
 
+/* Gives it such side data, `bytes` of it, to be written; NULL when memory is out. */
+static inline uint8_t *ib_stream_add_side_data(AVStream *st, enum AVPacketSideDataType type, size_t bytes) {
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 30, 100)
+    AVCodecParameters *p = st->codecpar;
+    AVPacketSideData *d =
+        av_packet_side_data_new(&p->coded_side_data, &p->nb_coded_side_data, type, bytes, 0);
+    return d ? d->data : NULL;
+#else
+    return av_stream_new_side_data(st, type, bytes);
+#endif
+}
+
+/* In the stream's ticks; 0 where it is not known. Under this name since 6. */
+static inline int64_t ib_frame_duration(const AVFrame *f) {
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
+    return f->duration > 0 ? f->duration : 0;
+#else
+    return f->pkt_duration > 0 ? f->pkt_duration : 0;
+#endif
+}
+
 /* The pixel formats that an encoder takes, up to AV_PIX_FMT_NONE; NULL where it does not say. Since 7.1 by
  * a function. */
 static inline const enum AVPixelFormat *ib_encoder_formats(const AVCodec *codec) {
@@ -31,6 +52,26 @@ static inline const enum AVPixelFormat *ib_encoder_formats(const AVCodec *codec)
                                                                                                      : list;
 #else
     return codec->pix_fmts;
+#endif
+}
+
+/* The sample formats and rates that an encoder of sound takes, likewise; rates end with 0. */
+static inline const enum AVSampleFormat *ib_encoder_sample_formats(const AVCodec *codec) {
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
+    const void *list = NULL;
+    int rc = avcodec_get_supported_config(NULL, codec, AV_CODEC_CONFIG_SAMPLE_FORMAT, 0, &list, NULL);
+    return rc < 0 ? NULL : list;
+#else
+    return codec->sample_fmts;
+#endif
+}
+static inline const int *ib_encoder_sample_rates(const AVCodec *codec) {
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
+    const void *list = NULL;
+    int rc = avcodec_get_supported_config(NULL, codec, AV_CODEC_CONFIG_SAMPLE_RATE, 0, &list, NULL);
+    return rc < 0 ? NULL : list;
+#else
+    return codec->supported_samplerates;
 #endif
 }
 

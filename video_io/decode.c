@@ -65,7 +65,7 @@ static bool usable(const AVStream *st) {
            !(st->disposition & AV_DISPOSITION_ATTACHED_PIC) && st->codecpar->codec_id != AV_CODEC_ID_NONE;
 }
 
-static AVStream *best_stream(AVFormatContext *f) {
+AVStream *ib_av_best_video(AVFormatContext *f) {
     int best = av_find_best_stream(f, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
     if (best >= 0 && usable(f->streams[best])) {
         return f->streams[best];
@@ -195,7 +195,7 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
     if ((rc = probe_streams(d, err))) {
         goto fail;
     }
-    if (!(d->stream = best_stream(d->format))) {
+    if (!(d->stream = ib_av_best_video(d->format))) {
         rc = ib_fail(err, IB_E_FORMAT, "%s: holds no video (FFmpeg takes it for \"%s\", %u streams)", path,
                      kind, d->format->nb_streams);
         goto fail;
@@ -379,6 +379,7 @@ static int next_decoded(ib_decoder *d, AVFrame *frame, double *seconds, int64_t 
                            MAX_SIDE);
         }
         *seconds = d->last_seconds = time_of(d, frame);
+        d->shown_seconds = (double)ib_frame_duration(frame) * av_q2d(d->stream->time_base);
         *index = d->next_index++;
         d->interlaced += ib_is_interlaced(frame);
         return 1;
@@ -547,6 +548,20 @@ ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame) {
     return ib_turn_of_matrix(matrix);
 }
 
+bool ib_decoder_has_turn(const ib_decoder *d) {
+    size_t bytes = 0;
+    return ib_stream_side_data(d->stream, AV_PKT_DATA_DISPLAYMATRIX, &bytes) && bytes >= 9 * sizeof(int32_t);
+}
+
+/* The tags that frames have once they are converted. */
+static void describe_colour(const AVFrame *first, ib_video_info *info) {
+    bool full = first->color_range == AVCOL_RANGE_JPEG;
+    bool plain = ib_av_plain_format(first->format, &full) == AV_PIX_FMT_YUV420P && !full;
+    info->primaries = *info->wide ? AVCOL_PRI_BT709 : first->color_primaries;
+    info->transfer = *info->wide ? AVCOL_TRC_BT709 : first->color_trc;
+    info->chroma_location = plain && !*info->wide ? first->chroma_location : AVCHROMA_LOC_LEFT;
+}
+
 void ib_decoder_describe(const ib_decoder *d, const AVFrame *first, ib_video_info *info) {
     ib_turn turn = ib_decoder_turn(d, first);
     int width = ib_square_width(first->width, first->sample_aspect_ratio);
@@ -560,6 +575,11 @@ void ib_decoder_describe(const ib_decoder *d, const AVFrame *first, ib_video_inf
     if (ib_is_wide(first)) {
         ib_wide_name(first, info->wide, sizeof info->wide);
     }
+    describe_colour(first, info);
+    info->sample_width = info->sample_height = 1;
+    info->start_seconds =
+        d->first_pts == AV_NOPTS_VALUE ? 0 : (double)d->first_pts * av_q2d(d->stream->time_base);
+    info->tick_seconds = av_q2d(d->stream->time_base);
     enum AVFieldOrder order = d->stream->codecpar->field_order;
     info->plain = info->aspect_width == info->aspect_height && !*info->wide && !info->interlaced &&
                   (order == AV_FIELD_UNKNOWN || order == AV_FIELD_PROGRESSIVE) && d->tags.orientation < 2;

@@ -10,6 +10,9 @@
 #include "video_io/stream.h"
 #include "video_io/deinterlace.h"
 
+/* The stream that is read; NULL if there is no video. Cover art is none. */
+AVStream *ib_av_best_video(AVFormatContext *f);
+
 typedef struct ib_decoder {
     char *path; /* owned */
     AVFormatContext *format;
@@ -34,8 +37,9 @@ typedef struct ib_decoder {
     int64_t waiting_index;
     int64_t packets, first_pts, next_index;
     double frame_seconds, last_seconds;
-    int damaged;      /* packets and frames dropped so far */
-    char damage[256]; /* about the first */
+    double shown_seconds; /* how long the last frame is; 0: not known */
+    int damaged;          /* packets and frames dropped so far */
+    char damage[256];     /* about the first */
 } ib_decoder;
 
 /* o: its threads, keep_interlaced and stop. */
@@ -53,6 +57,8 @@ int ib_decoder_no_frame(const ib_decoder *d, ib_error *err);
 bool ib_decoder_can_seek(const ib_decoder *d);
 /* How the stream or this frame is to be rotated. */
 ib_turn ib_decoder_turn(const ib_decoder *d, const AVFrame *frame);
+/* Whether the container itself says that, for all frames. */
+bool ib_decoder_has_turn(const ib_decoder *d);
 /* Everything but width, height and matrix of the frames handed out. */
 void ib_decoder_describe(const ib_decoder *d, const AVFrame *first, ib_video_info *info);
 /* Checks the options, and gives info the size that they ask for. */

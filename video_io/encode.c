@@ -94,20 +94,35 @@ static enum AVPixelFormat choose_format(const AVCodec *codec) {
     return avcodec_find_best_pix_fmt_of_list(list, AV_PIX_FMT_YUV420P, 0, NULL);
 }
 
-static void set_colour(AVCodecContext *c, ib_matrix m, bool full) {
-    c->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    c->chroma_sample_location = AVCHROMA_LOC_LEFT;
-    c->colorspace = ib_av_is_rgb(c->pix_fmt) ? AVCOL_SPC_RGB : ib_av_colorspace(m);
-    if (m == IB_MATRIX_BT709) {
-        c->color_primaries = AVCOL_PRI_BT709;
-        c->color_trc = AVCOL_TRC_BT709;
-    }
+ib_colour ib_colour_of(const ib_writer_options *o, enum AVPixelFormat format, bool full) {
+    bool own = o->primaries > 0 && o->transfer > 0, hd = o->matrix == IB_MATRIX_BT709;
+    return (ib_colour){.range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG,
+                       .location = o->chroma_location > 0 ? o->chroma_location : AVCHROMA_LOC_LEFT,
+                       .matrix = ib_av_is_rgb(format) ? AVCOL_SPC_RGB : ib_av_colorspace(o->matrix),
+                       .primaries = own  ? (enum AVColorPrimaries)o->primaries
+                                    : hd ? AVCOL_PRI_BT709
+                                         : AVCOL_PRI_UNSPECIFIED,
+                       .transfer = own  ? (enum AVColorTransferCharacteristic)o->transfer
+                                   : hd ? AVCOL_TRC_BT709
+                                        : AVCOL_TRC_UNSPECIFIED};
+}
+
+static void set_colour(AVCodecContext *c, const ib_writer_options *o, bool full) {
+    ib_colour k = ib_colour_of(o, c->pix_fmt, full);
+    c->color_range = k.range;
+    c->chroma_sample_location = k.location;
+    c->colorspace = k.matrix;
+    c->color_primaries = k.primaries;
+    c->color_trc = k.transfer;
 }
 
 static int set_quality(AVCodecContext *c, const ib_encoder *e, const ib_writer_options *o,
                        AVDictionary **options, ib_error *err) {
     const char *name = c->codec->name;
     const encoder_defaults *d = defaults_of(name);
+    if (o->lookahead > 0 && c->priv_data && av_opt_find(c->priv_data, "rc-lookahead", NULL, 0, 0)) {
+        av_dict_set_int(options, "rc-lookahead", o->lookahead, 0);
+    }
     bool has_crf = c->priv_data && av_opt_find(c->priv_data, "crf", NULL, 0, 0);
     if (o->crf >= 0 && !has_crf) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: the encoder %s has no constant rate factor (--crf)", e->name,
@@ -147,12 +162,16 @@ static int try_open(ib_encoder *e, const AVCodec *codec, const ib_writer_options
     c->time_base = av_inv_q(fps);
     c->framerate = fps;
     c->sample_aspect_ratio = (AVRational){1, 1};
+    if (o->sample_width > 0 && o->sample_height > 0) {
+        c->sample_aspect_ratio = (AVRational){o->sample_width, o->sample_height};
+    }
     c->thread_count = o->threads;
-    set_colour(c, o->matrix, full);
+    set_colour(c, o, full);
     if (e->format->oformat->flags & AVFMT_GLOBALHEADER) {
         c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     }
-    if (codec->id == AV_CODEC_ID_HEVC && strcmp(e->format->oformat->name, "matroska")) {
+    if (codec->id == AV_CODEC_ID_HEVC &&
+        (!strcmp(e->format->oformat->name, "mp4") || !strcmp(e->format->oformat->name, "mov"))) {
         c->codec_tag = MKTAG('h', 'v', 'c', '1');
     }
     int rc = set_quality(c, e, o, &options, err);
@@ -225,6 +244,10 @@ static int open_file(ib_encoder *e, const char *file, ib_error *err) {
     if (!strcmp(muxer, "mp4") || !strcmp(muxer, "mov")) {
         av_dict_set(&options, "movflags", "+faststart", 0);
     }
+    if (!strcmp(muxer, "nut")) { /* it stores no decoding times, so that negative ones do no harm */
+        e->format->avoid_negative_ts = 0;
+        e->format->flags |= AVFMT_FLAG_BITEXACT;
+    }
     if (!strcmp(muxer, "apng")) {
         av_dict_set(&options, "plays", "0", 0);
     }
@@ -237,16 +260,45 @@ static int open_file(ib_encoder *e, const char *file, ib_error *err) {
     return 0;
 }
 
+static const AVCodec *find_codec(const char *name, const ib_container *container, const ib_writer_options *o,
+                                 ib_error *err) {
+    const char *wanted = o->codec ? o->codec : container->encoder;
+    const AVCodec *codec = avcodec_find_encoder_by_name(wanted);
+    if (!codec || codec->type != AVMEDIA_TYPE_VIDEO) {
+        ib_fail(err, o->codec ? IB_E_ARGUMENT : IB_E_UNSUPPORTED,
+                "%s: this FFmpeg has no video encoder called %s; --codec names another one", name, wanted);
+        return NULL;
+    }
+    return codec;
+}
+
+static int check_fit(const char *name, const AVOutputFormat *format, const AVCodec *codec,
+                     const ib_container *container, ib_error *err) {
+    if (avformat_query_codec(format, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
+        return ib_fail(err, IB_E_ARGUMENT, "%s: %s video cannot go into a %s file", name, codec->name,
+                       container->extension);
+    }
+    return 0;
+}
+
+int ib_encoder_check(const char *name, const ib_container *container, const ib_writer_options *o,
+                     ib_error *err) {
+    const AVCodec *codec = find_codec(name, container, o, err);
+    const AVOutputFormat *format = av_guess_format(container->muxer, NULL, NULL);
+    if (codec && !format) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "%s: this FFmpeg cannot write %s files", name,
+                       container->extension);
+    }
+    return codec ? check_fit(name, format, codec, container, err) : err->code;
+}
+
 int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const ib_container *container,
                     const ib_writer_options *o, ib_error *err) {
     *out = NULL;
     int rc;
-    const char *wanted = o->codec ? o->codec : container->encoder;
-    const AVCodec *codec = avcodec_find_encoder_by_name(wanted);
-    if (!codec || codec->type != AVMEDIA_TYPE_VIDEO) {
-        return ib_fail(err, o->codec ? IB_E_ARGUMENT : IB_E_UNSUPPORTED,
-                       "%s: this FFmpeg has no video encoder called %s; --codec names another one", name,
-                       wanted);
+    const AVCodec *codec = find_codec(name, container, o, err);
+    if (!codec) {
+        return err->code;
     }
     if (!strcmp(container->muxer, "gif") && o->fps > GIF_MOST_FPS) {
         return ib_fail(
@@ -266,16 +318,13 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
     }
     e->width = o->width;
     e->height = o->height;
-    if (avformat_query_codec(e->format->oformat, codec->id, FF_COMPLIANCE_NORMAL) == 0) {
-        rc = ib_fail(err, IB_E_ARGUMENT, "%s: %s video cannot go into a %s file", name, codec->name,
-                     container->extension);
-        goto fail;
-    }
-    if ((rc = open_codec(e, codec, o, err)) < 0 || (rc = open_conversion(e, o, err)) < 0) {
+    if ((rc = check_fit(name, e->format->oformat, codec, container, err)) < 0 ||
+        (rc = open_codec(e, codec, o, err)) < 0 || (rc = open_conversion(e, o, err)) < 0) {
         goto fail;
     }
     e->stream->time_base = e->codec->time_base;
     e->stream->avg_frame_rate = e->codec->framerate;
+    e->stream->sample_aspect_ratio = e->codec->sample_aspect_ratio;
     if (avcodec_parameters_from_context(e->stream->codecpar, e->codec) < 0) {
         rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for an encoder", name);
         goto fail;

@@ -2,6 +2,7 @@
 #ifndef IB_VIDEO_IO_ENCODE_H
 #define IB_VIDEO_IO_ENCODE_H
 
+#include <libavutil/pixfmt.h>
 #include "video_io/writer.h"
 
 /* What a file name's extension stands for. */
@@ -11,6 +12,20 @@ typedef struct ib_container {
 } ib_container;
 /* NULL if the extension is none of ours. */
 const ib_container *ib_container_of(const char *path);
+
+/* IB_E_ARGUMENT or IB_E_UNSUPPORTED if there is no such encoder, or its video cannot go into such a file. */
+int ib_encoder_check(const char *name, const ib_container *container, const ib_writer_options *opt,
+                     ib_error *err);
+
+/* The tags of frames of an encoder's format, which has full range or not. */
+typedef struct ib_colour {
+    enum AVColorRange range;
+    enum AVChromaLocation location;
+    enum AVColorSpace matrix;
+    enum AVColorPrimaries primaries;
+    enum AVColorTransferCharacteristic transfer;
+} ib_colour;
+ib_colour ib_colour_of(const ib_writer_options *opt, enum AVPixelFormat format, bool full);
 
 typedef struct ib_encoder ib_encoder;
 /* name: for sentences; file: what is written. */

@@ -28,6 +28,7 @@ struct ib_reader {
     int status;
     ib_error error;
     int64_t interlaced;
+    double shown_seconds; /* how long the last frame decoded is */
     int damaged;
     char damage[256];
 };
@@ -44,11 +45,14 @@ static int deliver(ib_reader *r, double seconds, int64_t index, ib_error *err) {
     if (stop) {
         return ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", r->decoder->path);
     }
+    ib_turn turn = r->opt.keep_rotation ? (ib_turn){0} : ib_decoder_turn(r->decoder, r->frame);
+    if (r->opt.keep_aspect) {
+        r->frame->sample_aspect_ratio = (AVRational){1, 1};
+    }
     slot->matrix = r->info.matrix;
     slot->pts_seconds = seconds;
     slot->index = index;
-    int result = ib_converter_run(&r->converter, r->frame, ib_decoder_turn(r->decoder, r->frame), r->opt.fit,
-                                  slot, err);
+    int result = ib_converter_run(&r->converter, r->frame, turn, r->opt.fit, slot, err);
     av_frame_unref(r->frame);
     if (result < 0) {
         return ib_error_prefix(err, result, "%s", r->decoder->path);
@@ -62,6 +66,7 @@ static int deliver(ib_reader *r, double seconds, int64_t index, ib_error *err) {
 
 static void share_counts(ib_reader *r) {
     r->interlaced = r->decoder->interlaced;
+    r->shown_seconds = r->decoder->shown_seconds;
     if (r->damaged == r->decoder->damaged) {
         return;
     }
@@ -109,6 +114,12 @@ int ib_reader_check(const ib_reader_options *o, ib_error *err) {
         return ib_fail(err, IB_E_ARGUMENT, "frame size %d x %d: each side must be even and 16 to 16384",
                        o->width, o->height);
     }
+    if (o->width && (o->keep_aspect || o->keep_rotation)) {
+        return ib_fail(
+            err, IB_E_ARGUMENT,
+            "frame size %d x %d: samples keep their shape and places at the source's own size alone",
+            o->width, o->height);
+    }
     if (o->every < 0 || o->threads < 0) {
         return ib_fail(err, IB_E_ARGUMENT, "every %d frames, %d threads: neither may be below 0", o->every,
                        o->threads);
@@ -124,6 +135,20 @@ void ib_reader_choose_size(const ib_reader_options *o, ib_video_info *info) {
         info->source_width != info->source_height) {
         info->width = o->height;
         info->height = o->width;
+    }
+}
+
+/* The size and shape of samples where they are not brought upright and square. */
+static void keep_shape(ib_reader *r) {
+    ib_video_info *i = &r->info;
+    const ib_reader_options *o = &r->opt;
+    bool across = (i->rotation_degrees == 90 || i->rotation_degrees == 270) && !o->keep_rotation;
+    int w = o->keep_aspect ? i->stored_width : i->rotation_degrees % 180 ? i->source_height : i->source_width;
+    i->width = across ? i->stored_height : w;
+    i->height = across ? w : i->stored_height;
+    if (o->keep_aspect) {
+        i->sample_width = across ? i->aspect_height : i->aspect_width;
+        i->sample_height = across ? i->aspect_width : i->aspect_height;
     }
 }
 
@@ -185,7 +210,11 @@ int ib_reader_open(ib_reader **out, const char *path, const ib_reader_options *o
         goto fail;
     }
     ib_decoder_describe(r->decoder, r->frame, &r->info);
+    r->opt.keep_rotation = r->opt.keep_rotation && ib_decoder_has_turn(r->decoder);
     ib_reader_choose_size(&r->opt, &r->info);
+    if (r->opt.keep_aspect || r->opt.keep_rotation) {
+        keep_shape(r);
+    }
     r->info.matrix = r->opt.matrix != IB_MATRIX_UNSPECIFIED ? r->opt.matrix : ib_av_frame_matrix(r->frame);
     r->converter.peak = r->decoder->peak;
     share_counts(r);
@@ -236,6 +265,14 @@ int ib_reader_damaged(const ib_reader *reader, const char **what) {
     }
     pthread_mutex_unlock(&r->lock);
     return n;
+}
+
+double ib_reader_last_seconds(const ib_reader *reader) {
+    ib_reader *r = (ib_reader *)reader; /* only for its lock */
+    pthread_mutex_lock(&r->lock);
+    double s = r->shown_seconds;
+    pthread_mutex_unlock(&r->lock);
+    return s > 0 ? s : 1 / r->info.fps;
 }
 
 int64_t ib_reader_interlaced(const ib_reader *reader) {

@@ -32,7 +32,10 @@ typedef struct ib_reader_options {
     ib_matrix
         matrix; /* IB_MATRIX_UNSPECIFIED: keep the source's (RGB sources become BT.709); else convert to it */
     bool rgb;   /* fill ib_frame.rgb as well */
-    bool keep_interlaced;   /* default false: frames marked as interlaced are deinterlaced */
+    bool keep_interlaced; /* default false: frames marked as interlaced are deinterlaced */
+    /* For copies, of the source's own size alone: */
+    bool keep_aspect;       /* samples keep their shape; ib_video_info.sample_width and _height say it */
+    bool keep_rotation;     /* frames lie as they are stored, where the container says how to turn them */
     const atomic_int *stop; /* non-zero: opening and reading end with IB_E_INTERRUPTED; may be NULL */
 } ib_reader_options;
 
@@ -41,6 +44,7 @@ typedef struct ib_video_info {
     int source_width, source_height; /* of the source, upright, in square samples */
     int stored_width, stored_height; /* of the source, before samples were made square and turned */
     int aspect_width, aspect_height; /* shape of a stored sample; 1, 1: square */
+    int sample_width, sample_height; /* shape of a sample of the frames handed out; 1, 1 unless kept */
     double fps;                      /* average, > 0; 1 for a still picture */
     double duration_seconds;         /* by the container; 0 if unknown */
     int64_t frames_estimate;         /* by the container; 0 if unknown */
@@ -49,7 +53,11 @@ typedef struct ib_video_info {
     bool interlaced;      /* the first frames are marked so; deinterlaced unless keep_interlaced */
     char wide[32]; /* "PQ, BT.2020", "HLG, BT.2020" or "SDR, BT.2020": what was made SDR BT.709; else empty */
     bool plain;    /* square samples, progressive, SDR, and no orientation that FFmpeg overlooks */
+    double start_seconds; /* when the first frame is, by the container's clock */
+    double tick_seconds;  /* what the container counts its times in, > 0 */
     ib_matrix matrix;
+    int primaries, transfer; /* of the frames handed out, numbers of H.273; 2 where the source does not say */
+    int chroma_location; /* of the frames handed out, H.273's + 1: 1 is left; 0: the source does not say */
     char codec[32], pixel_format[32];
 } ib_video_info;
 
@@ -73,6 +81,8 @@ IB_API const ib_video_info *ib_reader_info(const ib_reader *r);
 IB_API int ib_reader_next(ib_reader *r, const ib_frame **frame, ib_error *err);
 /* Packets or frames that were dropped as damaged so far, and a sentence about the first (empty if none). */
 IB_API int ib_reader_damaged(const ib_reader *r, const char **what);
+/* How long the last frame read is shown: as the container says, else 1/fps. After the end alone. */
+IB_API double ib_reader_last_seconds(const ib_reader *r);
 /* Frames marked as interlaced so far. */
 IB_API int64_t ib_reader_interlaced(const ib_reader *r);
 IB_API void ib_reader_close(ib_reader **r);

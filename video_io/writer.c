@@ -8,6 +8,7 @@
 #include "video_io/av.h"
 #include "video_io/encode.h"
 #include "video_io/pictures.h"
+#include "video_io/segments.h"
 
 struct ib_writer {
     ib_writer_options opt; /* its texts are not kept */
@@ -16,8 +17,9 @@ struct ib_writer {
     ib_pending pending;
     ib_encoder *encoder;
     int64_t written;
-    /* or pictures */
+    /* or pictures, or a clip with segments */
     ib_pictures *pictures;
+    ib_segments *segments;
 };
 
 static bool ends_with(const char *s, const char *tail) {
@@ -48,10 +50,25 @@ void ib_writer_abort(ib_writer **pw) {
         return;
     }
     ib_pictures_close(&w->pictures);
+    ib_segments_close(&w->segments);
     ib_encoder_close(&w->encoder);
     ib_pending_abort(&w->pending);
     free(w->path);
     free(w);
+}
+
+static bool has_segments(const ib_container *c) {
+    return strcmp(c->muxer, "gif") && strcmp(c->muxer, "apng");
+}
+
+bool ib_writer_carries(const char *path) {
+    const ib_container *c = ib_container_of(path);
+    return c && has_segments(c);
+}
+
+bool ib_writer_turns(const char *path) {
+    const ib_container *c = ib_container_of(path);
+    return c && (!strcmp(c->muxer, "mp4") || !strcmp(c->muxer, "mov"));
 }
 
 static int open_clip(ib_writer *w, const ib_container *container, const ib_writer_options *opt,
@@ -79,6 +96,8 @@ int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *o
     const ib_container *container = ib_container_of(path);
     if (ends_with(path, ".png") || (*path && path[strlen(path) - 1] == '/')) {
         rc = ib_pictures_open(&w->pictures, path, opt, err);
+    } else if (container && opt->segment_frames > 0 && has_segments(container)) {
+        rc = ib_segments_open(&w->segments, path, container, opt, err);
     } else if (container) {
         rc = open_clip(w, container, opt, err);
     } else {
@@ -97,11 +116,13 @@ int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *o
 }
 
 int64_t ib_writer_done(const ib_writer *w) {
-    return w->pictures ? ib_pictures_done(w->pictures) : w->written;
+    return w->pictures   ? ib_pictures_done(w->pictures)
+           : w->segments ? ib_segments_done(w->segments)
+                         : w->written;
 }
 
 const char *ib_writer_kept(const ib_writer *w) {
-    return w->pictures ? ib_pictures_kept(w->pictures) : NULL;
+    return w->pictures ? ib_pictures_kept(w->pictures) : w->segments ? ib_segments_kept(w->segments) : NULL;
 }
 
 int ib_writer_write(ib_writer *w, const ib_frame *frame, ib_error *err) {
@@ -113,6 +134,9 @@ int ib_writer_write(ib_writer *w, const ib_frame *frame, ib_error *err) {
     tagged.matrix = w->opt.matrix;
     if (w->pictures) {
         return ib_pictures_write(w->pictures, &tagged, err);
+    }
+    if (w->segments) {
+        return ib_segments_write(w->segments, &tagged, err);
     }
     int rc = ib_encoder_write(w->encoder, &tagged, err);
     w->written += !rc;
@@ -126,6 +150,8 @@ int ib_writer_finish(ib_writer **pw, ib_error *err) {
         rc = ib_fail(err, IB_E_EMPTY, "%s: no frame was written to it", w->path);
     } else if (w->pictures) {
         rc = ib_pictures_finish(w->pictures, err);
+    } else if (w->segments) {
+        rc = ib_segments_finish(w->segments, err);
     } else {
         rc = ib_encoder_finish(w->encoder, err);
         ib_encoder_close(&w->encoder);

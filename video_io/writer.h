@@ -13,11 +13,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/api.h"
+#include "base/stop.h"
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* What a clip that is made of a video takes from it beside the pictures: sound, subtitles and chapters,
+ * titles and other tags. Streams that go into the clip's container are copied; sound whose time is stretched,
+ * or which does not, is encoded anew; what then cannot be carried is left out. Chapters and subtitles are
+ * stretched with the rest. */
+typedef struct ib_carry {
+    const char *source;     /* a regular file */
+    double start_seconds;   /* of the source's first frame, by its container's clock (ib_video_info) */
+    double slow;            /* how many times as long everything takes; 1: as long as it did */
+    bool sound;             /* false: left out */
+    bool rotation;          /* how the container says to turn its frames, if ib_writer_turns */
+    const atomic_int *stop; /* may be NULL */
+} ib_carry;
+
+/* What became of it. */
+typedef struct ib_carried {
+    int copied, encoded; /* streams of sound and subtitles */
+    char left_out[256];  /* the others, in words; empty: none */
+} ib_carried;
 
 typedef struct ib_writer_options {
     int width, height; /* of the frames, 1..16384. Odd sizes are kept where the encoder can (VP9, GIF, PNG,
@@ -26,16 +46,28 @@ typedef struct ib_writer_options {
     double fps;        /* > 0, <= 1000, of GIF <= 50 */
     ib_matrix matrix;  /* of all frames, whatever they say themselves: written into the stream's colour tags,
                           with limited  range, and used to make RGB of them (GIF, PNG) */
-    const char *codec; /* FFmpeg encoder name; NULL: by the file name. Not for PNG */
+    int primaries, transfer; /* numbers of H.273 for the tags beside the matrix; 0: BT.709's with its matrix,
+                                else none. Not for GIF and PNG */
+    int chroma_location;     /* as ib_video_info says it; 0: left */
+    int sample_width, sample_height; /* shape of a sample; 0: square. For PNG, GIF and APNG always square */
+    const char *codec;               /* FFmpeg encoder name; NULL: by the file name. Not for PNG */
     int crf;        /* the encoder's constant rate factor; -1: its sane default (18 for H.264). Not for PNG */
+    int lookahead;  /* frames that H.264's encoder looks ahead and holds; 0: its default, 40 */
     int threads;    /* 0: as many as cores */
     int64_t frames; /* how many will come; 0: not known yet */
     bool overwrite; /* replace pictures of a sequence's names */
     /* [n_inputs] what may not be replaced, as ib_output_check takes it; the caller's until finish or abort */
     const char *const *inputs;
     size_t n_inputs;
-    /* Of a sequence: all that its pictures depend on, so that it can be gone on with; NULL: it cannot be. */
+    /* Of a sequence: all that its pictures depend on, so that it can be gone on with; NULL: it cannot be. Of
+     * a clip too, if it has segments. */
     const char *resume_key;
+    /* Makes a clip (but GIF and APNG) of parts of that many frames each, encoded apart and put together at
+     * the end, which can be gone on with as a sequence can: the bytes are the same however often it was
+     * stopped. 0: in one piece */
+    int segment_frames;
+    const ib_carry *carry; /* of a clip with segments; NULL: pictures alone. The caller's until finish */
+    ib_carried *carried;   /* filled by finish; may be NULL */
 } ib_writer_options;
 
 typedef struct ib_writer ib_writer;
@@ -43,8 +75,12 @@ typedef struct ib_writer ib_writer;
  * be replaced, several frames for one picture, a codec that the container does not take or that this FFmpeg
  * does not have (IB_E_UNSUPPORTED if it was the default one). */
 IB_API int ib_writer_open(ib_writer **out, const char *path, const ib_writer_options *opt, ib_error *err);
-/* Frames that are there: those written, and the first ones of a sequence that an earlier run with the same
- * key left. */
+/* Whether a file of this name can say how its frames are to be turned (.mp4 .m4v .mov). */
+IB_API bool ib_writer_turns(const char *path);
+/* Whether a file of this name is a clip with sound, which may have segments (all but GIF, APNG and PNG). */
+IB_API bool ib_writer_carries(const char *path);
+/* Frames that are there: those written, and the first ones of a sequence or of segments that an earlier run
+ * with the same key left; if that had come to its end, perhaps more than there are. */
 IB_API int64_t ib_writer_done(const ib_writer *w);
 /* The folder that will keep the frames done so far if the writer is aborted now; NULL: they will be dropped.
  * Valid until then. */
