@@ -13,10 +13,10 @@ for library in FFmpeg OpenBLAS HDF5 jansson; do
 done
 run --help
 expect 0
-for command in encode train pool render eval merge info; do
+for command in encode train pool render retime eval merge info; do
     check "--help lists $command" grep -q "^  $command " "$scratch/out"
 done
-for command in encode train pool render eval merge info; do
+for command in encode train pool render retime eval merge info; do
     run "$command" --help
     expect 0
     check "$command --help begins with its usage" grep -q "^Usage: inbetween $command " "$scratch/out"

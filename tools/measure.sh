@@ -7,6 +7,7 @@
 #   tools/measure.sh memory LATENTS                   peak memory of the presets
 #   tools/measure.sh encoding VIDEO...                encode beside ffmpeg -f null
 #   tools/measure.sh rendering ADAPTER VIDEO          in-betweens a second at the video's own size, peak memory
+#   tools/measure.sh retime ADAPTER [VIDEO]           a minute of 720p to twice its rate: time, peak memory, killed and gone on with
 #   tools/measure.sh merging VIDEOS [STEPS]           two halves of a directory trained apart, merged in all ways (docs/merging.md)
 #   tools/measure.sh mergespeed [MIB]                 merging two files of that size beside a plain copy, peak memory
 #   tools/measure.sh finetune VIDEOS [MINUTES...]     from random weights and from the default adapter, after 1, 3 and 10 minutes
@@ -141,6 +142,37 @@ rendering() {
         --threads "$threads" --json
 }
 
+# Without a video, of moving scenes, one cut every four seconds.
+retime() {
+    [ $# -ge 1 ] || usage
+    local video=${2:-} to=$out/retime pid scene
+    rm -rf "$to"
+    mkdir -p "$to"
+    if [ -z "$video" ]; then
+        build/ib_scenes "$to/scenes" --count 15 --frames 100 --size 1280x720 >/dev/null
+        for scene in "$to"/scenes/*.mp4; do
+            echo "file '$(realpath "$scene")'"
+        done >"$to/list"
+        ffmpeg -nostdin -v error -f concat -safe 0 -i "$to/list" -f lavfi -i sine=440 -t 60 -c:v copy -c:a aac "$to/minute.mp4"
+        video=$to/minute.mp4
+    fi
+    local words=(--fps "$(twice "$video")" --adapter "$1" --threads "$threads" --quiet)
+    peak "$inbetween" retime "$video" -o "$to/whole.mp4" "${words[@]}" --json | tee "$to/figures.json"
+    python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print("%.3f s an in-between, end to end" % (d["rendered_in_seconds"] / d["made"]))' \
+        "$to/figures.json"
+    "$inbetween" retime "$video" -o "$to/again.mp4" "${words[@]}" &
+    pid=$!
+    sleep "${MEASURE_KILL:-30}"
+    kill -9 $pid && wait $pid || true
+    "$inbetween" retime "$video" -o "$to/again.mp4" "${words[@]}"
+    cmp "$to/whole.mp4" "$to/again.mp4" && echo "killed and gone on with: the same bytes"
+}
+
+# twice VIDEO: its frame rate, doubled
+twice() {
+    ffprobe -v error -select_streams v:0 -show_entries stream=avg_frame_rate -of csv=p=0 "$1" | awk -F/ '{ printf "%d/%d", 2 * $1, $2 }'
+}
+
 # Every fourth video trains what the others may begin with; of the rest one half is A's, the other B's, and of each half every fourth
 # only validates.
 split_videos() {
@@ -272,6 +304,8 @@ END
 
 case ${1:-} in
 quality | judge | fullsize | training | memory | encoding | rendering | merging | mergespeed | finetune)
+
+quality | judge | fullsize | training | memory | encoding | rendering | retime | merging | mergespeed)
     machine
     "$@"
     ;;

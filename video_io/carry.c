@@ -78,7 +78,7 @@ static void leave_out(ib_carrier *c, const AVStream *st) {
 /* Tags that say how the source's own container is made are not carried. */
 static int copy_tags(AVDictionary **to, const AVDictionary *from) {
     static const char *const own[] = {"major_brand", "minor_version", "compatible_brands", "encoder",
-                                      "duration",    "timecode",      "vendor_id"};
+                                      "duration",    "timecode",      "vendor_id",         "rotate"};
     int rc = 0;
     for (const AVDictionaryEntry *e = NULL;
          rc >= 0 && (e = av_dict_get(from, "", e, AV_DICT_IGNORE_SUFFIX));) {
