@@ -2,10 +2,12 @@
  * what lies a fraction of a px apart in the two, and their grain, is averaged away. So the fine part of what
  * is predicted, p, moves towards that of the keyframe that is nearer in time or better seen:
  *
- *   p + s high(b - p),   b = the blend with m = sigmoid(k (mask + odds + 0.3 s)),  k = 1 + 5 s,
+ *   p + s exp(-(1 - s) (low(b - p) / 0.03)^2) high(b - p),
+ *   b = the blend with m = sigmoid((1 + 5 s) (mask + odds + 0.3 s)),
  *
- * with s the sharpness in [0,1], high what a 5x5 binomial leaves, and the blend's formula in motion/blend.h.
- * Luma alone is sharpened. */
+ * with s the sharpness in [0,1], low a 5x5 binomial, high what it leaves, and the blend's formula in
+ * motion/blend.h. Where p and b differ in more than detail, b's detail would draw edges of what p has faded:
+ * little is added there, but for s = 1. Luma alone is sharpened. */
 #include <math.h>
 
 #include "adapter/private.h"
@@ -17,7 +19,7 @@
  * nearer one, which decides where the mask does not. */
 static const float hardness = 6.0f, leaning = 0.3f;
 /* Luma, black 0 and white 1: a difference of this much closes the gate to 1/e. */
-static const float agreement = 0.05f;
+static const float agreement = 0.03f;
 
 /* Binomial of five samples, the edge repeated: along a row of n samples. */
 IB_MULTIARCH
@@ -31,10 +33,11 @@ static void smooth_row(const float *restrict x, size_t n, float *restrict out) {
     }
 }
 
-/* low = the binomial across the rows r, r[2] being this one; exponent: of the gate */
+/* low = the binomial across the rows r, r[2] being this one; exponent: of the gate, k
+ * times its square */
 IB_MULTIARCH
-static void smooth_across(const float *const r[5], size_t n, float *restrict low, float *restrict exponent) {
-    const float k = -1.0f / (agreement * agreement);
+static void smooth_across(const float *const r[5], float k, size_t n, float *restrict low,
+                          float *restrict exponent) {
     for (size_t i = 0; i < n; i++) {
         low[i] = (6 * r[2][i] + 4 * (r[1][i] + r[3][i]) + r[0][i] + r[4][i]) * (1.0f / 16.0f);
         exponent[i] = k * low[i] * low[i];
@@ -72,7 +75,8 @@ void ib_model_sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, f
             size_t at = y + i < 2 ? 0 : y + i - 2;
             row[i] = smooth + (at < height ? at : height - 1) * width;
         }
-        smooth_across(row, width, low + y * width, gate + y * width);
+        smooth_across(row, -(1.0f - sharpness) / (agreement * agreement), width, low + y * width,
+                      gate + y * width);
     }
     ib_exp(gate, luma, gate);
     add_high(d, low, gate, sharpness, luma, p);

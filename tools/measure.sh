@@ -303,9 +303,7 @@ END
 }
 
 case ${1:-} in
-quality | judge | fullsize | training | memory | encoding | rendering | merging | mergespeed | finetune)
-
-quality | judge | fullsize | training | memory | encoding | rendering | retime | merging | mergespeed)
+quality | judge | fullsize | training | memory | encoding | rendering | retime | merging | mergespeed | finetune)
     machine
     "$@"
     ;;
