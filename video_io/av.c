@@ -102,3 +102,22 @@ enum AVPixelFormat ib_av_plain_format(enum AVPixelFormat format, bool *full) {
 const char *ib_ffmpeg_version(void) {
     return av_version_info();
 }
+
+static bool is_video(const AVStream *st) {
+    return st->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
+           !(st->disposition & AV_DISPOSITION_ATTACHED_PIC) && st->codecpar->codec_id != AV_CODEC_ID_NONE;
+}
+
+AVStream *ib_av_best_video(AVFormatContext *f) {
+    int best = av_find_best_stream(f, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    if (best >= 0 && is_video(f->streams[best])) {
+        return f->streams[best];
+    }
+    /* the best was cover art */
+    for (unsigned i = 0; i < f->nb_streams; i++) {
+        if (is_video(f->streams[i])) {
+            return f->streams[i];
+        }
+    }
+    return NULL;
+}

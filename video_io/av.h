@@ -4,6 +4,7 @@
 #define IB_VIDEO_IO_AV_H
 
 #include <stdbool.h>
+#include <libavformat/avformat.h>
 #include <libavutil/frame.h>
 #include <libavutil/pixfmt.h>
 #include "video_io/orientation.h"
@@ -17,6 +18,9 @@ typedef struct ib_av_text {
 const char *ib_av_error(int code, ib_av_text *text);
 /* IB_E_IO for what the operating system refused, IB_E_MEMORY, else IB_E_FORMAT. */
 int ib_av_code(int code);
+
+/* The stream that is read; NULL if there is no video. Cover art is none. */
+AVStream *ib_av_best_video(AVFormatContext *f);
 
 ib_matrix ib_av_matrix(enum AVColorSpace space);
 enum AVColorSpace ib_av_colorspace(ib_matrix m);

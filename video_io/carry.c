@@ -9,7 +9,6 @@
 #include <libavutil/avstring.h>
 #include "video_io/av.h"
 #include "video_io/av_compat.h"
-#include "video_io/decode.h"
 #include "video_io/sound.h"
 
 typedef struct lane {

@@ -60,25 +60,6 @@ static int check_file(const char *path, ib_error *err) {
     return 0;
 }
 
-static bool usable(const AVStream *st) {
-    return st->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
-           !(st->disposition & AV_DISPOSITION_ATTACHED_PIC) && st->codecpar->codec_id != AV_CODEC_ID_NONE;
-}
-
-AVStream *ib_av_best_video(AVFormatContext *f) {
-    int best = av_find_best_stream(f, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
-    if (best >= 0 && usable(f->streams[best])) {
-        return f->streams[best];
-    }
-    /* the best was cover art */
-    for (unsigned i = 0; i < f->nb_streams; i++) {
-        if (usable(f->streams[i])) {
-            return f->streams[i];
-        }
-    }
-    return NULL;
-}
-
 static int probe_streams(ib_decoder *d, ib_error *err) {
     AVFormatContext *f = d->format;
     AVDictionary **options = av_calloc(f->nb_streams ? f->nb_streams : 1, sizeof *options);

@@ -10,9 +10,6 @@
 #include "video_io/stream.h"
 #include "video_io/deinterlace.h"
 
-/* The stream that is read; NULL if there is no video. Cover art is none. */
-AVStream *ib_av_best_video(AVFormatContext *f);
-
 typedef struct ib_decoder {
     char *path; /* owned */
     AVFormatContext *format;
