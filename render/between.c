@@ -42,16 +42,19 @@ static int open_slerp(ib_betweener *b, int width, int height, ib_error *err) {
     return rc;
 }
 
+/* Large: a thread's is made when it is first needed. */
+static int open_work(ib_betweener *b, int thread, ib_error *err) {
+    ib_adapter_work **w = &b->worker[thread].work;
+    return *w ? 0 : ib_adapter_work_create(w, b->adapter, ib_pair_shape(b->keys), 1, false, err);
+}
+
 static int open_model(ib_betweener *b, int width, int height, ib_error *err) {
     int rc = ib_adapter_check_space(b->adapter, ib_space_id(b->space), "rendering pictures", err);
     if (!rc && !ib_adapter_renders(b->adapter)) {
         rc = ib_fail(err, IB_E_UNSUPPORTED, "this adapter has no motion head and cannot render pictures");
     }
     rc = rc ? rc : ib_pair_create(&b->keys, width, height, err);
-    for (int i = 0; i < b->threads && !rc; i++) {
-        rc = ib_adapter_work_create(&b->worker[i].work, b->adapter, ib_pair_shape(b->keys), 1, false, err);
-    }
-    return rc;
+    return rc ? rc : open_work(b, 0, err);
 }
 
 int ib_betweener_create(ib_betweener **out, const ib_adapter *adapter, bool slerp, int width, int height,
@@ -115,6 +118,8 @@ int ib_betweener_slerp(ib_betweener *b, int thread, float t, ib_frame *out, ib_e
 }
 
 int ib_betweener_model(ib_betweener *b, int thread, float t, int threads, ib_frame *out, ib_error *err) {
-    return ib_adapter_render(b->adapter, b->worker[thread].work, b->keys, t, b->gap_seconds, threads, out,
-                             err);
+    int rc = open_work(b, thread, err);
+    return rc ? rc
+              : ib_adapter_render(b->adapter, b->worker[thread].work, b->keys, t, b->gap_seconds, threads,
+                                  out, err);
 }
