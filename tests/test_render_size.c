@@ -148,10 +148,11 @@ static void test_trained_size(void) {
 }
 
 /* Keyframes come back at the ends; exchanging them turns time round; threads change nothing. */
-static void test_invariants(int width, int height) {
+static void test_invariants(int width, int height, double sharpness) {
     view v;
     ib_error err;
     open_view(&v, width, height, 0.02f, 4, 3, 0.3f);
+    ib_adapter_sharpen(v.a, sharpness);
     CHECK_OK(ib_adapter_render(v.a, v.work, v.keys, 0, 0.3f, 1, &v.out, &err), &err);
     CHECK_INT(worst_step(&v.out, &v.key[0]), 0);
     CHECK_OK(ib_adapter_render(v.a, v.work, v.keys, 1, 0.3f, 1, &v.out, &err), &err);
@@ -162,6 +163,47 @@ static void test_invariants(int width, int height) {
     CHECK_OK(ib_pair_set(v.keys, &v.key[1], &v.key[0], 1, &err), &err);
     CHECK_OK(ib_adapter_render(v.a, v.work, v.keys, 0.75f, 0.3f, 2, &v.other, &err), &err);
     CHECK_INT(worst_step(&v.out, &v.other), 0);
+    close_view(&v);
+}
+
+static double gradient_energy(const ib_frame *f) {
+    double sum = 0;
+    for (int y = 0; y + 1 < f->height; y++) {
+        const uint8_t *row = f->plane[0] + (size_t)y * f->stride[0];
+        for (int x = 0; x + 1 < f->width; x++) {
+            double dx = row[x + 1] - row[x], dy = row[(size_t)x + f->stride[0]] - row[x];
+            sum += dx * dx + dy * dy;
+        }
+    }
+    return sum;
+}
+
+/* Grain of its own in each keyframe: the mean of two has half its energy, a sharp picture has one keyframe's.
+ */
+static void test_sharpness(int width, int height) {
+    view v;
+    ib_error err;
+    ib_rng r;
+    double energy[3];
+    const double sharpness[] = {0, 0.5, 1};
+    open_view(&v, width, height, 0, 3, -2, 0.4f);
+    ib_rng_seed(&r, 9);
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < width * height; i++) {
+            uint8_t *p = v.key[k].plane[0] + (size_t)(i / width) * v.key[k].stride[0] + (size_t)(i % width);
+            *p = (uint8_t)(*p + ib_rng_below(&r, 13) - 6);
+        }
+    }
+    CHECK_OK(ib_pair_set(v.keys, &v.key[0], &v.key[1], 1, &err), &err);
+    double whole = gradient_energy(&v.key[0]);
+    for (int k = 0; k < 3; k++) {
+        ib_adapter_sharpen(v.a, sharpness[k]);
+        CHECK_OK(ib_adapter_render(v.a, v.work, v.keys, 0.4f, 0.3f, 1, &v.out, &err), &err);
+        energy[k] = gradient_energy(&v.out) / whole;
+    }
+    printf("gradient energy at a sharpness of 0, 0.5 and 1: %.3f %.3f %.3f of a keyframe's\n", energy[0],
+           energy[1], energy[2]);
+    CHECK(energy[1] > energy[0] + 0.05 && energy[2] > energy[1] + 0.05 && energy[2] < 1.05);
     close_view(&v);
 }
 
@@ -195,11 +237,15 @@ static void test_bad_requests(void) {
 int main(void) {
     RUN(test_truth());
     RUN(test_trained_size());
-    RUN(test_invariants(323, 181));
-    RUN(test_invariants(64, 48));
-    RUN(test_invariants(1, 1));
-    RUN(test_invariants(2, 37));
-    RUN(test_invariants(700, 3));
+    RUN(test_sharpness(192, 112));
+    RUN(test_sharpness(900, 500));
+    for (int k = 0; k < 2; k++) {
+        RUN(test_invariants(323, 181, k));
+        RUN(test_invariants(64, 48, k));
+        RUN(test_invariants(1, 1, k));
+        RUN(test_invariants(2, 37, k));
+        RUN(test_invariants(700, 3, k));
+    }
     RUN(test_bad_requests());
     return check_report("test_render_size");
 }

