@@ -154,7 +154,7 @@ run retime "$s/plain.mp4" -o "$s/no/a.mp4" --slow 0.5
 refused 2 '\-\-slow'
 run retime "$s/plain.mp4" --fps 20
 refused 2 '\-o CLIP is missing'
-run retime "$s/plain.mp4" -o "$s/no/a.mp4" --fps 20 --trust 1
+run retime "$s/plain.mp4" -o "$s/no/a.mp4" --fps 20 --trust 1 --adapter none
 refused 2 '\-\-trust'
 run retime "$s/nothing.mp4" -o "$s/no/a.mp4" --fps 20
 refused 1 'nothing.mp4: cannot be opened'
