@@ -250,8 +250,13 @@ static int exchange(ib_program *p, size_t n, char *answer, size_t all) {
         if (f[0].revents) {
             ssize_t done = write_quietly(p->in, p->question + sent, n - sent);
             if (done < 0 && !is_passing(errno)) {
-                return errno == EPIPE ? fail_ended(p, got, all)
-                                      : fail(p, IB_E_IO, "cannot be written to: %s", strerror(errno));
+                if (errno != EPIPE) {
+                    return fail(p, IB_E_IO, "cannot be written to: %s", strerror(errno));
+                }
+                while (got < all && (done = read(p->out, answer + got, all - got)) > 0) {
+                    got += (size_t)done; /* it may have answered before */
+                }
+                return fail_ended(p, got, all);
             }
             sent += done > 0 ? (size_t)done : 0;
         }
