@@ -311,6 +311,8 @@ def between(b):
             "render",
             b.path("a.png"),
             b.path("c.png"),
+            "--adapter",
+            "none",
             "-n",
             5,
             "-o",
