@@ -370,6 +370,9 @@ static int explain(const char *path, const request *r, json_t *o, ib_error *err)
     return kinds[k].explain(path, r, o, err);
 }
 
+/* Longer values, such as a list of sources, are for programs. */
+enum { MOST_SHOWN = 2000 };
+
 static void print_text(json_t *o, int indent) {
     const char *key;
     json_t *v;
@@ -389,6 +392,10 @@ static void print_text(json_t *o, int indent) {
             printf("%.6g\n", json_real_value(v));
             break;
         case JSON_STRING:
+            if (json_string_length(v) > MOST_SHOWN) {
+                printf("(%zu bytes; --json prints them)\n", json_string_length(v));
+                break;
+            }
             ib_text_put(stdout, json_string_value(v), json_string_length(v));
             putchar('\n');
             break;
