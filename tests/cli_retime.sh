@@ -124,21 +124,23 @@ run retime "$s/plain.mp4" -o "$s/small.gif" --fps 20
 expect 0
 
 # killed and stopped: the same bytes
-make long.mp4 -f lavfi -i testsrc2=size=320x180:rate=30:duration=12 -f lavfi -i sine=440:duration=12 "${x264[@]}" -c:a aac
-run retime "$s/long.mp4" -o "$s/whole.mp4" --fps 60
-expect 0
-there() { [ -e "$s/.again.mp4.resume/part-000000001.part" ]; }
-interrupted KILL there retime "$s/long.mp4" -o "$s/again.mp4" --fps 60
-check "it was killed on the way" [ "$status" = 137 ]
-absent "$s/again.mp4"
-rm -f "$s"/.*.tmp
-interrupted INT '[ -e "$s/.again.mp4.resume/part-000000002.part" ]' retime "$s/long.mp4" -o "$s/again.mp4" --fps 60
-refused 130 'again.mp4.resume'
-run retime "$s/long.mp4" -o "$s/again.mp4" --fps 60
-expect 0
-check "it says what it took up" grep -q 'from a run that was stopped' "$s/out"
-check "killed and gone on with, it has the same bytes" cmp "$s/whole.mp4" "$s/again.mp4"
-check "nothing is left of the parts" [ ! -e "$s/.again.mp4.resume" ]
+if [ -z "${IB_INSTRUMENTED:-}" ]; then # which takes minutes for the first part
+    make long.mp4 -f lavfi -i testsrc2=size=320x180:rate=30:duration=12 -f lavfi -i sine=440:duration=12 "${x264[@]}" -c:a aac
+    run retime "$s/long.mp4" -o "$s/whole.mp4" --fps 60
+    expect 0
+    there() { [ -e "$s/.again.mp4.resume/part-000000001.part" ]; }
+    interrupted KILL there retime "$s/long.mp4" -o "$s/again.mp4" --fps 60
+    check "it was killed on the way" [ "$status" = 137 ]
+    absent "$s/again.mp4"
+    rm -f "$s"/.*.tmp
+    interrupted INT '[ -e "$s/.again.mp4.resume/part-000000002.part" ]' retime "$s/long.mp4" -o "$s/again.mp4" --fps 60
+    refused 130 'again.mp4.resume'
+    run retime "$s/long.mp4" -o "$s/again.mp4" --fps 60
+    expect 0
+    check "it says what it took up" grep -q 'from a run that was stopped' "$s/out"
+    check "killed and gone on with, it has the same bytes" cmp "$s/whole.mp4" "$s/again.mp4"
+    check "nothing is left of the parts" [ ! -e "$s/.again.mp4.resume" ]
+fi
 
 # refused
 mkdir "$s/no"
