@@ -152,7 +152,7 @@ IB_API int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_be
  * same order: the sum is then the same to the bit. */
 IB_API void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *grads);
 
-/* Rendering at any size. The model predicts on keyframes scaled to about the size that models are trained at,
+/* Rendering at any size. The model predicts on the grid of ib_pair_shape, large keyframes being scaled to it,
  * which is what ib_adapter_predict does; the answer is enlarged, and the detail that it cannot hold comes
  * from the keyframes, carried by the same function (adapter/render.c has the formula). At that size itself
  * what is rendered is what is predicted, to the rounding. */

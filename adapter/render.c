@@ -1,13 +1,13 @@
-/* In-betweens at the keyframes' own size. The model predicts on keyframes scaled down to about the size that
- * models are trained at, which is what ib_adapter_predict does and what is evaluated; that picture is
- * enlarged, and what it cannot hold comes from the keyframes themselves:
+/* In-betweens at the keyframes' own size. Large keyframes are scaled down to the grid that ib_pair_shape has,
+ * on which the model predicts as ib_adapter_predict does; that picture is enlarged, and what it cannot hold
+ * comes from the keyframes themselves:
  *
  *   out = U(p) + D(full) - U(D(small)),   D = blend + f (cross-fade - blend),
  *
  * with p the predicted picture, U bilinear enlargement, and D the detail: both keyframes carried along the
  * motion head's flows (motion/blend.h, the same function at either size) and, as far as the model falls back
  * on the cross-fade in the finest luma coefficients of a token, f, the cross-fade. Where the keyframes have
- * the trained size, D(full) = U(D(small)) and the prediction itself is left. */
+ * that grid's size, D(full) = U(D(small)) and the prediction itself is left. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>

@@ -26,15 +26,13 @@ IB_MULTIARCH
 static void smooth_row(const float *restrict x, size_t n, float *restrict out) {
     size_t last = n - 1;
     for (size_t i = 0; i < n; i++) {
-        bool inside = i >= 2 && i + 2 <= last;
-        size_t l1 = inside || i >= 1 ? i - 1 : 0, l2 = inside || i >= 2 ? i - 2 : 0,
-               r1 = i + 1 <= last ? i + 1 : last, r2 = i + 2 <= last ? i + 2 : last;
+        size_t l1 = i >= 1 ? i - 1 : 0, l2 = i >= 2 ? i - 2 : 0, r1 = i + 1 <= last ? i + 1 : last,
+               r2 = i + 2 <= last ? i + 2 : last;
         out[i] = (6 * x[i] + 4 * (x[l1] + x[r1]) + x[l2] + x[r2]) * (1.0f / 16.0f);
     }
 }
 
-/* low = the binomial across the rows r, r[2] being this one; exponent: of the gate, k
- * times its square */
+/* low = the binomial across the rows r, r[2] being this one; exponent: of the gate, k times its square */
 IB_MULTIARCH
 static void smooth_across(const float *const r[5], float k, size_t n, float *restrict low,
                           float *restrict exponent) {

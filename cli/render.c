@@ -222,20 +222,7 @@ static const cli_option options[] = {
      .max = 1000000,
      .initial = "1",
      .help = "use only every Nth of their frames"},
-    {.name = "overwrite",
-     .kind = CLI_FLAG,
-     .help =
-         "let a sequence of pictures replace pictures of the same names; without it the sequence is refused"},
-    {.name = "codec",
-     .kind = CLI_TEXT,
-     .value = "NAME",
-     .help = "encoder, by FFmpeg's name (default: by the output's ending)"},
-    {.name = "crf",
-     .kind = CLI_INT,
-     .value = "N",
-     .min = 0,
-     .max = 255,
-     .help = "constant rate factor of the encoder; lower means better and larger; by default 18 for H.264"},
+    CLI_CLIP,
     {0}};
 
 const cli_command cli_render = {

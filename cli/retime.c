@@ -176,20 +176,7 @@ static const cli_option options[] = {
     CLI_SHARPNESS,
     CLI_DEINTERLACE,
     {.name = "no-sound", .kind = CLI_FLAG, .help = "leave the sound out"},
-    {.name = "overwrite",
-     .kind = CLI_FLAG,
-     .help =
-         "let a sequence of pictures replace pictures of the same names; without it the sequence is refused"},
-    {.name = "codec",
-     .kind = CLI_TEXT,
-     .value = "NAME",
-     .help = "encoder, by FFmpeg's name (default: by the output's ending)"},
-    {.name = "crf",
-     .kind = CLI_INT,
-     .value = "N",
-     .min = 0,
-     .max = 255,
-     .help = "constant rate factor of the encoder; lower means better and larger; by default 18 for H.264"},
+    CLI_CLIP,
     {0}};
 
 const cli_command cli_retime = {

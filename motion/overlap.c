@@ -9,7 +9,6 @@
 #include "nn/warp.h"
 
 enum {
-    TOKEN_PX = 8,
     SPAN = 24, /* px that a patch carries, each way: three patches over every pixel */
     BEST = 3,
     AROUND = 8
@@ -33,7 +32,7 @@ typedef struct window {
 
 size_t ib_overlap_scratch(size_t rows, size_t cols, size_t fields) {
     size_t down = rows + 1, across = cols + 1, patches = down * across;
-    return 2 * ib_padded_floats(TOKEN_PX * rows, TOKEN_PX * cols) + 2 * fields * patches +
+    return 2 * ib_padded_floats(IB_TOKEN_PX * rows, IB_TOKEN_PX * cols) + 2 * fields * patches +
            (patches * sizeof(choice) + (down + across) * sizeof(window)) / sizeof(float);
 }
 
@@ -95,8 +94,8 @@ static void choose_overlap(const ib_padded *p0, const ib_padded *p1, const float
                 const int *a = away[k - fields];
                 u = at + 2 * fields * (ib_clamped(r, a[0], down) * across + ib_clamped(c, a[1], across));
             }
-            float d =
-                difference_overlap(p0, p1, TOKEN_PX * (float)c - 0.5f, TOKEN_PX * (float)r - 0.5f, t, u);
+            float d = difference_overlap(p0, p1, IB_TOKEN_PX * (float)c - 0.5f, IB_TOKEN_PX * (float)r - 0.5f,
+                                         t, u);
             for (size_t j = 0; j < BEST; j++) {
                 if (!(d >= e[j])) { /* pushes the others down */
                     float worse = e[j];
@@ -122,7 +121,7 @@ static void choose_overlap(const ib_padded *p0, const ib_padded *p1, const float
 
 /* The windows of the patches on a line of `tokens` tokens of `size` samples: [tokens + 1] */
 static void make_windows(size_t tokens, size_t size, window *w) {
-    size_t n = tokens * size, half = SPAN / TOKEN_PX * size / 2, reach = SPAN / TOKEN_PX - 1;
+    size_t n = tokens * size, half = SPAN / IB_TOKEN_PX * size / 2, reach = SPAN / IB_TOKEN_PX - 1;
     float hann[SPAN];
     for (size_t i = 0; i < 2 * half; i++) {
         hann[i] = 1.0f - cosf(3.14159265f * ((float)i + 0.5f) / (float)half);
@@ -194,7 +193,7 @@ static void mean_flow(const choice *chosen, const window *down, size_t n_down, c
 void ib_overlap(const float *planes0, const float *planes1, const float *spline0, const float *spline1,
                 const float *flows, size_t fields, size_t rows, size_t cols, float t, float *scratch,
                 float *carried0, float *carried1, float *flow) {
-    size_t height = TOKEN_PX * rows, width = TOKEN_PX * cols, n_down = rows + 1, n_across = cols + 1,
+    size_t height = IB_TOKEN_PX * rows, width = IB_TOKEN_PX * cols, n_down = rows + 1, n_across = cols + 1,
            patches = n_down * n_across;
     window *down = (window *)scratch, *across = down + n_down;
     choice *chosen = (choice *)(across + n_across);
@@ -207,7 +206,7 @@ void ib_overlap(const float *planes0, const float *planes1, const float *spline0
     make_windows(cols, IB_CELLS, across);
     mean_flow(chosen, down, n_down, across, n_across, IB_CELLS * rows, IB_CELLS * cols, flow);
     for (size_t plane = 0; plane < 3; plane++) {
-        size_t size = plane ? TOKEN_PX / 2 : TOKEN_PX, h = size * rows, w = size * cols;
+        size_t size = plane ? IB_TOKEN_PX / 2 : IB_TOKEN_PX, h = size * rows, w = size * cols;
         make_windows(rows, size, down);
         make_windows(cols, size, across);
         for (size_t k = 0; k < 2; k++) {

@@ -121,7 +121,7 @@ static void test_truth(void) {
     close_view(&v);
 }
 
-/* At the size that models are trained at, what is rendered is what is predicted. */
+/* At a size that is predicted as it is, what is rendered is what is predicted. */
 static void test_trained_size(void) {
     view v;
     ib_error err;

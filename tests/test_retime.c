@@ -107,6 +107,16 @@ static ib_retime_options options_of(const char *in, const char *out, double fps,
     return o;
 }
 
+/* Both films, read again. */
+static ib_retime_summary retime_film(const ib_retime_options *o, film *source, film *clip) {
+    ib_error err = {0};
+    ib_retime_summary s = {0};
+    CHECK_OK(ib_retime(o, &s, &err), &err);
+    film_read(source, o->input);
+    film_read(clip, o->output);
+    return s;
+}
+
 static double apart(const film *a, int i, const film *b, int j) {
     return difference(&a->f[i], &b->f[j], 0) + difference(&a->f[i], &b->f[j], 1) +
            difference(&a->f[i], &b->f[j], 2);
@@ -114,8 +124,6 @@ static double apart(const film *a, int i, const film *b, int j) {
 
 /* Twice the rate: every second frame is the source's, sample for sample, the others are not. */
 static void test_twice(const char *container, const char *codec, int crf) {
-    ib_error err = {0};
-    ib_retime_summary s = {0};
     static film a, b;
     int which[20];
     for (int i = 0; i < 20; i++) {
@@ -128,9 +136,7 @@ static void test_twice(const char *container, const char *codec, int crf) {
     ib_retime_options o = options_of(in, out, 48000.0 / 1001, 1);
     o.codec = codec;
     o.crf = crf;
-    CHECK_OK(ib_retime(&o, &s, &err), &err);
-    film_read(&a, in);
-    film_read(&b, out);
+    ib_retime_summary s = retime_film(&o, &a, &b);
     CHECK_NEAR(a.n, 20, 0);
     CHECK_NEAR(b.n, 40, 0);
     for (int i = 0; i < 20 && 2 * i < b.n; i++) {
@@ -149,16 +155,12 @@ static void test_twice(const char *container, const char *codec, int crf) {
 }
 
 static void test_slow(void) {
-    ib_error err = {0};
-    ib_retime_summary s = {0};
     static film a, b;
     const int which[] = {0, 3, 6, 9, 12};
     const char *in = in_scratch("slow-in.mkv"), *out = in_scratch("slow.mkv");
     write_film(in, which, 5, 10);
     ib_retime_options o = options_of(in, out, 0, 3);
-    CHECK_OK(ib_retime(&o, &s, &err), &err);
-    film_read(&a, in);
-    film_read(&b, out);
+    ib_retime_summary s = retime_film(&o, &a, &b);
     CHECK_NEAR(b.n, 15, 0);
     CHECK_NEAR(s.fps, 10, 1e-9);
     for (int i = 0; i < 5 && 3 * i < b.n; i++) {
@@ -170,8 +172,6 @@ static void test_slow(void) {
 }
 
 static void test_fewer(void) { /* half the rate takes every second frame and makes none */
-    ib_error err = {0};
-    ib_retime_summary s = {0};
     static film a, b;
     int which[20];
     for (int i = 0; i < 20; i++) {
@@ -180,9 +180,7 @@ static void test_fewer(void) { /* half the rate takes every second frame and mak
     const char *in = in_scratch("few-in.mkv"), *out = in_scratch("few.mkv");
     write_film(in, which, 20, 50);
     ib_retime_options o = options_of(in, out, 25, 1);
-    CHECK_OK(ib_retime(&o, &s, &err), &err);
-    film_read(&a, in);
-    film_read(&b, out);
+    ib_retime_summary s = retime_film(&o, &a, &b);
     CHECK_NEAR(b.n, 10, 0);
     CHECK_NEAR((double)s.made, 0, 0);
     for (int i = 0; i < b.n; i++) {
@@ -193,16 +191,12 @@ static void test_fewer(void) { /* half the rate takes every second frame and mak
 }
 
 static void test_cut(void) {
-    ib_error err = {0};
-    ib_retime_summary s = {0};
     static film a, b;
     const int which[] = {0, 1, 2, 3, 4, 5, -1, -1, -2};
     const char *in = in_scratch("cut-in.mkv"), *out = in_scratch("cut.mkv");
     write_film(in, which, 9, 10);
     ib_retime_options o = options_of(in, out, 40, 1);
-    CHECK_OK(ib_retime(&o, &s, &err), &err);
-    film_read(&a, in);
-    film_read(&b, out);
+    ib_retime_summary s = retime_film(&o, &a, &b);
     CHECK_NEAR((double)s.cuts, 1, 0);
     CHECK_NEAR(b.n, 36, 0);
     CHECK_NEAR(apart(&a, 5, &b, 20), 0, 0);
@@ -216,16 +210,13 @@ static void test_cut(void) {
 
 /* Doubled frames count once; a picture that stands for long stands. */
 static void test_repeats(void) {
-    ib_error err = {0};
     ib_retime_summary s = {0};
     static film a, b;
     const int doubled[] = {0, 0, 4, 4, 8, 8, 12, 12}, still[] = {0, 0, 0, 0, 0, 0, 0, 0, 3, 6};
     const char *in = in_scratch("rep-in.mkv"), *out = in_scratch("rep.mkv");
     write_film(in, doubled, 8, 20);
     ib_retime_options o = options_of(in, out, 20, 1);
-    CHECK_OK(ib_retime(&o, &s, &err), &err);
-    film_read(&a, in);
-    film_read(&b, out);
+    s = retime_film(&o, &a, &b);
     CHECK_NEAR((double)s.repeats, 4, 0);
     CHECK_NEAR(b.n, 8, 0);
     for (int i = 0; i < 3; i++) {
@@ -236,9 +227,7 @@ static void test_repeats(void) {
     film_free(&b);
     write_film(in, still, 10, 20);
     o = options_of(in, out, 40, 1);
-    CHECK_OK(ib_retime(&o, &s, &err), &err);
-    film_read(&a, in);
-    film_read(&b, out);
+    s = retime_film(&o, &a, &b);
     CHECK_NEAR(b.n, 20, 0);
     for (int i = 0; i <= 14; i++) {
         CHECK_NEAR(apart(&a, 0, &b, i), 0, 0);

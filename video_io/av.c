@@ -1,6 +1,7 @@
 #include "video_io/av.h"
 
 #include <errno.h>
+#include <libavutil/avstring.h>
 #include <libavutil/error.h>
 #include <libavutil/log.h>
 #include <libavutil/pixdesc.h>
@@ -37,6 +38,18 @@ int ib_av_code(int code) {
     default:
         return IB_E_FORMAT;
     }
+}
+
+int ib_av_open_file(AVFormatContext **f, const char *path, const AVInputFormat *format) {
+    /* "file:" keeps FFmpeg from taking a name with a colon for an address */
+    char *url = av_asprintf("file:%s", path);
+    AVDictionary *options = NULL;
+    av_dict_set(&options, "protocol_whitelist", "file", 0);
+    av_dict_set(&options, "pattern_type", "none", 0);
+    int rc = url ? avformat_open_input(f, url, format, &options) : AVERROR(ENOMEM);
+    av_dict_free(&options);
+    av_free(url);
+    return rc;
 }
 
 ib_matrix ib_av_matrix(enum AVColorSpace space) {

@@ -19,6 +19,11 @@ const char *ib_av_error(int code, ib_av_text *text);
 /* IB_E_IO for what the operating system refused, IB_E_MEMORY, else IB_E_FORMAT. */
 int ib_av_code(int code);
 
+/* avformat_open_input of a regular file, by its name alone: no address, no pattern, and nothing that it names
+ * itself is opened. f: of avformat_alloc_context, freed and NULL after a failure; format: NULL for any.
+ * Returns what FFmpeg does. */
+int ib_av_open_file(AVFormatContext **f, const char *path, const AVInputFormat *format);
+
 /* The stream that is read; NULL if there is no video. Cover art is none. */
 AVStream *ib_av_best_video(AVFormatContext *f);
 

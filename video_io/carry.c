@@ -6,7 +6,6 @@
 #include <string.h>
 #include <strings.h>
 #include <libavcodec/avcodec.h>
-#include <libavutil/avstring.h>
 #include "video_io/av.h"
 #include "video_io/av_compat.h"
 #include "video_io/sound.h"
@@ -35,18 +34,12 @@ static int interrupted(void *user) {
 
 static int open_source(ib_carrier *c, ib_error *err) {
     ib_av_text t;
-    AVDictionary *options = NULL;
-    char *url = av_asprintf("file:%s", c->carry->source);
-    av_dict_set(&options, "protocol_whitelist", "file", 0);
-    av_dict_set(&options, "pattern_type", "none", 0);
     int rc = AVERROR(ENOMEM);
-    if (url && (c->in = avformat_alloc_context())) {
+    if ((c->in = avformat_alloc_context())) {
         c->in->interrupt_callback = (AVIOInterruptCB){interrupted, c};
-        rc = avformat_open_input(&c->in, url, NULL, &options);
+        rc = ib_av_open_file(&c->in, c->carry->source, NULL);
         rc = rc < 0 ? rc : avformat_find_stream_info(c->in, NULL);
     }
-    av_dict_free(&options);
-    av_free(url);
     if (rc >= 0 && !(c->lane = calloc(c->in->nb_streams, sizeof *c->lane))) {
         rc = AVERROR(ENOMEM);
     }

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <libavutil/avstring.h>
 #include <libavutil/display.h>
 #include <libavutil/mastering_display_metadata.h>
 #include <libavutil/pixdesc.h>
@@ -128,7 +127,7 @@ static bool is_picture_brand(const AVFormatContext *f) {
     return false;
 }
 
-static int open_input(ib_decoder *d, const char *url, AVDictionary **options, ib_error *err) {
+static int open_input(ib_decoder *d, ib_error *err) {
     ib_av_text t;
     int rc = ib_is_stream(d->path) ? ib_stream_open(&d->stream_in, d->path, is_stopped, d, err) : 0;
     if (rc < 0) {
@@ -137,7 +136,7 @@ static int open_input(ib_decoder *d, const char *url, AVDictionary **options, ib
     if (d->stream_in.pb) {
         d->format->pb = d->stream_in.pb;
     }
-    if ((rc = avformat_open_input(&d->format, url, NULL, options)) < 0) {
+    if ((rc = ib_av_open_file(&d->format, d->path, NULL)) < 0) {
         return ib_fail(err, ib_av_code(rc), "%s: not a video or picture that FFmpeg can read (%s)", d->path,
                        ib_av_error(rc, &t));
     }
@@ -151,12 +150,7 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
         return rc;
     }
     ib_decoder *d = calloc(1, sizeof *d);
-    /* "file:" keeps FFmpeg from taking a name with a colon for an address */
-    char *url = av_asprintf("file:%s", path);
-    AVDictionary *options = NULL;
-    av_dict_set(&options, "protocol_whitelist", "file", 0);
-    av_dict_set(&options, "pattern_type", "none", 0);
-    if (!d || !url || !(d->path = strdup(path)) || !(d->packet = av_packet_alloc()) ||
+    if (!d || !(d->path = strdup(path)) || !(d->packet = av_packet_alloc()) ||
         !(d->waiting = av_frame_alloc()) || !(d->format = avformat_alloc_context())) {
         rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory", path);
         goto fail;
@@ -165,7 +159,7 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
     d->keep_interlaced = o->keep_interlaced;
     d->stopped = o->stop;
     d->format->interrupt_callback = (AVIOInterruptCB){interrupted, d};
-    if ((rc = open_input(d, url, &options, err))) {
+    if ((rc = open_input(d, err))) {
         goto fail;
     }
     const char *kind = d->format->iformat->name;
@@ -198,16 +192,12 @@ int ib_decoder_open(ib_decoder **out, const char *path, const ib_reader_options 
         goto fail;
     }
     d->frame_seconds = 1 / frames_per_second(d);
-    av_dict_free(&options);
-    av_free(url);
     *out = d;
     return 0;
 fail:
     if (d && is_stopped(d)) { /* whatever went wrong then */
         rc = ib_fail(err, IB_E_INTERRUPTED, "%s: reading was stopped", path);
     }
-    av_dict_free(&options);
-    av_free(url);
     ib_decoder_close(&d);
     return rc;
 }

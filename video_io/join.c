@@ -24,14 +24,11 @@ typedef struct join {
 static int open_part(join *n, int64_t number, bool probe, ib_error *err) {
     ib_av_text t;
     char *path = ib_resume_part(n->j->resume, number, n->j->ending);
-    char *url = path ? av_asprintf("file:%s", path) : NULL;
-    AVDictionary *options = NULL;
-    av_dict_set(&options, "protocol_whitelist", "file", 0);
     n->part = avformat_alloc_context();
-    int rc = url && n->part ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a part", n->j->name);
+    int rc = path && n->part ? 0 : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a part", n->j->name);
     if (!rc) {
         n->part->flags |= probe ? 0 : AVFMT_FLAG_NOPARSE | AVFMT_FLAG_NOFILLIN;
-        int code = avformat_open_input(&n->part, url, av_find_input_format(n->j->part_format), &options);
+        int code = ib_av_open_file(&n->part, path, av_find_input_format(n->j->part_format));
         code = code < 0 || !probe ? code : avformat_find_stream_info(n->part, NULL);
         if (code < 0 || n->part->nb_streams != 1) {
             rc = ib_fail(err, code < 0 ? ib_av_code(code) : IB_E_FORMAT,
@@ -40,8 +37,6 @@ static int open_part(join *n, int64_t number, bool probe, ib_error *err) {
         }
     }
     n->first = n->packets;
-    av_dict_free(&options);
-    av_free(url);
     free(path);
     return rc;
 }
