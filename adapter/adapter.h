@@ -14,12 +14,35 @@
 #include "base/api.h"
 #include "base/error.h"
 #include "base/safetensors.h"
+#include "latent/guides.h"
 #include "latent/space.h"
 #include "motion/pair.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* How far each part of the model is followed, by the gap: fitted on validation videos when a run ends, stored
+ * in the file and applied by predictions, times the trust. 0 leaves a part out. In the patch space there is
+ * one, of all that was learned. */
+typedef enum ib_strength {
+    IB_STRENGTH_GUIDE,  /* of the guide: g (h - slerp) */
+    IB_STRENGTH_GUIDED, /* of the correction f where there is a guide */
+    IB_STRENGTH_ALONE,  /* of the correction where there is none, and of the patch space's model */
+    IB_STRENGTHS
+} ib_strength;
+
+enum { IB_STRENGTH_BINS = 8 };
+
+typedef struct ib_strengths {
+    int bins;                                    /* 0: none were fitted, all are 1 */
+    float gap_seconds[IB_STRENGTH_BINS];         /* middle of each bin, rising, > 0 */
+    float value[IB_STRENGTHS][IB_STRENGTH_BINS]; /* 0..1 */
+} ib_strengths;
+
+/* At any gap: linear between the bins' middles in the logarithm of the gap, the first one's value below.
+ * Above the last it falls to 0 at twice that gap, but in the space of pictures (`pictures`) it stays. */
+IB_API float ib_strength_at(const ib_strengths *s, ib_strength which, float gap_seconds, bool pictures);
 
 /* Everything that defines the architecture; stored in the file's metadata. */
 typedef struct ib_adapter_config {
@@ -32,6 +55,9 @@ typedef struct ib_adapter_config {
     int coarse_blocks; /* residual blocks at the coarse level, 0..32 */
     bool motion;       /* the motion head: grid layout of a space that can be warped (patch) */
     double trust;      /* of a model as it is opened, 0..1 (ib_adapter_trust); averages take the first's */
+    /* The pixel model whose guides (guide/guide.h) it was trained with, its id; empty: no guide */
+    char guide[160];
+    ib_strengths strengths; /* fitted on validation; like trust not part of the architecture */
 } ib_adapter_config;
 
 /* Names all that a prediction depends on beside the architecture and the weights: what the trunk sees and how
@@ -53,6 +79,7 @@ typedef struct ib_param {
 } ib_param;
 
 typedef struct ib_adapter ib_adapter;
+typedef struct ib_adapter_work ib_adapter_work;
 IB_API int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_t seed, ib_error *err);
 IB_API void ib_adapter_free(ib_adapter **a);
 IB_API const ib_adapter_config *ib_adapter_config_of(const ib_adapter *a);
@@ -80,6 +107,17 @@ IB_API int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, i
  * sentence. */
 IB_API int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
 
+/* The strengths that predictions apply: those of the file at first. NULL: all 1. Not to be called while
+ * another thread predicts. */
+IB_API void ib_adapter_set_strengths(ib_adapter *a, const ib_strengths *s);
+IB_API const ib_strengths *ib_adapter_strengths(const ib_adapter *a);
+/* Of the last prediction with this work space: the gate g of sample i, strength and trust applied, mean over
+ * tokens; 0 without a guide. */
+IB_API float ib_adapter_gate(const ib_adapter_work *w, int i);
+/* What the pixel model thinks of the in-between that it rendered last with this work space: the features from
+ * IB_GUIDE_DOUBT on (latent/guides.h). */
+IB_API void ib_adapter_doubts(const ib_adapter *a, const ib_adapter_work *w, float *feature);
+
 /* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an
  * untrained model would; between them the heads' answers are mixed. Videos from elsewhere than those learned
  * from gain by some reserve, and those very like them lose (docs/model.md; as weights are mixed in WiSE-FT,
@@ -100,6 +138,9 @@ typedef struct ib_between {
     const float *z0, *z1; /* [T,D] */
     float t;              /* (0,1) */
     float gap_seconds;    /* time from z0 to z1, > 0 */
+    /* For an adapter with guides (config.guide), others do not look at it. NULL: there is none. */
+    const float *guide;   /* [T,D] at t */
+    const float *feature; /* [IB_GUIDE_FEATURES] of it (latent/guides.h) */
 } ib_between;
 
 /* Call after writing to ib_adapter_params: recomputes what is derived from them (transformed convolution
@@ -111,7 +152,6 @@ IB_API void ib_adapter_refresh_by(ib_adapter *a, int threads);
 
 /* Scratch memory for one thread, for one shape; `batch` is the most samples that one call may bring (1 is
  * best for grids, whose samples are large; 64 or more for the single layout, whose samples are one token). */
-typedef struct ib_adapter_work ib_adapter_work;
 /* Made for training it serves predictions too, but with fewer overlapping patches, which is
  * a little worse. */
 IB_API int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape,

@@ -128,6 +128,7 @@ struct ib_adapter_work {
     float *slerp;                    /* [batch,T,D] */
     float *positions;                /* [T, IB_POSITION_FEATURES]; sequences only */
     float *correction, *dcorrection; /* [batch*T, D] */
+    float *gate_mean;                /* [batch] ib_adapter_gate; with guides only */
     float *grads;
     float *arena;
     /* with a motion head only */

@@ -3,7 +3,7 @@
 add_library(ib_flags INTERFACE)
 target_include_directories(ib_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(ib_flags INTERFACE _GNU_SOURCE IB_VERSION="${PROJECT_VERSION}")
-target_compile_options(ib_flags INTERFACE -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wvla -fno-math-errno)
+target_compile_options(ib_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wpointer-arith -Wstrict-prototypes -Wvla -fno-math-errno)
 if(INBETWEEN_WERROR)
     target_compile_options(ib_flags INTERFACE -Werror)
 endif()

@@ -10,15 +10,8 @@
 #include "base/safetensors.h"
 #include "latent/hdf5.h"
 #include "latent/latent_format.h"
+#include "latent/latent_private.h"
 #include "latent/layout.h"
-
-struct ib_latent_file {
-    char *path;
-    ib_latent_info info;
-    hid_t file, latents, half;
-    double *pts;   /* [N] */
-    uint8_t *cuts; /* [N] */
-};
 
 static int get_int(hid_t root, const char *path, const char *name, int min, int max, int *out,
                    ib_error *err) {
@@ -133,17 +126,16 @@ static bool good_layout(hid_t set, int rank, const hsize_t *most) {
     return good;
 }
 
-/* Opens a data set of the root group and checks layout, type and rank. size, most: [rank]. The chunk cache is
- * off: a chunk is one frame, and many files are open at once. */
-static int open_set(hid_t file, const char *path, const char *name, hid_t type, int rank, const hsize_t *most,
-                    hsize_t *size, hid_t *out, ib_error *err) {
+/* The chunk cache is off: a chunk is one frame, and many files are open at once. */
+int ib_latent_open_set(hid_t group, const char *path, const char *name, hid_t type, int rank,
+                       const hsize_t *most, hsize_t *size, hid_t *out, ib_error *err) {
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS), set = -1, space = -1, stored = -1;
     H5L_info_t link;
     int rc = IB_E_FORMAT;
     *out = -1;
-    if (access >= 0 && H5Pset_chunk_cache(access, 1, 0, 1) >= 0 && H5Lexists(file, name, H5P_DEFAULT) > 0 &&
-        H5Lget_info(file, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD) {
-        set = H5Dopen2(file, name, access);
+    if (access >= 0 && H5Pset_chunk_cache(access, 1, 0, 1) >= 0 && H5Lexists(group, name, H5P_DEFAULT) > 0 &&
+        H5Lget_info(group, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD) {
+        set = H5Dopen2(group, name, access);
     }
     if (access >= 0) {
         H5Pclose(access);
@@ -186,7 +178,7 @@ static int read_column(ib_latent_file *f, const char *name, hid_t stored, hid_t 
                        ib_error *err) {
     hid_t set;
     hsize_t n = 0, most = IB_LATENT_COLUMN_CHUNK;
-    int rc = open_set(f->file, f->path, name, stored, 1, &most, &n, &set, err);
+    int rc = ib_latent_open_set(f->file, f->path, name, stored, 1, &most, &n, &set, err);
     if (rc) {
         return rc;
     }
@@ -234,7 +226,8 @@ static int open_locked(ib_latent_file *f, size_t file_bytes, ib_error *err) {
     rc = read_info(f->file, f->path, &f->info, err);
     const ib_shape *s = &f->info.shape;
     hsize_t size[3] = {0}, most[3] = {1, s->tokens, s->width};
-    if (rc || (rc = open_set(f->file, f->path, "latents", f->half, 3, most, size, &f->latents, err))) {
+    if (rc ||
+        (rc = ib_latent_open_set(f->file, f->path, "latents", f->half, 3, most, size, &f->latents, err))) {
         return rc;
     }
     size_t frame_bytes = s->tokens * s->width * 2, frames = (size_t)size[0];
@@ -258,7 +251,8 @@ static int open_locked(ib_latent_file *f, size_t file_bytes, ib_error *err) {
         (rc = read_column(f, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, f->cuts, err))) {
         return rc;
     }
-    return check_columns(f, err);
+    rc = check_columns(f, err);
+    return rc ? rc : ib_latent_open_guides(f, file_bytes, err);
 }
 
 bool ib_is_latent_name(const char *name) {
@@ -302,7 +296,7 @@ int ib_latent_open(ib_latent_file **out, const char *path, ib_error *err) {
         free(f);
         return rc;
     }
-    f->file = f->latents = f->half = -1;
+    f->file = f->latents = f->half = f->guide_latents = -1;
     ib_hdf5_lock();
     rc = open_locked(f, (size_t)st.st_size, err);
     ib_hdf5_unlock();
@@ -319,6 +313,9 @@ void ib_latent_close(ib_latent_file **out) {
         return;
     }
     ib_hdf5_lock();
+    if (f->guide_latents >= 0) {
+        H5Dclose(f->guide_latents);
+    }
     if (f->latents >= 0) {
         H5Dclose(f->latents);
     }
@@ -329,6 +326,8 @@ void ib_latent_close(ib_latent_file **out) {
         H5Fclose(f->file);
     }
     ib_hdf5_unlock();
+    ib_free(f->window);
+    ib_free(f->feature);
     ib_free(f->pts);
     ib_free(f->cuts);
     free(f->path);
@@ -352,13 +351,14 @@ const uint8_t *ib_latent_cuts(const ib_latent_file *f) {
     return f->cuts;
 }
 
-/* Lock held. */
-static int read_locked(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
+/* Lock held. Latents [count] of a set, from `first` on. */
+static int read_locked(const ib_latent_file *f, hid_t set, size_t first, size_t count, uint16_t *h,
+                       ib_error *err) {
     hsize_t at[3] = {first, 0, 0}, size[3] = {count, f->info.shape.tokens, f->info.shape.width};
-    hid_t memory = H5Screate_simple(3, size, NULL), space = H5Dget_space(f->latents);
+    hid_t memory = H5Screate_simple(3, size, NULL), space = H5Dget_space(set);
     int rc = IB_OK;
     if (memory < 0 || space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, size, NULL) < 0 ||
-        H5Dread(f->latents, f->half, memory, space, H5P_DEFAULT, h) < 0) {
+        H5Dread(set, f->half, memory, space, H5P_DEFAULT, h) < 0) {
         rc = ib_hdf5_fail(err, IB_E_FORMAT, "cannot read", f->path);
     }
     if (space >= 0) {
@@ -384,22 +384,31 @@ static size_t finite_prefix(const uint16_t *h, size_t n) {
     return n;
 }
 
-int ib_latent_read_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
+/* What a file holds a row of latents of. */
+typedef struct rows {
+    const char *what; /* "frame" or "guide" */
+    hid_t set;
+    size_t n;
+} rows;
+
+static int read_half(ib_latent_file *f, const rows *r, size_t first, size_t count, uint16_t *h,
+                     ib_error *err) {
     int rc = IB_OK;
-    if (first > f->info.frames || count > f->info.frames - first) {
-        return ib_fail(err, IB_E_ARGUMENT, "%s: frames %zu..%zu asked for, it has %zu", f->path, first,
-                       first + count, f->info.frames);
+    if (first > r->n || count > r->n - first) {
+        return ib_fail(err, IB_E_ARGUMENT, "%s: %ss %zu..%zu asked for, it has %zu", f->path, r->what, first,
+                       first + count, r->n);
     }
     if (!count) {
         return IB_OK;
     }
     ib_hdf5_lock();
-    rc = read_locked(f, first, count, h, err);
+    rc = read_locked(f, r->set, first, count, h, err);
     ib_hdf5_unlock();
     return rc;
 }
 
-int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err) {
+static int read_floats(ib_latent_file *f, const rows *r, size_t first, size_t count, float *z,
+                       ib_error *err) {
     enum { PIECE = 2048 };
     uint16_t piece[PIECE];
     size_t n = f->info.shape.tokens * f->info.shape.width, total = count * n;
@@ -407,16 +416,32 @@ int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_e
      * overtakes them */
     char *bytes = (char *)z;
     const char *halves = bytes + total * 2;
-    int rc = ib_latent_read_half(f, first, count, (uint16_t *)(void *)(bytes + total * 2), err);
+    int rc = read_half(f, r, first, count, (uint16_t *)(void *)(bytes + total * 2), err);
     for (size_t i = 0; !rc && i < total; i += PIECE) {
         size_t m = total - i < PIECE ? total - i : PIECE;
         memcpy(piece, halves + 2 * i, 2 * m);
         size_t good = finite_prefix(piece, m);
         if (good < m) {
-            return ib_fail(err, IB_E_NONFINITE, "%s: frame %zu holds a value that is not finite", f->path,
-                           first + (i + good) / n);
+            return ib_fail(err, IB_E_NONFINITE, "%s: %s %zu holds a value that is not finite", f->path,
+                           r->what, first + (i + good) / n);
         }
         ib_f16_to_f32(piece, z + i, m);
     }
     return rc;
+}
+
+int ib_latent_read_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
+    return read_half(f, &(rows){"frame", f->latents, f->info.frames}, first, count, h, err);
+}
+
+int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err) {
+    return read_floats(f, &(rows){"frame", f->latents, f->info.frames}, first, count, z, err);
+}
+
+int ib_latent_read_guides_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
+    return read_half(f, &(rows){"guide", f->guide_latents, f->guides.guides}, first, count, h, err);
+}
+
+int ib_latent_read_guides(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err) {
+    return read_floats(f, &(rows){"guide", f->guide_latents, f->guides.guides}, first, count, z, err);
 }

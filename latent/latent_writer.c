@@ -6,22 +6,12 @@
 #include "base/safetensors.h"
 #include "latent/hdf5.h"
 #include "latent/latent_file.h"
-#include "latent/latent_format.h"
+#include "latent/latent_private.h"
 
 enum { GROW = 64 }; /* frames by which the data set is extended */
 
-struct ib_latent_writer {
-    ib_pending pending;
-    ib_latent_info info;
-    hid_t file, latents, half;
-    uint16_t *frame; /* [T,D] as stored */
-    double *pts;     /* [room] */
-    uint8_t *cuts;   /* [room] */
-    size_t frames, room, extent;
-};
-
 /* Lock held since before the call of HDF5 that failed. */
-static int failed_latent_writer(const ib_latent_writer *w, ib_error *err) {
+int ib_latent_write_failed(const ib_latent_writer *w, ib_error *err) {
     return ib_hdf5_fail(err, IB_E_IO, "cannot write", w->pending.final);
 }
 
@@ -46,19 +36,18 @@ static int put_info(hid_t root, const ib_latent_info *i) {
            ib_hdf5_put_int(root, "source_mtime_ns", i->source_mtime_ns);
 }
 
-/* A chunked data set with a checksum per chunk. rank 1 or 3, grows along the first
- * dimension if `unlimited`. */
-static int create_set(ib_latent_writer *w, const char *name, hid_t type, int rank, const hsize_t *size,
-                      const hsize_t *chunk, bool unlimited, hid_t *out, ib_error *err) {
-    hsize_t most[3] = {unlimited ? H5S_UNLIMITED : size[0], size[1], size[2]};
+int ib_latent_create_set(ib_latent_writer *w, hid_t group, const char *name, hid_t type, int rank,
+                         const hsize_t *size, const hsize_t *chunk, bool unlimited, hid_t *out,
+                         ib_error *err) {
+    hsize_t most[3] = {unlimited ? H5S_UNLIMITED : size[0], rank > 1 ? size[1] : 0, rank > 2 ? size[2] : 0};
     hid_t set = -1, space = H5Screate_simple(rank, size, most);
     hid_t p = H5Pcreate(H5P_DATASET_CREATE), access = H5Pcreate(H5P_DATASET_ACCESS);
     if (space >= 0 && p >= 0 && access >= 0 && H5Pset_chunk(p, rank, chunk) >= 0 &&
         H5Pset_fletcher32(p) >= 0 && H5Pset_obj_track_times(p, 0) >= 0 &&
         H5Pset_chunk_cache(access, 1, 0, 1) >= 0) {
-        set = H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, p, access);
+        set = H5Dcreate2(group, name, type, space, H5P_DEFAULT, p, access);
     }
-    int rc = set < 0 ? failed_latent_writer(w, err) : IB_OK;
+    int rc = set < 0 ? ib_latent_write_failed(w, err) : IB_OK;
     if (access >= 0) {
         H5Pclose(access);
     }
@@ -97,7 +86,7 @@ static int create_file(ib_latent_writer *w, ib_error *err) {
         w->file = H5Fcreate(w->pending.temp, H5F_ACC_TRUNC, creation, access);
     }
     if (w->file < 0) {
-        rc = failed_latent_writer(w, err);
+        rc = ib_latent_write_failed(w, err);
     }
     if (creation >= 0) {
         H5Pclose(creation);
@@ -110,9 +99,9 @@ static int create_file(ib_latent_writer *w, ib_error *err) {
     }
     w->half = ib_hdf5_half();
     if (w->half < 0 || put_info(w->file, &w->info)) {
-        return failed_latent_writer(w, err);
+        return ib_latent_write_failed(w, err);
     }
-    return create_set(w, "latents", w->half, 3, size, chunk, true, &w->latents, err);
+    return ib_latent_create_set(w, w->file, "latents", w->half, 3, size, chunk, true, &w->latents, err);
 }
 
 int ib_latent_writer_create(ib_latent_writer **out, const char *path, const ib_latent_info *info,
@@ -127,7 +116,7 @@ int ib_latent_writer_create(ib_latent_writer **out, const char *path, const ib_l
         return ib_fail(err, IB_E_MEMORY, "out of memory for writing %s", path);
     }
     w->info = *info;
-    w->file = w->latents = w->half = -1;
+    w->file = w->latents = w->half = w->group = w->guide_latents = -1;
     size_t t = info->shape.tokens, d = info->shape.width;
     if (!(w->frame = ib_calloc(t * d, sizeof *w->frame))) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for a frame of %s", path);
@@ -170,22 +159,13 @@ static int reserve(ib_latent_writer *w, ib_error *err) {
     return IB_OK;
 }
 
-/* Lock held. */
-static int write_frame(ib_latent_writer *w, ib_error *err) {
-    hsize_t t = w->info.shape.tokens, d = w->info.shape.width;
-    if (w->frames == w->extent) {
-        hsize_t size[3] = {w->extent + GROW, t, d};
-        if (H5Dset_extent(w->latents, size) < 0) {
-            return failed_latent_writer(w, err);
-        }
-        w->extent += GROW;
-    }
-    hsize_t first[3] = {w->frames, 0, 0}, count[3] = {1, t, d};
-    hid_t memory = H5Screate_simple(3, count, NULL), file = H5Dget_space(w->latents);
+int ib_latent_write_row(ib_latent_writer *w, hid_t set, size_t at, ib_error *err) {
+    hsize_t t = w->info.shape.tokens, d = w->info.shape.width, first[3] = {at, 0, 0}, count[3] = {1, t, d};
+    hid_t memory = H5Screate_simple(3, count, NULL), file = H5Dget_space(set);
     int rc = IB_OK;
     if (memory < 0 || file < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, first, NULL, count, NULL) < 0 ||
-        H5Dwrite(w->latents, w->half, memory, file, H5P_DEFAULT, w->frame) < 0) {
-        rc = failed_latent_writer(w, err);
+        H5Dwrite(set, w->half, memory, file, H5P_DEFAULT, w->frame) < 0) {
+        rc = ib_latent_write_failed(w, err);
     }
     if (file >= 0) {
         H5Sclose(file);
@@ -196,19 +176,35 @@ static int write_frame(ib_latent_writer *w, ib_error *err) {
     return rc;
 }
 
+/* Lock held. */
+static int write_frame(ib_latent_writer *w, ib_error *err) {
+    if (w->frames == w->extent) {
+        hsize_t size[3] = {w->extent + GROW, w->info.shape.tokens, w->info.shape.width};
+        if (H5Dset_extent(w->latents, size) < 0) {
+            return ib_latent_write_failed(w, err);
+        }
+        w->extent += GROW;
+    }
+    return ib_latent_write_row(w, w->latents, w->frames, err);
+}
+
+bool ib_latent_to_half(ib_latent_writer *w, const float *z) {
+    size_t n = w->info.shape.tokens * w->info.shape.width;
+    unsigned bad = 0;
+    ib_f32_to_f16(z, w->frame, n);
+    for (size_t i = 0; i < n; i++) {
+        bad |= (w->frame[i] & 0x7c00u) == 0x7c00u;
+    }
+    return !bad;
+}
+
 int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seconds, bool cut,
                             ib_error *err) {
-    size_t n = w->info.shape.tokens * w->info.shape.width;
     int rc = reserve(w, err);
     if (rc) {
         return rc;
     }
-    ib_f32_to_f16(z, w->frame, n);
-    unsigned bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        bad |= (w->frame[i] & 0x7c00u) == 0x7c00u;
-    }
-    if (bad || !isfinite(pts_seconds)) {
+    if (!ib_latent_to_half(w, z) || !isfinite(pts_seconds)) {
         return ib_fail(
             err, IB_E_NONFINITE,
             "%s: frame %zu cannot be written: a value is not finite or beyond half precision's range",
@@ -236,12 +232,12 @@ static int write_column(ib_latent_writer *w, const char *name, hid_t stored, hid
     hsize_t n = w->frames, size[3] = {n},
             chunk[3] = {n < IB_LATENT_COLUMN_CHUNK ? n : IB_LATENT_COLUMN_CHUNK};
     hid_t set;
-    int rc = create_set(w, name, stored, 1, size, chunk, false, &set, err);
+    int rc = ib_latent_create_set(w, w->file, name, stored, 1, size, chunk, false, &set, err);
     if (!rc && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
-        rc = failed_latent_writer(w, err);
+        rc = ib_latent_write_failed(w, err);
     }
     if (set >= 0 && H5Dclose(set) < 0 && !rc) {
-        rc = failed_latent_writer(w, err);
+        rc = ib_latent_write_failed(w, err);
     }
     return rc;
 }
@@ -250,12 +246,14 @@ static int write_column(ib_latent_writer *w, const char *name, hid_t stored, hid
 static int close_all(ib_latent_writer *w, ib_error *err) {
     ib_hdf5_lock();
     bool bad = w->latents >= 0 && H5Dclose(w->latents) < 0;
+    bad |= w->guide_latents >= 0 && H5Dclose(w->guide_latents) < 0;
+    bad |= w->group >= 0 && H5Gclose(w->group) < 0;
     if (w->half >= 0) {
         H5Tclose(w->half);
     }
     bad |= w->file >= 0 && H5Fclose(w->file) < 0;
     w->latents = w->half = w->file = -1;
-    int rc = bad ? failed_latent_writer(w, err) : IB_OK;
+    int rc = bad ? ib_latent_write_failed(w, err) : IB_OK;
     ib_hdf5_unlock();
     return rc;
 }
@@ -269,9 +267,14 @@ int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
                      w->info.source);
         goto end;
     }
+    if (w->guides_written != w->guides) {
+        rc = ib_fail(err, IB_E_ARGUMENT, "%s: cannot be written: %zu of %zu guides have come",
+                     w->pending.final, w->guides_written, w->guides);
+        goto end;
+    }
     ib_hdf5_lock();
     if (H5Dset_extent(w->latents, size) < 0) {
-        rc = failed_latent_writer(w, err);
+        rc = ib_latent_write_failed(w, err);
     }
     if (!rc) {
         rc = write_column(w, "pts", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, w->pts, err);
@@ -279,8 +282,11 @@ int ib_latent_writer_finish(ib_latent_writer **out, ib_error *err) {
     if (!rc) {
         rc = write_column(w, "cut", H5T_STD_U8LE, H5T_NATIVE_UINT8, w->cuts, err);
     }
+    if (!rc && w->guides) {
+        rc = ib_latent_write_guide_features(w, err);
+    }
     if (!rc && H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0) {
-        rc = failed_latent_writer(w, err);
+        rc = ib_latent_write_failed(w, err);
     }
     ib_hdf5_unlock();
     if (!rc) {
@@ -302,6 +308,8 @@ void ib_latent_writer_abort(ib_latent_writer **out) {
     ib_error ignored;
     close_all(w, &ignored);
     ib_pending_abort(&w->pending);
+    ib_free(w->window);
+    ib_free(w->feature);
     ib_free(w->frame);
     free(w->pts);
     free(w->cuts);

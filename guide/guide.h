@@ -1,0 +1,50 @@
+/* The guide: two keyframe pictures, the picture between them that a pixel model renders, and what the space's
+ * own encoder makes of that. A pooled embedding's path cannot be predicted from its ends, but it can be seen;
+ * the adapter learns how far to trust what is seen (docs/model.md). */
+#ifndef IB_GUIDE_GUIDE_H
+#define IB_GUIDE_GUIDE_H
+
+#include "base/api.h"
+#include "base/stop.h"
+#include "latent/guides.h"
+#include "latent/space.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IB_GUIDE_NONE "none" /* options take it for no guide at all */
+
+typedef struct ib_guide ib_guide;
+
+/* space: resizes (ib_space_resizes), borrowed. adapter: of the patch space, as adapter/named.h names them;
+ * NULL: "default", or "prior" where there is no default. IB_E_UNSUPPORTED for a space of pictures, which has
+ * no use for a guide. */
+IB_API int ib_guide_create(ib_guide **out, const ib_space *space, const char *adapter, int threads,
+                           ib_error *err);
+IB_API void ib_guide_free(ib_guide **g);
+
+/* Id of the pixel model: what defines its pictures, "prior:MOTION-ID" or "sha256:HEX" of the adapter's file,
+ * then a blank and the file's name, for people. At most 159 characters. */
+IB_API const char *ib_guide_model(const ib_guide *g);
+/* Whether two ids are of the same model: equal up to the blank. */
+IB_API bool ib_guide_same_model(const char *a, const char *b);
+
+/* One window: two keyframes of one size, and the places between them. */
+typedef struct ib_guide_request {
+    const ib_frame *first, *last; /* of square, upright pixels, as the reader gives them */
+    float gap_seconds;            /* > 0 */
+    const float *t;               /* [n], in (0,1) */
+    size_t n;
+} ib_guide_request;
+
+/* The guides of some windows, all frames of one size, computed together by all threads. Pictures whose
+ * shorter side is more than twice the tower's input are made smaller first. z: [sum of n, T,D]; feature: [sum
+ * of n, IB_GUIDE_FEATURES]. The same bits for any number of threads and windows. stop may be NULL. */
+IB_API int ib_guide_make(ib_guide *g, const ib_guide_request *w, size_t windows, float *z, float *feature,
+                         const atomic_int *stop, ib_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
