@@ -14,7 +14,8 @@
 #include "latent/layout.h"
 
 static const char format_version[] = "2", geometry_key[] = "inbetween.geometry",
-                  features_key[] = "inbetween.features", trust_key[] = "inbetween.trust";
+                  features_key[] = "inbetween.features", trust_key[] = "inbetween.trust",
+                  guide_key[] = "inbetween.guide", strengths_key[] = "inbetween.strengths";
 
 /* The integer fields of the config and the keys that they are stored under. */
 typedef struct int_key {
@@ -32,7 +33,7 @@ static const int_key int_keys[] = {
 enum { INT_KEYS = sizeof int_keys / sizeof *int_keys };
 
 const char *ib_adapter_features(const ib_adapter_config *c) {
-    return c->motion ? "between:2 " IB_MOTION_ID : "between:2";
+    return c->motion ? "between:2 " IB_MOTION_ID : *c->guide ? "between:2 guide:1" : "between:2";
 }
 
 void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m) {
@@ -51,6 +52,13 @@ void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m) {
         snprintf(m->number[i], sizeof m->number[i], "%d", value);
         m->pair[n++] = (ib_st_meta){int_keys[i].key, m->number[i]};
     }
+    if (*c->guide) {
+        m->pair[n++] = (ib_st_meta){guide_key, c->guide};
+    }
+    if (c->strengths.bins) {
+        ib_strengths_write(&c->strengths, m->strengths);
+        m->pair[n++] = (ib_st_meta){strengths_key, m->strengths};
+    }
     m->pair[n++] = (ib_st_meta){"modelspec.sai_model_spec", "1.0.0"};
     m->pair[n++] = (ib_st_meta){"modelspec.architecture", "inbetween-v2/in-between"};
     m->n = n;
@@ -65,7 +73,12 @@ int ib_adapter_check_same(const ib_adapter_config *a, const char *name_a, const 
         return ib_fail(err, IB_E_MISMATCH, "%s: belongs to the space '%s', but %s to '%s'", name_b,
                        b->space_id, name_a, a->space_id);
     }
-    for (size_t i = 0; i < x.n; i++) {
+    if (!ib_guide_same_model(a->guide, b->guide)) {
+        return ib_fail(err, IB_E_MISMATCH, "%s: was trained with guides of %s, but %s with guides of %s",
+                       name_b, *b->guide ? b->guide : "no pixel model", name_a,
+                       *a->guide ? a->guide : "no pixel model");
+    }
+    for (size_t i = 0; i < x.n && x.pair[i].key != guide_key && x.pair[i].key != strengths_key; i++) {
         if (x.pair[i].value != x.trust && strcmp(x.pair[i].value, y.pair[i].value) != 0) {
             return ib_fail(err, IB_E_MISMATCH, "%s: of another architecture than %s: its %s is %s, not %s",
                            name_b, name_a, x.pair[i].key, y.pair[i].value, x.pair[i].value);
@@ -172,6 +185,15 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
         return rc;
     }
     c->motion = strcmp(v, "yes") == 0;
+    if ((v = ib_st_metadata(f, guide_key))) {
+        if (!*v || strlen(v) >= sizeof c->guide) {
+            return ib_fail(err, IB_E_FORMAT, "%s: '%s' is not the id of a pixel model", path, guide_key);
+        }
+        snprintf(c->guide, sizeof c->guide, "%s", v);
+    }
+    if ((v = ib_st_metadata(f, strengths_key)) && !ib_strengths_read(v, &c->strengths)) {
+        return ib_fail(err, IB_E_FORMAT, "%s: '%s' holds no strengths: '%.60s'", path, strengths_key, v);
+    }
     if ((rc = metadata(f, path, features_key, &v, err))) {
         return rc;
     }

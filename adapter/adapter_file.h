@@ -26,11 +26,17 @@ int ib_adapter_check_tensors(const ib_adapter *outline, const ib_st *f, const ch
 int ib_adapter_check_same(const ib_adapter_config *a, const char *name_a, const ib_adapter_config *b,
                           const char *name_b, ib_error *err);
 
+/* Strengths as text: for each bin "SECONDS GUIDE GUIDED ALONE", bins apart by "; ". */
+enum { IB_STRENGTHS_TEXT = IB_STRENGTH_BINS * (1 + IB_STRENGTHS) * 16 };
+void ib_strengths_write(const ib_strengths *s, char text[IB_STRENGTHS_TEXT]);
+/* False for anything else, values out of range among it. */
+bool ib_strengths_read(const char *text, ib_strengths *s);
+
 /* The metadata that makes a file an adapter of this architecture. The pairs point into *m and *c. */
 typedef struct ib_adapter_meta {
-    ib_st_meta pair[20];
+    ib_st_meta pair[24];
     size_t n;
-    char number[8][16], trust[32];
+    char number[8][16], trust[32], strengths[IB_STRENGTHS_TEXT];
 } ib_adapter_meta;
 void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m);
 

@@ -1,6 +1,10 @@
 /* How far the parts of a model are followed at a gap. */
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "adapter/adapter_file.h"
 #include "adapter/private.h"
 
 float ib_strength_at(const ib_strengths *s, ib_strength which, float gap_seconds, bool pictures) {
@@ -34,4 +38,49 @@ const ib_strengths *ib_adapter_strengths(const ib_adapter *a) {
 
 float ib_adapter_gate(const ib_adapter_work *w, int i) {
     return w->gate_mean ? w->gate_mean[i] : 0;
+}
+
+void ib_strengths_write(const ib_strengths *s, char text[IB_STRENGTHS_TEXT]) {
+    size_t at = 0;
+    text[0] = 0;
+    for (int k = 0; k < s->bins; k++) {
+        at += (size_t)snprintf(text + at, IB_STRENGTHS_TEXT - at, "%s%.6g", k ? "; " : "",
+                               (double)s->gap_seconds[k]);
+        for (int i = 0; i < IB_STRENGTHS; i++) {
+            at += (size_t)snprintf(text + at, IB_STRENGTHS_TEXT - at, " %.6g", (double)s->value[i][k]);
+        }
+    }
+}
+
+/* A number from least to most at *text, which then points behind it. */
+static bool read_number(const char **text, float least, float most, float *out) {
+    char *end;
+    float v = strtof(*text, &end);
+    bool good = end != *text && v >= least && v <= most;
+    *text = end;
+    *out = v;
+    return good;
+}
+
+bool ib_strengths_read(const char *text, ib_strengths *s) {
+    *s = (ib_strengths){0};
+    for (int k = 0; k < IB_STRENGTH_BINS; k++) {
+        float before = k ? s->gap_seconds[k - 1] : 0;
+        if (!read_number(&text, 1e-6f, 1e6f, &s->gap_seconds[k]) || s->gap_seconds[k] <= before) {
+            return false;
+        }
+        for (int i = 0; i < IB_STRENGTHS; i++) {
+            if (!read_number(&text, 0, 1, &s->value[i][k])) {
+                return false;
+            }
+        }
+        s->bins = k + 1;
+        if (!*text) {
+            return true;
+        }
+        if (*text++ != ';') {
+            return false;
+        }
+    }
+    return false;
 }

@@ -25,11 +25,9 @@ IB_API int ib_guide_create(ib_guide **out, const ib_space *space, const char *ad
 IB_API void ib_guide_free(ib_guide **g);
 
 /* Id of the pixel model: what defines its pictures, "prior:MOTION-ID" or "sha256:HEX" of the adapter's file,
- * then a blank and the file's name, for people. At most 159 characters. */
+ * then a blank and the file's name, for people. At most 159 characters.
+ * ib_guide_same_model (latent/guides.h) compares two. */
 IB_API const char *ib_guide_model(const ib_guide *g);
-/* Whether two ids are of the same model: equal up to the blank. */
-IB_API bool ib_guide_same_model(const char *a, const char *b);
-
 /* One window: two keyframes of one size, and the places between them. */
 typedef struct ib_guide_request {
     const ib_frame *first, *last; /* of square, upright pixels, as the reader gives them */

@@ -39,6 +39,11 @@ static size_t number_guides(ib_guide_window *w, size_t n) {
     return at;
 }
 
+bool ib_guide_same_model(const char *a, const char *b) {
+    size_t n = strcspn(a, " ");
+    return n == strcspn(b, " ") && memcmp(a, b, n) == 0;
+}
+
 /* ---- reading ---- */
 
 static int read_windows(ib_latent_file *f, hid_t group, size_t file_bytes, ib_error *err) {

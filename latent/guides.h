@@ -42,6 +42,9 @@ typedef struct ib_guide_table {
 
 enum { IB_GUIDE_MAX_GAP = 1000 };
 
+/* Whether two ids are of the same model: equal up to the first blank. */
+IB_API bool ib_guide_same_model(const char *a, const char *b);
+
 /* Read with the file's description. NULL: the file has no guides. */
 IB_API const ib_guide_table *ib_latent_guides(const ib_latent_file *f);
 /* The windows of one gap: the first of them and their number, 0 if there are none. */
