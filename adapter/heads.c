@@ -132,7 +132,6 @@ static float bow_of(float t) {
 void ib_model_assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *z) {
     size_t tokens = w->shape.tokens, width = w->shape.width, at = sample * tokens * width;
     float bow = bow_of(in->t);
-    ib_slerp_in(w->geometry, in->z0, in->z1, in->t, tokens, width, w->slerp + at);
     if (w->motion) {
         ib_motion *m = &w->motion[sample];
         motion_fields(m, w->motion_out + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->fields);
@@ -144,6 +143,9 @@ void ib_model_assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, 
     } else {
         memcpy(z, w->slerp + at, tokens * width * sizeof *z);
     }
+    if (w->toward) {
+        ib_gate_follow(w, sample, z);
+    }
     add_correction(w->correction + at, w->scale + sample * tokens, bow, tokens, width, z);
 }
 
@@ -152,6 +154,9 @@ void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t
     float *dc = w->dcorrection + at, bow = bow_of(in->t);
     memset(dc, 0, n * sizeof *dc);
     add_correction(dz, w->scale + sample * tokens, bow, tokens, width, dc);
+    if (w->toward) {
+        ib_gate_follow_backward(w, sample, dz);
+    }
     if (w->motion) {
         ib_motion *m = &w->motion[sample];
         parts p = parts_of(w, sample);
@@ -165,17 +170,28 @@ void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t
     }
 }
 
-void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, size_t tokens) {
-    size_t width = w->shape.width, cells = tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
-    float trust = (float)a->trust;
+void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample) {
+    const ib_strengths *s = &a->config.strengths;
+    size_t tokens = w->shape.tokens, width = w->shape.width, at = sample * tokens,
+           each = IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
+    bool motion = w->motion != NULL, guided = w->toward && in->guide;
+    float *correction = w->correction + at * width, trust = (float)a->trust;
+    if (guided) {
+        float follow = trust * ib_strength_at(s, IB_STRENGTH_GUIDE, in->gap_seconds, motion);
+        for (size_t k = 0; k < tokens; k++) {
+            w->gate[at + k] *= follow;
+        }
+    }
+    trust *= ib_strength_at(s, guided ? IB_STRENGTH_GUIDED : IB_STRENGTH_ALONE, in->gap_seconds, motion);
     for (size_t i = 0; i < tokens * width; i++) {
-        w->correction[i] *= trust;
+        correction[i] *= trust;
     }
-    for (size_t i = 0; i < cells; i++) {
-        w->motion_out[i] *= trust;
+    for (size_t i = 0; motion && i < tokens * each; i++) {
+        w->motion_out[at * each + i] *= trust;
     }
-    for (size_t k = 0; k < tokens * IB_MIXINGS; k++) {
-        float *m = w->mixing + k * width, first = (1.0f - trust) * ib_first_mixing[k % IB_MIXINGS];
+    for (size_t k = 0; motion && k < tokens * IB_MIXINGS; k++) {
+        float *m = w->mixing + (at * IB_MIXINGS + k) * width,
+              first = (1.0f - trust) * ib_first_mixing[k % IB_MIXINGS];
         for (size_t i = 0; i < width; i++) {
             m[i] = first + trust * m[i];
         }

@@ -21,7 +21,13 @@ enum { MOST_AT_ONCE = 256 };
 
 ib_ordered ib_order(const ib_between *in, size_t n_floats) {
     bool turn = in->t > 0.5f || (in->t == 0.5f && memcmp(in->z0, in->z1, n_floats * sizeof(float)) > 0);
-    ib_ordered o = {.z0 = in->z0, .z1 = in->z1, .t = in->t, .gap_seconds = in->gap_seconds, .swapped = turn};
+    ib_ordered o = {.z0 = in->z0,
+                    .z1 = in->z1,
+                    .t = in->t,
+                    .gap_seconds = in->gap_seconds,
+                    .swapped = turn,
+                    .guide = in->guide,
+                    .feature = in->feature};
     if (turn) {
         o.z0 = in->z1;
         o.z1 = in->z0;
@@ -52,6 +58,17 @@ static void lay_out_work(ib_adapter_work *w, const ib_adapter *a, ib_bump *b) {
     w->correction = ib_take(b, n * width);
     w->dcorrection = ib_take(b, w->training ? n * width : 0);
     w->grads = ib_take(b, w->training ? a->count : 0);
+    if (a->guided) {
+        w->toward = ib_take(b, n * width);
+        w->gate_in = ib_take(b, n * a->gate_inputs);
+        w->gate_pre = ib_take(b, n * IB_GATE_WIDTH);
+        w->gate_hidden = ib_take(b, n * IB_GATE_WIDTH);
+        w->gate_raw = ib_take(b, n);
+        w->gate = ib_take(b, n);
+        w->gate_mean = ib_take(b, (size_t)w->batch);
+        w->dgate_hidden = ib_take(b, w->training ? n * IB_GATE_WIDTH : 0);
+        w->dgate = ib_take(b, w->training ? n : 0);
+    }
     if (a->config.motion) {
         w->seen = ib_take(b, tokens * IB_MOTION_FEATURES);
         w->carried0 = ib_take(b, tokens * width);
@@ -101,6 +118,9 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
         lay_out_work(w, a, &need);
         rc = ib_alloc_floats(&w->arena, need.used, "the model's work space", err);
     }
+    if (!rc && a->guided && !(w->has_guide = ib_calloc((size_t)batch, sizeof *w->has_guide))) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
+    }
     if (!rc && c->motion) {
         w->motion = ib_calloc((size_t)batch, sizeof *w->motion);
         rc = w->motion ? 0 : ib_fail(err, IB_E_MEMORY, "out of memory for the model's work space");
@@ -126,6 +146,7 @@ void ib_adapter_work_free(ib_adapter_work **w) {
             ib_motion_free(&(*w)->motion[i]);
         }
         ib_free((*w)->motion);
+        ib_free((*w)->has_guide);
         ib_trunk_free(&(*w)->trunk);
         ib_free((*w)->arena);
         ib_free(*w);
@@ -166,6 +187,13 @@ IB_MULTIARCH
 static void subtract(const float *restrict a, const float *restrict b, size_t n, float *restrict d) {
     for (size_t i = 0; i < n; i++) {
         d[i] = a[i] - b[i];
+    }
+}
+
+IB_MULTIARCH
+static void scaled(const float *restrict a, float by, size_t n, float *restrict d) {
+    for (size_t i = 0; i < n; i++) {
+        d[i] = a[i] * by;
     }
 }
 
@@ -217,7 +245,11 @@ static void estimate_motion(ib_adapter_work *w, const ib_ordered *in, size_t sam
 /* One sample's rows of the trunk's input. */
 static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample) {
     size_t tokens = w->shape.tokens, width = w->shape.width;
-    float *scale = w->scale + sample * tokens;
+    float *scale = w->scale + sample * tokens, *slerp = w->slerp + sample * tokens * width;
+    ib_slerp_in(w->geometry, in->z0, in->z1, in->t, tokens, width, slerp);
+    if (a->guided) {
+        ib_gate_features(a, w, in, sample);
+    }
     if (w->motion) {
         estimate_motion(w, in, sample);
     }
@@ -228,10 +260,15 @@ static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_or
         scale[k] = s;
         if (!w->motion) {
             mean_and_difference(u, v, inv, width, f, f + width);
-            f[2 * width] = logf(s + distance_floor);
+            f += 2 * width;
+            *f++ = logf(s + distance_floor);
+            if (a->guided) {
+                scaled(w->toward + (sample * tokens + k) * width, inv, width, f);
+                f += width;
+                *f++ = in->guide ? 1 : 0;
+            }
             if (a->attention) {
-                memcpy(f + 2 * width + 1, w->positions + k * IB_POSITION_FEATURES,
-                       IB_POSITION_FEATURES * sizeof *f);
+                memcpy(f, w->positions + k * IB_POSITION_FEATURES, IB_POSITION_FEATURES * sizeof *f);
             }
             continue;
         }
@@ -264,6 +301,9 @@ void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *i
     }
     ib_trunk_forward(a, &w->trunk, (size_t)n);
     run_head(a, w, a->correction, tokens, w->shape.width, w->correction);
+    if (a->guided) {
+        ib_gate_forward(a, w, (size_t)n);
+    }
     if (w->motion) {
         run_head(a, w, a->mixing, tokens, IB_MIXINGS * w->shape.width, w->mixing);
         run_head(a, w, a->motion, tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
@@ -281,6 +321,9 @@ static int check_model(const ib_adapter_work *w, const ib_between *in, int n, ib
                            "an in-between needs t in [0,1] and a gap above 0 seconds, not %g and %g",
                            (double)in[i].t, (double)in[i].gap_seconds);
         }
+        if (in[i].guide && !in[i].feature) {
+            return ib_fail(err, IB_E_ARGUMENT, "a guide needs its features");
+        }
     }
     return 0;
 }
@@ -289,10 +332,10 @@ int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
                      ib_error *err) {
     size_t floats = w->shape.tokens * w->shape.width;
     ib_model_heads(a, w, in, n);
-    if (w->motion && a->trust < 1) {
-        ib_model_hold_back(a, w, (size_t)n * w->shape.tokens);
-    }
     for (int k = 0; k < n; k++) {
+        if (a->trust < 1 || a->config.strengths.bins) {
+            ib_model_hold_back(a, w, &in[k], (size_t)k);
+        }
         ib_model_assemble(w, &in[k], (size_t)k, z[k]);
         if (w->motion && a->sharpness > 0) {
             ib_model_sharpen(w, &in[k], (size_t)k, (float)a->sharpness, z[k]);
@@ -408,6 +451,9 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
             sample_backward(w, &ordered[i], target[first + i], scale, (size_t)i, &loss[first + i]);
         }
         run_head_backward(a, w, a->correction, w->dcorrection, tokens, w->shape.width, w->trunk.dout);
+        if (a->guided) {
+            ib_gate_backward(a, w, (size_t)m);
+        }
         if (w->motion) {
             run_head_backward(a, w, a->motion, w->dmotion, tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS,
                               w->trunk.a);

@@ -43,7 +43,7 @@ int ib_adapter_preset(const char *name, const char *space_id, ib_layout layout, 
                                       : p->single_fine_blocks;
         out->coarse_blocks = grid ? p->grid_coarse_blocks : 0;
         out->motion = grid && ib_space_is_pictures(space_id);
-        out->trust = IB_ADAPTER_TRUST;
+        out->trust = out->motion ? IB_ADAPTER_TRUST : 1;
         return 0;
     }
     return ib_fail(err, IB_E_ARGUMENT, "there is no preset '%s'; choose toaster, default or large", name);
@@ -75,6 +75,9 @@ int ib_adapter_config_check(const ib_adapter_config *c, ib_error *err) {
     }
     if (!(c->trust >= 0 && c->trust <= 1)) {
         return ib_fail(err, IB_E_ARGUMENT, "expected a trust of 0 to 1, got %g", c->trust);
+    }
+    if (c->motion && *c->guide) {
+        return ib_fail(err, IB_E_ARGUMENT, "the space of pictures has no use for a guide");
     }
     if (c->motion && c->width != IB_PATCH_D) {
         return ib_fail(err, IB_E_ARGUMENT, "the motion head needs the patch space's width of %d, not %d",
@@ -157,8 +160,11 @@ static void architecture(ib_adapter *a) {
     size_t fine = (size_t)c->fine, coarse = (size_t)c->coarse, width = (size_t)c->width;
     a->spatial = c->layout == IB_LAYOUT_GRID;
     a->attention = c->layout == IB_LAYOUT_SEQUENCE;
-    a->features = c->motion ? IB_PIXEL_FEATURES + 2 + IB_MOTION_FEATURES
-                            : 2 * width + 1 + (a->attention ? IB_POSITION_FEATURES : 0);
+    a->guided = *c->guide != 0;
+    a->gate_inputs = a->guided ? ib_gate_inputs(c) : 0;
+    a->features =
+        c->motion ? IB_PIXEL_FEATURES + 2 + IB_MOTION_FEATURES
+                  : 2 * width + 1 + (a->guided ? width + 1 : 0) + (a->attention ? IB_POSITION_FEATURES : 0);
     a->time = linear(a, "time", IB_TIME_INPUTS, IB_TIME_WIDTH);
     a->into = hidden(a, "into", a->features, fine);
     for (int i = 0; i < c->fine_blocks; i++) {
@@ -180,6 +186,10 @@ static void architecture(ib_adapter *a) {
         a->mixing = linear(a, "mixing", fine, IB_MIXINGS * width);
         a->motion = linear(a, "motion", fine, IB_TOKEN_CELLS * IB_CELL_OUTPUTS);
     }
+    if (a->guided) {
+        a->gate_into = linear(a, "gate.into", a->gate_inputs, IB_GATE_WIDTH);
+        a->gate = linear(a, "gate", IB_GATE_WIDTH, 1);
+    }
 }
 
 static bool ends_with(const char *s, const char *end) {
@@ -196,7 +206,8 @@ static void initialise(ib_adapter *a, uint64_t seed) {
         const ib_param *p = &a->tensor[i];
         float *w = a->params + p->offset;
         if (p->rank < 2 || ends_with(p->name, ".film.weight") || strncmp(p->name, "correction.", 11) == 0 ||
-            strncmp(p->name, "mixing.", 7) == 0 || strncmp(p->name, "motion.", 7) == 0) {
+            strncmp(p->name, "mixing.", 7) == 0 || strncmp(p->name, "motion.", 7) == 0 ||
+            strcmp(p->name, "gate.weight") == 0) {
             continue;
         }
         size_t fan_in = p->count / (size_t)p->shape[p->rank - 1];
@@ -228,10 +239,11 @@ int ib_adapter_outline(ib_adapter **out, const ib_adapter_config *config, ib_err
         return ib_fail(err, IB_E_MEMORY, "out of memory for a model");
     }
     a->config = *config;
-    a->trust = config->trust;
+    /* layouts without motion took no notice of trust before strengths were fitted */
+    a->trust = config->motion || config->strengths.bins ? config->trust : 1;
     a->config.space_id[sizeof a->config.space_id - 1] = 0;
     a->block = ib_calloc(blocks, sizeof *a->block);
-    a->tensor = ib_calloc(10 * blocks + 16, sizeof *a->tensor);
+    a->tensor = ib_calloc(10 * blocks + 20, sizeof *a->tensor);
     if (!a->block || !a->tensor) {
         ib_adapter_free(&a);
         return ib_fail(err, IB_E_MEMORY, "out of memory for a model");

@@ -17,7 +17,8 @@ enum {
     /* where a token of a sequence lies: two coordinates as sines and cosines, and whether it stands before
      * them */
     IB_POSITION_OCTAVES = 5,
-    IB_POSITION_FEATURES = 4 * IB_POSITION_OCTAVES + 1
+    IB_POSITION_FEATURES = 4 * IB_POSITION_OCTAVES + 1,
+    IB_GATE_WIDTH = 32 /* hidden layer of the gate */
 };
 
 /* A bump allocator over one block of cache lines, walked twice: once to measure, once to hand out. */
@@ -52,13 +53,15 @@ struct ib_adapter {
     double trust;     /* in what was learned, by predictions (ib_adapter_trust) */
     double sharpness; /* ib_adapter_sharpen */
     size_t features;  /* inputs per token */
+    bool guided;      /* follows guides, through the gate */
+    size_t gate_inputs;
     ib_param *tensor;
     size_t tensors;
     float *params;
     size_t count;
     float *derived; /* transformed convolution weights, then the same transposed: twice derived_count */
     size_t derived_count;
-    ib_span time, into, down, up, out_film, correction, mixing, motion;
+    ib_span time, into, down, up, out_film, correction, mixing, motion, gate_into, gate;
     ib_block *block; /* fine_blocks before, coarse_blocks, fine_blocks after */
     int blocks;
 };
@@ -103,6 +106,7 @@ typedef struct ib_ordered {
     const float *z0, *z1;
     float t, gap_seconds;
     bool swapped;
+    const float *guide, *feature; /* NULL: no guide */
 } ib_ordered;
 ib_ordered ib_order(const ib_between *in, size_t n_floats);
 /* f: [IB_TIME_INPUTS] */
@@ -128,7 +132,14 @@ struct ib_adapter_work {
     float *slerp;                    /* [batch,T,D] */
     float *positions;                /* [T, IB_POSITION_FEATURES]; sequences only */
     float *correction, *dcorrection; /* [batch*T, D] */
-    float *gate_mean;                /* [batch] ib_adapter_gate; with guides only */
+    /* with guides only; N = batch * T */
+    bool *has_guide;               /* [batch] */
+    float *toward;                 /* [N,D]: guide - slerp, 0 without a guide */
+    float *gate_in;                /* [N,gate_inputs] */
+    float *gate_pre, *gate_hidden; /* [N,IB_GATE_WIDTH] */
+    float *gate_raw, *gate;        /* [N]: the last layer's output, and the gate in [0,1] */
+    float *gate_mean;              /* [batch] ib_adapter_gate */
+    float *dgate_hidden, *dgate;   /* training only */
     float *grads;
     float *arena;
     /* with a motion head only */
@@ -148,14 +159,25 @@ struct ib_adapter_work {
  * filled. */
 void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n);
 
+/* gate.c: how far tokens follow the guide. */
+size_t ib_gate_inputs(const ib_adapter_config *c);
+/* From w->slerp and the guide of one sample: its rows of w->toward and of the gate's input. */
+void ib_gate_features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample);
+void ib_gate_forward(const ib_adapter *a, ib_adapter_work *w, size_t n);
+/* w->dgate -> grads */
+void ib_gate_backward(const ib_adapter *a, ib_adapter_work *w, size_t n);
+/* z [T,D] += g (h - slerp); dz -> w->dgate */
+void ib_gate_follow(ib_adapter_work *w, size_t sample, float *z);
+void ib_gate_follow_backward(ib_adapter_work *w, size_t sample, const float *dz);
+
 /* heads.c: the heads' answers put together for one sample; z [T,D]. w->pixels then holds the blended picture.
  */
 void ib_model_assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *z);
 /* dz [T,D], which is used up -> gradients at the heads' outputs. */
 void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *dz);
-/* The heads' answers for `tokens` tokens go the part 1 - trust of the way back to what they say before any
- * training. */
-void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, size_t tokens);
+/* The heads' answers for one sample go back to what they say before any training, but for the part that trust
+ * and strengths leave. */
+void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample);
 
 /* sharpen.c: a prediction z [T,D], right after ib_model_assemble. w->fields and w->pixels become those of the
  * sharper blend. */
