@@ -115,7 +115,7 @@ IB_API const ib_strengths *ib_adapter_strengths(const ib_adapter *a);
  * tokens; 0 without a guide. */
 IB_API float ib_adapter_gate(const ib_adapter_work *w, int i);
 /* What the pixel model thinks of the in-between that it rendered last with this work space: the features from
- * IB_GUIDE_DOUBT on (latent/guides.h). */
+ * IB_GUIDE_MOTION on (latent/guides.h); those before it follow from the pictures. */
 IB_API void ib_adapter_doubts(const ib_adapter *a, const ib_adapter_work *w, float *feature);
 
 /* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an
@@ -139,7 +139,7 @@ typedef struct ib_between {
     float t;              /* (0,1) */
     float gap_seconds;    /* time from z0 to z1, > 0 */
     /* For an adapter with guides (config.guide), others do not look at it. NULL: there is none. */
-    const float *guide;   /* [T,D] at t */
+    const float *guide;   /* [IB_GUIDE_PICTURES,T,D] at t: first keyframe carried there, then last */
     const float *feature; /* [IB_GUIDE_FEATURES] of it (latent/guides.h) */
 } ib_between;
 
@@ -201,6 +201,11 @@ IB_API void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *g
 IB_API bool ib_adapter_renders(const ib_adapter *a);
 /* w: made for ib_pair_shape. out: allocated, of the keyframes' size. t = 0 and 1 copy the keyframes'
  * samples. The same bits for any number of threads. IB_E_UNSUPPORTED without a motion head. */
+/* The two pictures of a guide (latent/guides.h), as ib_adapter_render makes one: first and last [keyframes'
+ * size] hold the keyframes carried to t along the model's flows, unmixed. */
+IB_API int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
+                                   float gap_seconds, int threads, ib_frame *first, ib_frame *last,
+                                   ib_error *err);
 IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
                              float gap_seconds, int threads, ib_frame *out, ib_error *err);
 

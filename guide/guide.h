@@ -1,6 +1,6 @@
-/* The guide: two keyframe pictures, the picture between them that a pixel model renders, and what the space's
- * own encoder makes of that. A pooled embedding's path cannot be predicted from its ends, but it can be seen;
- * the adapter learns how far to trust what is seen (docs/model.md). */
+/* The guide: two keyframe pictures, each carried by a pixel model to a moment between them, and what the
+ * space's own encoder makes of the two pictures. A pooled embedding's path cannot be predicted from its ends,
+ * but it can be seen; the adapter learns how far to trust what is seen (docs/model.md). */
 #ifndef IB_GUIDE_GUIDE_H
 #define IB_GUIDE_GUIDE_H
 
@@ -37,7 +37,8 @@ typedef struct ib_guide_request {
 } ib_guide_request;
 
 /* The guides of some windows, all frames of one size, computed together by all threads. Pictures whose
- * shorter side is more than twice the tower's input are made smaller first. z: [sum of n, T,D]; feature: [sum
+ * shorter side is more than twice the tower's input are made smaller first. z: [sum of n,
+ * IB_GUIDE_PICTURES, T,D]; feature: [sum
  * of n, IB_GUIDE_FEATURES]. The same bits for any number of threads and windows. stop may be NULL. */
 IB_API int ib_guide_make(ib_guide *g, const ib_guide_request *w, size_t windows, float *z, float *feature,
                          const atomic_int *stop, ib_error *err);

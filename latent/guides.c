@@ -127,9 +127,9 @@ static int read_group(ib_latent_file *f, hid_t group, size_t file_bytes, ib_erro
     if (!*f->guides.model) {
         return ib_fail(err, IB_E_FORMAT, "%s: its guides do not say of which pixel model they are", f->path);
     }
-    size_t n = number_guides(f->window, f->guides.windows);
-    if (size[0] != n || size[1] != s->tokens || size[2] != s->width || n > file_bytes / bytes ||
-        H5Dget_storage_size(f->guide_latents) < n * bytes) {
+    size_t n = number_guides(f->window, f->guides.windows), rows = n * IB_GUIDE_PICTURES;
+    if (size[0] != rows || size[1] != s->tokens || size[2] != s->width || rows > file_bytes / bytes ||
+        H5Dget_storage_size(f->guide_latents) < rows * bytes) {
         return ib_fail(err, IB_E_FORMAT, "%s: the guides are %llu x %llu x %llu, expected %zu x %zu x %zu",
                        f->path, (unsigned long long)size[0], (unsigned long long)size[1],
                        (unsigned long long)size[2], n, s->tokens, s->width);
@@ -190,8 +190,8 @@ const ib_guide_window *ib_guide_window_at(const ib_guide_table *t, int gap, size
 
 /* Lock held. */
 static int create_group(ib_latent_writer *w, const char *model, ib_error *err) {
-    hsize_t t = w->info.shape.tokens, d = w->info.shape.width, n = w->windows, size[3] = {w->guides, t, d},
-            chunk[3] = {1, t, d}, pairs[2] = {n, 2},
+    hsize_t t = w->info.shape.tokens, d = w->info.shape.width, n = w->windows,
+            size[3] = {w->guides * IB_GUIDE_PICTURES, t, d}, chunk[3] = {1, t, d}, pairs[2] = {n, 2},
             few[2] = {n < IB_LATENT_COLUMN_CHUNK ? n : IB_LATENT_COLUMN_CHUNK, 2};
     int32_t(*pair)[2] = ib_calloc(w->windows, sizeof *pair);
     hid_t set = -1;
@@ -260,9 +260,19 @@ int ib_latent_writer_append_guide(ib_latent_writer *w, const float *z, const flo
         return ib_fail(err, IB_E_ARGUMENT, "%s: holds %zu guides, and one more came", w->pending.final,
                        w->guides);
     }
-    bool finite = ib_latent_to_half(w, z);
+    size_t each = w->info.shape.tokens * w->info.shape.width;
+    bool finite = true;
     for (size_t i = 0; i < IB_GUIDE_FEATURES; i++) {
         finite = finite && feature[i] >= 0 && feature[i] < 1e6f;
+    }
+    int rc = IB_OK;
+    for (size_t k = 0; !rc && finite && k < IB_GUIDE_PICTURES; k++) {
+        finite = ib_latent_to_half(w, z + k * each);
+        if (finite) {
+            ib_hdf5_lock();
+            rc = ib_latent_write_row(w, w->guide_latents, n * IB_GUIDE_PICTURES + k, err);
+            ib_hdf5_unlock();
+        }
     }
     if (!finite) {
         return ib_fail(
@@ -271,9 +281,6 @@ int ib_latent_writer_append_guide(ib_latent_writer *w, const float *z, const flo
             w->pending.final, n);
     }
     memcpy(w->feature + n * IB_GUIDE_FEATURES, feature, IB_GUIDE_FEATURES * sizeof *feature);
-    ib_hdf5_lock();
-    int rc = ib_latent_write_row(w, w->guide_latents, n, err);
-    ib_hdf5_unlock();
     w->guides_written += !rc;
     return rc;
 }

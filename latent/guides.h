@@ -1,6 +1,8 @@
-/* Guides in a latent file: for some windows, what the space makes of the in-between pictures that a pixel
- * model renders between their keyframes (docs/model.md). They are made with the latents, by `inbetween
- * encode`; a file may have none. Layout in docs/files.md. */
+/* Guides in a latent file: for some windows, what the space makes of the pictures that a pixel model renders
+ * between their keyframes (docs/model.md). Each in-between is seen twice: the first keyframe carried there
+ * and the last one carried there, each a whole picture. Their mixture, the model's in-between, is no guide:
+ * where the two do not quite agree it shows ghosts, which an encoder of pictures takes for something else.
+ * They are made with the latents, by `inbetween encode`; a file may have none. Layout in docs/files.md. */
 #ifndef IB_LATENT_GUIDES_H
 #define IB_LATENT_GUIDES_H
 
@@ -14,10 +16,10 @@ extern "C" {
 /* What the pixel model tells of a guide besides its picture, all >= 0. Differences are means over the
  * picture of |a - b| of luma, 1 from black to white. The first two change places with the keyframes. */
 typedef enum ib_guide_feature {
-    IB_GUIDE_FROM_FIRST, /* guide picture - first keyframe */
-    IB_GUIDE_FROM_LAST,  /* guide picture - last keyframe */
+    IB_GUIDE_FROM_FIRST, /* first keyframe - itself carried to t */
+    IB_GUIDE_FROM_LAST,  /* last keyframe - itself carried to t */
     IB_GUIDE_APART,      /* first keyframe - last keyframe */
-    IB_GUIDE_DOUBT,      /* the keyframes carried along the estimated motion, one from the other */
+    IB_GUIDE_DOUBT,      /* the two pictures of the guide, one from the other */
     IB_GUIDE_DOUBT_PEAK, /* the same, root of the mean square: where doubt is gathered in few places */
     IB_GUIDE_MOTION,     /* length of the estimated motion over the gap, mean, parts of the picture's width */
     IB_GUIDE_VIEWS,      /* difference of the motion as either keyframe sees it, likewise */
@@ -40,7 +42,10 @@ typedef struct ib_guide_table {
     const float *feature;          /* [guides, IB_GUIDE_FEATURES] */
 } ib_guide_table;
 
-enum { IB_GUIDE_MAX_GAP = 1000 };
+enum {
+    IB_GUIDE_MAX_GAP = 1000,
+    IB_GUIDE_PICTURES = 2 /* of a guide: the first keyframe carried to t, the last one */
+};
 
 /* Whether two ids are of the same model: equal up to the first blank. */
 IB_API bool ib_guide_same_model(const char *a, const char *b);
@@ -51,7 +56,7 @@ IB_API const ib_guide_table *ib_latent_guides(const ib_latent_file *f);
 IB_API size_t ib_guide_windows(const ib_guide_table *t, int gap, const ib_guide_window **first);
 /* The window that begins at a frame; NULL if it has no guides. */
 IB_API const ib_guide_window *ib_guide_window_at(const ib_guide_table *t, int gap, size_t first);
-/* Guides as ib_latent_read reads frames. z: [count,T,D] */
+/* Guides as ib_latent_read reads frames. z: [count,IB_GUIDE_PICTURES,T,D] */
 IB_API int ib_latent_read_guides(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err);
 IB_API int ib_latent_read_guides_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h,
                                       ib_error *err);
@@ -60,8 +65,8 @@ IB_API int ib_latent_read_guides_half(ib_latent_file *f, size_t first, size_t co
  * no notice of. IB_E_ARGUMENT for windows out of order, across a cut or beyond the frames. */
 IB_API int ib_latent_writer_guides(ib_latent_writer *w, const char *model, const ib_guide_window *window,
                                    size_t windows, ib_error *err);
-/* The next guide, window after window. z: [T,D]; feature: [IB_GUIDE_FEATURES]. Errors as of append. All must
- * have come before the file is finished. */
+/* The next guide, window after window. z: [IB_GUIDE_PICTURES,T,D]; feature: [IB_GUIDE_FEATURES]. Errors as of
+ * append. All must have come before the file is finished. */
 IB_API int ib_latent_writer_append_guide(ib_latent_writer *w, const float *z, const float *feature,
                                          ib_error *err);
 

@@ -438,10 +438,20 @@ int ib_latent_read(ib_latent_file *f, size_t first, size_t count, float *z, ib_e
     return read_floats(f, &(rows){"frame", f->latents, f->info.frames}, first, count, z, err);
 }
 
+/* A guide is so many rows. */
+static rows guide_rows(const ib_latent_file *f, size_t *first, size_t *count) {
+    bool fits = *first <= SIZE_MAX / IB_GUIDE_PICTURES && *count <= SIZE_MAX / IB_GUIDE_PICTURES;
+    *first = fits ? *first * IB_GUIDE_PICTURES : SIZE_MAX;
+    *count *= IB_GUIDE_PICTURES;
+    return (rows){"guide picture", f->guide_latents, f->guides.guides * IB_GUIDE_PICTURES};
+}
+
 int ib_latent_read_guides_half(ib_latent_file *f, size_t first, size_t count, uint16_t *h, ib_error *err) {
-    return read_half(f, &(rows){"guide", f->guide_latents, f->guides.guides}, first, count, h, err);
+    rows r = guide_rows(f, &first, &count);
+    return read_half(f, &r, first, count, h, err);
 }
 
 int ib_latent_read_guides(ib_latent_file *f, size_t first, size_t count, float *z, ib_error *err) {
-    return read_floats(f, &(rows){"guide", f->guide_latents, f->guides.guides}, first, count, z, err);
+    rows r = guide_rows(f, &first, &count);
+    return read_floats(f, &r, first, count, z, err);
 }
