@@ -201,13 +201,13 @@ IB_API void ib_adapter_collect(const ib_adapter *a, ib_adapter_work *w, float *g
 IB_API bool ib_adapter_renders(const ib_adapter *a);
 /* w: made for ib_pair_shape. out: allocated, of the keyframes' size. t = 0 and 1 copy the keyframes'
  * samples. The same bits for any number of threads. IB_E_UNSUPPORTED without a motion head. */
+IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
+                             float gap_seconds, int threads, ib_frame *out, ib_error *err);
 /* The two pictures of a guide (latent/guides.h), as ib_adapter_render makes one: first and last [keyframes'
  * size] hold the keyframes carried to t along the model's flows, unmixed. */
 IB_API int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
                                    float gap_seconds, int threads, ib_frame *first, ib_frame *last,
                                    ib_error *err);
-IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
-                             float gap_seconds, int threads, ib_frame *out, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -143,7 +143,7 @@ void ib_model_assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, 
     } else {
         memcpy(z, w->slerp + at, tokens * width * sizeof *z);
     }
-    if (w->toward) {
+    if (w->has_guide) {
         ib_gate_follow(w, sample, z);
     }
     add_correction(w->correction + at, w->scale + sample * tokens, bow, tokens, width, z);
@@ -154,7 +154,7 @@ void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t
     float *dc = w->dcorrection + at, bow = bow_of(in->t);
     memset(dc, 0, n * sizeof *dc);
     add_correction(dz, w->scale + sample * tokens, bow, tokens, width, dc);
-    if (w->toward) {
+    if (w->has_guide) {
         ib_gate_follow_backward(w, sample, dz);
     }
     if (w->motion) {
@@ -174,7 +174,7 @@ void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, const ib_ordere
     const ib_strengths *s = &a->config.strengths;
     size_t tokens = w->shape.tokens, width = w->shape.width, at = sample * tokens,
            each = IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
-    bool motion = w->motion != NULL, guided = w->toward && in->guide;
+    bool motion = w->motion != NULL, guided = w->has_guide && in->guide;
     float *correction = w->correction + at * width, trust = (float)a->trust;
     if (guided) {
         float follow = trust * ib_strength_at(s, IB_STRENGTH_GUIDE, in->gap_seconds, motion);

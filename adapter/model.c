@@ -59,15 +59,18 @@ static void lay_out_work(ib_adapter_work *w, const ib_adapter *a, ib_bump *b) {
     w->dcorrection = ib_take(b, w->training ? n * width : 0);
     w->grads = ib_take(b, w->training ? a->count : 0);
     if (a->guided) {
-        w->toward = ib_take(b, n * width);
+        w->toward[0] = ib_take(b, n * width);
+        w->toward[1] = ib_take(b, n * width);
+        w->guide_odds = ib_take(b, (size_t)w->batch);
         w->gate_in = ib_take(b, n * a->gate_inputs);
         w->gate_pre = ib_take(b, n * IB_GATE_WIDTH);
         w->gate_hidden = ib_take(b, n * IB_GATE_WIDTH);
-        w->gate_raw = ib_take(b, n);
+        w->gate_raw = ib_take(b, 2 * n);
         w->gate = ib_take(b, n);
+        w->share = ib_take(b, n);
         w->gate_mean = ib_take(b, (size_t)w->batch);
         w->dgate_hidden = ib_take(b, w->training ? n * IB_GATE_WIDTH : 0);
-        w->dgate = ib_take(b, w->training ? n : 0);
+        w->dgate = ib_take(b, w->training ? 2 * n : 0);
     }
     if (a->config.motion) {
         w->seen = ib_take(b, tokens * IB_MOTION_FEATURES);
@@ -190,13 +193,6 @@ static void subtract(const float *restrict a, const float *restrict b, size_t n,
     }
 }
 
-IB_MULTIARCH
-static void scaled(const float *restrict a, float by, size_t n, float *restrict d) {
-    for (size_t i = 0; i < n; i++) {
-        d[i] = a[i] * by;
-    }
-}
-
 /* Whether a coefficient is the mean of one of a token's three blocks. */
 static bool is_mean(size_t i) {
     return i == 0 || i == 64 || i == 80;
@@ -263,7 +259,7 @@ static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_or
             f += 2 * width;
             *f++ = logf(s + distance_floor);
             if (a->guided) {
-                scaled(w->toward + (sample * tokens + k) * width, inv, width, f);
+                ib_gate_seen(w, sample * tokens + k, in->t, inv, f);
                 f += width;
                 *f++ = in->guide ? 1 : 0;
             }

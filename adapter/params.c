@@ -188,7 +188,7 @@ static void architecture(ib_adapter *a) {
     }
     if (a->guided) {
         a->gate_into = linear(a, "gate.into", a->gate_inputs, IB_GATE_WIDTH);
-        a->gate = linear(a, "gate", IB_GATE_WIDTH, 1);
+        a->gate = linear(a, "gate", IB_GATE_WIDTH, 2);
     }
 }
 

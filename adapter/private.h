@@ -133,13 +133,15 @@ struct ib_adapter_work {
     float *positions;                /* [T, IB_POSITION_FEATURES]; sequences only */
     float *correction, *dcorrection; /* [batch*T, D] */
     /* with guides only; N = batch * T */
-    bool *has_guide;               /* [batch] */
-    float *toward;                 /* [N,D]: guide - slerp, 0 without a guide */
-    float *gate_in;                /* [N,gate_inputs] */
-    float *gate_pre, *gate_hidden; /* [N,IB_GATE_WIDTH] */
-    float *gate_raw, *gate;        /* [N]: the last layer's output, and the gate in [0,1] */
-    float *gate_mean;              /* [batch] ib_adapter_gate */
-    float *dgate_hidden, *dgate;   /* training only */
+    bool *has_guide;                  /* [batch] */
+    float *toward[IB_GUIDE_PICTURES]; /* [N,D] each: picture - slerp, 0 without a guide */
+    float *guide_odds;                /* [batch] log(t / (1 - t)) */
+    float *gate_in;                   /* [N,gate_inputs] */
+    float *gate_pre, *gate_hidden;    /* [N,IB_GATE_WIDTH] */
+    float *gate_raw;                  /* [N,2]: the last layer's outputs */
+    float *gate, *share; /* [N] in [0,1]: how far the guide is followed, the part of its last picture */
+    float *gate_mean;    /* [batch] ib_adapter_gate */
+    float *dgate_hidden, *dgate; /* training only */
     float *grads;
     float *arena;
     /* with a motion head only */
@@ -166,9 +168,11 @@ void ib_gate_features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered 
 void ib_gate_forward(const ib_adapter *a, ib_adapter_work *w, size_t n);
 /* w->dgate -> grads */
 void ib_gate_backward(const ib_adapter *a, ib_adapter_work *w, size_t n);
-/* z [T,D] += g (h - slerp); dz -> w->dgate */
+/* z [T,D] += g (h - slerp), h the mixture of the guide's pictures; dz -> w->dgate */
 void ib_gate_follow(ib_adapter_work *w, size_t sample, float *z);
 void ib_gate_follow_backward(ib_adapter_work *w, size_t sample, const float *dz);
+/* by (h - slerp) of a token, counted over all samples, with h the pictures mixed by t. f: [D] */
+void ib_gate_seen(const ib_adapter_work *w, size_t token, float t, float by, float *f);
 
 /* heads.c: the heads' answers put together for one sample; z [T,D]. w->pixels then holds the blended picture.
  */
