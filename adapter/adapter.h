@@ -162,6 +162,12 @@ IB_API void ib_adapter_work_free(ib_adapter_work **w);
 IB_API int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */ int n,
                               float *z, ib_error *err);
 
+/* The answer's parts without strengths and trust, of layouts without a motion head: z = slerp + seen + f.
+ * slerp, seen: [n,T,D], seen is g (h - slerp) and 0 without a guide; f: [n,T,D], 4t(1-t) s f. For fitting
+ * strengths. in: t in (0,1). */
+IB_API int ib_adapter_parts(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */ int n,
+                            float *slerp, float *seen, float *f, ib_error *err);
+
 /* What the trunk has to do without in a step (Srivastava et al. 2014, JMLR 15): each of its channels is left
  * out of a sample with the chance `rate`, in [0,1), as the sample's seed decides, and the others grow by 1 /
  * (1 - rate). */

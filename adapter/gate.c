@@ -16,7 +16,7 @@ static const float floor_ratio = 1e-3f;
 /* The same for the share of the last keyframe's picture, as a logit. */
 static const float share_unit = 2.0f;
 
-enum { TOKEN_FEATURES = 12, GLOBAL_FEATURES = 7, GATE_OUTPUTS = 2 };
+enum { TOKEN_FEATURES = 12, GLOBAL_FEATURES = 8, GATE_OUTPUTS = 2 };
 
 size_t ib_gate_inputs(const ib_adapter_config *c) {
     bool many = c->layout != IB_LAYOUT_SINGLE;
@@ -90,6 +90,7 @@ static void global_features(const ib_ordered *in, float *f) {
     *f++ = 4.0f * in->t * (1.0f - in->t);
     *f++ = gap;
     *f++ = gap * gap;
+    *f++ = gap + 0.25f * log2f(in->t + floor_ratio); /* time to the nearer keyframe */
     *f++ = 0.5f * logf((seen[IB_GUIDE_FROM_FIRST] + floor_ratio) / apart);
     *f++ = 0.5f * logf((seen[IB_GUIDE_FROM_LAST] + floor_ratio) / apart);
     *f++ = 0.5f * logf((seen[IB_GUIDE_DOUBT] + floor_ratio) / apart);

@@ -149,6 +149,16 @@ void ib_model_assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, 
     add_correction(w->correction + at, w->scale + sample * tokens, bow, tokens, width, z);
 }
 
+void ib_model_parts(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *seen, float *f) {
+    size_t tokens = w->shape.tokens, width = w->shape.width, n = tokens * width;
+    memset(seen, 0, n * sizeof *seen);
+    memset(f, 0, n * sizeof *f);
+    if (w->has_guide) {
+        ib_gate_follow(w, sample, seen);
+    }
+    add_correction(w->correction + sample * n, w->scale + sample * tokens, bow_of(in->t), tokens, width, f);
+}
+
 void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *dz) {
     size_t tokens = w->shape.tokens, width = w->shape.width, n = tokens * width, at = sample * n;
     float *dc = w->dcorrection + at, bow = bow_of(in->t);

@@ -380,6 +380,28 @@ int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between
     return waiting && !rc ? ib_model_predict(a, w, ordered, waiting, to, err) : rc;
 }
 
+int ib_adapter_parts(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *slerp,
+                     float *seen, float *f, ib_error *err) {
+    int rc = check_model(w, in, n, err);
+    size_t floats = w->shape.tokens * w->shape.width;
+    ib_ordered ordered[MOST_AT_ONCE];
+    if (!rc && (a->config.motion || n > MOST_AT_ONCE)) {
+        rc = ib_fail(err, IB_E_UNSUPPORTED, "a model with a motion head has no parts to be told apart");
+    }
+    for (int i = 0; i < n && !rc; i++) {
+        ordered[i] = ib_order(&in[i], floats);
+    }
+    if (rc) {
+        return rc;
+    }
+    ib_model_heads(a, w, ordered, n);
+    memcpy(slerp, w->slerp, (size_t)n * floats * sizeof *slerp);
+    for (int i = 0; i < n; i++) {
+        ib_model_parts(w, &ordered[i], (size_t)i, seen + (size_t)i * floats, f + (size_t)i * floats);
+    }
+    return 0;
+}
+
 static double squared_error(const float *a, const float *b, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i += 4096) {

@@ -177,6 +177,8 @@ void ib_gate_seen(const ib_adapter_work *w, size_t token, float t, float by, flo
 /* heads.c: the heads' answers put together for one sample; z [T,D]. w->pixels then holds the blended picture.
  */
 void ib_model_assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *z);
+/* The same apart, without a motion head: what the guide adds to slerp, and the correction; [T,D] each. */
+void ib_model_parts(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *seen, float *f);
 /* dz [T,D], which is used up -> gradients at the heads' outputs. */
 void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *dz);
 /* The heads' answers for one sample go back to what they say before any training, but for the part that trust

@@ -37,11 +37,18 @@ int ib_dataset_create(ib_dataset **out, size_t cache_bytes, int open_files, ib_e
     return IB_OK;
 }
 
+static void forget_guides(ib_video *c) {
+    free((void *)(uintptr_t)c->guides.window);
+    free((void *)(uintptr_t)c->guides.feature);
+    c->guides = (ib_guide_table){0};
+}
+
 static void clip_clear(ib_video *c) {
     ib_latent_close(&c->file);
     free(c->path);
     free(c->pts);
     free(c->shot);
+    forget_guides(c);
     *c = (ib_video){0};
 }
 
@@ -131,6 +138,32 @@ static int find_shots(ib_video *c, const uint8_t *cuts, ib_error *err) {
     return IB_OK;
 }
 
+static void *copy_of(const void *p, size_t bytes) {
+    void *copy = malloc(bytes);
+    return copy ? memcpy(copy, p, bytes) : NULL;
+}
+
+static int take_guides(ib_dataset *d, ib_video *c, const ib_guide_table *t, ib_error *err) {
+    if (!t) {
+        return IB_OK;
+    }
+    c->guides = *t;
+    c->guides.window = copy_of(t->window, t->windows * sizeof *t->window);
+    c->guides.feature = copy_of(t->feature, t->guides * IB_GUIDE_FEATURES * sizeof *t->feature);
+    if (!c->guides.window || !c->guides.feature) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the guides of %s", c->path);
+    }
+    for (size_t i = 0; i < d->clips; i++) {
+        const ib_video *other = &d->clip[i];
+        if (other->guides.guides && !ib_guide_same_model(other->guides.model, t->model)) {
+            return ib_fail(err, IB_E_MISMATCH,
+                           "%s: its guides are of the pixel model %s, but those of %s of %s", c->path,
+                           t->model, other->path, other->guides.model);
+        }
+    }
+    return IB_OK;
+}
+
 static int add_file(ib_dataset *d, const char *path, bool valid, ib_error *err) {
     ib_video c = {.valid = valid};
     ib_latent_file *f = NULL;
@@ -146,7 +179,8 @@ static int add_file(ib_dataset *d, const char *path, bool valid, ib_error *err) 
         goto fail;
     }
     memcpy(c.pts, ib_latent_pts(f), c.info.frames * sizeof *c.pts);
-    if ((rc = check_fits(d, &c, err)) || (rc = find_shots(&c, ib_latent_cuts(f), err))) {
+    if ((rc = check_fits(d, &c, err)) || (rc = find_shots(&c, ib_latent_cuts(f), err)) ||
+        (rc = take_guides(d, &c, ib_latent_guides(f), err))) {
         goto fail;
     }
     ib_latent_close(&f);
@@ -373,6 +407,11 @@ void ib_dataset_identity(const ib_dataset *d, char hex[65]) {
         int n = snprintf(line, sizeof line, "%d %.128s %d %d %d %zu\n", c->valid, video_of(c),
                          c->info.frame_width, c->info.frame_height, c->info.every, c->info.frames);
         sha256_update(&ctx, (size_t)n, (const uint8_t *)line);
+        if (c->guides.guides) {
+            n = snprintf(line, sizeof line, "guides %zu %zu %s\n", c->guides.windows, c->guides.guides,
+                         c->guides.model);
+            sha256_update(&ctx, (size_t)n, (const uint8_t *)line);
+        }
     }
     sha256_digest(&ctx, sizeof digest, digest);
     ib_text_hex(digest, sizeof digest, hex);
@@ -479,6 +518,60 @@ int ib_dataset_frame(ib_dataset *d, size_t clip, size_t frame, uint16_t *h, ib_e
         memcpy(copy, h, n * sizeof *h);
     }
     return rc;
+}
+
+int ib_dataset_guide(ib_dataset *d, size_t clip, size_t guide, uint16_t *h, ib_error *err) {
+    const ib_video *c = &d->clip[clip];
+    size_t n = c->info.shape.tokens * c->info.shape.width, row = c->info.frames + IB_GUIDE_PICTURES * guide;
+    for (size_t p = 0; p < IB_GUIDE_PICTURES; p++) {
+        uint64_t key = (uint64_t)clip << 40 | (row + p);
+        const uint16_t *held = ib_cache_get(d->cache, key);
+        if (!held) {
+            ib_latent_file *f;
+            uint16_t *both = h, *copy;
+            int rc = ib_dataset_file(d, clip, &f, err);
+            rc = rc ? rc : ib_latent_read_guides_half(f, guide, 1, both, err);
+            if (!rc && !all_finite(both, IB_GUIDE_PICTURES * n)) {
+                rc = ib_fail(err, IB_E_NONFINITE, "%s: guide %zu holds a value that is not finite", c->path,
+                             guide);
+            }
+            for (size_t q = 0; !rc && q < IB_GUIDE_PICTURES; q++) {
+                key = (uint64_t)clip << 40 | (row + q);
+                copy = ib_cache_get(d->cache, key) ? NULL : ib_cache_put(d->cache, key);
+                if (copy) {
+                    memcpy(copy, both + q * n, n * sizeof *copy);
+                }
+            }
+            return rc;
+        }
+        memcpy(h + p * n, held, n * sizeof *h);
+    }
+    return IB_OK;
+}
+
+void ib_dataset_forget_guides(ib_dataset *d) {
+    for (size_t i = 0; i < d->clips; i++) {
+        forget_guides(&d->clip[i]);
+    }
+}
+
+const char *ib_dataset_guide_model(const ib_dataset *d) {
+    for (size_t i = 0; i < d->clips; i++) {
+        if (d->clip[i].guides.guides && !d->clip[i].valid) {
+            return d->clip[i].guides.model;
+        }
+    }
+    return "";
+}
+
+int ib_dataset_guide_gap(const ib_dataset *d) {
+    int gap = 0;
+    for (size_t i = 0; i < d->clips; i++) {
+        const ib_guide_table *t = &d->clip[i].guides;
+        int last = t->windows && !d->clip[i].valid ? t->window[t->windows - 1].gap : 0;
+        gap = last > gap ? last : gap;
+    }
+    return gap;
 }
 
 int ib_dataset_scan(ib_dataset *d, size_t max_frames, ib_error *err) {

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/file.h"
-#include "latent/latent_file.h"
+#include "latent/guides.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,8 +30,9 @@ typedef struct ib_video {
     double *pts;    /* [frames] seconds */
     size_t *shot;   /* [shots + 1]: first frame of each shot, then the number of frames */
     size_t shots;
-    ib_latent_file *file; /* NULL while closed */
-    uint64_t used;        /* for the choice of the one to close */
+    ib_guide_table guides; /* its arrays are owned; no guides: empty */
+    ib_latent_file *file;  /* NULL while closed */
+    uint64_t used;         /* for the choice of the one to close */
 } ib_video;
 
 typedef struct ib_dataset ib_dataset;
@@ -42,9 +43,9 @@ void ib_dataset_free(ib_dataset **d);
 
 /* Adds files (a directory stands for the .h5 files in it). Each is opened, checked and closed again. Refused,
  * naming the files: another space or width than the first one's (IB_E_MISMATCH), more than
- * IB_DATASET_MAX_SHAPES different grids (IB_E_UNSUPPORTED), anything that ib_latent_open refuses. A file that
- * was already added, or another encoding of the same video at the same size and rate, is passed over when
- * both have the same role. */
+ * IB_DATASET_MAX_SHAPES different grids (IB_E_UNSUPPORTED), guides of another pixel model, anything that
+ * ib_latent_open refuses. A file that was already added, or another encoding of the same video at the same
+ * size and rate, is passed over when both have the same role. */
 int ib_dataset_add(ib_dataset *d, const ib_paths *paths, bool valid, ib_error *err);
 
 /* Call once after all is added and before anything is read: puts the clips into an order that does not depend
@@ -77,6 +78,15 @@ size_t ib_dataset_videos(const ib_dataset *d, bool valid);
 /* Lower-case hex SHA-256 over what defines the data: role, source, size and length of every
  * clip, in order. */
 void ib_dataset_identity(const ib_dataset *d, char hex[65]);
+
+/* Guides are not looked at from now on: as if the files had none. Before settling. */
+void ib_dataset_forget_guides(ib_dataset *d);
+/* The pixel model of the guides (latent/guides.h); empty: no file has any. */
+const char *ib_dataset_guide_model(const ib_dataset *d);
+/* Largest gap of a training file that has guides; 0: none. */
+int ib_dataset_guide_gap(const ib_dataset *d);
+/* One guide of a clip, as ib_dataset_frame: h: [IB_GUIDE_PICTURES,T,D]. */
+int ib_dataset_guide(ib_dataset *d, size_t clip, size_t guide, uint16_t *h, ib_error *err);
 
 /* The open file of a clip; borrowed, until the next call on the dataset. */
 int ib_dataset_file(ib_dataset *d, size_t clip, ib_latent_file **file, ib_error *err);

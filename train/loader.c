@@ -74,7 +74,7 @@ static void destroy(ib_loader *l) {
 
 int ib_loader_start(ib_loader **out, ib_dataset *d, const ib_sampler *s, pthread_mutex_t *lock,
                     const ib_sample_order *order, size_t depth, ib_error *err) {
-    size_t largest = ib_dataset_values(d), all;
+    size_t largest = ib_dataset_values(d), each = ib_sampler_frames(s), all;
     ib_loader *l = calloc(1, sizeof *l);
     *out = NULL;
     if (!l) {
@@ -85,13 +85,14 @@ int ib_loader_start(ib_loader **out, ib_dataset *d, const ib_sampler *s, pthread
     pthread_cond_init(&l->more, NULL);
     pthread_cond_init(&l->room, NULL);
     l->ring = calloc(depth, sizeof *l->ring);
-    l->halves = ib_size_mul(largest, 3 * depth, &all) ? NULL : ib_calloc(all, sizeof *l->halves);
+    l->halves = ib_size_mul(largest, each * depth, &all) ? NULL : ib_calloc(all, sizeof *l->halves);
     if (!l->ring || !l->halves) {
         destroy(l);
-        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu samples of 3 x %zu values", depth, largest);
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu samples of %zu x %zu values", depth, each,
+                       largest);
     }
     for (size_t i = 0; i < depth; i++) {
-        l->ring[i].h = l->halves + 3 * largest * i;
+        l->ring[i].h = l->halves + each * largest * i;
     }
     int rc = start_thread(l);
     if (rc) {

@@ -13,7 +13,7 @@ typedef struct ib_sample {
     uint64_t index; /* number of the sample in the run */
     ib_window window;
     const ib_shape *shape; /* of the clip */
-    uint16_t *h;           /* [3,T,D] halves: z0, z1, target */
+    uint16_t *h;           /* [ib_sampler_frames,T,D] halves: z0, z1, target, guide */
 } ib_sample;
 
 /* Which samples of the seed a loader draws: blocks of `block` numbers, the first from `first`, each `stride`

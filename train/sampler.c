@@ -5,12 +5,13 @@
 #include "base/memory.h"
 #include "base/safetensors.h"
 
-static const double least_chance = 0.1;
+static const double least_chance = 0.1, guided_part = 0.5;
 enum { ATTEMPTS = 32, TOKENS_COMPARED = 128 };
 
 struct ib_sampler {
     const ib_dataset *dataset;
-    double *upto; /* [clips] running sums of the clips' weights */
+    double *upto;   /* [clips] running sums of the clips' weights */
+    double *guided; /* [clips] the same of those with guides; NULL: there are none */
     int gap_min, gap_max;
     uint64_t seed;
     double median;
@@ -32,6 +33,29 @@ static size_t longest_shot(const ib_video *c) {
         longest = length > longest ? length : longest;
     }
     return longest;
+}
+
+static int sum_guided(ib_sampler *s, ib_error *err) {
+    size_t n = ib_dataset_files(s->dataset);
+    double sum = 0;
+    if (!(s->guided = calloc(n, sizeof *s->guided))) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the choice of windows");
+    }
+    for (size_t i = 0; i < n; i++) {
+        const ib_video *c = ib_dataset_video(s->dataset, i);
+        bool has = !c->valid && !c->elsewhere && c->guides.guides;
+        sum += has ? ib_video_weight(c, (size_t)c->guides.window[0].gap) : 0;
+        s->guided[i] = sum;
+    }
+    if (sum <= 0) { /* those that have guides are other ranks' */
+        free(s->guided);
+        s->guided = NULL;
+    }
+    return IB_OK;
+}
+
+size_t ib_sampler_frames(const ib_sampler *s) {
+    return s->guided ? 3 + IB_GUIDE_PICTURES : 3;
 }
 
 int ib_sampler_create(ib_sampler **out, const ib_dataset *d, int gap_min, int gap_max, uint64_t seed,
@@ -62,12 +86,17 @@ int ib_sampler_create(ib_sampler **out, const ib_dataset *d, int gap_min, int ga
             "frames, which a gap of %d needs",
             files, gap_min + 1, gap_min);
     }
+    int rc = *ib_dataset_guide_model(d) ? sum_guided(s, err) : IB_OK;
+    if (rc) {
+        ib_sampler_free(&s);
+    }
     *out = s;
-    return IB_OK;
+    return rc;
 }
 
 void ib_sampler_free(ib_sampler **sampler) {
     if (*sampler) {
+        free((*sampler)->guided);
         free((*sampler)->upto);
         free(*sampler);
         *sampler = NULL;
@@ -79,12 +108,13 @@ double ib_sampler_share(const ib_sampler *s, size_t clip) {
     return (s->upto[clip] - before) / s->upto[ib_dataset_files(s->dataset) - 1];
 }
 
-static size_t draw_clip(const ib_sampler *s, ib_rng *rng) {
+/* upto: [clips] running sums of weights */
+static size_t draw_clip(const ib_sampler *s, const double *upto, ib_rng *rng) {
     size_t low = 0, high = ib_dataset_files(s->dataset) - 1;
-    double x = ib_rng_double(rng) * s->upto[high];
+    double x = ib_rng_double(rng) * upto[high];
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (s->upto[middle] > x) {
+        if (upto[middle] > x) {
             high = middle;
         } else {
             low = middle + 1;
@@ -99,8 +129,45 @@ static int draw_gap(ib_rng *rng, int least, int most) {
     return gap < least ? least : gap > most ? most : gap;
 }
 
+/* Times of a window whose frames are known. */
+static void place_window(const ib_video *c, ib_window *w) {
+    size_t gap = (size_t)w->gap;
+    double begin = c->pts[w->first], end = c->pts[w->first + gap], pts = c->pts[w->first + (size_t)w->offset];
+    w->t = (float)((pts - begin) / (end - begin));
+    w->gap_seconds = (float)(end - begin);
+    if (!(w->gap_seconds > 0 && w->t > 0 && w->t < 1)) { /* times that do not increase */
+        w->t = (float)w->offset / (float)w->gap;
+        w->gap_seconds = (float)((double)w->gap / c->info.fps);
+    }
+}
+
+static void guided_candidate(const ib_sampler *s, ib_rng *rng, ib_window *w) {
+    w->clip = draw_clip(s, s->guided, rng);
+    const ib_video *c = ib_dataset_video(s->dataset, w->clip);
+    const ib_guide_table *t = &c->guides;
+    const ib_guide_window *window = t->window;
+    size_t gaps = 0, n = 0;
+    for (size_t i = 0; i < t->windows; i++) {
+        gaps += !i || t->window[i].gap != t->window[i - 1].gap;
+    }
+    for (size_t k = (size_t)ib_rng_below(rng, gaps) + 1; k; k--) {
+        n = ib_guide_windows(t, window[n].gap, &window); /* those of the next gap */
+    }
+    window += ib_rng_below(rng, n);
+    w->first = window->first;
+    w->gap = window->gap;
+    w->offset = 1 + (int)ib_rng_below(rng, (uint64_t)w->gap - 1);
+    w->guide = window->at + (size_t)w->offset - 1;
+    place_window(c, w);
+}
+
 void ib_sampler_candidate(const ib_sampler *s, ib_rng *rng, ib_window *w) {
-    w->clip = draw_clip(s, rng);
+    if (s->guided && ib_rng_double(rng) < guided_part) {
+        guided_candidate(s, rng, w);
+        return;
+    }
+    w->guide = IB_NO_GUIDE;
+    w->clip = draw_clip(s, s->upto, rng);
     const ib_video *c = ib_dataset_video(s->dataset, w->clip);
     size_t longest = longest_shot(c);
     w->gap = draw_gap(rng, s->gap_min, longest - 1 < (size_t)s->gap_max ? (int)longest - 1 : s->gap_max);
@@ -114,13 +181,7 @@ void ib_sampler_candidate(const ib_sampler *s, ib_rng *rng, ib_window *w) {
         at -= here;
     }
     w->offset = 1 + (int)ib_rng_below(rng, (uint64_t)w->gap - 1);
-    double begin = c->pts[w->first], end = c->pts[w->first + gap], pts = c->pts[w->first + (size_t)w->offset];
-    w->t = (float)((pts - begin) / (end - begin));
-    w->gap_seconds = (float)(end - begin);
-    if (!(w->gap_seconds > 0 && w->t > 0 && w->t < 1)) { /* times that do not increase */
-        w->t = (float)w->offset / (float)w->gap;
-        w->gap_seconds = (float)((double)w->gap / c->info.fps);
-    }
+    place_window(c, w);
 }
 
 /* Mean square of the difference, over evenly spread tokens. a, b: [T,D] */
@@ -205,6 +266,7 @@ int ib_sampler_draw(const ib_sampler *s, ib_dataset *d, uint64_t index, ib_windo
         }
     }
     const ib_shape *shape = &ib_dataset_video(d, w->clip)->info.shape;
-    return ib_dataset_frame(d, w->clip, w->first + (size_t)w->offset, h + 2 * shape->tokens * shape->width,
-                            err);
+    size_t n = shape->tokens * shape->width;
+    int rc = ib_dataset_frame(d, w->clip, w->first + (size_t)w->offset, h + 2 * n, err);
+    return rc || w->guide == IB_NO_GUIDE ? rc : ib_dataset_guide(d, w->clip, w->guide, h + 3 * n, err);
 }

@@ -17,8 +17,9 @@ static const uint64_t dropout_stream = 0x64726f706f757421u;
 typedef struct member {
     ib_augmenter *augmenter;
     ib_adapter_work *work[IB_DATASET_MAX_SHAPES]; /* by shape after augmentation; made when first needed */
-    float *z;                                     /* [group, 3, max_values] */
-    float *gradient;                              /* [P] */
+    float *z;                                     /* [group, frames, max_values] */
+    float feature[SINGLES][IB_GUIDE_FEATURES];
+    float *gradient; /* [P] */
     int code;
     ib_error failure;
 } member;
@@ -30,6 +31,7 @@ struct ib_team {
     float dropout;
     uint64_t seed;
     int threads, group;
+    size_t frames; /* of a sample, its guide's pictures among them */
     size_t batch, max_values, params;
     ib_shape shape[IB_DATASET_MAX_SHAPES]; /* after augmentation */
     member *members;                       /* [threads] */
@@ -55,7 +57,7 @@ static int find_shapes(ib_team *t, ib_error *err) {
 
 static int member_init(ib_team *t, member *m, ib_error *err) {
     size_t n;
-    if (ib_size_mul(t->max_values, 3 * (size_t)t->group, &n)) {
+    if (ib_size_mul(t->max_values, t->frames * (size_t)t->group, &n)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %d samples", t->group);
     }
     int rc = ib_alloc_floats(&m->z, n, "samples", err);
@@ -78,6 +80,7 @@ int ib_team_create(ib_team **out, const ib_adapter *a, const ib_dataset *d, cons
            share = (batch + (size_t)t->threads - 1) / (size_t)t->threads;
     t->group = (int)(share < group ? share : group);
     t->params = ib_adapter_param_count(a);
+    t->frames = *ib_adapter_config_of(a)->guide ? 3 + IB_GUIDE_PICTURES : 3;
     t->members = calloc((size_t)t->threads, sizeof *t->members);
     t->parts = calloc((size_t)t->threads, sizeof *t->parts);
     t->loss = calloc(batch, sizeof *t->loss);
@@ -128,9 +131,27 @@ static size_t shape_of(const ib_team *t, const ib_sample *s) {
     return k;
 }
 
-/* Halves to floats, augmented. z: [3, max_values] */
+/* The guide's pictures change places with the keyframes. */
+static void prepare_guide(const ib_team *t, const ib_sample *s, bool reversed, float *h, float *feature,
+                          ib_between *in) {
+    const ib_guide_table *g = &ib_dataset_video(t->dataset, s->window.clip)->guides;
+    size_t n = s->shape->tokens * s->shape->width;
+    for (size_t p = 0; p < IB_GUIDE_PICTURES; p++) {
+        ib_f16_to_f32(s->h + (3 + p) * n, h + (reversed ? IB_GUIDE_PICTURES - 1 - p : p) * n, n);
+    }
+    memcpy(feature, g->feature + s->window.guide * IB_GUIDE_FEATURES, IB_GUIDE_FEATURES * sizeof *feature);
+    if (reversed) {
+        float first = feature[IB_GUIDE_FROM_FIRST];
+        feature[IB_GUIDE_FROM_FIRST] = feature[IB_GUIDE_FROM_LAST];
+        feature[IB_GUIDE_FROM_LAST] = first;
+    }
+    in->guide = h;
+    in->feature = feature;
+}
+
+/* Halves to floats, augmented. z: [frames, max_values] */
 static int prepare_team(const ib_team *t, member *m, const ib_sample *s, size_t shape, float *z,
-                        ib_between *in, const float **target, ib_error *err) {
+                        float *feature, ib_between *in, const float **target, ib_error *err) {
     size_t n = s->shape->tokens * s->shape->width;
     float *at[3] = {z, z + t->max_values, z + 2 * t->max_values};
     ib_augment_plan plan;
@@ -145,6 +166,9 @@ static int prepare_team(const ib_team *t, member *m, const ib_sample *s, size_t 
     in->z0 = at[0];
     in->z1 = at[1];
     *target = at[2];
+    if (!rc && t->frames > 3 && s->window.guide != IB_NO_GUIDE) {
+        prepare_guide(t, s, plan.reverse, z + 3 * t->max_values, feature, in);
+    }
     return rc;
 }
 
@@ -168,8 +192,8 @@ static int learn_group(ib_team *t, member *m, const ib_sample *const *samples, c
         rc = ib_adapter_work_create(&m->work[shape], t->adapter, &t->shape[shape], t->group, true, err);
     }
     for (size_t i = 0; !rc && i < n; i++) {
-        rc = prepare_team(t, m, samples[which[i]], shape, m->z + 3 * t->max_values * i, &in[i], &target[i],
-                          err);
+        rc = prepare_team(t, m, samples[which[i]], shape, m->z + t->frames * t->max_values * i, m->feature[i],
+                          &in[i], &target[i], err);
         seed[i] = dropout_seed(t, samples[which[i]]);
     }
     rc = rc ? rc
