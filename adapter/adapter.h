@@ -107,8 +107,9 @@ IB_API int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, i
  * sentence. */
 IB_API int ib_adapter_check_space(const ib_adapter *a, const char *space_id, const char *what, ib_error *err);
 
-/* The strengths that predictions apply: those of the file at first. NULL: all 1. Not to be called while
- * another thread predicts. */
+/* The strengths that predictions apply: those of the file at first. NULL: none. Trust becomes 1 with
+ * strengths, which are in its place, else what the config says. Not to be called while another thread
+ * predicts. */
 IB_API void ib_adapter_set_strengths(ib_adapter *a, const ib_strengths *s);
 IB_API const ib_strengths *ib_adapter_strengths(const ib_adapter *a);
 /* Of the last prediction with this work space: the gate g of sample i, strength and trust applied, mean over
@@ -181,18 +182,19 @@ typedef struct ib_dropout {
 #define IB_ERROR_FLOOR 2e-6
 
 /* Forward and backward of n samples (training work only). The loss of a sample is
- *   r = |z - target|^2 / (|slerp - target|^2 + IB_ERROR_FLOOR T D),
- * squares summed over [T,D], or log(1 + 10 r) / log(11) with a motion head: 0 is perfect, 1 is slerp, see
- * docs/model.md. The gradient times `scale` is added up inside the work until ib_adapter_collect. Threads use
- * their own work. */
+ *   r = |z - target|^2 / (unit T D + IB_ERROR_FLOOR T D),
+ * squares summed over [T,D], with unit 0 slerp's own error in the place of unit T D, or log(1 + 10 r) /
+ * log(11) with a motion head: 0 is perfect, 1 is slerp, see docs/model.md. The gradient times `scale` is
+ * added up inside the work until ib_adapter_collect. Threads use their own work. */
 typedef struct ib_sample_loss {
     double loss;
     double err_model, err_slerp; /* sums of squares over [T,D], for skill */
 } ib_sample_loss;
 IB_API int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, /* [n] */
-                            const float *const *target,                 /* [n], each [T,D] */
-                            int n, float scale, const ib_dropout *drop, /* NULL: nothing */
-                            ib_sample_loss *loss,                       /* [n] */
+                            const float *const *target,      /* [n], each [T,D] */
+                            int n, float scale, double unit, /* a mean squared error of slerp */
+                            const ib_dropout *drop,          /* NULL: nothing */
+                            ib_sample_loss *loss,            /* [n] */
                             ib_error *err);
 /* Adds the work's gathered gradient to grads [P] and clears it in the work. Always from the same works in the
  * same order: the sum is then the same to the bit. */

@@ -433,19 +433,20 @@ static double loss_of(bool motion, double left, double *slope) {
 
 /* Loss and the gradients at the heads for one sample. */
 static void sample_backward(ib_adapter_work *w, const ib_ordered *in, const float *target, float scale,
-                            size_t sample, ib_sample_loss *loss) {
+                            double unit, size_t sample, ib_sample_loss *loss) {
     size_t n = w->shape.tokens * w->shape.width, at = sample * n;
     float *dz = w->z + at;
     loss->err_model = squared_error(dz, target, n);
     loss->err_slerp = squared_error(w->slerp + at, target, n);
-    double unit = loss->err_slerp + IB_ERROR_FLOOR * (double)n, slope;
+    double slope;
+    unit = (unit > 0 ? unit * (double)n : loss->err_slerp) + IB_ERROR_FLOOR * (double)n;
     loss->loss = loss_of(w->motion, loss->err_model / unit, &slope);
     error_gradient(dz, target, (float)(2.0 * slope * (double)scale / unit), n);
     ib_model_assemble_backward(w, in, sample, dz);
 }
 
 int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *in,
-                     const float *const *target, int n, float scale, const ib_dropout *drop,
+                     const float *const *target, int n, float scale, double unit, const ib_dropout *drop,
                      ib_sample_loss *loss, ib_error *err) {
     int rc = check_model(w, in, n, err);
     if (rc) {
@@ -466,7 +467,7 @@ int ib_adapter_learn(const ib_adapter *a, ib_adapter_work *w, const ib_between *
         ib_model_heads(a, w, ordered, m);
         for (int i = 0; i < m; i++) {
             ib_model_assemble(w, &ordered[i], (size_t)i, w->z + (size_t)i * floats);
-            sample_backward(w, &ordered[i], target[first + i], scale, (size_t)i, &loss[first + i]);
+            sample_backward(w, &ordered[i], target[first + i], scale, unit, (size_t)i, &loss[first + i]);
         }
         run_head_backward(a, w, a->correction, w->dcorrection, tokens, w->shape.width, w->trunk.dout);
         if (a->guided) {

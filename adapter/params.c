@@ -239,8 +239,8 @@ int ib_adapter_outline(ib_adapter **out, const ib_adapter_config *config, ib_err
         return ib_fail(err, IB_E_MEMORY, "out of memory for a model");
     }
     a->config = *config;
-    /* layouts without motion took no notice of trust before strengths were fitted */
-    a->trust = config->motion || config->strengths.bins ? config->trust : 1;
+    /* layouts without motion took no notice of it before, and strengths take its place */
+    a->trust = config->motion && !config->strengths.bins ? config->trust : 1;
     a->config.space_id[sizeof a->config.space_id - 1] = 0;
     a->block = ib_calloc(blocks, sizeof *a->block);
     a->tensor = ib_calloc(10 * blocks + 20, sizeof *a->tensor);

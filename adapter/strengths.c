@@ -30,6 +30,7 @@ float ib_strength_at(const ib_strengths *s, ib_strength which, float gap_seconds
 
 void ib_adapter_set_strengths(ib_adapter *a, const ib_strengths *s) {
     a->config.strengths = s ? *s : (ib_strengths){0};
+    a->trust = a->config.strengths.bins || !a->config.motion ? 1 : a->config.trust;
 }
 
 const ib_strengths *ib_adapter_strengths(const ib_adapter *a) {

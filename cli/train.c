@@ -49,6 +49,8 @@ static int read_options(cli *c, ib_train_options *o) {
     o->threads = cli_threads(c);
     o->state_seconds = cli_real(c, "state-seconds");
     o->valid_seconds = cli_real(c, "valid-seconds");
+    o->patience = (int)cli_int(c, "patience");
+    o->no_guide = cli_is_set(c, "guide");
     o->keep_states = (int)cli_int(c, "keep-states");
     if (cli_is_set(c, "state-steps")) {
         o->state_steps = cli_int(c, "state-steps");
@@ -59,6 +61,9 @@ static int read_options(cli *c, ib_train_options *o) {
     }
     if (cli_is_set(c, "minutes") && cli_is_set(c, "steps")) {
         return cli_usage(c, "--minutes and --steps exclude each other");
+    }
+    if (o->no_guide && strcmp(cli_text(c, "guide"), "none")) {
+        return cli_usage(c, "--guide wants none, got '%s': guides are made by encode", cli_text(c, "guide"));
     }
     if (gap && !cli_gap_range(gap, &o->gap_min, &o->gap_max)) {
         return cli_usage(c, "--gap wants MIN..MAX in frames with 2 <= MIN <= MAX, got '%s'", gap);
@@ -275,7 +280,11 @@ static const cli_option options[] = {
     {.name = "gap",
      .kind = CLI_TEXT,
      .value = "MIN..MAX",
-     .help = "frames between keyframes (default 2..16)"},
+     .help = "frames between keyframes (default 2..16, or up to the largest gap that has guides)"},
+    {.name = "guide",
+     .kind = CLI_TEXT,
+     .value = "none",
+     .help = "train without the guides that the latent files hold"},
     {.name = "crop",
      .kind = CLI_SIZE,
      .value = "WxH",
@@ -300,7 +309,14 @@ static const cli_option options[] = {
      .min = 0.01,
      .max = 1e6,
      .initial = "60",
-     .help = "validate this often, less often if validation is slow"},
+     .help = "validate this often, less often if validation is slow; a run of --steps validates eight times"},
+    {.name = "patience",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 0,
+     .max = 1000000,
+     .initial = "0",
+     .help = "end the run after N validations in a row without a better one; 0: never"},
     {.heading = "Optimiser",
      .name = "optimiser",
      .kind = CLI_TEXT,

@@ -39,7 +39,7 @@ static inline double total_loss(const ib_adapter *a, ib_adapter_work *w, const i
     ib_sample_loss l[8];
     ib_error err;
     double s = 0;
-    CHECK_OK(ib_adapter_learn(a, w, in, target, n, 1, drop, l, &err), &err);
+    CHECK_OK(ib_adapter_learn(a, w, in, target, n, 1, 0, drop, l, &err), &err);
     for (int i = 0; i < n; i++) {
         s += l[i].loss;
     }

@@ -91,7 +91,7 @@ static void test_loss(bool motion) {
     ib_ordered ordered = ib_order(&in, N);
     ib_adapter_trust(a, 1); /* as it learns */
     CHECK_OK(ib_model_predict(a, w, &ordered, 1, &z, &err), &err);
-    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, NULL, &l, &err), &err);
+    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, 0, NULL, &l, &err), &err);
     ib_slerp_in(ib_geometry_of(space), s.z0, s.z1, 0.4f, TOKENS, 96, slerp);
     for (size_t i = 0; i < N; i++) {
         model += ((double)z[i] - target[i]) * ((double)z[i] - target[i]);
@@ -250,7 +250,7 @@ static void test_overfit(ib_layout layout) {
     double first = 0;
     for (int step = 1; step <= 250; step++) {
         memset(g, 0, n * 4);
-        CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, NULL, &l, &err), &err);
+        CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, 0, NULL, &l, &err), &err);
         ib_adapter_collect(a, w, g);
         for (size_t i = 0; i < n; i++) {
             m[i] = 0.9f * m[i] + 0.1f * g[i];

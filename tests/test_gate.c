@@ -111,7 +111,7 @@ static void test_begins_closed(ib_layout layout) {
     ib_slerp_in(ib_geometry_of("vectors:test"), s.z0, s.z1, 0.3f, n / 96, 96, slerp);
     CHECK_INT(memcmp(z, slerp, n * 4), 0);
     CHECK_NEAR(ib_adapter_gate(w, 0), 0, 0);
-    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, NULL, &loss, &err), &err);
+    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, 0, NULL, &loss, &err), &err);
     ib_adapter_collect(a, w, g);
     CHECK(*bias_of(a, g) < -1e-3f); /* down the gradient the gate opens */
     /* a guide on the other side of slerp: the gate stays closed */
@@ -119,7 +119,7 @@ static void test_begins_closed(ib_layout layout) {
         h[i] = h[n + i] = 2 * slerp[i] - s.target[i];
     }
     memset(g, 0, ib_adapter_param_count(a) * sizeof *g);
-    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, NULL, &loss, &err), &err);
+    CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, 0, NULL, &loss, &err), &err);
     ib_adapter_collect(a, w, g);
     CHECK_NEAR(*bias_of(a, g), 0, layout == IB_LAYOUT_SINGLE ? 0 : 1e-3);
     ib_free(g);

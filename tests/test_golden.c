@@ -11,7 +11,7 @@
 #include "train/state.h"
 
 static const char latents[] = "tests/golden/latents-1.h5", adapter[] = "tests/golden/adapter-2.safetensors",
-                  state[] = "tests/golden/state-3.h5", pool[] = "tests/golden",
+                  state[] = "tests/golden/state-4.h5", pool[] = "tests/golden",
                   member[] = "tests/golden/member-2.safetensors";
 
 /* A model whose heads say something. */
@@ -123,7 +123,7 @@ static void test_prediction(void) {
     ib_latent_close(&f);
 }
 
-/* One of an earlier motion estimate. */
+/* Of an earlier motion estimate; of an earlier form of state. */
 static void test_refused(void) {
     ib_error err;
     ib_adapter *a = NULL;
@@ -131,6 +131,10 @@ static void test_refused(void) {
     CHECK(strstr(err.text, "between:2 motion:1") && strstr(err.text, "motion:2") &&
           strstr(err.text, "train it anew"));
     ib_adapter_free(&a);
+    ib_state s = {0};
+    CHECK_ERROR(ib_state_load(&s, "tests/golden/state-3.h5", &err), &err, IB_E_UNSUPPORTED,
+                "begin a new run");
+    ib_state_free(&s);
 }
 
 static void test_state_and_member(void) {

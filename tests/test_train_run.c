@@ -519,7 +519,7 @@ static void test_overfit(void) {
     const float *target = z[1];
     for (int i = 1; i <= STEPS; i++) {
         ib_update u = {.rate = 2e-3, .scale = 1, .number = i};
-        CHECK_OK(ib_adapter_learn(a, work, &in, &target, 1, 1, NULL, &loss, &err), &err);
+        CHECK_OK(ib_adapter_learn(a, work, &in, &target, 1, 1, 0, NULL, &loss, &err), &err);
         first = i == 1 ? loss : first;
         memset(g, 0, n * sizeof *g);
         ib_adapter_collect(a, work, g);

@@ -12,8 +12,9 @@ static const char *const presets[] = {"default", "toaster", "large"};
 static const char *preset_of(const ib_adapter_config *c) {
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
         ib_adapter_config p;
-        if (!ib_adapter_preset(presets[i], c->space_id, c->layout, c->width, &p, NULL) &&
-            !ib_adapter_check_same(&p, "", c, "", NULL)) {
+        int rc = ib_adapter_preset(presets[i], c->space_id, c->layout, c->width, &p, NULL);
+        memcpy(p.guide, c->guide, sizeof p.guide);
+        if (!rc && !ib_adapter_check_same(&p, "", c, "", NULL)) {
             return presets[i];
         }
     }
@@ -26,6 +27,7 @@ static int check_preset(const char *preset, const ib_adapter_config *c, const ch
     char name[64];
     int rc = ib_adapter_preset(preset, c->space_id, c->layout, c->width, &p, err);
     snprintf(name, sizeof name, "the preset '%.32s'", preset);
+    memcpy(p.guide, c->guide, sizeof p.guide);
     return rc ? rc : ib_adapter_check_same(&p, name, c, path, err);
 }
 
@@ -94,6 +96,11 @@ static int check_data(ib_session *s, ib_error *err) {
     if (rc) {
         return ib_error_prefix(err, rc, "%s", s->init_file);
     }
+    if (*c->guide && !ib_guide_same_model(c->guide, ib_dataset_guide_model(s->data))) {
+        const char *model = ib_dataset_guide_model(s->data);
+        return ib_fail(err, IB_E_MISMATCH, "%s: was trained with guides of %s, but the data's are of %s",
+                       s->init_file, c->guide, *model ? model : "no pixel model");
+    }
     return c->layout == shape->layout && c->width == (int)shape->width
                ? IB_OK
                : ib_fail(err, IB_E_MISMATCH,
@@ -126,12 +133,14 @@ int ib_session_begin_model(ib_session *s, ib_error *err) {
     if (!s->adapter) {
         rc = ib_adapter_preset(st->plan.preset, clip->info.space_id, shape->layout, (int)shape->width,
                                &st->config, err);
+        snprintf(st->config.guide, sizeof st->config.guide, "%s", ib_dataset_guide_model(s->data));
         return rc ? rc : ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
     }
     if ((rc = check_data(s, err))) {
         return rc;
     }
     st->config = *ib_adapter_config_of(s->adapter);
+    st->config.strengths = (ib_strengths){0}; /* were those of other weights */
     memcpy(st->plan.init, s->init, sizeof st->plan.init);
     snprintf(st->plan.init_name, sizeof st->plan.init_name, "%.*s", (int)sizeof st->plan.init_name - 1,
              ib_basename(s->init_file));

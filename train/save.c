@@ -12,6 +12,18 @@
 void ib_session_use_mean(ib_session *s) {
     memcpy(ib_adapter_params(s->mean), s->state.ema, s->state.params * sizeof(float));
     ib_adapter_refresh(s->mean);
+    ib_adapter_set_strengths(s->mean, NULL);
+}
+
+void ib_session_use_best(ib_session *s) {
+    const ib_state *st = &s->state;
+    ib_strengths strengths = {0};
+    if (*st->strengths) {
+        ib_strengths_read(st->strengths, &strengths);
+    }
+    memcpy(ib_adapter_params(s->mean), st->best ? st->best : st->ema, st->params * sizeof(float));
+    ib_adapter_refresh(s->mean);
+    ib_adapter_set_strengths(s->mean, &strengths);
 }
 
 enum { KEYS = 20, TEXT = 96 };
@@ -52,7 +64,8 @@ static int summarise(const ib_session *s, summary *m, ib_error *err) {
         add(m, "train.minutes", "%.1f", st->seconds / 60);
     }
     if (isfinite(s->valid_skill)) {
-        add(m, "train.valid_skill", "%.4f", s->valid_skill);
+        add(m, "train.valid_skill", "%.4f", s->best_skill);
+        add(m, "train.best_step", "%" PRId64, st->best_step);
     }
     if (*st->plan.init) {
         ib_parent p = {.role = "init", .name = st->plan.init_name, .weight = NAN};
@@ -78,7 +91,7 @@ int ib_session_save(ib_session *s, ib_error *err) {
     if (rc) {
         return rc;
     }
-    ib_session_use_mean(s);
+    ib_session_use_best(s);
     rc = summarise(s, &m, err);
     rc = rc ? rc : ib_adapter_save(s->mean, s->dir.adapter, m.meta, m.n, err);
     free(m.parents);

@@ -55,6 +55,16 @@ static int find_state(ib_session *s, ib_error *err) {
     return rc;
 }
 
+/* Where they are not wanted, or the run's model has no use for them. */
+static void forget_guides(ib_session *s) {
+    const ib_adapter_config *c = s->o->resume ? &s->state.config
+                                 : s->adapter ? ib_adapter_config_of(s->adapter)
+                                              : NULL;
+    if (s->o->no_guide || (c && !*c->guide)) {
+        ib_dataset_forget_guides(s->data);
+    }
+}
+
 static int open_data(ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
     const ib_train_preset *preset = ib_train_preset_find(s->preset, err);
@@ -74,6 +84,10 @@ static int open_data(ib_session *s, ib_error *err) {
         return rc;
     }
     ib_run_plan *p = &s->state.plan;
+    forget_guides(s);
+    if (!o->resume && !o->gap_max && ib_dataset_guide_gap(s->data) > p->gap_max) {
+        p->gap_max = ib_dataset_guide_gap(s->data);
+    }
     if ((rc = ib_dataset_settle(s->data, p->valid_fraction, (uint64_t)p->seed, err))) {
         return rc;
     }
@@ -93,6 +107,11 @@ static int open_data(ib_session *s, ib_error *err) {
     return IB_OK;
 }
 
+static const char *guides_of(const ib_dataset *d) {
+    const char *model = ib_dataset_guide_model(d);
+    return *model ? model : "no pixel model";
+}
+
 /* The learning adapter as a run begins it, or from the state. */
 static int open_model(ib_session *s, ib_error *err) {
     const ib_train_options *o = s->o;
@@ -105,6 +124,9 @@ static int open_model(ib_session *s, ib_error *err) {
     }
     if (!o->resume) {
         rc = ib_session_begin_model(s, err);
+    } else if (*st->config.guide && !ib_guide_same_model(st->config.guide, ib_dataset_guide_model(s->data))) {
+        rc = ib_fail(err, IB_E_MISMATCH, "%s: was begun with guides of %s, but the data's are of %s", o->run,
+                     st->config.guide, guides_of(s->data));
     } else if (strcmp(st->config.space_id, info->space_id)) {
         rc = ib_fail(err, IB_E_MISMATCH, "%s: was begun in the space '%s', but %s is of the space '%s'",
                      o->run, st->config.space_id, ib_dataset_video(s->data, 0)->path, info->space_id);
@@ -177,6 +199,20 @@ static int open_samples(ib_session *s, ib_error *err) {
     return rc ? rc : ib_sampler_calibrate(s->sampler, s->data, CALIBRATION_WINDOWS, err);
 }
 
+/* In other spaces than the pictures'. */
+static int open_trial(ib_session *s, ib_error *err) {
+    const ib_state *st = &s->state;
+    if (st->config.motion || s->rank || !ib_dataset_videos(s->data, true)) {
+        return IB_OK;
+    }
+    int rc = ib_trial_create(&s->trial, s->data, *st->config.guide != 0, (int)st->plan.gap_min,
+                             (int)st->plan.gap_max, err);
+    if (!rc && ib_trial_empty(s->trial)) {
+        ib_trial_free(&s->trial);
+    }
+    return rc;
+}
+
 static void announce(const ib_session *s) {
     const ib_state *st = &s->state;
     ib_session_say(s,
@@ -189,6 +225,9 @@ static void announce(const ib_session *s) {
     }
     if (*st->pool.name && !s->o->pool) {
         ib_session_say(s, "this run has been in a pool as %s and goes on without it", st->pool.name);
+    }
+    if (*st->config.guide) {
+        ib_session_say(s, "with guides of the pixel model %s", st->config.guide);
     }
     if (*st->plan.init) {
         ib_session_say(s, "begun with the weights of %s", st->plan.init_name);
@@ -249,13 +288,15 @@ static int open_all(ib_session *s, ib_error *err) {
     rc = rc ? rc : open_data(s, err);
     rc = rc ? rc : open_samples(s, err);
     rc = rc ? rc : open_model(s, err);
+    rc = rc ? rc : open_trial(s, err);
     rc = rc ? rc : open_team(s, err);
     rc = rc ? rc : ib_exchange_open(s, err);
     return rc ? rc : begin_directory(s, err);
 }
 
 int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
-    *s = (ib_session){.o = o, .ranks = 1, .valid_skill = NAN, .grad_norm = NAN, .logged_skill = NAN};
+    *s = (ib_session){
+        .o = o, .ranks = 1, .valid_skill = NAN, .best_skill = NAN, .grad_norm = NAN, .logged_skill = NAN};
     s->dir.lock = -1;
     s->begun = ib_clock_seconds();
     s->threads = o->threads ? o->threads : omp_get_num_procs();
@@ -275,6 +316,9 @@ int ib_session_open(ib_session *s, const ib_train_options *o, ib_error *err) {
                    : st->plan.gap_min > VALID_GAP ? (int)st->plan.gap_min
                                                   : VALID_GAP;
     s->valid_skill = st->valids ? st->valid[st->valids - 1].skill : NAN;
+    for (size_t i = 0; i < st->valids; i++) {
+        s->best_skill = (int64_t)st->valid[i].step == st->best_step ? st->valid[i].skill : s->best_skill;
+    }
     s->first_step = st->step;
     s->logged_samples = st->samples;
     s->logged_seconds = s->before;
@@ -290,6 +334,7 @@ void ib_session_close(ib_session *s) {
     ib_loader_stop(&s->loader);
     ib_exchange_close(s);
     ib_team_free(&s->team);
+    ib_trial_free(&s->trial);
     ib_adapter_free(&s->mean);
     ib_adapter_free(&s->adapter);
     free(s->init_file);

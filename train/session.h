@@ -10,6 +10,7 @@
 #include "train/rundir.h"
 #include "train/schedule.h"
 #include "train/team.h"
+#include "train/trial.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -48,10 +49,14 @@ typedef struct ib_session {
     float *mean_base; /* [P] the EMA at the last exchange; NULL without */
     double mean_kept; /* product of the decays since */
     const ib_sample **batch;
+    ib_trial *trial; /* validation in other spaces than the pictures'; NULL: none */
     int valid_gap;
     double valid_skill, grad_norm, rate;
+    double best_skill; /* valid_skill of the best weights */
     /* when what is due: seconds of training */
     double next_log, next_state, next_valid, next_strip;
+    int64_t valid_every; /* validation by steps instead: a run of so many steps is the same on any machine */
+    bool told_apart;     /* that training runs away from validation */
     double valid_cost, save_cost; /* seconds that the last one took */
     int64_t logged_samples;
     double logged_seconds, logged_skill;
@@ -77,6 +82,16 @@ int ib_session_begin_model(ib_session *s, ib_error *err);
 int ib_session_save(ib_session *s, ib_error *err);
 /* Copies the EMA into s->mean, ready to predict. */
 void ib_session_use_mean(ib_session *s);
+/* The same with what is exported: the weights that did best on validation, at their strengths. */
+void ib_session_use_best(ib_session *s);
+
+/* validate.c */
+/* Validates the mean, keeps it if it is the best so far, and sets when the next one is due. */
+int ib_session_validate(ib_session *s, ib_error *err);
+/* At the end of a run: strengths of a model of pictures; says in words what was found. */
+int ib_session_conclude(ib_session *s, ib_error *err);
+/* Whether validation has not got better for as long as the user's patience lasts. */
+bool ib_session_lost_patience(const ib_session *s);
 
 #ifdef __cplusplus
 }

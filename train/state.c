@@ -13,7 +13,7 @@
 #include "latent/geometry.h"
 #include "latent/layout.h"
 
-enum { VERSION = 3 };
+enum { VERSION = 4 };
 static const char kind_text[] = "inbetween training state";
 
 /* The scalar fields, each an attribute of the root. */
@@ -37,6 +37,11 @@ static const field fields[] = {
     {"coarse_blocks", INT, AT(config.coarse_blocks), 0, 0, 1 << 10},
     {"motion", FLAG, AT(config.motion), 0, 0, 1},
     {"trust", REAL, AT(config.trust), 0, 0, 0},
+    TEXT_AT("guide", config.guide),
+    {"best_score", REAL, AT(best_score), 0, 0, 0},
+    {"best_step", INT64, AT(best_step), 0, 0, INT64_MAX},
+    {"since_best", INT64, AT(since_best), 0, 0, INT64_MAX},
+    {"strengths", TEXT, AT(strengths), IB_STRENGTHS_TEXT, 0, 0},
     TEXT_AT("preset", plan.preset),
     TEXT_AT("optimiser", plan.optimiser),
     TEXT_AT("data", plan.data),
@@ -85,6 +90,10 @@ int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err) {
     return rc;
 }
 
+int ib_state_alloc_best(ib_state *s, ib_error *err) {
+    return s->best ? IB_OK : ib_alloc_floats(&s->best, s->params, "the best weights", err);
+}
+
 int ib_state_alloc_outer(ib_state *s, ib_error *err) {
     return ib_alloc_floats(&s->outer, s->params, "the outer optimiser", err);
 }
@@ -93,6 +102,7 @@ void ib_state_free(ib_state *s) {
     ib_free(s->weights);
     ib_free(s->ema);
     ib_free(s->outer);
+    ib_free(s->best);
     for (size_t i = 0; i < IB_MAX_MOMENTS; i++) {
         ib_free(s->moment[i]);
     }
@@ -190,6 +200,9 @@ static int put_all(hid_t file, const ib_state *s) {
     if (!rc && s->outer) {
         rc = put_floats(file, "outer", s->outer, s->params);
     }
+    if (!rc && s->best) {
+        rc = put_floats(file, "best", s->best, s->params);
+    }
     if (!rc && s->valids) {
         rc = put_array(file, "valid", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, (hsize_t[]){s->valids, 3},
                        s->valid);
@@ -228,7 +241,8 @@ static bool all_finite(const float *x, size_t n) {
 
 static int check_finite(const ib_state *s, const char *path, ib_error *err) {
     bool good = all_finite(s->weights, s->params) && all_finite(s->ema, s->params) &&
-                (!s->outer || all_finite(s->outer, s->params));
+                (!s->outer || all_finite(s->outer, s->params)) &&
+                (!s->best || all_finite(s->best, s->params));
     for (int i = 0; good && i < s->moments; i++) {
         good = all_finite(s->moment[i], s->params);
     }
@@ -349,6 +363,10 @@ static int get_arrays(ib_state *s, hid_t file, const char *path, int64_t bytes, 
     if (!rc && H5Lexists(file, "outer", H5P_DEFAULT) > 0) {
         rc = ib_state_alloc_outer(s, err);
         rc = rc ? rc : get_floats(file, path, "outer", s->outer, s->params, err);
+    }
+    if (!rc && H5Lexists(file, "best", H5P_DEFAULT) > 0) {
+        rc = ib_state_alloc_best(s, err);
+        rc = rc ? rc : get_floats(file, path, "best", s->best, s->params, err);
     }
     if (rc || !valids) {
         return rc;

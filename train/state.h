@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "adapter/adapter.h"
+#include "adapter/adapter_file.h"
 #include "base/seal.h"
 #include "train/optimiser.h"
 
@@ -67,13 +67,19 @@ typedef struct ib_state {
     int moments;                   /* of the optimiser */
     float *moment[IB_MAX_MOMENTS]; /* [P] each, owned */
     float *outer;                  /* [P] moments of a cluster's outer optimiser, owned; NULL: none */
-    size_t valids;                 /* length of the history of validation */
-    ib_valid_point *valid;         /* [valids], owned */
+    /* What did best on validation and is exported; best is NULL before the first validation */
+    float *best;                       /* [P] means of weights, owned */
+    double best_score;                 /* ib_trial_score, or in the patch space the skill */
+    int64_t best_step, since_best;     /* since_best: validations that were not better */
+    char strengths[IB_STRENGTHS_TEXT]; /* fitted to the best weights; empty: none */
+    size_t valids;                     /* length of the history of validation */
+    ib_valid_point *valid;             /* [valids], owned */
 } ib_state;
 
 /* Arrays for a run that begins: zeros. */
 int ib_state_alloc(ib_state *s, size_t params, int moments, ib_error *err);
 int ib_state_alloc_outer(ib_state *s, ib_error *err);
+int ib_state_alloc_best(ib_state *s, ib_error *err);
 void ib_state_free(ib_state *s);
 int ib_state_add_valid(ib_state *s, const ib_valid_point *p, ib_error *err);
 

@@ -30,6 +30,7 @@ struct ib_team {
     ib_augment_options augment;
     float dropout;
     uint64_t seed;
+    double unit; /* of the loss; 0: slerp's own error */
     int threads, group;
     size_t frames; /* of a sample, its guide's pictures among them */
     size_t batch, max_values, params;
@@ -197,8 +198,8 @@ static int learn_group(ib_team *t, member *m, const ib_sample *const *samples, c
         seed[i] = dropout_seed(t, samples[which[i]]);
     }
     rc = rc ? rc
-            : ib_adapter_learn(t->adapter, m->work[shape], in, target, (int)n, 1.0f / (float)whole, &drop,
-                               loss, err);
+            : ib_adapter_learn(t->adapter, m->work[shape], in, target, (int)n, 1.0f / (float)whole, t->unit,
+                               &drop, loss, err);
     for (size_t i = 0; !rc && i < n; i++) {
         t->loss[which[i]] = loss[i];
     }
@@ -230,8 +231,9 @@ static int learn_share(ib_team *t, member *m, const ib_sample *const *samples, s
     return rc;
 }
 
-int ib_team_learn(ib_team *t, const ib_sample *const *samples, size_t n, ib_batch_result *result,
+int ib_team_learn(ib_team *t, const ib_sample *const *samples, size_t n, double unit, ib_batch_result *result,
                   ib_error *err) {
+    t->unit = unit;
     size_t threads = (size_t)t->threads;
     double values = 0;
     *result = (ib_batch_result){.gradient = t->parts[0]};

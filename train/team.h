@@ -25,8 +25,8 @@ typedef struct ib_team ib_team;
 int ib_team_create(ib_team **out, const ib_adapter *a, const ib_dataset *d, const ib_augment_options *augment,
                    float dropout, uint64_t seed, int threads, size_t batch, ib_error *err);
 void ib_team_free(ib_team **t);
-/* Losses that are not finite are a result, not an error. */
-int ib_team_learn(ib_team *t, const ib_sample *const *samples, size_t n, ib_batch_result *result,
+/* unit: of the loss (ib_adapter_learn). Losses that are not finite are a result, not an error. */
+int ib_team_learn(ib_team *t, const ib_sample *const *samples, size_t n, double unit, ib_batch_result *result,
                   ib_error *err);
 
 #ifdef __cplusplus

@@ -9,7 +9,10 @@
 #include "train/review.h"
 #include "train/session.h"
 
-enum { MAX_SKIPPED = 20 };
+enum {
+    MAX_SKIPPED = 20,
+    VALIDATIONS = 8 /* of a run with a budget of steps */
+};
 static const double smoothing = 0.98, review_share = 0.03, strip_seconds = 60, reserve_share = 0.2;
 
 static bool stopped_train(const ib_session *s) {
@@ -18,7 +21,8 @@ static bool stopped_train(const ib_session *s) {
 
 /* Seconds at which a timed run stops learning, so that the last validation and files still fit in. */
 static double deadline(const ib_session *s) {
-    double total = s->state.minutes_total * 60, reserve = 1.5 * (s->valid_cost + s->save_cost) + 0.5;
+    double checks = s->state.config.motion ? 3.5 : 1.5, /* strengths are fitted at the end */
+        total = s->state.minutes_total * 60, reserve = checks * s->valid_cost + 1.5 * s->save_cost + 0.5;
     return total - fmin(reserve, reserve_share * total);
 }
 
@@ -65,7 +69,10 @@ static int one_step(ib_session *s, ib_error *err) {
     if (rc) {
         return rc;
     }
-    rc = ib_team_learn(s->team, s->batch, n, &b, err);
+    /* Where the truth is nearly all jitter, a target that happens to lie near slerp is no easier than others:
+     * the error counts in parts of the mean of slerp's, not of its own (docs/experiments.md). */
+    double unit = st->config.motion ? 0 : st->err_slerp;
+    rc = ib_team_learn(s->team, s->batch, n, unit, &b, err);
     ib_loader_release(s->loader, n);
     if (rc) {
         return rc;
@@ -87,27 +94,6 @@ static int one_step(ib_session *s, ib_error *err) {
     st->samples += (int64_t)n;
     st->pool.fresh += *st->pool.name ? (int64_t)n : 0;
     return IB_OK;
-}
-
-static int validate(ib_session *s, ib_error *err) {
-    ib_state *st = &s->state;
-    double start = ib_session_seconds(s);
-    if (!ib_dataset_videos(s->data, true)) {
-        s->next_valid = INFINITY;
-        return IB_OK;
-    }
-    ib_session_use_mean(s);
-    pthread_mutex_lock(&s->reading);
-    int rc = ib_review_skill(s->mean, s->data, s->valid_gap, s->threads, &s->valid_skill, err);
-    pthread_mutex_unlock(&s->reading);
-    double end = ib_session_seconds(s);
-    s->valid_cost = end - start;
-    s->next_valid = end + fmax(s->o->valid_seconds, s->valid_cost / review_share);
-    s->logged_skill = s->valid_skill;
-    if (rc || !isfinite(s->valid_skill)) {
-        return rc;
-    }
-    return ib_state_add_valid(st, &(ib_valid_point){(double)st->step, end, s->valid_skill}, err);
 }
 
 static int strip(ib_session *s, ib_error *err) {
@@ -176,8 +162,8 @@ static int look_after(ib_session *s, ib_error *err) {
     if (s->rank) {
         return IB_OK;
     }
-    if (seconds >= s->next_valid) {
-        rc = validate(s, err);
+    if (s->valid_every ? s->state.step % s->valid_every == 0 : seconds >= s->next_valid) {
+        rc = ib_session_validate(s, err);
     }
     if (!rc && seconds >= s->next_strip) {
         rc = strip(s, err);
@@ -205,6 +191,8 @@ static bool budget_left(const ib_session *s) {
 static void set_alarms(ib_session *s) {
     double now = ib_session_seconds(s), total = s->state.minutes_total * 60;
     double soon = total > 0 ? fmin(s->o->valid_seconds, 0.1 * total) : s->o->valid_seconds;
+    int64_t steps = s->state.steps_total;
+    s->valid_every = steps ? (steps + VALIDATIONS - 1) / VALIDATIONS : 0;
     s->next_log = now + s->o->log_seconds;
     s->next_state = now + s->o->state_seconds;
     s->next_valid = now + soon;
@@ -217,7 +205,8 @@ static int finish_train(ib_session *s, ib_error *err) {
     int rc = ib_exchange_end(s, !stopped_train(s), err);
     bool whole = !stopped_train(s), first = !s->rank;
     if (!rc && whole && first) {
-        rc = validate(s, err);
+        rc = ib_session_validate(s, err);
+        rc = rc ? rc : ib_session_conclude(s, err);
     }
     if (!rc && first) {
         rc = log_line(s, ib_session_seconds(s), err);
@@ -243,7 +232,7 @@ static void fill_train(ib_train_result *result, const ib_session *s) {
                                 .skipped = s->skipped,
                                 .seconds = ib_session_seconds(s),
                                 .loss = st->updates ? st->loss : NAN,
-                                .valid_skill = s->valid_skill,
+                                .valid_skill = s->best_skill,
                                 .parameters = st->params};
     result->samples_per_second = (double)((st->step - s->first_step) * st->plan.batch * s->ranks) / here;
     if (s->exchange) {
@@ -270,7 +259,7 @@ int ib_train(const ib_train_options *o, ib_train_result *result, ib_error *err) 
          * out now */
         rc = o->resume ? IB_OK : ib_exchange_save(&s, err);
         rc = rc ? rc : ib_exchange_begin(&s, err);
-        while (!rc && !stopped_train(&s) && budget_left(&s)) {
+        while (!rc && !stopped_train(&s) && budget_left(&s) && !ib_session_lost_patience(&s)) {
             rc = one_step(&s, err);
             rc = rc ? rc : ib_exchange_after_step(&s, err);
             rc = rc ? rc : look_after(&s, err);

@@ -54,6 +54,7 @@ typedef struct ib_train_options {
     int crop_width; /* luma samples, multiples of 8: train on parts of frames (patch space). 0, 0: whole
                        frames */
     int crop_height;
+    bool no_guide;  /* as if the latent files had no guides */
     uint64_t seed;  /* 0: 1 */
     double minutes; /* > 0, or */
     int64_t steps;  /* > 0: one of the two (a resumed run may keep its own). The total of all sessions of the
@@ -63,6 +64,7 @@ typedef struct ib_train_options {
     int64_t state_steps;  /* a state also every N steps; 0: none */
     int keep_states;      /* states kept in RUN/states, for averages; 0: none */
     double log_seconds;   /* between lines of log.csv, default 5 */
+    int patience;         /* a run ends after so many validations in a row without a better one; 0: never */
     double valid_seconds; /* between validations, default 60; seldom enough to take at most 3 % of the time */
     /* What an average with others, in a pool or a cluster, makes of the weights. May differ from session to
      * session. */
@@ -95,7 +97,7 @@ typedef struct ib_train_result {
     int64_t step, samples, skipped; /* skipped: steps of this session without a finite gradient */
     double seconds;                 /* of training, all sessions together */
     double loss;                    /* smoothed; NaN before the first step */
-    double valid_skill;             /* last one; NaN if there is none */
+    double valid_skill;             /* of the weights that are exported; NaN if there is none */
     double samples_per_second;      /* of this session, validation and saving included */
     size_t parameters, train_videos, valid_videos;
     int rank, ranks;                            /* of a cluster; 0, 1 */

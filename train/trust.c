@@ -1,0 +1,224 @@
+#include "train/trust.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/memory.h"
+#include "eval/metrics.h"
+#include "eval/score.h"
+#include "latent/geometry.h"
+#include "nn/gemm.h"
+
+enum { CLIPS = 16, WINDOWS = 2, RUNGS = 6, GAPS = 4 };
+static const int gaps[GAPS] = {2, 4, 8, 16};
+
+/* One target and what each rung makes of it. */
+typedef struct target {
+    size_t clip, number, first;
+    int gap, bin;
+    double slerp, error[RUNGS]; /* squared errors */
+} target;
+
+/* The k-th of n windows of a clip that lie end to end within its shots; false if there are fewer. */
+static bool window_at(const ib_video *c, size_t gap, size_t k, size_t n, size_t *first) {
+    size_t all = 0;
+    for (size_t i = 0; i < c->shots; i++) {
+        all += (c->shot[i + 1] - c->shot[i] - 1) / gap;
+    }
+    if (k >= all) {
+        return false;
+    }
+    size_t left = n > 1 && all > n ? k * (all - 1) / (n - 1) : k;
+    for (size_t i = 0; i < c->shots; i++) {
+        size_t here = (c->shot[i + 1] - c->shot[i] - 1) / gap;
+        if (left < here) {
+            *first = c->shot[i] + left * gap;
+            return true;
+        }
+        left -= here;
+    }
+    return false;
+}
+
+static size_t find_targets(const ib_dataset *d, int gap_min, int gap_max, target *out) {
+    size_t n = 0, valid = 0, number = 0;
+    for (size_t i = 0; i < ib_dataset_files(d); i++) {
+        valid += ib_dataset_video(d, i)->valid;
+    }
+    size_t clips = valid < CLIPS ? valid : CLIPS;
+    for (size_t i = 0, k = 0; i < ib_dataset_files(d); i++) {
+        const ib_video *c = ib_dataset_video(d, i);
+        if (!c->valid || k++ * clips / valid != number || number >= clips) {
+            continue;
+        }
+        for (int g = 0; g < GAPS; g++) {
+            for (size_t q = 0; gaps[g] >= gap_min && gaps[g] <= gap_max && q < WINDOWS; q++) {
+                target t = {.clip = i, .number = number, .gap = gaps[g], .bin = g};
+                if (window_at(c, (size_t)gaps[g], q, WINDOWS, &t.first)) {
+                    out[n++] = t;
+                }
+            }
+        }
+        number++;
+    }
+    return n;
+}
+
+/* z: [4,T,D] */
+static int try_target(target *t, int rung, const ib_video *c, ib_latent_file *f, const ib_adapter *a,
+                      ib_adapter_work *w, float *z, ib_error *err) {
+    const ib_shape *s = &c->info.shape;
+    size_t n = s->tokens * s->width, gap = (size_t)t->gap, middle = gap / 2;
+    float *z1 = z + n, *truth = z1 + n, *made = truth + n,
+          at = ib_score_place(c->pts + t->first, t->gap, (int)middle);
+    int rc = ib_latent_read(f, t->first, 1, z, err);
+    rc = rc ? rc : ib_latent_read(f, t->first + gap, 1, z1, err);
+    rc = rc ? rc : ib_latent_read(f, t->first + middle, 1, truth, err);
+    if (rc) {
+        return rc;
+    }
+    ib_slerp_in(ib_geometry_of(c->info.space_id), z, z1, at, s->tokens, s->width, made);
+    t->slerp = ib_squared_error(made, truth, n);
+    ib_between in = {z, z1, at, ib_score_seconds(c->pts + t->first, t->gap, c->info.fps)};
+    rc = ib_adapter_predict(a, w, &in, 1, made, err);
+    t->error[rung] = ib_squared_error(made, truth, n);
+    return rc;
+}
+
+/* A clip's targets at one rung. */
+static int try_clip(target *t, size_t n, int rung, ib_dataset *d, const ib_adapter *a, int threads,
+                    ib_error *err) {
+    const ib_video *c = ib_dataset_video(d, t->clip);
+    ib_latent_file *f;
+    int rc = ib_dataset_file(d, t->clip, &f, err);
+    if (rc) {
+        return rc;
+    }
+#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
+    {
+        ib_adapter_work *w = NULL;
+        float *z = NULL;
+        ib_error mine = {0};
+        int mine_rc =
+            ib_alloc_floats(&z, 4 * c->info.shape.tokens * c->info.shape.width, "validation", &mine);
+        mine_rc = mine_rc ? mine_rc : ib_adapter_work_create(&w, a, &c->info.shape, 1, false, &mine);
+#pragma omp for schedule(dynamic, 1)
+        for (size_t i = 0; i < n; i++) {
+            mine_rc = mine_rc ? mine_rc : try_target(&t[i], rung, c, f, a, w, z, &mine);
+        }
+        if (mine_rc) {
+#pragma omp critical(ib_trust_error)
+            {
+                rc = mine_rc;
+                *err = mine;
+            }
+        }
+        ib_adapter_work_free(&w);
+        ib_free(z);
+    }
+    return rc;
+}
+
+/* Clips' skills at a gap: skill [CLIPS, RUNGS]. Their number. */
+static size_t skills_of(const target *t, size_t n, int bin, double skill[CLIPS][RUNGS]) {
+    size_t clips = 0, last = SIZE_MAX;
+    double slerp[CLIPS];
+    for (size_t i = 0; i < n; i++) {
+        if (t[i].bin != bin || !(t[i].slerp > 0)) {
+            continue;
+        }
+        if (!clips || t[i].number != last) {
+            memset(skill[clips], 0, sizeof skill[clips]);
+            slerp[clips++] = 0;
+        }
+        last = t[i].number;
+        slerp[clips - 1] += t[i].slerp;
+        for (int r = 0; r < RUNGS; r++) {
+            skill[clips - 1][r] += t[i].error[r];
+        }
+    }
+    for (size_t i = 0; i < clips; i++) {
+        for (int r = 0; r < RUNGS; r++) {
+            skill[i][r] = 1 - skill[i][r] / slerp[i];
+        }
+    }
+    return clips;
+}
+
+/* Strength at a gap, 0..1. */
+static double fit(double skill[CLIPS][RUNGS], size_t clips) {
+    double mean[RUNGS] = {0}, sum = 0, squares = 0, n = (double)clips;
+    int best = 0;
+    for (int r = 0; r < RUNGS; r++) {
+        for (size_t i = 0; i < clips; i++) {
+            mean[r] += skill[i][r] / n;
+        }
+        best = mean[r] > mean[best] ? r : best;
+    }
+    for (size_t i = 0; i < clips; i++) {
+        double g = skill[i][best] - skill[i][0];
+        sum += g / n;
+        squares += g * g / n;
+    }
+    if (!best || !(sum > 0)) {
+        return 0;
+    }
+    double error = sqrt(fmax(squares - sum * sum, 0) / (n - 1)), doubt = (2 + 4 / (n - 1)) * error / sum;
+    return fmax(0, 1 - doubt * doubt) * best / (RUNGS - 1);
+}
+
+static double seconds_of(const ib_dataset *d, const target *t) {
+    const ib_video *c = ib_dataset_video(d, t->clip);
+    return (double)ib_score_seconds(c->pts + t->first, t->gap, c->info.fps);
+}
+
+/* The bins that have clips enough, their middles rising. */
+static void conclude(const ib_dataset *d, const target *t, size_t n, ib_strengths *out) {
+    double skill[CLIPS][RUNGS];
+    for (int g = 0; g < GAPS; g++) {
+        size_t clips = skills_of(t, n, g, skill);
+        double sum = 0, windows = 0;
+        for (size_t i = 0; i < n; i++) {
+            sum += t[i].bin == g ? log(seconds_of(d, &t[i])) : 0;
+            windows += t[i].bin == g;
+        }
+        float middle = windows > 0 ? (float)exp(sum / windows) : 0;
+        if (clips < 2 || (out->bins && middle <= out->gap_seconds[out->bins - 1])) {
+            continue;
+        }
+        float strength = (float)fit(skill, clips);
+        out->gap_seconds[out->bins] = middle;
+        for (int k = 0; k < IB_STRENGTHS; k++) {
+            out->value[k][out->bins] = k == IB_STRENGTH_ALONE ? strength : 0;
+        }
+        out->bins++;
+    }
+}
+
+int ib_trust_fit(ib_adapter *a, ib_dataset *d, int gap_min, int gap_max, int threads, ib_strengths *out,
+                 ib_error *err) {
+    ib_error own;
+    target *t = ib_calloc(CLIPS * GAPS * WINDOWS, sizeof *t);
+    int rc = IB_OK, before = ib_gemm_pin();
+    err = err ? err : &own;
+    *out = (ib_strengths){0};
+    if (!t) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for validation");
+    }
+    size_t n = t ? find_targets(d, gap_min, gap_max, t) : 0;
+    ib_adapter_set_strengths(a, NULL);
+    for (int rung = 0; rung < RUNGS && !rc; rung++) {
+        ib_adapter_trust(a, (double)rung / (RUNGS - 1));
+        for (size_t i = 0, end; i < n && !rc; i = end) {
+            for (end = i + 1; end < n && t[end].clip == t[i].clip; end++) {
+            }
+            rc = try_clip(t + i, end - i, rung, d, a, threads, err);
+        }
+    }
+    if (!rc) {
+        conclude(d, t, n, out);
+    }
+    ib_gemm_unpin(before);
+    ib_free(t);
+    return rc;
+}
