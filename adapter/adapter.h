@@ -23,8 +23,8 @@ extern "C" {
 #endif
 
 /* How far each part of the model is followed, by the gap: fitted on validation videos when a run ends, stored
- * in the file and applied by predictions, times the trust. 0 leaves a part out. In the patch space there is
- * one, of all that was learned. */
+ * in the file and applied by predictions, times the trust. 0 leaves a part out; where both of a guide's are 0
+ * it is as if there were no guide. In the patch space there is one, of all that was learned. */
 typedef enum ib_strength {
     IB_STRENGTH_GUIDE,  /* of the guide: g (h - slerp) */
     IB_STRENGTH_GUIDED, /* of the correction f where there is a guide */

@@ -324,6 +324,15 @@ static int check_model(const ib_adapter_work *w, const ib_between *in, int n, ib
     return 0;
 }
 
+/* Where a guide is not followed and nothing that was learned from it either, it is as if there were none. */
+static void drop_useless(const ib_adapter *a, ib_ordered *in) {
+    const ib_strengths *s = &a->config.strengths;
+    if (in->guide && !(ib_strength_at(s, IB_STRENGTH_GUIDE, in->gap_seconds, false) > 0) &&
+        !(ib_strength_at(s, IB_STRENGTH_GUIDED, in->gap_seconds, false) > 0)) {
+        in->guide = NULL;
+    }
+}
+
 int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
                      ib_error *err) {
     size_t floats = w->shape.tokens * w->shape.width;
@@ -370,6 +379,7 @@ int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between
             memcpy(zi, in[i].t == 1.0f ? in[i].z1 : in[i].z0, floats * sizeof *z);
         } else {
             ordered[waiting] = ib_order(&in[i], floats);
+            drop_useless(a, &ordered[waiting]);
             to[waiting++] = zi;
         }
         if (waiting == MOST_AT_ONCE) {

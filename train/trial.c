@@ -411,11 +411,13 @@ void ib_trial_fit(const ib_trial *t, ib_half half, ib_strengths *out) {
     *out = t->bins;
     for (int k = 0; rows && k < t->bins.bins; k++) {
         table r = gather(t, half, k, true, rows);
-        double a = certain(&r, true, 0);
-        out->value[IB_STRENGTH_GUIDE][k] = (float)a;
-        out->value[IB_STRENGTH_GUIDED][k] = (float)certain(&r, false, a);
+        double a = certain(&r, true, 0), b = certain(&r, false, a), with = mean_gain(&r, a, b);
         r = gather(t, half, k, false, rows);
-        out->value[IB_STRENGTH_ALONE][k] = (float)certain(&r, false, 0);
+        double alone = certain(&r, false, 0);
+        bool useless = !(with > mean_gain(&r, 0, alone)); /* better without */
+        out->value[IB_STRENGTH_GUIDE][k] = useless ? 0 : (float)a;
+        out->value[IB_STRENGTH_GUIDED][k] = useless ? 0 : (float)b;
+        out->value[IB_STRENGTH_ALONE][k] = (float)alone;
     }
     ib_free(rows);
 }
@@ -424,8 +426,14 @@ double ib_trial_skill_at(const ib_trial *t, ib_half half, const ib_strengths *s,
     double(*rows)[PRODUCTS] = ib_calloc(t->units + 1, sizeof *rows), skill = NAN;
     if (rows) {
         table r = gather(t, half, bin, guided, rows);
-        skill = guided ? mean_gain(&r, s->value[IB_STRENGTH_GUIDE][bin], s->value[IB_STRENGTH_GUIDED][bin])
-                       : mean_gain(&r, 0, s->value[IB_STRENGTH_ALONE][bin]);
+        bool useless =
+            guided && !(s->value[IB_STRENGTH_GUIDE][bin] > 0) && !(s->value[IB_STRENGTH_GUIDED][bin] > 0);
+        if (useless && r.n) {
+            r = gather(t, half, bin, false, rows);
+        }
+        skill = guided && !useless
+                    ? mean_gain(&r, s->value[IB_STRENGTH_GUIDE][bin], s->value[IB_STRENGTH_GUIDED][bin])
+                    : mean_gain(&r, 0, s->value[IB_STRENGTH_ALONE][bin]);
     }
     ib_free(rows);
     return skill;
