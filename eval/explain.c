@@ -38,13 +38,13 @@ void ib_explain_guide(ib_scene *s, const ib_store *store, size_t frame, ib_marks
              *best = &marks[s->rivals + IB_EXPLAINED_WEIGHTS];
     double along = 0, apart = 0;
     for (size_t i = 0; i < s->n; i++) {
-        double lead = (double)s->guide[i] - (double)slerp[i];
+        double lead = (double)s->seen[i] - (double)slerp[i];
         along += ((double)s->truth[i] - (double)slerp[i]) * lead;
         apart += lead * lead;
     }
     double weight = ib_best_weight(along, apart);
     for (size_t i = 0; i < s->n; i++) {
-        s->out[i] = isnan(weight) ? slerp[i] : slerp[i] + (float)weight * (s->guide[i] - slerp[i]);
+        s->out[i] = isnan(weight) ? slerp[i] : slerp[i] + (float)weight * (s->seen[i] - slerp[i]);
     }
     ib_scene_mark(s, s->out, NULL, store, frame, best);
     one->v[IB_MARK_ALONG] = along / (double)s->n;

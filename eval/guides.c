@@ -21,11 +21,15 @@ bool ib_scene_shows(const ib_scene *s, size_t rival) {
     return !of_guides || (rival == ib_judge_seen(s->judge, IB_SEEN_GUIDE) && s->sees);
 }
 
-int ib_scene_see(ib_scene *s, const ib_store *store, size_t number, ib_error *err) {
+int ib_scene_see(ib_scene *s, const ib_store *store, size_t number, float t, ib_error *err) {
     ib_latent_file *f = ib_store_file(store);
     s->sees = number != SIZE_MAX;
     s->feature = s->sees ? ib_latent_guides(f)->feature + number * IB_GUIDE_FEATURES : NULL;
-    return s->sees ? ib_latent_read_guides(f, number, 1, s->guide, err) : IB_OK;
+    int rc = s->sees ? ib_latent_read_guides(f, number, 1, s->guide, err) : IB_OK;
+    if (s->sees && !rc) {
+        ib_lerp(s->guide, s->guide + s->n, t, s->n, s->seen);
+    }
+    return rc;
 }
 
 /* ---- windows ---- */
@@ -40,15 +44,9 @@ size_t ib_spread(size_t n, size_t most, size_t k) {
     return !most || n <= most ? k : most > 1 ? k * (n - 1) / (most - 1) : n / 2;
 }
 
-/* Ids of one model are equal up to the blank (guide/guide.h). */
-static bool same_model(const char *a, const char *b) {
-    size_t n = strcspn(a, " ");
-    return n == strcspn(b, " ") && !strncmp(a, b, n);
-}
-
 int ib_guided_check(const ib_adapter *a, const char *name, const ib_latent_file *f, ib_error *err) {
     const char *wanted = ib_adapter_config_of(a)->guide, *there = ib_latent_guides(f)->model;
-    return !*wanted || same_model(wanted, there)
+    return !*wanted || ib_guide_same_model(wanted, there)
                ? IB_OK
                : ib_fail(err, IB_E_MISMATCH,
                          "%s: its guides come from the pixel model %s, %s was trained with those of %s",
@@ -94,7 +92,7 @@ static int check_model(ib_evaluation *e, const ib_latent_file *f, ib_error *err)
     if (!*r->guide) {
         snprintf(r->guide, sizeof r->guide, "%s", model);
     }
-    return same_model(r->guide, model)
+    return ib_guide_same_model(r->guide, model)
                ? IB_OK
                : ib_fail(err, IB_E_MISMATCH,
                          "%s: its guides come from the pixel model %s, those before it from %s; one "

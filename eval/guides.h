@@ -11,7 +11,7 @@
 enum ib_seen {
     IB_SEEN_FADE,   /* the cross-fade of the keyframes' pictures, embedded; of videos only */
     IB_SEEN_WEIGHT, /* slerp + w (guide - slerp) with the best w of the gap (eval/explain.h) */
-    IB_SEEN_GUIDE,  /* the guide alone */
+    IB_SEEN_GUIDE,  /* the guide alone: the mean of its pictures, by t */
     IB_SEENS
 };
 extern const char *const ib_seen_names[IB_SEENS];
@@ -21,8 +21,8 @@ size_t ib_judge_seen(const ib_judge *j, enum ib_seen row);
 /* Whether the scene makes what this rival shows of the window at hand: rows of guides need one, and two of
  * them are worked out elsewhere. */
 bool ib_scene_shows(const ib_scene *s, size_t rival);
-/* Reads a guide of the store's file for the target at hand; SIZE_MAX: there is none. */
-int ib_scene_see(ib_scene *s, const ib_store *store, size_t number, ib_error *err);
+/* Reads a guide of the store's file for the target at hand, at t; SIZE_MAX: there is none. */
+int ib_scene_see(ib_scene *s, const ib_store *store, size_t number, float t, ib_error *err);
 
 /* The windows of a file that have guides at a gap: the first of them and their number, 0 in a space of
  * pictures. */

@@ -132,7 +132,9 @@ static int judge_window(worker *w, const ib_store *store, int gap, size_t first,
         ib_marks *here = marks + (size_t)(k - 1) * methods;
         bool guided = guide != SIZE_MAX && k < gap;
         rc = load_truth(s, store, first + (size_t)k, err);
-        rc = rc ? rc : ib_scene_see(s, store, guided ? guide + (size_t)k - 1 : SIZE_MAX, err);
+        rc = rc ? rc
+                : ib_scene_see(s, store, guided ? guide + (size_t)k - 1 : SIZE_MAX,
+                               w->place[guided ? k - 1 : 0], err);
         if (!rc && j->explains && k > 1) {
             ib_explain_neighbours(s, store, first + (size_t)k - 1, here - methods);
         }

@@ -78,7 +78,8 @@ int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int wid
         s->keys.width = s->shape.width;
         rc = open_works(s, err);
     }
-    rc = rc || !j->seen ? rc : ib_alloc_floats(&s->guide, s->n, "a guide", err);
+    rc = rc || !j->seen ? rc : ib_alloc_floats(&s->guide, (IB_GUIDE_PICTURES + 1) * s->n, "a guide", err);
+    s->seen = s->guide ? s->guide + IB_GUIDE_PICTURES * s->n : NULL;
     rc = rc || !s->decodes ? rc : open_pictures(s, width, height, matrix, err);
     if (rc) {
         ib_scene_close(s);
@@ -111,7 +112,7 @@ int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err) {
         ib_frame_copy(&s->frame, &s->given[(rival - IB_BASELINES) * s->given_stride + (size_t)k - 1]);
         return ib_space_encode(j->space, &s->frame, s->out, err);
     } else if (rival == ib_judge_seen(j, IB_SEEN_GUIDE)) {
-        memcpy(s->out, s->guide, s->n * sizeof *s->out);
+        memcpy(s->out, s->seen, s->n * sizeof *s->out);
     } else {
         size_t i = rival - IB_BASELINES - ib_judge_givers(j) - j->seen;
         if (s->native) {

@@ -38,7 +38,7 @@ size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_
 typedef struct worker {
     ib_adapter_work *work;
     float *frames, *z;
-    float *guide; /* [T,D] */
+    float *guide; /* [IB_GUIDE_PICTURES,T,D] */
 } worker;
 
 float ib_score_place(const double *pts, int gap, int k) {
@@ -118,7 +118,7 @@ static int worker_create(worker *w, const ib_adapter *a, const ib_shape *s, int 
     }
     int rc = ib_alloc_floats(&w->frames, all, "a window's latents", err);
     rc = rc ? rc : ib_alloc_floats(&w->z, n, "an in-between", err);
-    rc = rc ? rc : ib_alloc_floats(&w->guide, n, "a guide", err);
+    rc = rc ? rc : ib_alloc_floats(&w->guide, IB_GUIDE_PICTURES * n, "a guide", err);
     return rc || !a ? rc : ib_adapter_work_create(&w->work, a, s, 1, false, err);
 }
 

@@ -41,7 +41,10 @@ static void put_guide(const planted *p, size_t first, int gap, int k, float *z) 
     for (int i = 0; i < WIDE; i++) {
         float wrong = slerp[i] + 3 * ib_rng_normal(&rng);
         bool right = p->guide == TRUTH || (p->guide == EITHER && k % 2);
-        z[i] = right ? truth[i] : p->guide == HALFWAY ? 2 * truth[i] - slerp[i] : wrong;
+        float h = right ? truth[i] : p->guide == HALFWAY ? 2 * truth[i] - slerp[i] : wrong;
+        float apart = p->guide == TRUTH ? 0 : 0.5f * ib_rng_normal(&rng), t = (float)k / (float)gap;
+        z[i] = h + t * apart; /* their mean by t is h */
+        z[WIDE + i] = h - (1 - t) * apart;
     }
 }
 
@@ -65,7 +68,7 @@ static void plant(const planted *p) {
     ib_latent_writer *w = NULL;
     ib_guide_window window[FRAMES];
     ib_error err;
-    float z[WIDE], feature[IB_GUIDE_FEATURES] = {0.25f};
+    float z[IB_GUIDE_PICTURES * WIDE], feature[IB_GUIDE_FEATURES] = {0.25f};
     info.shape = (ib_shape){IB_LAYOUT_SINGLE, 1, 1, 1, WIDE};
     snprintf(info.source, sizeof info.source, "%s", p->file);
     moving_sha(p->file, info.source_sha256);
