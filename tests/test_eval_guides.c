@@ -253,14 +253,25 @@ static void test_choices(void) {
     CHECK(strstr(err.text, model) && strstr(err.text, "truth.h5"));
 }
 
-/* An adapter that was trained with guides. */
-static void write_guided(const char *path, const char *of) {
+/* An adapter with guides: untrained, or with a gate that is open. */
+static void write_guided(const char *path, const char *of, float open) {
     ib_adapter_config c;
     ib_adapter *a = NULL;
     ib_error err;
     CHECK_OK(ib_adapter_preset("toaster", "clip:0123", IB_LAYOUT_SINGLE, WIDE, &c, &err), &err);
     snprintf(c.guide, sizeof c.guide, "%s", of);
     CHECK_OK(ib_adapter_create(&a, &c, 1, &err), &err);
+    ib_rng rng;
+    ib_rng_seed(&rng, 3);
+    for (size_t i = 0; i < ib_adapter_tensor_count(a); i++) {
+        const ib_param *q = ib_adapter_tensor(a, i);
+        bool gate = !strncmp(q->name, "gate.", 5), bias = !strcmp(q->name, "gate.bias");
+        for (size_t k = 0; k < q->count && gate; k++) {
+            ib_adapter_params(a)[q->offset + k] += open * (ib_rng_normal(&rng) + (bias ? 2 : 0));
+        }
+    }
+    ib_adapter_refresh(a);
+    ib_adapter_trust(a, 1);
     CHECK_OK(ib_adapter_save(a, path, NULL, 0, &err), &err);
     ib_adapter_free(&a);
 }
@@ -272,8 +283,8 @@ static void test_models(void) {
     ib_latent_file *f = NULL;
     ib_adapter *a = NULL;
     ib_error err;
-    write_guided(own, "sha256:0123 another-name.safetensors"); /* the model is what counts */
-    write_guided(foreign, other);
+    write_guided(own, "sha256:0123 another-name.safetensors", 0); /* the model is what counts */
+    write_guided(foreign, other, 0);
     request q = ask_of("truth.h5", NULL);
     q.adapters = list(&own, 1);
     CHECK_OK(answer(&q, &r, &err), &err);
@@ -310,6 +321,45 @@ static void test_models(void) {
     CHECK_OK(ib_score_latents(a, f, 8, 0, 2, &sums, &err), &err); /* no guides there */
     ib_adapter_free(&a);
     ib_latent_close(&f);
+}
+
+/* A gate beside the best weights. */
+static void test_gate(void) {
+    const char *learned = in_scratch("learned.safetensors");
+    ib_eval_report r;
+    ib_error err;
+    write_guided(learned, model, 0.05f);
+    request q = ask_of("either.h5", NULL);
+    q.adapters = list(&learned, 1);
+    q.o.gap[1] = 5; /* without guides */
+    CHECK_OK(answer(&q, &r, &err), &err);
+    size_t m = row_of(&r, "learned");
+    const ib_eval_explanation *x = &r.gap[0].explanation;
+    double gate = 0, weight = 0, gg = 0, ww = 0, gw = 0, n = (double)x->points;
+    CHECK_INT(x->points, 12 * 3);
+    for (size_t i = 0; i < x->points; i++) {
+        CHECK(x->gates[i] >= 0 && x->gates[i] <= 1 && x->weight[i] >= 0 && x->weight[i] <= 1);
+        gate += (double)x->gates[i] / n;
+        weight += (double)x->weight[i] / n;
+    }
+    for (size_t i = 0; i < x->points; i++) {
+        double g = (double)x->gates[i] - gate, w = (double)x->weight[i] - weight;
+        gg += g * g;
+        ww += w * w;
+        gw += g * w;
+    }
+    CHECK(gate > 0.001);
+    CHECK_NEAR(x->gate[m].mean, gate, 1e-6);
+    CHECK_NEAR(x->best_weight, weight, 1e-6);
+    CHECK_NEAR(x->gate[m].correlation, gw / sqrt(gg * ww), 1e-6);
+    char *text = ib_eval_text(&r), *page = ib_eval_page(&r), *json = ib_eval_json(&r);
+    CHECK(text && strstr(text, "The gate of learned is "));
+    CHECK(page && strstr(page, "Does the gate know?") && strstr(page, "series gates"));
+    CHECK(json && strstr(json, "\"gates\": {\n          \"learned\""));
+    free(text);
+    free(page);
+    free(json);
+    ib_eval_report_free(&r);
 }
 
 /* ---- reports ---- */
@@ -390,6 +440,7 @@ int main(void) {
     RUN(test_paths());
     RUN(test_choices());
     RUN(test_models());
+    RUN(test_gate());
     RUN(test_reports());
     RUN(test_threads());
     remove_scratch();
