@@ -195,6 +195,9 @@ int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib
         rc = rc ? rc : ib_judge_latents(&e->judge, store, w, r->gaps, err);
         rc = rc || !e->judge.oracles ? rc : judge_oracles(e, path, store, w, err);
     }
+    if (!rc && store && e->judge.seen == IB_SEENS && !ib_eval_is_latents(path) && !ib_eval_is_stream(path)) {
+        rc = ib_judge_fades(&e->judge, path, e->o->width, e->o->height, store, w, r->gaps, err);
+    }
     if (!rc && e->o->native) {
         rc = ib_judge_native(&e->judge, path, f, w, r->gaps, &width, &height, err);
     }

@@ -33,4 +33,9 @@ size_t ib_spread(size_t n, size_t most, size_t k);
  * of the file. `name` names the adapter; NULL: "the adapter". */
 int ib_guided_check(const ib_adapter *a, const char *name, const ib_latent_file *f, ib_error *err);
 
+/* fades.c: the row of cross-fades, of the video's own frames (width, height: at which videos are encoded),
+ * once slerp is judged. */
+int ib_judge_fades(const ib_judge *j, const char *video, int width, int height, const ib_store *store,
+                   ib_windows *w, size_t gaps, ib_error *err);
+
 #endif

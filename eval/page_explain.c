@@ -130,7 +130,7 @@ static void put_gates(FILE *f, const ib_eval_report *r) {
         f,
         " followed its guide at an in-between, against the weight that would have been best there; at most "
         "%d of them. The line is the mean of the best weights where the gate is alike: on the diagonal, "
-        "the gate knows.</p>\n<div class=\"charts small\">\n",
+        "the gate knows.</p>\n<div class=\"charts few\">\n",
         MOST_POINTS);
     for (size_t g = 0; g < r->gaps; g++) {
         if (r->gap[g].counted && isfinite(r->gap[g].explanation.gate[r->judged].mean)) {
@@ -163,6 +163,7 @@ void ib_page_explain(FILE *f, const ib_eval_report *r) {
     ib_page_legend(f, r, is_explained);
     fprintf(f, "<div class=\"charts\">\n");
     ib_page_chart_gaps(f, r, IB_FIGURE_SKILL, -1, is_explained);
+    ib_page_chart_gaps(f, r, IB_FIGURE_RECALL, 0, is_explained);
     fprintf(f, "</div>\n");
     put_gates(f, r);
     fprintf(f, "<h3>Gap by gap</h3>\n");
