@@ -120,6 +120,7 @@ static int parse_eval(cli *c, ib_eval_options *o) {
     bool plain = strspn(size, "0123456789x") == strlen(size);
     ib_eval_defaults(o);
     o->space = cli_text(c, "space");
+    o->guide = cli_text(c, "guide");
     o->windows_per_clip = cli_is_set(c, "windows-per-clip") ? (int)cli_int(c, "windows-per-clip") : 0;
     o->minterpolate = cli_flag(c, "minterpolate");
     o->trust = cli_trust(c);
@@ -397,6 +398,11 @@ static const cli_option options[] = {
      .value = "SPACE",
      .help = "space of videos, latent files and adapters; by default that of the latent files, and patch for "
              "videos"},
+    {.name = "guide",
+     .kind = CLI_TEXT,
+     .value = "none",
+     .help = "in spaces of embeddings: 'none' judges without guides, on all windows; by default windows that "
+             "have guides in a latent file are judged with them, and no others of that gap"},
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
     {0}};

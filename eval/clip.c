@@ -83,6 +83,8 @@ static int sum_up(ib_evaluation *e, size_t gap_index, const ib_latent_file *f, c
         c->flash[m] = ib_eval_flashes(&c->score[m]);
     }
     c->windows = w->n;
+    c->all_windows = w->all;
+    c->guided = w->guides != NULL;
     c->targets = w->n * targets;
     ib_free(sums);
     return IB_OK;
@@ -90,12 +92,16 @@ static int sum_up(ib_evaluation *e, size_t gap_index, const ib_latent_file *f, c
 
 /* ---- the clip ---- */
 
-static int find_windows(const ib_evaluation *e, const ib_latent_file *f, int gap, ib_windows *w,
-                        ib_error *err) {
+static int find_windows(ib_evaluation *e, const ib_latent_file *f, int gap, ib_windows *w, ib_error *err) {
     size_t all;
     w->gap = gap;
     w->firsts = ib_calloc(ib_latent_info_of(f)->frames, sizeof *w->firsts);
+    w->all = w->firsts ? ib_score_windows(f, gap, 0, w->firsts) : 0;
     w->n = w->firsts ? ib_score_windows(f, gap, e->o->windows_per_clip, w->firsts) : 0;
+    int rc = w->firsts ? ib_eval_guided_windows(e, f, gap, w, err) : IB_OK;
+    if (rc) {
+        return rc;
+    }
     bool fits = w->firsts && !ib_size_mul(w->n * ((size_t)gap - 1), e->report->methods, &all);
     w->marks = fits ? ib_calloc(all, sizeof *w->marks) : NULL;
     for (size_t i = 0; w->marks && i < all; i++) {
@@ -155,7 +161,8 @@ static int judge_oracles(ib_evaluation *e, const char *path, const ib_store *sto
 static int finish_clip(ib_evaluation *e, const ib_latent_file *f, const ib_store *store, const ib_windows *w,
                        ib_error *err) {
     const ib_eval_report *r = e->report;
-    int rc = IB_OK;
+    double jumps = NAN;
+    int rc = r->explains && store ? ib_step_over_variance(store, &jumps, err) : IB_OK;
     for (size_t g = 0; g < r->gaps && !rc; g++) {
         double *value = ib_calloc(w[g].n, sizeof *value);
         rc = value ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu windows", w[g].n);
@@ -164,6 +171,8 @@ static int finish_clip(ib_evaluation *e, const ib_latent_file *f, const ib_store
             rc = ib_eval_offer(e, store, &w[g], value, err);
         }
         ib_free(value);
+        r->gap[g].clip[r->clips].step_over_variance = jumps;
+        rc = rc || !r->explains ? rc : ib_gather(&e->gathered[g], &e->judge, r->clips, &w[g], err);
     }
     return rc;
 }
@@ -186,6 +195,9 @@ int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib
         rc = rc ? rc : ib_judge_latents(&e->judge, store, w, r->gaps, err);
         rc = rc || !e->judge.oracles ? rc : judge_oracles(e, path, store, w, err);
     }
+    if (!rc && store && e->judge.seen == IB_SEENS && !ib_eval_is_latents(path) && !ib_eval_is_stream(path)) {
+        rc = ib_judge_fades(&e->judge, path, e->o->width, e->o->height, store, w, r->gaps, err);
+    }
     if (!rc && e->o->native) {
         rc = ib_judge_native(&e->judge, path, f, w, r->gaps, &width, &height, err);
     }
@@ -195,6 +207,7 @@ int ib_eval_judge_clip(ib_evaluation *e, const char *path, ib_latent_file *f, ib
         c->width = width ? width : c->width;
         c->height = height ? height : c->height;
         ib_free(w[g].firsts);
+        ib_free(w[g].guides);
         ib_free(w[g].marks);
     }
     ib_store_close(&store);

@@ -5,6 +5,7 @@
 
 #include "adapter/named.h"
 #include "base/text.h"
+#include "eval/guides.h"
 #include "eval/private.h"
 
 static int name_method(ib_eval_report *r, size_t i, const char *name, ib_eval_kind kind, ib_error *err) {
@@ -21,6 +22,11 @@ static bool is_taken(const ib_eval_report *r, size_t i, const char *name) {
     }
     for (size_t k = 0; k < IB_ORACLES; k++) {
         if (!strcmp(ib_oracle_names[k], name)) {
+            return true;
+        }
+    }
+    for (size_t k = 0; k < IB_EXPLAINED && r->explains; k++) {
+        if (!strcmp(ib_explained_names[k], name)) {
             return true;
         }
     }
@@ -132,7 +138,8 @@ int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
     int rc = IB_OK;
     j->adapter = calloc(n + 1, sizeof *j->adapter);
     j->program = calloc(e->o->rivals + 1, sizeof *j->program);
-    r->method = calloc(IB_BASELINES + 1 + e->o->rivals + n + IB_ORACLES, sizeof *r->method);
+    r->method =
+        calloc(IB_BASELINES + 1 + e->o->rivals + IB_SEENS + n + IB_EXPLAINED + IB_ORACLES, sizeof *r->method);
     if (!j->adapter || !j->program || !r->method) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters and %zu programs", n, e->o->rivals);
     }
@@ -145,7 +152,13 @@ int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
         rc = name_method(r, r->judged, "minterpolate", IB_METHOD_BASELINE, err);
     }
     rc = rc ? rc : open_programs(e, err);
+    for (size_t i = IB_SEENS - j->seen; i < IB_SEENS && !rc; i++) {
+        rc = name_method(r, r->methods++, ib_seen_names[i], IB_METHOD_GUIDE, err);
+    }
     rc = rc ? rc : open_adapters(e, err);
+    for (size_t i = 0; i < ib_judge_explained(j) && !rc; i++) {
+        rc = name_method(r, r->methods++, ib_explained_names[i], IB_METHOD_ORACLE, err);
+    }
     /* without a decoder there is no floor to speak of, and only videos have pictures to shake */
     j->oracles = e->o->native ? 0 : r->decodes ? IB_ORACLES : videos ? IB_ORACLES - 1 : 0;
     for (size_t i = IB_ORACLES - j->oracles; i < IB_ORACLES && !rc; i++) {

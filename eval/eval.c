@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <omp.h>
 
+#include "base/memory.h"
 #include "eval/private.h"
 #include "eval/remarks.h"
 
@@ -191,7 +192,11 @@ static int nothing(const ib_eval_report *r, const ib_error *first, ib_error *err
 static int conclude(ib_evaluation *e, const ib_error *first, ib_error *err) {
     ib_eval_report *r = e->report;
     size_t counted = 0;
-    int rc = ib_eval_conclude(r, e->judge.threads, err);
+    int rc = IB_OK;
+    for (size_t g = 0; g < r->gaps && r->explains && !rc; g++) {
+        rc = ib_gathered_conclude(&e->gathered[g], &e->judge, r, &r->gap[g], err);
+    }
+    rc = rc ? rc : ib_eval_conclude(r, e->judge.threads, err);
     if (rc) {
         return rc;
     }
@@ -233,6 +238,7 @@ static int open_space(ib_evaluation *e, const ib_paths *files, bool videos, ib_e
     e->judge.space = e->space;
     e->report->decodes = ib_judge_decodes(&e->judge);
     snprintf(e->report->space_id, sizeof e->report->space_id, "%s", rc ? id : ib_space_id(e->space));
+    e->report->explains = e->judge.explains = !ib_space_is_pictures(e->report->space_id) && !o->native;
     e->judge.geometry = ib_geometry_of(e->report->space_id);
     if ((o->minterpolate || o->native || o->rivals) && !e->report->decodes) {
         return ib_fail(err, IB_E_UNSUPPORTED, "the space %s has no pictures, which %s", e->report->space_id,
@@ -270,6 +276,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
                                .windows_per_clip = o->windows_per_clip,
                                .trust = o->trust,
                                .sharpness = o->sharpness,
+                               .unguided = o->guide && !strcmp(o->guide, "none"),
                                .gaps = o->gaps};
     int rc = check_eval(o, err);
     if (rc) {
@@ -287,6 +294,9 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
     e.judge.stop = o->stop;
     rc = ib_eval_list_inputs(&e, &files, &first, err);
     rc = rc ? rc : open_space(&e, &files, any_video(&files), err);
+    if (!rc) {
+        ib_eval_look_for_guides(&e, &files);
+    }
     rc = rc ? rc : ib_eval_open_contenders(&e, any_video(&files), err);
     rc = rc ? rc : judge_files(&e, &files, &first, err);
     rc = rc ? rc : conclude(&e, &first, err);
@@ -295,6 +305,9 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         ib_program_close(&e.judge.program[i]);
     }
     free(e.judge.program);
+    for (size_t g = 0; g < o->gaps; g++) {
+        ib_gathered_free(&e.gathered[g]);
+    }
     for (size_t i = 0; i < e.judge.adapters; i++) {
         ib_adapter_free(&e.judge.adapter[i]);
     }
@@ -326,6 +339,9 @@ void ib_eval_report_free(ib_eval_report *r) {
         free(r->gap[g].high);
         free(r->gap[g].at);
         free(r->gap[g].pair);
+        free(r->gap[g].explanation.gate);
+        ib_free(r->gap[g].explanation.weight);
+        ib_free(r->gap[g].explanation.gates);
     }
     for (size_t i = 0; i < r->methods; i++) {
         free(r->method[i].name);

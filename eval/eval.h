@@ -77,7 +77,8 @@ typedef enum ib_eval_kind {
     IB_METHOD_BASELINE,
     IB_METHOD_PROGRAM, /* another program */
     IB_METHOD_ADAPTER,
-    IB_METHOD_ORACLE
+    IB_METHOD_ORACLE,
+    IB_METHOD_GUIDE /* what guides alone show */
 } ib_eval_kind;
 
 typedef struct ib_eval_method {
@@ -98,7 +99,10 @@ typedef struct ib_eval_clip {
     size_t frames;     /* of the clip */
     int fit;           /* ib_fit, how frames came to that size */
     double fps;
-    size_t windows; /* 0: no shot of the clip is longer than the gap; it does not count then */
+    size_t windows;            /* 0: no shot of the clip is longer than the gap; it does not count then */
+    size_t all_windows;        /* more where fewer were asked for, or only some have guides */
+    bool guided;               /* all that were judged have guides */
+    double step_over_variance; /* how jumpy the clip's path is (ib_eval_explanation) */
     size_t targets;
     size_t input;         /* index of its input among the report's files */
     ib_eval_score *score; /* [methods] */
@@ -137,6 +141,26 @@ typedef struct ib_eval_window {
     double psnr; /* dB of luma; NaN where there are no pictures */
 } ib_eval_window;
 
+/* How an adapter's gate (ib_adapter_gate) goes with the best weight of each target; NaN without guides. */
+typedef struct ib_eval_gate {
+    double mean, correlation; /* over all targets of all clips */
+} ib_eval_gate;
+
+/* Why figures are what they are, in a space of embeddings. The turn of the true path, the skill of a smooth
+ * path (the row "true neighbours") and that of the best weights (the row "guide, best weights") are among the
+ * figures. */
+typedef struct ib_eval_explanation {
+    size_t guided;               /* clips judged with guides */
+    size_t windows, all_windows; /* judged, and of how many, of all clips */
+    double step_over_variance;   /* mean squared step over twice the variance within shots, mean over clips: 0
+                                    is smooth, 1 is noise */
+    double one_weight;           /* of the row "guide, one weight", fitted on what is judged; 0..1 */
+    double best_weight;          /* mean of the best weights, each 0..1 */
+    ib_eval_gate *gate;          /* [methods] */
+    size_t points;               /* guided targets */
+    float *weight, *gates; /* [points] best weight of each, and the judged method's gate there; NaN: none */
+} ib_eval_explanation;
+
 typedef struct ib_eval_gap {
     int gap;            /* frames */
     ib_eval_clip *clip; /* [clips of the report], in order of their files' names */
@@ -148,6 +172,7 @@ typedef struct ib_eval_gap {
     size_t pairs;
     ib_eval_window worst[IB_EVAL_WORST]; /* of all clips, least gain of the judged method first */
     size_t worsts;
+    ib_eval_explanation explanation; /* zeros in a space of pictures */
 } ib_eval_gap;
 
 typedef struct ib_eval_remark {
@@ -183,7 +208,12 @@ typedef struct ib_eval_report {
     int windows_per_clip;
     double trust;     /* as asked for; below 0: each adapter at its own */
     double sharpness; /* as asked for */
-    size_t methods;   /* baselines, minterpolate if asked for, other programs, adapters, oracles */
+    bool explains;    /* a space of embeddings: gaps have explanations */
+    bool unguided;    /* guides were not to be used */
+    char
+        guide[160]; /* id of the pixel model that guides come from (latent/guides.h); empty: there are none */
+    size_t methods; /* baselines, minterpolate if asked for, other programs, rows of guides, adapters,
+                       explanations, oracles */
     size_t
         judged; /* the method whose windows are ranked: the last adapter, else the last that is no oracle */
     ib_eval_method *method;
@@ -227,6 +257,9 @@ typedef struct ib_eval_options {
     int windows_per_clip;      /* per gap, evenly spread; 0: all (the default) */
     double trust;     /* in what adapters learned, 0..1 (ib_adapter_trust); default -1: what each file says */
     double sharpness; /* of adapters' pictures, 0..1 (ib_adapter_sharpen); default 0 */
+    /* Guides, in spaces of embeddings. Windows that have them in a latent file are judged with them, and the
+     * others of that gap are not judged. NULL (default): what is there. "none": none. */
+    const char *guide;
     bool keep_interlaced;       /* interlaced videos as they are; default false: deinterlaced */
     bool minterpolate;          /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
     const ib_eval_rival *rival; /* [rivals] other programs; each is started once and ends with the call */
@@ -246,12 +279,11 @@ IB_API void ib_eval_defaults(ib_eval_options *o);
 
 /* An input that is damaged, missing or no media is listed in report->failed and the rest is evaluated.
  * Errors, with an empty report: the first failure's own if every input failed; IB_E_EMPTY if no clip has a
- * window at any gap; IB_E_MISMATCH if an input or an adapter is of another space than the rest;
- * IB_E_UNSUPPORTED if the space cannot do what is asked for; IB_E_IO or IB_E_FORMAT if another
- * program fails; whatever opening an adapter gives. A video is
- * decoded once, as `inbetween encode` does, into a temporary latent file in $TMPDIR or /tmp, so that a video
- * and its latent file have the same figures; at its own size it is decoded a second time, for all gaps
- * together. */
+ * window at any gap; IB_E_MISMATCH if an input or an adapter is of another space than the rest, or has guides
+ * of another model; IB_E_UNSUPPORTED if the space cannot do what is asked for; IB_E_IO or IB_E_FORMAT if
+ * another program fails; whatever opening an adapter gives. A video is decoded once, as `inbetween encode`
+ * does, into a temporary latent file in $TMPDIR or /tmp, so that a video and its latent file have the same
+ * figures; at its own size it is decoded a second time, for all gaps together. */
 IB_API int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err);
 IB_API void ib_eval_report_free(ib_eval_report *r);
 

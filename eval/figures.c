@@ -62,8 +62,8 @@ static const struct {
     [IB_FIGURE_SHARPNESS] = {RATIO, IB_MARK_GRADIENT, IB_MARK_TRUE_GRADIENT},
 };
 
-const ib_marks ib_no_marks = {
-    {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN}};
+const ib_marks ib_no_marks = {{NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN,
+                               NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN}};
 
 void ib_marks_add(ib_mark_sums *s, const ib_marks *m) {
     for (int i = 0; i < IB_MARKS; i++) {

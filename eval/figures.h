@@ -24,6 +24,10 @@ enum {
     IB_MARK_INNER,
     IB_MARK_GRADIENT,
     IB_MARK_TRUE_GRADIENT,
+    IB_MARK_ALONG, /* of "guide, one weight": how far the guide leads the right way, and how far at all: means
+                      over values of (true - slerp) (guide - slerp) and of (guide - slerp)^2 */
+    IB_MARK_APART,
+    IB_MARK_GATE, /* of an adapter with guides: its gate (ib_adapter_gate) */
     IB_MARKS
 };
 typedef struct ib_marks {

@@ -5,13 +5,15 @@
 #include <omp.h>
 
 #include "base/memory.h"
+#include "eval/explain.h"
+#include "eval/guides.h"
 #include "eval/scene.h"
 #include "eval/score.h"
 #include "nn/gemm.h"
 #include "video_io/minterpolate.h"
 
 size_t ib_judge_rivals(const ib_judge *j) {
-    return IB_BASELINES + ib_judge_givers(j) + j->adapters;
+    return IB_BASELINES + ib_judge_givers(j) + j->seen + j->adapters;
 }
 
 size_t ib_judge_givers(const ib_judge *j) {
@@ -35,7 +37,7 @@ void ib_judge_take_back(const ib_judge *j, size_t stride, ib_frame *out) {
 }
 
 size_t ib_judge_methods(const ib_judge *j) {
-    return ib_judge_rivals(j) + j->oracles;
+    return ib_judge_rivals(j) + ib_judge_explained(j) + j->oracles;
 }
 
 bool ib_judge_decodes(const ib_judge *j) {
@@ -111,8 +113,9 @@ static int give(worker *w, int gap, ib_error *err) {
                               w->largest, w->given, err);
 }
 
-static int judge_window(worker *w, const ib_store *store, int gap, size_t first, ib_marks *marks,
-                        ib_error *err) {
+/* guide: number of the window's first one; SIZE_MAX: it is judged without. */
+static int judge_window(worker *w, const ib_store *store, int gap, size_t first, size_t guide,
+                        ib_marks *marks, ib_error *err) {
     ib_scene *s = &w->scene;
     const ib_judge *j = s->judge;
     size_t methods = ib_judge_methods(j);
@@ -127,11 +130,21 @@ static int judge_window(worker *w, const ib_store *store, int gap, size_t first,
     rc = rc ? rc : ib_scene_begin(s, 0, 0, err);
     for (int k = 1; k <= gap && !rc; k++) {
         ib_marks *here = marks + (size_t)(k - 1) * methods;
+        bool guided = guide != SIZE_MAX && k < gap;
         rc = load_truth(s, store, first + (size_t)k, err);
+        rc = rc ? rc
+                : ib_scene_see(s, store, guided ? guide + (size_t)k - 1 : SIZE_MAX,
+                               w->place[guided ? k - 1 : 0], err);
+        if (!rc && j->explains && k > 1) {
+            ib_explain_neighbours(s, store, first + (size_t)k - 1, here - methods);
+        }
         rc = rc ? rc
                 : ib_scene_step(s, k < gap ? w->place[k - 1] : 1, k, store, first + (size_t)k,
                                 k < gap ? here : NULL, k > 1 ? here - methods : NULL,
                                 w->step + (size_t)k * s->rivals, err);
+        if (!rc && j->explains && guided) {
+            ib_explain_guide(s, store, first + (size_t)k, here);
+        }
         rc = !rc && ib_judge_stopped(j, ib_latent_path(ib_store_file(store)), err) ? IB_E_INTERRUPTED : rc;
     }
     if (!rc) {
@@ -217,8 +230,10 @@ int ib_judge_latents(const ib_judge *j, const ib_store *store, ib_windows *w, si
 #pragma omp atomic read
             others = rc;
             if (!mine_rc && !others) {
-                mine_rc = judge_window(&me, store, own->gap, own->firsts[all[i].number],
-                                       own->marks + all[i].number * span * methods, &mine);
+                size_t number = all[i].number;
+                mine_rc = judge_window(&me, store, own->gap, own->firsts[number],
+                                       own->guides ? own->guides[number] : SIZE_MAX,
+                                       own->marks + number * span * methods, &mine);
 #pragma omp critical(ib_judge_told)
                 {
                     windows++;

@@ -9,8 +9,8 @@
 #include "eval/program.h"
 #include "eval/store.h"
 
-/* The methods, in this order: baselines, minterpolate if asked for, other programs, adapters,
- * oracles. */
+/* The methods, in this order: baselines, minterpolate if asked for, other programs, rows of guides, adapters,
+ * explanations, oracles. */
 typedef struct ib_judge {
     const ib_space *space;       /* NULL: nothing can be encoded or decoded, latent files are what there is */
     const ib_geometry *geometry; /* of the latents */
@@ -19,6 +19,8 @@ typedef struct ib_judge {
     bool minterpolate, keep_interlaced;
     ib_program **program; /* [programs] */
     size_t programs;
+    size_t seen;    /* how many of enum ib_seen (eval/guides.h), the last ones */
+    bool explains;  /* a space of embeddings: rows of eval/explain.h */
     size_t oracles; /* how many of enum ib_oracle, the last ones */
     int threads;
     const atomic_int *stop;
@@ -46,7 +48,7 @@ size_t ib_judge_givers(const ib_judge *j);
 int ib_judge_give(const ib_judge *j, const ib_frame *key0, const ib_frame *key1, const float *at, size_t n,
                   float seconds, size_t stride, ib_frame *out, ib_error *err);
 void ib_judge_take_back(const ib_judge *j, size_t stride, ib_frame *out);
-/* Rivals and oracles. */
+/* Rivals, explanations and oracles. */
 size_t ib_judge_methods(const ib_judge *j);
 bool ib_judge_decodes(const ib_judge *j);
 bool ib_judge_stopped(const ib_judge *j, const char *file, ib_error *err);
@@ -55,7 +57,9 @@ bool ib_judge_stopped(const ib_judge *j, const char *file, ib_error *err);
 typedef struct ib_windows {
     int gap;
     size_t n;
-    size_t *firsts;  /* [n], rising, from ib_score_windows */
+    size_t all;      /* more than n where fewer were asked for, or only some have guides */
+    size_t *firsts;  /* [n], rising, from ib_score_windows or the file's guides */
+    size_t *guides;  /* [n] the number of each window's first guide; NULL: judged without */
     ib_marks *marks; /* [n, gap - 1, methods], all NaN before */
 } ib_windows;
 

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/safetensors.h"
+#include "eval/explain.h"
 #include "eval/pixels.h"
 #include "eval/scene.h"
 #include "nn/gemm.h"
@@ -229,7 +230,7 @@ int ib_judge_oracles(const ib_judge *j, const ib_store *store, ib_marks *marks, 
 }
 
 void ib_judge_place_oracles(const ib_judge *j, const ib_marks *marks, ib_windows *w, size_t gaps) {
-    size_t methods = ib_judge_methods(j), rivals = ib_judge_rivals(j);
+    size_t methods = ib_judge_methods(j), rivals = ib_judge_rivals(j) + ib_judge_explained(j);
     for (size_t g = 0; g < gaps; g++) {
         for (size_t i = 0; i < w[g].n; i++) {
             for (size_t k = 1; k < (size_t)w[g].gap; k++) {

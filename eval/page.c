@@ -40,7 +40,14 @@ const char *ib_page_class(const ib_eval_report *r, size_t method, char name[32])
     if (r->method[method].kind == IB_METHOD_BASELINE) {
         snprintf(name, 32, "k-%s", r->method[method].name);
     } else if (r->method[method].kind == IB_METHOD_ORACLE) {
-        snprintf(name, 32, "k-oracle oracle");
+        bool smooth = method == ib_explained_row(r, ib_explained_names[IB_EXPLAINED_NEIGHBOURS]),
+             best = method == ib_explained_row(r, ib_explained_names[IB_EXPLAINED_WEIGHTS]);
+        snprintf(name, 32, "k-%s oracle", smooth ? "smooth" : best ? "best" : "oracle");
+    } else if (r->method[method].kind == IB_METHOD_GUIDE) {
+        for (size_t i = 0; i < IB_SEENS; i++) {
+            number = method == ib_explained_row(r, ib_seen_names[i]) ? i : number;
+        }
+        snprintf(name, 32, "k-g%zu", number + 1);
     } else {
         for (size_t i = 0; i < method; i++) {
             number += r->method[i].kind == r->method[method].kind;
@@ -56,7 +63,7 @@ const char *ib_page_class(const ib_eval_report *r, size_t method, char name[32])
 
 bool ib_page_charts_method(const ib_eval_report *r, size_t method) {
     static const char *const left_out[] = {"hold-first", "nearest"};
-    bool out = r->method[method].kind == IB_METHOD_ORACLE;
+    bool out = r->method[method].kind == IB_METHOD_ORACLE || r->method[method].kind == IB_METHOD_GUIDE;
     for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
         out = out || !strcmp(r->method[method].name, left_out[i]);
     }
@@ -179,7 +186,7 @@ static void put_charts(FILE *f, const ib_eval_report *r) {
     ib_page_legend(f, r, ib_page_charts_method);
     fprintf(f, "<div class=\"charts\">\n");
     for (size_t i = 0; i < (r->decodes ? 3 : 2); i++) {
-        ib_page_chart_gaps(f, r, gaps[i]);
+        ib_page_chart_gaps(f, r, gaps[i], -INFINITY, ib_page_charts_method);
     }
     fprintf(f, "</div>\n<h2>Over t</h2>\n<p class=\"soft\">Where in the gap an in-between lies: the middle "
                "is hardest. "
@@ -236,6 +243,11 @@ static void put_protocol(FILE *f, const ib_eval_report *r) {
     }
     if (r->sharpness > 0) {
         fprintf(f, "<dt>sharpness of adapters</dt><dd>%g</dd>\n", r->sharpness);
+    }
+    if (*r->guide) {
+        fprintf(f, "<dt>guides</dt><dd>pictures of <code>");
+        ib_page_text(f, r->guide);
+        fprintf(f, "</code></dd>\n");
     }
     fprintf(f, "<dt>frames</dt><dd>");
     if (r->width) {
@@ -321,6 +333,7 @@ char *ib_eval_page(const ib_eval_report *r) {
             r->clips, ib_page_plural(r->clips), ib_page_style);
     put_top(f, r);
     put_charts(f, r);
+    ib_page_explain(f, r);
     put_clips(f, r);
     int bad = 0;
     if (r->strips) {

@@ -27,12 +27,17 @@ void ib_page_tables(FILE *f, const ib_eval_report *r);
 /* page_charts.c */
 /* The colours of the methods that are shown. */
 void ib_page_legend(FILE *f, const ib_eval_report *r, bool (*shown)(const ib_eval_report *r, size_t method));
-/* One figure over the gaps, a line per method with its intervals. */
-void ib_page_chart_gaps(FILE *f, const ib_eval_report *r, ib_eval_figure figure);
+/* One figure over the gaps, a line per method that is shown, with its intervals. What is below `least` is
+ * drawn at the lower edge. */
+void ib_page_chart_gaps(FILE *f, const ib_eval_report *r, ib_eval_figure figure, double least,
+                        bool (*shown)(const ib_eval_report *r, size_t method));
 /* One figure over t at one gap. */
 void ib_page_chart_places(FILE *f, const ib_eval_report *r, const ib_eval_gap *g, ib_eval_figure figure);
 /* A bar for every clip at one gap. */
 void ib_page_bars(FILE *f, const ib_eval_report *r, const ib_eval_gap *g, ib_eval_figure figure);
+
+/* page_explain.c: what guides are worth and what a space's paths are like. Nothing of pictures. */
+void ib_page_explain(FILE *f, const ib_eval_report *r);
 
 /* page_strips.c: film strips with errors as heat. */
 int ib_page_strips(FILE *f, const ib_eval_report *r, ib_error *err);

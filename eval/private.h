@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #include "eval/eval.h"
+#include "eval/explain.h"
+#include "eval/guides.h"
 #include "eval/judge.h"
 
 enum { IB_STRIP_COLUMNS = 9 };
@@ -38,11 +40,19 @@ typedef struct ib_evaluation {
     size_t due, judged;       /* targets of the file at hand */
     ib_shown *shown; /* [2 + clips]: best and worst of all, then each clip's median window; NULL: no strips */
     size_t shown_bytes; /* of halves of median windows */
+    ib_gathered gathered[IB_EVAL_MAX_GAPS];
     ib_eval_progress now;
 } ib_evaluation;
 
 /* contenders.c: what is compared */
 int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err);
+
+/* guides.c */
+/* Whether any of the files has guides at a gap that is asked for: then there are rows of guides. */
+void ib_eval_look_for_guides(ib_evaluation *e, const ib_paths *files);
+/* The windows of the file with guides, if it has any at this gap. IB_E_MISMATCH if an adapter or the files
+ * before it have those of another model. */
+int ib_eval_guided_windows(ib_evaluation *e, const ib_latent_file *f, int gap, ib_windows *w, ib_error *err);
 
 /* inputs.c */
 /* Every input file once, in order of names. What cannot be listed is a failure; first: the first one. */
@@ -74,6 +84,13 @@ int ib_eval_offer(ib_evaluation *e, const ib_store *s, const ib_windows *w, cons
 void ib_eval_shown_free(ib_shown *s);
 int ib_eval_make_strips(ib_evaluation *e, ib_error *err);
 void ib_eval_strip_free(ib_eval_strip *s);
+
+/* report_explain.c. Nothing is said of pictures. */
+void ib_explain_text(FILE *f, const ib_eval_report *r, const ib_eval_gap *g);
+json_t *ib_explain_json(const ib_eval_report *r, const ib_eval_gap *g);
+/* The number of a row of guides or of an explanation; SIZE_MAX if it is not there. */
+size_t ib_explained_row(const ib_eval_report *r, const char *name);
+double ib_explained_skill(const ib_eval_report *r, const ib_eval_gap *g, const char *name);
 
 /* report_json.c */
 json_t *ib_eval_json_tree(const ib_eval_report *r);

@@ -130,6 +130,9 @@ static json_t *json_gap(const ib_eval_report *r, const ib_eval_gap *g) {
     json_object_set_new(all, "mean", g->counted ? json_scores(r, g->mean, NULL) : json_null());
     json_object_set_new(all, "interval", g->counted ? json_intervals(r, g) : json_null());
     json_object_set_new(all, "places", g->counted ? json_places(r, g) : json_array());
+    if (r->explains) {
+        json_object_set_new(all, "explanation", g->counted ? ib_explain_json(r, g) : json_null());
+    }
     json_object_set_new(all, "pairs", json_pairs(r, g));
     json_object_set_new(all, "worst_windows", json_worst(r, g));
     return all;
@@ -152,7 +155,7 @@ static json_t *json_inputs(const ib_eval_report *r) {
 }
 
 static json_t *json_methods(const ib_eval_report *r) {
-    static const char *const kinds[] = {"baseline", "program", "adapter", "oracle"};
+    static const char *const kinds[] = {"baseline", "program", "adapter", "oracle", "guide"};
     json_t *all = json_array();
     for (size_t m = 0; m < r->methods; m++) {
         json_t *one =
@@ -186,6 +189,9 @@ static json_t *json_protocol(const ib_eval_report *r) {
                         r->windows_per_clip ? json_integer(r->windows_per_clip) : json_null());
     json_object_set_new(p, "trust", r->trust < 0 ? json_null() : number_report_json(r->trust));
     json_object_set_new(p, "sharpness", number_report_json(r->sharpness));
+    if (r->explains) {
+        json_object_set_new(p, "guide", *r->guide ? words(r->guide) : json_null());
+    }
     json_object_set_new(p, "gaps", gaps);
     json_object_set_new(p, "bootstrap",
                         json_pack("{s:i,s:i,s:i}", "resamples", IB_EVAL_RESAMPLES, "seed", IB_EVAL_SEED,

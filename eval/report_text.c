@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "eval/private.h"
 
-enum { NAME_WIDTH = 34, METHOD_WIDTH = 12, WORST_SHOWN = 5 };
+enum { NAME_WIDTH = 34, METHOD_WIDTH = 12, METHOD_ROOM = 24, WORST_SHOWN = 5 };
 
 char *ib_eval_to_memory(const ib_eval_report *r, void (*write)(FILE *f, const ib_eval_report *r)) {
     char *all = NULL;
@@ -55,11 +55,12 @@ static void put_name(FILE *f, const char *name, int width) {
 }
 
 /* Adapters and programs whose names are too long for a column are called by their number there. */
-static void column_name(const ib_eval_report *r, size_t m, char name[METHOD_WIDTH + 1]) {
+static void column_name(const ib_eval_report *r, size_t m, char name[METHOD_ROOM]) {
     char *shown = ib_text_shown(r->method[m].name, strlen(r->method[m].name));
-    bool fits = shown && strlen(shown) <= METHOD_WIDTH;
+    bool is_long = r->method[m].kind == IB_METHOD_ADAPTER || r->method[m].kind == IB_METHOD_PROGRAM;
+    bool fits = shown && (!is_long || strlen(shown) <= METHOD_WIDTH);
     if (fits) {
-        snprintf(name, METHOD_WIDTH + 1, "%s", shown);
+        snprintf(name, METHOD_ROOM, "%s", shown);
     }
     free(shown);
     if (fits) {
@@ -69,7 +70,7 @@ static void column_name(const ib_eval_report *r, size_t m, char name[METHOD_WIDT
     for (size_t i = 0; i <= m; i++) {
         number += r->method[i].kind == r->method[m].kind;
     }
-    snprintf(name, METHOD_WIDTH + 1, "%s %u", r->method[m].kind == IB_METHOD_PROGRAM ? "rival" : "adapter",
+    snprintf(name, METHOD_ROOM, "%s %u", r->method[m].kind == IB_METHOD_PROGRAM ? "rival" : "adapter",
              (unsigned)number % 10000);
 }
 
@@ -95,8 +96,26 @@ static void put_interval(FILE *f, const ib_eval_gap *g, size_t m, int figure, in
     }
 }
 
+/* Of the column of names: rows of guides are longer. */
+static int width_of_names(const ib_eval_report *r) {
+    size_t width = METHOD_WIDTH + 2;
+    for (size_t m = 0; m < r->methods; m++) {
+        char name[METHOD_ROOM];
+        column_name(r, m, name);
+        width = strlen(name) > width ? strlen(name) : width;
+    }
+    return (int)width;
+}
+
+/* Rows of guides at a gap without them. */
+static bool is_empty(const ib_eval_report *r, const ib_eval_gap *g, size_t m) {
+    return r->explains && isnan(g->mean[m].figure[IB_FIGURE_SKILL]) &&
+           isnan(g->mean[m].figure[IB_FIGURE_ANGLE]);
+}
+
 static void methods(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
-    fprintf(f, "%-14s", "method");
+    int width = width_of_names(r);
+    fprintf(f, "%-*s", width, "method");
     for (size_t c = 0; c < COLUMNS; c++) {
         const ib_eval_figure_info *i = &ib_eval_figures[columns[c].figure];
         if (!i->pixels || r->decodes) {
@@ -109,9 +128,12 @@ static void methods(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
     }
     fputc('\n', f);
     for (size_t m = 0; m < r->methods; m++) {
-        char name[METHOD_WIDTH + 1];
+        char name[METHOD_ROOM];
+        if (is_empty(r, g, m)) {
+            continue;
+        }
         column_name(r, m, name);
-        fprintf(f, "%-14s", name);
+        fprintf(f, "%-*s", width, name);
         for (size_t c = 0; c < COLUMNS; c++) {
             const ib_eval_figure_info *i = &ib_eval_figures[columns[c].figure];
             double x = g->mean[m].figure[columns[c].figure];
@@ -146,7 +168,7 @@ static void put_difference(FILE *f, const ib_eval_interval *i, ib_eval_verdict v
 static void pairs_report_text(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
     for (size_t i = 0; i < g->pairs; i++) {
         const ib_eval_pair *p = &g->pair[i];
-        char name[METHOD_WIDTH + 1], rival[METHOD_WIDTH + 1];
+        char name[METHOD_ROOM], rival[METHOD_ROOM];
         column_name(r, p->method, name);
         column_name(r, p->rival, rival);
         fprintf(f, "%s against %s: ", name, rival);
@@ -193,7 +215,7 @@ static void clips(FILE *f, const ib_eval_report *r, const ib_eval_gap *g) {
         fprintf(f, " %8s", "slerp dB");
     }
     for (size_t m = 0; m < r->methods; m++) {
-        char name[METHOD_WIDTH + 1];
+        char name[METHOD_ROOM];
         column_name(r, m, name);
         if (has_column(r, m)) {
             fprintf(f, " %*s", METHOD_WIDTH, name);
@@ -277,10 +299,14 @@ static void protocol(FILE *f, const ib_eval_report *r) {
     if (r->sharpness > 0) {
         fprintf(f, "; sharpness of adapters %g", r->sharpness);
     }
+    if (*r->guide) {
+        fprintf(f, "; guides of ");
+        put_text(f, r->guide);
+    }
     fprintf(f, ".\n");
     for (size_t m = 0; m < r->methods; m++) {
         if (r->method[m].file) {
-            char name[METHOD_WIDTH + 1];
+            char name[METHOD_ROOM];
             column_name(r, m, name);
             fprintf(f, "%s: ", name);
             put_text(f, r->method[m].file);
@@ -296,6 +322,7 @@ static void text(FILE *f, const ib_eval_report *r) {
         fprintf(f, "\ngap %d: keyframes %d frames apart\n", gap->gap, gap->gap);
         if (gap->counted) {
             methods(f, r, gap);
+            ib_explain_text(f, r, gap);
             fputc('\n', f);
         }
         clips(f, r, gap);

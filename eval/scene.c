@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "eval/guides.h"
 #include "eval/metrics.h"
 #include "eval/pixels.h"
 #include "motion/pair.h"
@@ -77,6 +78,8 @@ int ib_scene_open(ib_scene *s, const ib_judge *j, const ib_shape *shape, int wid
         s->keys.width = s->shape.width;
         rc = open_works(s, err);
     }
+    rc = rc || !j->seen ? rc : ib_alloc_floats(&s->guide, (IB_GUIDE_PICTURES + 1) * s->n, "a guide", err);
+    s->seen = s->guide ? s->guide + IB_GUIDE_PICTURES * s->n : NULL;
     rc = rc || !s->decodes ? rc : open_pictures(s, width, height, matrix, err);
     if (rc) {
         ib_scene_close(s);
@@ -94,6 +97,7 @@ void ib_scene_close(ib_scene *s) {
     ib_free(s->work);
     free(s->path);
     ib_free(s->arena);
+    ib_free(s->guide);
     ib_frame_free(&s->truth_frame);
     ib_frame_free(&s->frame);
     ib_ms_ssim_free(&s->ms);
@@ -107,14 +111,17 @@ int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err) {
     } else if (rival < IB_BASELINES + ib_judge_givers(j)) {
         ib_frame_copy(&s->frame, &s->given[(rival - IB_BASELINES) * s->given_stride + (size_t)k - 1]);
         return ib_space_encode(j->space, &s->frame, s->out, err);
+    } else if (rival == ib_judge_seen(j, IB_SEEN_GUIDE)) {
+        memcpy(s->out, s->seen, s->n * sizeof *s->out);
     } else {
-        size_t i = rival - IB_BASELINES - ib_judge_givers(j);
+        size_t i = rival - IB_BASELINES - ib_judge_givers(j) - j->seen;
         if (s->native) {
             int rc =
                 ib_adapter_render(j->adapter[i], s->work[i], s->pair, t, s->gap_seconds, 1, &s->frame, err);
             return rc ? rc : ib_space_encode(j->space, &s->frame, s->out, err);
         }
-        ib_between in = {s->keys.z[1], s->keys.z[2], t, s->gap_seconds};
+        ib_between in = {s->keys.z[1], s->keys.z[2], t, s->gap_seconds, s->sees ? s->guide : NULL,
+                         s->feature};
         int rc = ib_adapter_predict(j->adapter[i], s->work[i], &in, 1, s->out, err);
         if (rc) {
             return rc;
@@ -193,6 +200,13 @@ static ib_step step_of(const ib_scene *s, const ib_path *p, const ib_frame *now,
     return (ib_step){ib_change_error(&p->frame, now, &truth->frame, &s->truth_frame), sqrt(square)};
 }
 
+/* Of what it has just made; NaN for all but adapters that were given a guide. */
+static double gate_of(const ib_scene *s, size_t rival) {
+    size_t first = IB_BASELINES + ib_judge_givers(s->judge) + s->judge->seen;
+    bool has = s->sees && rival >= first && *ib_adapter_config_of(s->judge->adapter[rival - first])->guide;
+    return has ? (double)ib_adapter_gate(s->work[rival - first], 0) : NAN;
+}
+
 int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t frame, ib_marks *marks,
                   ib_marks *last, ib_step *step, ib_error *err) {
     ib_path *truth = &s->path[s->rivals];
@@ -207,12 +221,17 @@ int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t fra
         ib_path *p = &s->path[m];
         const float *z = marks ? s->out : s->truth;
         const ib_frame *picture = marks ? &s->frame : &s->truth_frame;
+        if (!ib_scene_shows(s, m) && (marks || !p->has_before)) {
+            step[m] = (ib_step){NAN, NAN};
+            continue;
+        }
         if (marks && (rc = ib_scene_make(s, m, t, k, err))) {
             return rc;
         }
         if (marks) {
             ib_scene_mark(s, z, s->decodes ? picture : NULL, store, frame, &marks[m]);
             marks[m].v[IB_MARK_TRUE_GRADIENT] = gradient;
+            marks[m].v[IB_MARK_GATE] = gate_of(s, m);
             slerp = m == IB_EVAL_SLERP ? marks[m].v[IB_MARK_ERROR] : slerp;
         }
         if (last) {
@@ -225,7 +244,7 @@ int ib_scene_step(ib_scene *s, float t, int k, const ib_store *store, size_t fra
         p->has_before = true;
     }
     for (size_t m = 0; m < s->rivals && marks; m++) {
-        marks[m].v[IB_MARK_SLERP] = slerp;
+        marks[m].v[IB_MARK_SLERP] = ib_scene_shows(s, m) ? slerp : NAN;
     }
     put_latent(truth, s->truth, s->n);
     put_picture(s, truth, &s->truth_frame);

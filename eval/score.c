@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "eval/guides.h"
 #include "eval/metrics.h"
 #include "latent/geometry.h"
 #include "nn/gemm.h"
@@ -26,7 +27,7 @@ size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_
     if (max_windows > 0 && count > (size_t)max_windows) {
         size_t most = (size_t)max_windows;
         for (size_t k = 0; k < most; k++) {
-            firsts[k] = firsts[most > 1 ? k * (count - 1) / (most - 1) : count / 2];
+            firsts[k] = firsts[ib_spread(count, most, k)];
         }
         count = most;
     }
@@ -37,6 +38,7 @@ size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_
 typedef struct worker {
     ib_adapter_work *work;
     float *frames, *z;
+    float *guide; /* [IB_GUIDE_PICTURES,T,D] */
 } worker;
 
 float ib_score_place(const double *pts, int gap, int k) {
@@ -49,8 +51,9 @@ float ib_score_seconds(const double *pts, int gap, double fps) {
     return span > 0 ? span : (float)((double)gap / fps);
 }
 
-static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, int gap, worker *w,
-                        ib_score_sums *sums, ib_error *err) {
+/* guide: number of the window's first one; SIZE_MAX: it has none. */
+static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, size_t guide, int gap,
+                        worker *w, ib_score_sums *sums, ib_error *err) {
     const ib_geometry *geometry = ib_geometry_of(ib_latent_info_of(f)->space_id);
     const ib_shape *s = &ib_latent_info_of(f)->shape;
     const double *pts = ib_latent_pts(f) + first;
@@ -68,8 +71,14 @@ static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, in
         ib_lerp(z0, z1, t, n, w->z);
         sums->err_lerp += ib_squared_error(w->z, truth, n);
         if (a) {
-            ib_between in = {z0, z1, t, span};
-            rc = ib_adapter_predict(a, w->work, &in, 1, w->z, err);
+            ib_between in = {z0, z1, t, span, NULL, NULL};
+            if (guide != SIZE_MAX) {
+                size_t number = guide + (size_t)k - 1;
+                rc = ib_latent_read_guides(f, number, 1, w->guide, err);
+                in.guide = w->guide;
+                in.feature = ib_latent_guides(f)->feature + number * IB_GUIDE_FEATURES;
+            }
+            rc = rc ? rc : ib_adapter_predict(a, w->work, &in, 1, w->z, err);
             sums->err_model += ib_squared_error(w->z, truth, n);
         } else {
             sums->err_model += slerp;
@@ -81,15 +90,35 @@ static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, in
     return rc;
 }
 
+/* The windows to judge: with guides, or all of them. firsts, guides: room for N entries. */
+static size_t choose_windows(const ib_adapter *a, const ib_latent_file *f, int gap, int max_windows,
+                             size_t *firsts, size_t *guides) {
+    const ib_guide_window *w;
+    size_t most = max_windows > 0 ? (size_t)max_windows : 0, n = ib_guided_windows(f, gap, &w);
+    bool uses = a && *ib_adapter_config_of(a)->guide;
+    if (!n) {
+        n = ib_score_windows(f, gap, max_windows, firsts);
+        for (size_t k = 0; k < n; k++) {
+            guides[k] = SIZE_MAX;
+        }
+        return n;
+    }
+    size_t chosen = most && most < n ? most : n;
+    for (size_t k = 0; k < chosen; k++) {
+        firsts[k] = w[ib_spread(n, most, k)].first;
+        guides[k] = uses ? w[ib_spread(n, most, k)].at : SIZE_MAX;
+    }
+    return chosen;
+}
+
 static int worker_create(worker *w, const ib_adapter *a, const ib_shape *s, int gap, ib_error *err) {
     size_t n = s->tokens * s->width, all;
     if (ib_size_mul(n, (size_t)gap + 1, &all)) {
         return ib_fail(err, IB_E_MEMORY, "a window of %d frames does not fit in memory", gap + 1);
     }
     int rc = ib_alloc_floats(&w->frames, all, "a window's latents", err);
-    if (!rc) {
-        rc = ib_alloc_floats(&w->z, n, "an in-between", err);
-    }
+    rc = rc ? rc : ib_alloc_floats(&w->z, n, "an in-between", err);
+    rc = rc ? rc : ib_alloc_floats(&w->guide, IB_GUIDE_PICTURES * n, "a guide", err);
     return rc || !a ? rc : ib_adapter_work_create(&w->work, a, s, 1, false, err);
 }
 
@@ -104,13 +133,17 @@ int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_wi
     if (a && (rc = ib_adapter_check_space(a, info->space_id, ib_latent_path(f), err))) {
         return rc;
     }
-    size_t *firsts = ib_calloc(info->frames, sizeof *firsts);
+    const ib_guide_window *guided;
+    if (a && ib_guided_windows(f, gap, &guided) && (rc = ib_guided_check(a, NULL, f, err))) {
+        return rc;
+    }
+    size_t *firsts = ib_calloc(info->frames, 2 * sizeof *firsts), *guides = firsts + info->frames;
     ib_score_sums *part = ib_calloc(info->frames, sizeof *part);
     if (!firsts || !part) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
         goto done;
     }
-    long windows = (long)ib_score_windows(f, gap, max_windows, firsts);
+    long windows = (long)choose_windows(a, f, gap, max_windows, firsts, guides);
     int before = ib_gemm_pin();
 #pragma omp parallel num_threads(threads < 1 ? 1 : threads)
     {
@@ -122,7 +155,7 @@ int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_wi
 #pragma omp atomic read
             stop = rc;
             if (!mine_rc && !stop) {
-                mine_rc = score_window(a, f, firsts[i], gap, &w, &part[i], &mine);
+                mine_rc = score_window(a, f, firsts[i], guides[i], gap, &w, &part[i], &mine);
             }
         }
         if (mine_rc) {
@@ -138,6 +171,7 @@ int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_wi
         ib_adapter_work_free(&w.work);
         ib_free(w.frames);
         ib_free(w.z);
+        ib_free(w.guide);
     }
     ib_gemm_unpin(before);
     /* in the windows' order, so that the sum does not depend on threads */

@@ -28,7 +28,10 @@ IB_API float ib_score_place(const double *pts, int gap, int k);
 /* From first to last frame of the window, > 0; by the frame rate if the times do not tell. */
 IB_API float ib_score_seconds(const double *pts, int gap, double fps);
 
-/* a NULL: the model is slerp. threads: workers over windows (results do not depend on it). */
+/* a NULL: the model is slerp. threads: workers over windows (results do not depend on it). At a gap for which
+ * the file has guides (latent/guides.h) the windows that have them are judged, as `eval` does, and an adapter
+ * that was trained with guides gets them; IB_E_MISMATCH if it was with those of another pixel model. At other
+ * gaps there are none. */
 IB_API int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_windows, int threads,
                             ib_score_sums *out, ib_error *err);
 
