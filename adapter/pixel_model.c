@@ -1,0 +1,36 @@
+#include "adapter/pixel_model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { DIGITS = 64, SHOWN = 12 };
+static const char sha256_mark[] = "sha256:", prior_mark[] = "prior:";
+
+static size_t length(const char *id) {
+    return strcspn(id, " ");
+}
+
+bool ib_pixel_model_same(const char *a, const char *b) {
+    size_t n = length(a);
+    return n == length(b) && !memcmp(a, b, n);
+}
+
+const char *ib_pixel_model_sha256(const char *id) {
+    size_t mark = sizeof sha256_mark - 1;
+    return !strncmp(id, sha256_mark, mark) && length(id) == mark + DIGITS ? id + mark : NULL;
+}
+
+ib_pixel_model_words ib_pixel_model_name(const char *id) {
+    ib_pixel_model_words w;
+    const char *digits = ib_pixel_model_sha256(id), *file = id + length(id);
+    size_t mark = sizeof prior_mark - 1;
+    file += *file == ' ';
+    if (digits) {
+        snprintf(w.text, sizeof w.text, "%.80s%s(sha256 %.*s...)", file, *file ? " " : "", SHOWN, digits);
+    } else if (!strncmp(id, prior_mark, mark)) {
+        snprintf(w.text, sizeof w.text, "prior (%.*s)", (int)(length(id) - mark), id + mark);
+    } else {
+        snprintf(w.text, sizeof w.text, "%.150s", *id ? id : "none");
+    }
+    return w;
+}
