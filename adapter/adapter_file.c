@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "adapter/adapter_file.h"
+#include "adapter/pixel_model.h"
 #include "adapter/private.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -75,8 +76,8 @@ int ib_adapter_check_same(const ib_adapter_config *a, const char *name_a, const 
     }
     if (!ib_guide_same_model(a->guide, b->guide)) {
         return ib_fail(err, IB_E_MISMATCH, "%s: was trained with guides of %s, but %s with guides of %s",
-                       name_b, *b->guide ? b->guide : "no pixel model", name_a,
-                       *a->guide ? a->guide : "no pixel model");
+                       name_b, ib_pixel_model_name(b->guide).text, name_a,
+                       ib_pixel_model_name(a->guide).text);
     }
     for (size_t i = 0; i < x.n && x.pair[i].key != guide_key && x.pair[i].key != strengths_key; i++) {
         if (x.pair[i].value != x.trust && strcmp(x.pair[i].value, y.pair[i].value) != 0) {

@@ -10,11 +10,6 @@ static size_t length(const char *id) {
     return strcspn(id, " ");
 }
 
-bool ib_pixel_model_same(const char *a, const char *b) {
-    size_t n = length(a);
-    return n == length(b) && !memcmp(a, b, n);
-}
-
 const char *ib_pixel_model_sha256(const char *id) {
     size_t mark = sizeof sha256_mark - 1;
     return !strncmp(id, sha256_mark, mark) && length(id) == mark + DIGITS ? id + mark : NULL;
@@ -30,7 +25,7 @@ ib_pixel_model_words ib_pixel_model_name(const char *id) {
     } else if (!strncmp(id, prior_mark, mark)) {
         snprintf(w.text, sizeof w.text, "prior (%.*s)", (int)(length(id) - mark), id + mark);
     } else {
-        snprintf(w.text, sizeof w.text, "%.150s", *id ? id : "none");
+        snprintf(w.text, sizeof w.text, "%.150s", *id ? id : "no pixel model");
     }
     return w;
 }

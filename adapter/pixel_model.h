@@ -1,23 +1,20 @@
-/* Ids of pixel models (guide/guide.h) as merging, pools and sentences need them: "prior:MOTION-ID" or
- * "sha256:HEX", then a blank and the file's name, which does not count. Empty: no guide. Not installed. */
+/* Ids of pixel models (guide/guide.h) as sentences and pools need them: "prior:MOTION-ID" or "sha256:HEX",
+ * then a blank and the file's name, which does not count (ib_guide_same_model). Empty: no guide. Not
+ * installed. */
 #ifndef IB_ADAPTER_PIXEL_MODEL_H
 #define IB_ADAPTER_PIXEL_MODEL_H
-
-#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Equal up to the blank. */
-bool ib_pixel_model_same(const char *a, const char *b);
 /* The 64 digits of an id "sha256:HEX"; NULL: of no file. */
 const char *ib_pixel_model_sha256(const char *id);
 
 typedef struct ib_pixel_model_words {
     char text[200];
 } ib_pixel_model_words;
-/* "friday.safetensors (sha256 0123456789ab...)", "prior (MOTION-ID)" or "none". */
+/* "friday.safetensors (sha256 0123456789ab...)", "prior (MOTION-ID)" or "no pixel model". */
 ib_pixel_model_words ib_pixel_model_name(const char *id);
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
 /* Strengths of merged models: the lowest of all, and ids of pixel models. */
 #include "adapter/pixel_model.h"
+#include "adapter/adapter_file.h"
 #include "adapter/strengths.h"
 #include "base/rng.h"
 #include "tests/check.h"
@@ -108,18 +109,34 @@ static void test_lowest(bool pictures) {
     printf("above a parent by at most %g (tolerance 1e-5)\n", most);
 }
 
+/* Whatever is written is read again, to the bit. */
+static void test_text(void) {
+    ib_rng r;
+    ib_rng_seed(&r, 5);
+    for (int turn = 0; turn < 200; turn++) {
+        ib_strengths s = draw(&r, 1 + turn % IB_STRENGTH_BINS), back;
+        char text[IB_STRENGTHS_TEXT];
+        s.value[0][0] = 1;
+        s.value[1][0] = 1e-9f * (float)turn;
+        ib_strengths_write(&s, text);
+        CHECK(strlen(text) < sizeof text - 1);
+        CHECK(ib_strengths_read(text, &back));
+        check_equal(&back, &s);
+    }
+}
+
 static void test_ids(void) {
     const char
         *a = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff friday.safetensors",
         *b = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
         *c = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeefe friday.safetensors";
-    CHECK(ib_pixel_model_same(a, b) && ib_pixel_model_same(b, a) && ib_pixel_model_same("", ""));
-    CHECK(!ib_pixel_model_same(a, c) && !ib_pixel_model_same("", a) &&
-          !ib_pixel_model_same("prior:1", "prior:12"));
+    CHECK(ib_guide_same_model(a, b) && ib_guide_same_model(b, a) && ib_guide_same_model("", ""));
+    CHECK(!ib_guide_same_model(a, c) && !ib_guide_same_model("", a) &&
+          !ib_guide_same_model("prior:1", "prior:12"));
     CHECK_INT(strcmp(ib_pixel_model_name(a).text, "friday.safetensors (sha256 001122334455...)"), 0);
     CHECK_INT(strcmp(ib_pixel_model_name(b).text, "(sha256 001122334455...)"), 0);
     CHECK_INT(strcmp(ib_pixel_model_name("prior:motion:3 prior").text, "prior (motion:3)"), 0);
-    CHECK_INT(strcmp(ib_pixel_model_name("").text, "none"), 0);
+    CHECK_INT(strcmp(ib_pixel_model_name("").text, "no pixel model"), 0);
     CHECK(ib_pixel_model_sha256(a) == a + 7 && !ib_pixel_model_sha256("sha256:00 x") &&
           !ib_pixel_model_sha256("prior:1"));
 }
@@ -130,6 +147,7 @@ int main(void) {
     RUN(test_ends());
     RUN(test_lowest(true));
     RUN(test_lowest(false));
+    RUN(test_text());
     RUN(test_ids());
     return check_report("test_strengths");
 }
