@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 #include "adapter/strengths.h"
-#include "latent/space.h"
 #include "merge/private.h"
 
 /* Whether a source has a say: not with the weight 0. NaN: it differs from element to element. */
@@ -16,7 +15,7 @@ void ib_merge_lowest_strengths(const ib_merge_job *j, const size_t *which, size_
     for (size_t i = 0; i < n; i++) {
         s[i] = &j->source[which[i]].config.strengths;
     }
-    ib_strengths_lowest(out, s, n, ib_space_is_pictures(j->source[0].config.space_id));
+    ib_strengths_lowest(out, s, n, j->source[0].config.motion);
 }
 
 void ib_merge_settle_config(ib_merge_job *j) {

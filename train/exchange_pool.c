@@ -11,9 +11,12 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "adapter/named.h"
+#include "adapter/pixel_model.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "pool/pool.h"
+#include "pool/guide.h"
 #include "train/exchange.h"
 #include "train/outer.h"
 
@@ -458,6 +461,47 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     return rc;
 }
 
+/* The file of a pixel model, if it is the program's default; NULL: who knows. malloc'ed. */
+static char *file_of_guide(const char *model) {
+    const char *want = ib_pixel_model_sha256(model);
+    char sha256[65], *file = NULL;
+    if (want && !ib_adapter_named_file(&file, IB_ADAPTER_DEFAULT, NULL) &&
+        !ib_sha256_file(file, sha256, NULL) && !strncmp(sha256, want, 64)) {
+        return file;
+    }
+    free(file);
+    return NULL;
+}
+
+/* Those who join need the pixel adapter that this run's guides were made with: it is left in the folder. One
+ * of another pixel model is refused. */
+static int share_guide(const ib_session *s, ib_error *err) {
+    const char *dir = s->o->pool, *model = s->state.config.guide;
+    ib_error trouble = {0};
+    bool there;
+    int rc = ib_pool_guide_check(dir, model, &there, &trouble);
+    if (rc == IB_E_MISMATCH) {
+        *err = trouble;
+        return rc;
+    }
+    char *file = rc || there ? NULL : file_of_guide(model);
+    rc = rc || !file ? rc : ib_pool_guide_share(dir, file, &trouble);
+    if (rc) {
+        ib_session_say(s, "pool: %s", trouble.text);
+    } else if (file) {
+        ib_session_say(s, "pool: %s/" IB_POOL_GUIDE " is the pixel adapter of the guides, for those who join",
+                       dir);
+    } else if (!there && ib_pixel_model_sha256(model)) {
+        ib_session_say(
+            s,
+            "pool: the pixel adapter of the guides, %s, is not in the folder; those who join need it "
+            "to encode: inbetween pool %s --guide FILE",
+            ib_pixel_model_name(model).text, dir);
+    }
+    free(file);
+    return IB_OK;
+}
+
 static int enter(pool_run *x, ib_session *s, ib_error *err) {
     ib_pool_place *place = &s->state.pool;
     const char *name = s->o->pool_name;
@@ -487,6 +531,7 @@ static int enter(pool_run *x, ib_session *s, ib_error *err) {
                        s->o->pool, place->name);
     }
     rc = ib_pool_writable(x->pool, err);
+    rc = rc ? rc : share_guide(s, err);
     return rc ? rc : join(x, s, !known, err);
 }
 
