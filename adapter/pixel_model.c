@@ -2,12 +2,17 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "latent/guides.h"
 
 enum { DIGITS = 64, SHOWN = 12 };
 static const char sha256_mark[] = "sha256:", prior_mark[] = "prior:";
 
 static size_t length(const char *id) {
     return strcspn(id, " ");
+}
+
+bool ib_pixel_model_same(const char *a, const char *b) {
+    return ib_guide_same_model(a, b);
 }
 
 const char *ib_pixel_model_sha256(const char *id) {

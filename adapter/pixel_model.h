@@ -1,13 +1,17 @@
 /* Ids of pixel models (guide/guide.h) as sentences and pools need them: "prior:MOTION-ID" or "sha256:HEX",
- * then a blank and the file's name, which does not count (ib_guide_same_model). Empty: no guide. Not
+ * then a blank and the file's name, which does not count. Empty: no guide. Not
  * installed. */
 #ifndef IB_ADAPTER_PIXEL_MODEL_H
 #define IB_ADAPTER_PIXEL_MODEL_H
+
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+/* As ib_guide_same_model (latent/guides.h), for rooms that do not see latent/. */
+bool ib_pixel_model_same(const char *a, const char *b);
 /* The 64 digits of an id "sha256:HEX"; NULL: of no file. */
 const char *ib_pixel_model_sha256(const char *id);
 

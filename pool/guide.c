@@ -29,7 +29,7 @@ static int check_copy(const char *path, const char *model, ib_error *err) {
     char id[160];
     int rc = check_whole(path, err);
     rc = rc ? rc : id_of_file(path, id, err);
-    if (rc || ib_guide_same_model(id, model)) {
+    if (rc || ib_pixel_model_same(id, model)) {
         return rc;
     }
     return ib_fail(err, IB_E_MISMATCH,
@@ -92,7 +92,7 @@ int ib_pool_guide_share(const char *dir, const char *file, ib_error *err) {
         char other[160];
         rc = check_whole(path, err);
         rc = rc ? rc : id_of_file(path, other, err);
-        if (!rc && !ib_guide_same_model(id, other)) {
+        if (!rc && !ib_pixel_model_same(id, other)) {
             rc = ib_fail(err, IB_E_MISMATCH, "%s: the pool has another pixel model already (%s), not %s",
                          path, ib_pixel_model_name(other).text, ib_pixel_model_name(id).text);
         }

@@ -182,7 +182,7 @@ int ib_member_fits(const ib_member *m, const ib_adapter_config *mine, const char
         return ib_fail(err, IB_E_MISMATCH, "%s: of the space '%s', expected '%s'", path, c->space_id,
                        mine->space_id);
     }
-    if (!ib_guide_same_model(c->guide, mine->guide)) {
+    if (!ib_pixel_model_same(c->guide, mine->guide)) {
         return ib_fail(err, IB_E_MISMATCH, "%s: trained with guides of %s, expected those of %s", path,
                        ib_pixel_model_name(c->guide).text, ib_pixel_model_name(mine->guide).text);
     }
