@@ -128,6 +128,19 @@ static void test_ema(void) {
     }
 }
 
+static void check_strengths(const char *name, const ib_strengths *want) {
+    ib_adapter *a = load(in_dir(name));
+    const ib_strengths *got = a ? ib_adapter_strengths(a) : &(ib_strengths){0};
+    CHECK_INT(got->bins, want->bins);
+    for (int i = 0; i < want->bins; i++) {
+        CHECK_NEAR(got->gap_seconds[i], want->gap_seconds[i], 0);
+        for (int w = 0; w < IB_STRENGTHS; w++) {
+            CHECK_NEAR(got->value[w][i], want->value[w][i], 1e-7);
+        }
+    }
+    ib_adapter_free(&a);
+}
+
 static void test_soup(void) {
     ib_adapter_config c;
     ib_error err = {0};
@@ -162,6 +175,23 @@ static void test_soup(void) {
     ib_merge_result_free(&r);
     MERGE("linear", "soup-2 soup-0", NULL, NULL, "o", NULL);
     CHECK(same_model("o", "soup"));
+    /* every model is tasted at its own strengths: at none the spoilt one is as the untrained, and the soup
+     * too */
+    ib_adapter *spoilt = load(in_dir("soup-1"));
+    const ib_strengths none = {.bins = 1, .gap_seconds = {0.5f}};
+    ib_adapter_set_strengths(spoilt, &none);
+    save(spoilt, in_dir("soup-3"), NULL, 0);
+    ib_adapter_free(&spoilt);
+    char *name = inputs.v[1];
+    inputs.v[1] = strdup(in_dir("soup-3"));
+    o.output = in_dir("weak");
+    CHECK_OK(ib_merge(&o, &r, &err), &err);
+    CHECK(r.parts == 3 && r.part[1].kept);
+    CHECK_NEAR(r.parts == 3 ? r.part[1].skill : 9, r.parts == 3 ? r.part[0].skill : 0, 1e-6);
+    check_strengths("weak", &none);
+    ib_merge_result_free(&r);
+    free(inputs.v[1]);
+    inputs.v[1] = name;
     char *first = inputs.v[0];
     inputs.v[0] = inputs.v[2];
     inputs.v[2] = first;
@@ -193,19 +223,6 @@ static void make_guided(const char *name, uint64_t seed, const char *guide, cons
     c.strengths = *s;
     ib_adapter *a = make(&c, seed, NULL);
     save(a, in_dir(name), NULL, 0);
-    ib_adapter_free(&a);
-}
-
-static void check_strengths(const char *name, const ib_strengths *want) {
-    ib_adapter *a = load(in_dir(name));
-    const ib_strengths *got = a ? ib_adapter_strengths(a) : &(ib_strengths){0};
-    CHECK_INT(got->bins, want->bins);
-    for (int i = 0; i < want->bins; i++) {
-        CHECK_NEAR(got->gap_seconds[i], want->gap_seconds[i], 0);
-        for (int w = 0; w < IB_STRENGTHS; w++) {
-            CHECK_NEAR(got->value[w][i], want->value[w][i], 1e-7);
-        }
-    }
     ib_adapter_free(&a);
 }
 
