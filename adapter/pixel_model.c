@@ -1,7 +1,10 @@
 #include "adapter/pixel_model.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include "adapter/named.h"
+#include "base/file.h"
 #include "latent/guides.h"
 
 enum { DIGITS = 64, SHOWN = 12 };
@@ -18,6 +21,18 @@ bool ib_pixel_model_same(const char *a, const char *b) {
 const char *ib_pixel_model_sha256(const char *id) {
     size_t mark = sizeof sha256_mark - 1;
     return !strncmp(id, sha256_mark, mark) && length(id) == mark + DIGITS ? id + mark : NULL;
+}
+
+char *ib_pixel_model_file(const char *id) {
+    const char *want = ib_pixel_model_sha256(id);
+    char sha256[65], *file = NULL;
+    bool found = want && !ib_adapter_named_file(&file, IB_ADAPTER_DEFAULT, NULL) &&
+                 !ib_sha256_file(file, sha256, NULL) && !strncmp(sha256, want, DIGITS);
+    if (!found) {
+        free(file);
+        return NULL;
+    }
+    return file;
 }
 
 ib_pixel_model_words ib_pixel_model_name(const char *id) {

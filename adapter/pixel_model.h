@@ -15,6 +15,10 @@ bool ib_pixel_model_same(const char *a, const char *b);
 /* The 64 digits of an id "sha256:HEX"; NULL: of no file. */
 const char *ib_pixel_model_sha256(const char *id);
 
+/* The file of a pixel model where it is one that comes with the program (adapter/named.h), malloc'ed; NULL:
+ * it is not. */
+char *ib_pixel_model_file(const char *id);
+
 typedef struct ib_pixel_model_words {
     char text[200];
 } ib_pixel_model_words;

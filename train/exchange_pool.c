@@ -11,9 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include "adapter/named.h"
 #include "adapter/pixel_model.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "pool/guide.h"
@@ -50,6 +48,7 @@ typedef struct pool_run {
     int64_t next_step, stale;
     int64_t published_samples; /* what the last publication had seen; -1: none in this session */
     struct stat own;           /* of the own file as it was left; st_ino 0: none */
+    bool has_guide;            /* the folder had a pixel adapter, whole or not */
     char complaint[1024];      /* the last one, so that it is not said at every round */
 } pool_run;
 
@@ -405,6 +404,45 @@ static void close_run(ib_exchange *face) {
     free(x);
 }
 
+/* A pool of another pixel model's guides is refused; a damaged copy of its file is spoken of. */
+static int check_guide(pool_run *x, const ib_session *s, ib_error *err) {
+    ib_error trouble = {0};
+    int rc = ib_pool_guide_check(s->o->pool, s->state.config.guide, &x->has_guide, &trouble);
+    if (rc == IB_E_MISMATCH) {
+        *err = trouble;
+        return rc;
+    }
+    if (rc) {
+        ib_session_say(s, "pool: %s", trouble.text);
+    }
+    return IB_OK;
+}
+
+/* Those who join need the pixel adapter that the guides were made with: it is left in the folder, unless
+ * those who are there may have others. */
+static void share_guide(const pool_run *x, const ib_session *s) {
+    const char *dir = s->o->pool, *model = s->state.config.guide;
+    const ib_pool_news *news = &x->trip.news;
+    ib_error trouble = {0};
+    if (x->has_guide || !ib_pixel_model_sha256(model) || (!news->members && news->remarks)) {
+        return;
+    }
+    char *file = ib_pixel_model_file(model);
+    if (!file) {
+        ib_session_say(
+            s,
+            "pool: the pixel adapter of the guides, %s, is not in the folder; those who join need it "
+            "to encode: inbetween pool %s --guide FILE",
+            ib_pixel_model_name(model).text, dir);
+    } else if (ib_pool_guide_share(dir, file, &trouble)) {
+        ib_session_say(s, "pool: %s", trouble.text);
+    } else {
+        ib_session_say(s, "pool: %s/" IB_POOL_GUIDE " is the pixel adapter of the guides, for those who join",
+                       dir);
+    }
+    free(file);
+}
+
 /* A newcomer begins at the others' average; so does who comes back too late to be of use. */
 static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     ib_state *st = &s->state;
@@ -421,6 +459,7 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     for (size_t i = 0; i < t->news.remarks; i++) {
         ib_session_say(s, "pool: left out: %s", t->news.remark[i]);
     }
+    share_guide(x, s);
     int64_t now = ib_pool_round(&t->news, -1);
     bool learned = false, late = now - st->pool.round > x->stale;
     for (size_t i = 0; i < t->news.members; i++) {
@@ -461,47 +500,6 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     return rc;
 }
 
-/* The file of a pixel model, if it is the program's default; NULL: who knows. malloc'ed. */
-static char *file_of_guide(const char *model) {
-    const char *want = ib_pixel_model_sha256(model);
-    char sha256[65], *file = NULL;
-    if (want && !ib_adapter_named_file(&file, IB_ADAPTER_DEFAULT, NULL) &&
-        !ib_sha256_file(file, sha256, NULL) && !strncmp(sha256, want, 64)) {
-        return file;
-    }
-    free(file);
-    return NULL;
-}
-
-/* Those who join need the pixel adapter that this run's guides were made with: it is left in the folder. One
- * of another pixel model is refused. */
-static int share_guide(const ib_session *s, ib_error *err) {
-    const char *dir = s->o->pool, *model = s->state.config.guide;
-    ib_error trouble = {0};
-    bool there;
-    int rc = ib_pool_guide_check(dir, model, &there, &trouble);
-    if (rc == IB_E_MISMATCH) {
-        *err = trouble;
-        return rc;
-    }
-    char *file = rc || there ? NULL : file_of_guide(model);
-    rc = rc || !file ? rc : ib_pool_guide_share(dir, file, &trouble);
-    if (rc) {
-        ib_session_say(s, "pool: %s", trouble.text);
-    } else if (file) {
-        ib_session_say(s, "pool: %s/" IB_POOL_GUIDE " is the pixel adapter of the guides, for those who join",
-                       dir);
-    } else if (!there && ib_pixel_model_sha256(model)) {
-        ib_session_say(
-            s,
-            "pool: the pixel adapter of the guides, %s, is not in the folder; those who join need it "
-            "to encode: inbetween pool %s --guide FILE",
-            ib_pixel_model_name(model).text, dir);
-    }
-    free(file);
-    return IB_OK;
-}
-
 static int enter(pool_run *x, ib_session *s, ib_error *err) {
     ib_pool_place *place = &s->state.pool;
     const char *name = s->o->pool_name;
@@ -531,7 +529,7 @@ static int enter(pool_run *x, ib_session *s, ib_error *err) {
                        s->o->pool, place->name);
     }
     rc = ib_pool_writable(x->pool, err);
-    rc = rc ? rc : share_guide(s, err);
+    rc = rc ? rc : check_guide(x, s, err);
     return rc ? rc : join(x, s, !known, err);
 }
 
