@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "adapter/adapter_file.h"
+#include "adapter/pixel_model.h"
 #include "adapter/private.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -66,19 +67,22 @@ void ib_adapter_describe(const ib_adapter_config *c, ib_adapter_meta *m) {
 
 int ib_adapter_check_same(const ib_adapter_config *a, const char *name_a, const ib_adapter_config *b,
                           const char *name_b, ib_error *err) {
+    ib_adapter_config mine = *a, other = *b; /* without what may differ, so that the pairs are alike */
     ib_adapter_meta x, y;
-    ib_adapter_describe(a, &x);
-    ib_adapter_describe(b, &y);
+    mine.strengths.bins = other.strengths.bins = 0;
+    memcpy(other.guide, mine.guide, sizeof other.guide);
+    ib_adapter_describe(&mine, &x);
+    ib_adapter_describe(&other, &y);
     if (strcmp(a->space_id, b->space_id) != 0) {
         return ib_fail(err, IB_E_MISMATCH, "%s: belongs to the space '%s', but %s to '%s'", name_b,
                        b->space_id, name_a, a->space_id);
     }
     if (!ib_guide_same_model(a->guide, b->guide)) {
         return ib_fail(err, IB_E_MISMATCH, "%s: was trained with guides of %s, but %s with guides of %s",
-                       name_b, *b->guide ? b->guide : "no pixel model", name_a,
-                       *a->guide ? a->guide : "no pixel model");
+                       name_b, ib_pixel_model_name(b->guide).text, name_a,
+                       ib_pixel_model_name(a->guide).text);
     }
-    for (size_t i = 0; i < x.n && x.pair[i].key != guide_key && x.pair[i].key != strengths_key; i++) {
+    for (size_t i = 0; i < x.n; i++) {
         if (x.pair[i].value != x.trust && strcmp(x.pair[i].value, y.pair[i].value) != 0) {
             return ib_fail(err, IB_E_MISMATCH, "%s: of another architecture than %s: its %s is %s, not %s",
                            name_b, name_a, x.pair[i].key, y.pair[i].value, x.pair[i].value);

@@ -41,14 +41,22 @@ float ib_adapter_gate(const ib_adapter_work *w, int i) {
     return w->gate_mean ? w->gate_mean[i] : 0;
 }
 
+/* As few digits as bring the same number back. Returns the text's length with the mark before it. */
+static size_t write_number(char *text, size_t size, const char *mark, float v) {
+    int n = snprintf(text, size, "%s%.6g", mark, (double)v);
+    if (strtof(text + strlen(mark), NULL) != v) {
+        n = snprintf(text, size, "%s%.9g", mark, (double)v);
+    }
+    return (size_t)n;
+}
+
 void ib_strengths_write(const ib_strengths *s, char text[IB_STRENGTHS_TEXT]) {
     size_t at = 0;
     text[0] = 0;
     for (int k = 0; k < s->bins; k++) {
-        at += (size_t)snprintf(text + at, IB_STRENGTHS_TEXT - at, "%s%.6g", k ? "; " : "",
-                               (double)s->gap_seconds[k]);
+        at += write_number(text + at, IB_STRENGTHS_TEXT - at, k ? "; " : "", s->gap_seconds[k]);
         for (int i = 0; i < IB_STRENGTHS; i++) {
-            at += (size_t)snprintf(text + at, IB_STRENGTHS_TEXT - at, " %.6g", (double)s->value[i][k]);
+            at += write_number(text + at, IB_STRENGTHS_TEXT - at, " ", s->value[i][k]);
         }
     }
 }

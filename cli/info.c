@@ -16,7 +16,7 @@
 #include "cli/cli.h"
 #include "cli/info_clip.h"
 #include "clip/weights.h"
-#include "latent/latent_file.h"
+#include "latent/guides.h"
 #include "train/state.h"
 #include "video_io/reader.h"
 
@@ -97,6 +97,41 @@ static int check_latents(ib_latent_file *f, const request *r, json_t *o, ib_erro
     return rc;
 }
 
+/* As the latents; with --check all of them are read. */
+static int guides_info(ib_latent_file *f, const request *r, json_t *o, ib_error *err) {
+    const ib_guide_table *t = ib_latent_guides(f);
+    const ib_shape *s = &ib_latent_info_of(f)->shape;
+    size_t n = IB_GUIDE_PICTURES * s->tokens * s->width;
+    json_t *all = json_object(), *gaps = json_object();
+    values v = {0};
+    float *z = NULL;
+    put_text(all, "pixel model", t->model);
+    put_int(all, "guides", (int64_t)t->guides);
+    put_int(all, "windows", (int64_t)t->windows);
+    for (size_t i = 0, of; i < t->windows; i += of) {
+        const ib_guide_window *first;
+        char gap[32];
+        of = ib_guide_windows(t, t->window[i].gap, &first);
+        snprintf(gap, sizeof gap, "%d", t->window[i].gap);
+        put_int(gaps, gap, (int64_t)of);
+    }
+    json_object_set_new(all, "windows by gap", gaps);
+    json_object_set_new(o, "guides", all);
+    int rc = r->check ? ib_alloc_floats(&z, n, "a guide", err) : IB_OK;
+    for (size_t k = 0; !rc && r->check && k < t->guides; k++) {
+        if (atomic_load(r->stop)) {
+            rc = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
+        } else if (!(rc = ib_latent_read_guides(f, k, 1, z, err))) {
+            look_info(&v, z, n);
+        }
+    }
+    if (!rc && r->check) {
+        put_values(all, &v);
+    }
+    ib_free(z);
+    return rc;
+}
+
 static int latent_info(const char *path, const request *r, json_t *o, ib_error *err) {
     ib_latent_file *f;
     int rc = ib_latent_open(&f, path, err);
@@ -130,6 +165,9 @@ static int latent_info(const char *path, const request *r, json_t *o, ib_error *
     if (r->check) {
         rc = check_latents(f, r, o, err);
     }
+    if (!rc && ib_latent_guides(f)) {
+        rc = guides_info(f, r, o, err);
+    }
     ib_latent_close(&f);
     return rc;
 }
@@ -145,6 +183,9 @@ static int state_info(const char *path, const request *r, json_t *o, ib_error *e
     }
     put_text(o, "kind", "training state");
     put_text(o, "space", s.config.space_id);
+    if (*s.config.guide) {
+        put_text(o, "pixel model of guides", s.config.guide);
+    }
     put_text(o, "preset", s.plan.preset);
     put_text(o, "optimiser", s.plan.optimiser);
     put_int(o, "step", s.step);
@@ -241,6 +282,39 @@ static int check_tensors(const ib_st *f, const request *r, json_t *o, ib_error *
     return IB_OK;
 }
 
+/* With the digits of a float, not of the double that it becomes. */
+static void put_float(json_t *o, const char *name, float v) {
+    char text[32];
+    snprintf(text, sizeof text, "%.6g", (double)v);
+    put_real(o, name, strtod(text, NULL));
+}
+
+/* What was fitted on validation, a row a gap. Without guides only the last one is applied. */
+static void strengths_info(const ib_adapter_config *c, json_t *o) {
+    const ib_strengths *s = &c->strengths;
+    json_t *all = json_array();
+    for (int i = 0; i < s->bins; i++) {
+        json_t *row = json_object();
+        put_float(row, "gap seconds", s->gap_seconds[i]);
+        if (*c->guide) {
+            put_float(row, "guide", s->value[IB_STRENGTH_GUIDE][i]);
+            put_float(row, "guided", s->value[IB_STRENGTH_GUIDED][i]);
+        }
+        put_float(row, "alone", s->value[IB_STRENGTH_ALONE][i]);
+        json_array_append_new(all, row);
+    }
+    json_object_set_new(o, "strengths", all);
+}
+
+static void adapter_info(const ib_adapter_config *c, json_t *o) {
+    if (*c->guide) {
+        put_text(o, "pixel model of guides", c->guide);
+    }
+    if (c->strengths.bins) {
+        strengths_info(c, o);
+    }
+}
+
 static int tensors_info(const char *path, const request *r, json_t *o, ib_error *err) {
     ib_st *f;
     int rc = ib_st_open(&f, path, err);
@@ -285,7 +359,9 @@ static int tensors_info(const char *path, const request *r, json_t *o, ib_error 
     ib_st_close(&f);
     if (!rc && ours) { /* is it whole, and of an architecture that this program knows? */
         ib_adapter *a = NULL;
-        rc = ib_adapter_open(&a, path, err);
+        if (!(rc = ib_adapter_open(&a, path, err))) {
+            adapter_info(ib_adapter_config_of(a), o);
+        }
         ib_adapter_free(&a);
     }
     return rc || !clip ? rc : cli_info_clip(path, o, err);
@@ -373,6 +449,25 @@ static int explain(const char *path, const request *r, json_t *o, ib_error *err)
 /* Longer values, such as a list of sources, are for programs. */
 enum { MOST_SHOWN = 2000 };
 
+/* Rows of numbers under the same names. */
+static void print_rows(json_t *rows, int indent) {
+    const char *key;
+    json_t *row, *v;
+    size_t i;
+    printf("%*s", indent, "");
+    json_object_foreach(json_array_get(rows, 0), key, v) {
+        printf("%14s", key);
+    }
+    putchar('\n');
+    json_array_foreach(rows, i, row) {
+        printf("%*s", indent, "");
+        json_object_foreach(row, key, v) {
+            printf("%14.4g", json_number_value(v));
+        }
+        putchar('\n');
+    }
+}
+
 static void print_text(json_t *o, int indent) {
     const char *key;
     json_t *v;
@@ -384,6 +479,10 @@ static void print_text(json_t *o, int indent) {
         case JSON_OBJECT:
             putchar('\n');
             print_text(v, indent + 4);
+            break;
+        case JSON_ARRAY:
+            putchar('\n');
+            print_rows(v, indent);
             break;
         case JSON_INTEGER:
             printf("%" JSON_INTEGER_FORMAT "\n", json_integer_value(v));

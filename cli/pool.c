@@ -7,7 +7,9 @@
 #include "base/json.h"
 #include "base/output.h"
 #include "base/safetensors.h"
+#include "adapter/pixel_model.h"
 #include "cli/cli.h"
+#include "pool/guide.h"
 #include "pool/survey.h"
 
 static void describe_age(double s, char text[32]) {
@@ -45,6 +47,13 @@ static void print_table(cli *c, const ib_survey *s) {
     }
 }
 
+static void print_guide(cli *c, const ib_survey *s, const char *dir) {
+    if (*s->guide) {
+        printf("guides of %s", cli_shown(c, ib_pixel_model_name(s->guide).text));
+        printf(s->guide_file ? ", which is %s/" IB_POOL_GUIDE "\n" : "\n", cli_shown(c, dir));
+    }
+}
+
 static json_t *real_or_null(double v) {
     return isfinite(v) ? json_real(v) : json_null();
 }
@@ -71,12 +80,33 @@ static int print_json(cli *c, const ib_survey *s, const char *dir) {
         json_object_set_new(o, "remark", ib_json_text(r->late ? "too far behind" : r->why));
         json_array_append_new(members, o);
     }
+    json_object_set_new(j, "guide", *s->guide ? ib_json_text(s->guide) : json_null());
+    json_object_set_new(j, "guide_file", json_boolean(s->guide_file));
     for (size_t i = 0; i < s->news.remarks; i++) {
         json_array_append_new(remarks, ib_json_text(s->news.remark[i]));
     }
     json_object_set_new(j, "members", members);
     json_object_set_new(j, "not_members", remarks);
     return cli_print_json(c, j, JSON_INDENT(2));
+}
+
+/* Puts the pixel adapter into the folder. */
+static int share_guide(cli *c, const char *dir, const char *file, ib_error *err) {
+    ib_adapter *a = NULL;
+    int rc = ib_adapter_open(&a, file, err);
+    if (!rc && !ib_adapter_renders(a)) {
+        rc = ib_fail(err, IB_E_ARGUMENT, "%s: makes no pictures: expected an adapter of the patch space",
+                     file);
+    }
+    ib_adapter_free(&a);
+    rc = rc ? rc : ib_pool_guide_share(dir, file, err);
+    if (!rc) {
+        cli_status(c,
+                   "%s/" IB_POOL_GUIDE
+                   " is the pixel adapter of this pool: encode with --guide %s/" IB_POOL_GUIDE,
+                   dir, dir);
+    }
+    return rc;
 }
 
 static bool is_adapter_name(const char *name) {
@@ -87,9 +117,10 @@ static bool is_adapter_name(const char *name) {
 static int run_pool(cli *c) {
     ib_survey s = {0};
     ib_error err = {0};
-    const char *dir = cli_arg(c, 0), *output = cli_text(c, "output");
+    const char *dir = cli_arg(c, 0), *output = cli_text(c, "output"), *guide = cli_text(c, "guide");
     int status = CLI_DONE, rc = output ? ib_output_check(output, &dir, 1, is_adapter_name, &err) : IB_OK;
     rc = rc || !output ? rc : ib_st_check_replace(output, &err);
+    rc = rc || !guide ? rc : share_guide(c, dir, guide, &err);
     rc = rc ? rc : ib_pool_survey(&s, dir, cli_int(c, "pool-stale"), &err);
     for (size_t i = 0; i < s.news.remarks && !cli_json(c); i++) {
         cli_warn(c, "left out: %s", s.news.remark[i]);
@@ -99,6 +130,7 @@ static int run_pool(cli *c) {
     } else if (!rc && s.news.members) {
         if (!cli_quiet(c)) {
             print_table(c, &s);
+            print_guide(c, &s, dir);
         }
     } else if (!rc) {
         cli_status(c, "nobody is in the pool %s", dir);
@@ -115,6 +147,11 @@ static const cli_option options[] = {{.name = "output",
                                       .kind = CLI_TEXT,
                                       .value = "ADAPTER",
                                       .help = "also write the average of the members as an adapter"},
+                                     {.name = "guide",
+                                      .kind = CLI_TEXT,
+                                      .value = "ADAPTER",
+                                      .help = "first put this pixel adapter, with which the members' guides "
+                                              "were made, into DIR for those who join"},
                                      {.name = "pool-stale",
                                       .kind = CLI_INT,
                                       .value = "N",
@@ -132,7 +169,8 @@ const cli_command cli_pool = {
         "DIR is the folder named by 'inbetween train --pool DIR'. For every worker the command shows how "
         "long ago it published, its round, the samples that it has learned from in all and since its last "
         "average, the skill on its own validation videos, the distance of its weights from the average "
-        "(relative to the norm of the average), and its share in the average.\n\nFiles that are damaged, "
+        "(relative to the norm of the average), and its share in the average; then, if they have any, the "
+        "pixel model of their guides.\n\nFiles that are damaged, "
         "foreign or of another model are named on stderr and left out, as the workers do.",
     .options = options,
     .min_args = 1,

@@ -182,6 +182,7 @@ int ib_merge(const ib_merge_options *o, ib_merge_result *result, ib_error *err) 
     if (!rc) {
         result->parameters = ib_adapter_param_count(j->outline);
         note_weights(j);
+        ib_merge_settle_config(j);
         rc = o->dry_run ? ib_merge_compare(j, err) : ib_merge_stream(j, err);
     }
     struct stat st;

@@ -18,6 +18,8 @@ typedef struct ib_merge_job {
     double coefficient[IB_MERGE_SOURCES]; /* of each source, where the method has such; else NaN */
     ib_adapter *outline;                  /* of the first source: the table of tensors */
     void *scratch;                        /* the kernel's; freed with ib_free */
+    ib_strengths refitted;                /* by a kernel that validates; without bins: it has not */
+    ib_adapter_config config;             /* of the result */
     uint64_t bytes_total, bytes_done;     /* of reading, and of writing */
     double begun;
     ib_merge_result *result;
@@ -47,6 +49,10 @@ void ib_merge_report(const ib_merge_job *j, double fraction, double bytes_per_se
 
 /* ema.c: the inputs with run directories replaced by their states. */
 int ib_merge_expand(ib_paths *all, const ib_paths *inputs, bool states, ib_error *err);
+/* config.c: the lowest strengths of some sources, n >= 1; and the result's config, once every part's weight
+ * is known. */
+void ib_merge_lowest_strengths(const ib_merge_job *j, const size_t *which, size_t n, ib_strengths *out);
+void ib_merge_settle_config(ib_merge_job *j);
 /* stream.c: everything through the kernel into the output. */
 int ib_merge_stream(ib_merge_job *j, ib_error *err);
 /* compare.c: pairs and norms of the result. */

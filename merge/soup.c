@@ -63,7 +63,10 @@ static int skill_of_mean(tasting *t, const size_t *kept, size_t n, double *skill
         x[i] = t->x[kept[i]];
         w[i] = 1.0 / (double)n;
     }
+    ib_strengths s;
     ib_average_weighted(x, w, n, ib_adapter_params(t->model), ib_adapter_param_count(t->model));
+    ib_merge_lowest_strengths(t->j, kept, n, &s);
+    ib_adapter_set_strengths(t->model, &s);
     return skill_of(t, skill, err);
 }
 
@@ -155,6 +158,13 @@ static int choose_soup(tasting *t, ib_error *err) {
     return IB_OK;
 }
 
+/* TODO: strengths of the mean that was chosen, fitted on the validation files (train/calibrate.h), into
+ * j->refitted; without bins the lowest of the parents' stay. t->model is to hold the mean. */
+static int refit(tasting *t, ib_error *err) {
+    (void)t, (void)err;
+    return IB_OK;
+}
+
 static int plan_soup(ib_merge_job *j, ib_error *err) {
     tasting t = {.j = j};
     if (j->o->dry_run) { /* it would take what it takes only after validation */
@@ -166,6 +176,7 @@ static int plan_soup(ib_merge_job *j, ib_error *err) {
     int rc = load_soup(&t, err);
     rc = rc ? rc : refuse_twins(j, err);
     rc = rc ? rc : choose_soup(&t, err);
+    rc = rc ? rc : refit(&t, err);
     for (size_t i = 0; t.x && i < j->ingredients; i++) {
         ib_free(t.x[i]);
     }

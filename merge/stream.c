@@ -180,7 +180,7 @@ static int list_parents(const ib_merge_job *j, notes *m) {
 
 static int take_notes(const ib_merge_job *j, notes *m, ib_error *err) {
     *m = (notes){0};
-    ib_adapter_describe(&j->source[0].config, &m->own);
+    ib_adapter_describe(&j->config, &m->own);
     memcpy(m->meta, m->own.pair, m->own.n * sizeof *m->meta);
     m->n = m->own.n;
     size_t at = 0;

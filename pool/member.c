@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "adapter/pixel_model.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/seal.h"
@@ -28,7 +29,8 @@ enum { NUMBERS = sizeof numbers / sizeof *numbers, PAIRS = NUMBERS + 6, TEXT = 9
 bool ib_member_name_fits(const char *name) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t n = strlen(name);
-    return n && n < IB_POOL_NAME && *name != '.' && *name != '-' && strspn(name, letters) == n;
+    return n && n < IB_POOL_NAME && *name != '.' && *name != '-' && strspn(name, letters) == n &&
+           strcmp(name, IB_POOL_NO_NAME) != 0;
 }
 
 int ib_member_write(const ib_member *m, const ib_adapter *a, bool half, const char *dir, size_t *bytes,
@@ -179,6 +181,10 @@ int ib_member_fits(const ib_member *m, const ib_adapter_config *mine, const char
     if (strcmp(c->space_id, mine->space_id)) {
         return ib_fail(err, IB_E_MISMATCH, "%s: of the space '%s', expected '%s'", path, c->space_id,
                        mine->space_id);
+    }
+    if (!ib_pixel_model_same(c->guide, mine->guide)) {
+        return ib_fail(err, IB_E_MISMATCH, "%s: trained with guides of %s, expected those of %s", path,
+                       ib_pixel_model_name(c->guide).text, ib_pixel_model_name(mine->guide).text);
     }
     if (c->layout != mine->layout || c->width != mine->width || c->fine != mine->fine ||
         c->coarse != mine->coarse || c->fine_blocks != mine->fine_blocks ||

@@ -16,6 +16,7 @@ extern "C" {
 
 enum { IB_POOL_NAME = 64, IB_POOL_TOKEN = 33 }; /* room, final NUL included */
 #define IB_POOL_SUFFIX ".safetensors"
+#define IB_POOL_NO_NAME "guide" /* NAME.safetensors is the pool's pixel adapter (pool/guide.h) */
 
 typedef struct ib_member {
     char name[IB_POOL_NAME];   /* of the worker, and of its file */
@@ -33,7 +34,8 @@ typedef struct ib_member {
     float *weights;       /* [params], owned */
 } ib_member;
 
-/* Letters, digits, '.', '_' and '-', not beginning with '.' or '-', at most 63: a file's name anywhere. */
+/* Letters, digits, '.', '_' and '-', not beginning with '.' or '-', at most 63: a file's name anywhere; not
+ * IB_POOL_NO_NAME. */
 bool ib_member_name_fits(const char *name);
 /* Writes dir/NAME.safetensors, beside and renamed, with a's weights (m->weights and m->config are not looked
  * at) as floats or halves. bytes: of the file; may be NULL. */
@@ -45,7 +47,8 @@ bool ib_member_is_other(const char *path);
  * IB_E_UNSUPPORTED if it is of another format or has more than most_bytes, IB_E_NONFINITE if a weight is not
  * finite. *m is to be freed after success and is empty after a failure. */
 int ib_member_read(ib_member *m, const char *path, size_t most_bytes, ib_error *err);
-/* IB_E_MISMATCH, naming what differs, unless m is of this space and architecture. */
+/* IB_E_MISMATCH, naming what differs, unless m is of this space and architecture and was trained with guides
+ * of the same pixel model. */
 int ib_member_fits(const ib_member *m, const ib_adapter_config *mine, const char *path, ib_error *err);
 void ib_member_free(ib_member *m); /* accepts a zeroed one */
 

@@ -1,4 +1,4 @@
-#include "pool/pool.h"
+#include "pool/guide.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -202,7 +202,8 @@ void ib_pool_forget(ib_pool *p) {
 
 static bool is_member_file(const char *file) {
     size_t n = strlen(file), suffix = sizeof IB_POOL_SUFFIX - 1;
-    return n > suffix && *file != '.' && !strcmp(file + n - suffix, IB_POOL_SUFFIX);
+    return n > suffix && *file != '.' && !strcmp(file + n - suffix, IB_POOL_SUFFIX) &&
+           strcmp(file, IB_POOL_GUIDE) != 0;
 }
 
 static int by_name(const void *a, const void *b) {

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "adapter/strengths.h"
 #include "weights/average.h"
 #include "base/memory.h"
+#include "pool/guide.h"
 
 static int by_name(const void *a, const void *b) {
     return strcmp(((const ib_survey_row *)a)->member->name, ((const ib_survey_row *)b)->member->name);
@@ -80,6 +82,15 @@ static int keep_majority(ib_pool_news *news, const char *dir, ib_error *err) {
     return rc;
 }
 
+/* A copy that is damaged or of another model is a remark. */
+static int look_for_guide(ib_survey *s, const char *dir, ib_error *err) {
+    ib_error trouble = {0};
+    bool there;
+    int rc = ib_pool_guide_check(dir, s->guide, &there, &trouble);
+    s->guide_file = !rc && there;
+    return rc ? ib_pool_remark(&s->news, trouble.text, err) : IB_OK;
+}
+
 int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) {
     const size_t most_bytes = (size_t)1 << 30;
     ib_pool *pool = NULL;
@@ -98,6 +109,7 @@ int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) 
     }
     s->round = ib_pool_round(&s->news, -1);
     s->params = s->news.member[0].params;
+    memcpy(s->guide, s->news.member[0].config.guide, sizeof s->guide);
     if (!(s->row = calloc(s->news.members, sizeof *s->row))) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", s->news.members);
     }
@@ -105,6 +117,7 @@ int ib_pool_survey(ib_survey *s, const char *dir, int64_t stale, ib_error *err) 
         s->row[i].member = &s->news.member[i];
         s->row[i].age_seconds = s->news.age_seconds[i];
     }
+    rc = rc ? rc : look_for_guide(s, dir, err);
     if (!rc) {
         qsort(s->row, s->news.members, sizeof *s->row, by_name);
         rc = judge_survey(s, stale, err);
@@ -125,6 +138,23 @@ void ib_pool_survey_free(ib_survey *s) {
     free(s->row);
     ib_free(s->average);
     *s = (ib_survey){0};
+}
+
+/* Of the members that have a share. */
+static int lowest_strengths(const ib_survey *s, ib_strengths *out, ib_error *err) {
+    const ib_strengths **one = calloc(s->news.members, sizeof *one);
+    size_t n = 0;
+    if (!one) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", s->news.members);
+    }
+    for (size_t i = 0; i < s->news.members; i++) {
+        if (s->row[i].share > 0) {
+            one[n++] = &s->row[i].member->config.strengths;
+        }
+    }
+    ib_strengths_lowest(out, one, n, s->news.member[0].config.motion);
+    free(one);
+    return IB_OK;
 }
 
 int ib_pool_survey_save(const ib_survey *s, const char *path, ib_error *err) {
@@ -149,7 +179,9 @@ int ib_pool_survey_save(const ib_survey *s, const char *path, ib_error *err) {
                                {"train.pool_round", round},
                                {"train.pool_members", members},
                                {"train.samples", samples}};
-    int rc = ib_adapter_create(&a, &s->news.member[0].config, 0, err);
+    ib_adapter_config config = s->news.member[0].config;
+    int rc = lowest_strengths(s, &config.strengths, err);
+    rc = rc ? rc : ib_adapter_create(&a, &config, 0, err);
     if (!rc) {
         memcpy(ib_adapter_params(a), s->average, s->params * sizeof(float));
         rc = ib_adapter_save(a, path, meta, sizeof meta / sizeof *meta, err);

@@ -24,6 +24,9 @@ typedef struct ib_survey {
     ib_pool_news news;  /* remarks: what else lies there */
     ib_survey_row *row; /* [news.members] in order of names, owned */
     int64_t round;
+    char guide[160]; /* id of the pixel model of the members' guides; empty: they have none, or nobody is
+                        there */
+    bool guide_file; /* the pool has a copy of it (pool/guide.h) */
     size_t params;
     float *average; /* [params], owned; NULL if there is nobody, or nobody near the others */
 } ib_survey;

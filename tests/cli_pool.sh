@@ -142,6 +142,30 @@ run pool "$s/empty" -o "$s/e.safetensors"
 refused 1 'nothing in the pool'
 absent "$s/e.safetensors"
 
+# the pixel adapter of a pool's guides: a copy, nobody's publication; runs with other guides, or with none, are refused by name
+mkdir "$s/guided"
+pixels=$INBETWEEN_SHARE/default.safetensors
+run pool "$s/guided" --guide "$pixels"
+expect 0 'is the pixel adapter of this pool: encode with --guide' 'nobody is in the pool'
+check "it is the same file" cmp "$pixels" "$s/guided/guide.safetensors"
+run pool "$s/guided" --guide "$pixels"
+expect 0
+run train "$s/l" -o "$s/none" $common --steps 3 --pool "$s/guided"
+refused 1 "guided/guide.safetensors: the pool's pixel model is guide.safetensors (sha256 .*), but the guides are of no pixel model"
+untouched "$s/none"
+run pool "$s/guided" --guide "$s/plain/adapter.safetensors"
+refused 1 'has another pixel model already'
+check "what was there stays" cmp "$pixels" "$s/guided/guide.safetensors"
+echo hello >"$s/note"
+run pool "$s/guided" --guide "$s/note"
+refused 1 'note: not a safetensors file'
+head -c 3000 "$pixels" >"$s/guided/guide.safetensors"
+run train "$s/l" -o "$s/alone" $common --steps 3 --pool "$s/guided" --pool-steps 3
+expect 0 'guided/guide.safetensors: '
+run pool "$s/nowhere" --guide "$pixels"
+refused 1 'nowhere'
+absent "$s/nowhere"
+
 # a run that comes back while the folder is away goes on, and averages when it is there again
 mv "$s/p" "$s/away"
 run train "$s/l" -o "$s/bert" --threads 1 --resume --steps 12 --pool "$s/p" --pool-steps 3
@@ -168,6 +192,8 @@ refused 2 '--pool DIR is missing'
 run train "$s/l" -o "$s/none" $common --steps 3 --pool "$s/p" --pool-steps 3 --pool-minutes 3
 refused 2 'exclude each other'
 run train "$s/l" -o "$s/none" $common --steps 3 --pool "$s/p" --pool-name ../x
+refused 1 'cannot name a worker'
+run train "$s/l" -o "$s/none" $common --steps 3 --pool "$s/p" --pool-name guide
 refused 1 'cannot name a worker'
 run train "$s/l" -o "$s/none" $common --steps 3 --pool "$s/p" --exchange f8
 refused 2 'f32 or f16'

@@ -128,6 +128,19 @@ static void test_ema(void) {
     }
 }
 
+static void check_strengths(const char *name, const ib_strengths *want) {
+    ib_adapter *a = load(in_dir(name));
+    const ib_strengths *got = a ? ib_adapter_strengths(a) : &(ib_strengths){0};
+    CHECK_INT(got->bins, want->bins);
+    for (int i = 0; i < want->bins; i++) {
+        CHECK_NEAR(got->gap_seconds[i], want->gap_seconds[i], 0);
+        for (int w = 0; w < IB_STRENGTHS; w++) {
+            CHECK_NEAR(got->value[w][i], want->value[w][i], 1e-7);
+        }
+    }
+    ib_adapter_free(&a);
+}
+
 static void test_soup(void) {
     ib_adapter_config c;
     ib_error err = {0};
@@ -162,6 +175,23 @@ static void test_soup(void) {
     ib_merge_result_free(&r);
     MERGE("linear", "soup-2 soup-0", NULL, NULL, "o", NULL);
     CHECK(same_model("o", "soup"));
+    /* every model is tasted at its own strengths: at none the spoilt one is as the untrained, and the soup
+     * too */
+    ib_adapter *spoilt = load(in_dir("soup-1"));
+    const ib_strengths none = {.bins = 1, .gap_seconds = {0.5f}};
+    ib_adapter_set_strengths(spoilt, &none);
+    save(spoilt, in_dir("soup-3"), NULL, 0);
+    ib_adapter_free(&spoilt);
+    char *name = inputs.v[1];
+    inputs.v[1] = strdup(in_dir("soup-3"));
+    o.output = in_dir("weak");
+    CHECK_OK(ib_merge(&o, &r, &err), &err);
+    CHECK(r.parts == 3 && r.part[1].kept);
+    CHECK_NEAR(r.parts == 3 ? r.part[1].skill : 9, r.parts == 3 ? r.part[0].skill : 0, 1e-6);
+    check_strengths("weak", &none);
+    ib_merge_result_free(&r);
+    free(inputs.v[1]);
+    inputs.v[1] = name;
     char *first = inputs.v[0];
     inputs.v[0] = inputs.v[2];
     inputs.v[2] = first;
@@ -182,6 +212,56 @@ static void test_soup(void) {
     ib_merge_result_free(&r);
     ib_paths_free(&inputs);
     ib_paths_free(&valid);
+}
+
+#define SHA_1 "sha256:0011223344556677889900112233445566778899001122334455667788990011"
+#define SHA_2 "sha256:ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
+
+static void make_guided(const char *name, uint64_t seed, const char *guide, const ib_strengths *s) {
+    ib_adapter_config c = config;
+    snprintf(c.guide, sizeof c.guide, "%s", guide);
+    c.strengths = *s;
+    ib_adapter *a = make(&c, seed, NULL);
+    save(a, in_dir(name), NULL, 0);
+    ib_adapter_free(&a);
+}
+
+/* One pixel model for all, and strengths that none of them is hurt by. */
+static void test_guided(void) {
+    const ib_strengths x = {2, {0.25f, 0.5f}, {{1, 0.5f}, {0.25f, 0}, {0.75f, 0.5f}}},
+                       y = {2, {0.25f, 0.5f}, {{0.75f, 1}, {0.5f, 0.25f}, {1, 0}}},
+                       low = {2, {0.25f, 0.5f}, {{0.75f, 0.5f}, {0.25f, 0}, {0.75f, 0}}}, none = {0};
+    ib_error err = {0};
+    make_guided("gx", 21, SHA_1 " friday.safetensors", &x);
+    make_guided("gy", 22, SHA_1 " copy of friday.safetensors", &y);
+    make_guided("gn", 23, SHA_1 " friday.safetensors", &none);
+    make_guided("other", 24, SHA_2 " monday.safetensors", &x);
+    MERGE("linear", "gx gy gn", NULL, NULL, "o", NULL);
+    check_strengths("o", &low);
+    MERGE("linear", "gn gy gx", NULL, NULL, "o2", NULL);
+    CHECK(same_file("o", "o2"));
+    ib_adapter *a = load(in_dir("o"));
+    CHECK(a && !strcmp(ib_adapter_config_of(a)->guide, SHA_1 " copy of friday.safetensors"));
+    ib_adapter_free(&a);
+    MERGE("linear", "gx gy", NULL, ((double[]){1, 0}), "o", NULL); /* who does not count has no say */
+    check_strengths("o", &x);
+    MERGE("linear", "gx gx", NULL, NULL, "o", NULL);
+    check_strengths("o", &x);
+    MERGE("ties", "gx gy", "gn", NULL, "o", NULL);
+    check_strengths("o", &low);
+    MERGE("task-arithmetic", "gx", "gy", NULL, "o", "lambda", 0.0, NULL);
+    check_strengths("o", &y);
+    MERGE("linear", "gn gn", NULL, NULL, "o", NULL);
+    check_strengths("o", &none);
+    CHECK_ERROR(try_merge("linear", "gx other", NULL, NULL, "x", NULL, &err, NULL), &err, IB_E_MISMATCH,
+                "was trained with guides of monday.safetensors (sha256 ffeeddccbbaa...), but");
+    CHECK(strstr(err.text, "with guides of friday.safetensors (sha256 001122334455...)") != NULL);
+    CHECK_ERROR(try_merge("ties", "gx", "other", NULL, "x", NULL, &err, NULL), &err, IB_E_MISMATCH, "monday");
+    CHECK_ERROR(try_merge("linear", "gx a", NULL, NULL, "x", NULL, &err, NULL), &err, IB_E_MISMATCH,
+                "of no pixel model");
+    CHECK_ERROR(try_merge("linear", "a gx", NULL, NULL, "x", NULL, &err, NULL), &err, IB_E_MISMATCH,
+                "of friday.safetensors");
+    CHECK(!ib_is_file(in_dir("x")));
 }
 
 /* A copy of `a` with one tensor changed as said; rank, dtype or name. */
@@ -334,6 +414,7 @@ int main(void) {
     RUN(test_compare());
     RUN(test_ema());
     RUN(test_soup());
+    RUN(test_guided());
     RUN(test_refusals());
     RUN(test_stop());
     merges_end();

@@ -50,6 +50,7 @@ int ib_exchange_mpi_enter(ib_session *s, ib_error *err) {
 #include <mpi.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "adapter/pixel_model.h"
 #include "weights/average.h"
 #include "base/memory.h"
 #include "train/outer.h"
@@ -67,6 +68,7 @@ typedef struct card {
         updates;        /* since: samples since the last meeting; OPEN: 1 without own moments */
     double largest;     /* |difference| */
     char sentence[512]; /* of the failure */
+    char guide[160];    /* OPEN: the pixel model of its guides */
 } card;
 
 typedef struct mpi_run {
@@ -243,6 +245,7 @@ static int agree(ib_exchange *face, ib_session *s, int rc, ib_error *err) {
     card c = card_for(x->opened ? MEET : OPEN, rc, err);
     c.since = x->without_moments;
     c.step = s->state.step;
+    memcpy(c.guide, s->state.config.guide, sizeof c.guide);
     int shown = show_exchange_mpi(s, &c, err);
     for (int i = 0; !shown && i < s->ranks; i++) {
         without += x->cards[i].since;
@@ -251,6 +254,11 @@ static int agree(ib_exchange *face, ib_session *s, int rc, ib_error *err) {
                 err, IB_E_MISMATCH,
                 "rank %d has read another state of %s than rank 0: is the folder the same on all nodes?", i,
                 s->o->run);
+        }
+        if (!shown && !ib_guide_same_model(x->cards[i].guide, x->cards[0].guide)) {
+            shown = ib_fail(err, IB_E_MISMATCH, "rank %d has guides of %s, rank 0 of %s", i,
+                            ib_pixel_model_name(x->cards[i].guide).text,
+                            ib_pixel_model_name(x->cards[0].guide).text);
         }
     }
     x->opened = true;

@@ -11,9 +11,10 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "adapter/pixel_model.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "pool/pool.h"
+#include "pool/guide.h"
 #include "train/exchange.h"
 #include "train/outer.h"
 
@@ -47,6 +48,7 @@ typedef struct pool_run {
     int64_t next_step, stale;
     int64_t published_samples; /* what the last publication had seen; -1: none in this session */
     struct stat own;           /* of the own file as it was left; st_ino 0: none */
+    bool has_guide;            /* the folder had a pixel adapter, whole or not */
     char complaint[1024];      /* the last one, so that it is not said at every round */
 } pool_run;
 
@@ -402,6 +404,45 @@ static void close_run(ib_exchange *face) {
     free(x);
 }
 
+/* A pool of another pixel model's guides is refused; a damaged copy of its file is spoken of. */
+static int check_guide(pool_run *x, const ib_session *s, ib_error *err) {
+    ib_error trouble = {0};
+    int rc = ib_pool_guide_check(s->o->pool, s->state.config.guide, &x->has_guide, &trouble);
+    if (rc == IB_E_MISMATCH) {
+        *err = trouble;
+        return rc;
+    }
+    if (rc) {
+        ib_session_say(s, "pool: %s", trouble.text);
+    }
+    return IB_OK;
+}
+
+/* Those who join need the pixel adapter that the guides were made with: it is left in the folder, unless
+ * those who are there may have others. */
+static void share_guide(const pool_run *x, const ib_session *s) {
+    const char *dir = s->o->pool, *model = s->state.config.guide;
+    const ib_pool_news *news = &x->trip.news;
+    ib_error trouble = {0};
+    if (x->has_guide || !ib_pixel_model_sha256(model) || (!news->members && news->remarks)) {
+        return;
+    }
+    char *file = ib_pixel_model_file(model);
+    if (!file) {
+        ib_session_say(
+            s,
+            "pool: the pixel adapter of the guides, %s, is not in the folder; those who join need it "
+            "to encode: inbetween pool %s --guide FILE",
+            ib_pixel_model_name(model).text, dir);
+    } else if (ib_pool_guide_share(dir, file, &trouble)) {
+        ib_session_say(s, "pool: %s", trouble.text);
+    } else {
+        ib_session_say(s, "pool: %s/" IB_POOL_GUIDE " is the pixel adapter of the guides, for those who join",
+                       dir);
+    }
+    free(file);
+}
+
 /* A newcomer begins at the others' average; so does who comes back too late to be of use. */
 static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     ib_state *st = &s->state;
@@ -418,6 +459,7 @@ static int join(pool_run *x, ib_session *s, bool first, ib_error *err) {
     for (size_t i = 0; i < t->news.remarks; i++) {
         ib_session_say(s, "pool: left out: %s", t->news.remark[i]);
     }
+    share_guide(x, s);
     int64_t now = ib_pool_round(&t->news, -1);
     bool learned = false, late = now - st->pool.round > x->stale;
     for (size_t i = 0; i < t->news.members; i++) {
@@ -487,6 +529,7 @@ static int enter(pool_run *x, ib_session *s, ib_error *err) {
                        s->o->pool, place->name);
     }
     rc = ib_pool_writable(x->pool, err);
+    rc = rc ? rc : check_guide(x, s, err);
     return rc ? rc : join(x, s, !known, err);
 }
 

@@ -97,9 +97,11 @@ int ib_train_check(const ib_train_options *o, ib_error *err) {
                        (long long)o->sync_every, o->outer_rate, o->outer_momentum);
     }
     if (o->pool_name && !ib_member_name_fits(o->pool_name)) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "'%.80s' cannot name a worker: expected up to %d letters, digits, '.', '_', '-'",
-                       o->pool_name, IB_POOL_NAME - 1);
+        return ib_fail(
+            err, IB_E_ARGUMENT,
+            "'%.80s' cannot name a worker: expected up to %d letters, digits, '.', '_', '-', and not "
+            "'" IB_POOL_NO_NAME "'",
+            o->pool_name, IB_POOL_NAME - 1);
     }
     if (o->keep_states < 0 || o->state_steps < 0) {
         return ib_fail(err, IB_E_ARGUMENT,
