@@ -251,7 +251,7 @@ static void test_file(void) {
     CHECK_OK(ib_adapter_check_same(&c, "one", &d, "two", &err), &err);
     snprintf(d.guide, sizeof d.guide, "sha256:12 friday.safetensors");
     CHECK_ERROR(ib_adapter_check_same(&c, "one", &d, "two", &err), &err, IB_E_MISMATCH,
-                "friday.safetensors, but one with guides of prior:test");
+                "friday.safetensors, but one with guides of prior (test)");
     *d.guide = 0;
     CHECK_ERROR(ib_adapter_check_same(&c, "one", &d, "two", &err), &err, IB_E_MISMATCH, "no pixel model");
     CHECK(ib_guide_same_model("sha256:12 a", "sha256:12 b") && !ib_guide_same_model("sha256:12", "sha256:1"));
