@@ -129,12 +129,17 @@ static float bow_of(float t) {
     return 4.0f * t * (1.0f - t);
 }
 
+void ib_model_fields(ib_adapter_work *w, size_t sample) {
+    motion_fields(&w->motion[sample],
+                  w->motion_out + sample * w->shape.tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->fields);
+}
+
 void ib_model_assemble(ib_adapter_work *w, const ib_ordered *in, size_t sample, float *z) {
     size_t tokens = w->shape.tokens, width = w->shape.width, at = sample * tokens * width;
     float bow = bow_of(in->t);
     if (w->motion) {
         ib_motion *m = &w->motion[sample];
-        motion_fields(m, w->motion_out + sample * tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->fields);
+        ib_model_fields(w, sample);
         ib_blend(&m->canvas, m->spline0, m->spline1, w->fields, in->t, 0, m->canvas.height, m->scratch,
                  w->pixels);
         ib_patch_forward(w->pixels, (int)w->rows, (int)w->cols, w->blend + at);

@@ -306,6 +306,20 @@ void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *i
     }
 }
 
+void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in) {
+    size_t n = w->shape.tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
+    float trust =
+        (float)a->trust * ib_strength_at(&a->config.strengths, IB_STRENGTH_ALONE, in->gap_seconds, true);
+    sample_features(a, w, in, 0);
+    ib_time_features(in->t, in->gap_seconds, w->trunk.time_in);
+    ib_trunk_forward(a, &w->trunk, 1);
+    run_head(a, w, a->motion, w->shape.tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
+    for (size_t i = 0; i < n; i++) {
+        w->motion_out[i] *= trust;
+    }
+    ib_model_fields(w, 0);
+}
+
 static int check_model(const ib_adapter_work *w, const ib_between *in, int n, ib_error *err) {
     if (n < 1 || n > w->batch) {
         return ib_fail(err, IB_E_ARGUMENT, "the work space holds 1 to %d samples, not %d", w->batch, n);

@@ -189,6 +189,12 @@ void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, const ib_ordere
  * sharper blend. */
 void ib_model_sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, float sharpness, float *z);
 
+/* w->fields of one ordered sample, all that the motion head says: the same as ib_model_predict leaves there,
+ * without what that needs besides. */
+void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in);
+/* heads.c: motion_out of a sample -> w->fields */
+void ib_model_fields(ib_adapter_work *w, size_t sample);
+
 /* The in-betweens of n ordered samples; z[i]: [T,D]. */
 int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
                      ib_error *err);

@@ -9,11 +9,13 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/output.h"
 #include "cli/cli.h"
+#include "cli/gaps.h"
 #include "cli/picture_options.h"
 #include "cli/result_names.h"
 #include "cli/space_options.h"
-#include "latent/encode.h"
+#include "guide/encode.h"
 
 typedef enum task_state { WAITING, RUNNING, ENDED } task_state;
 
@@ -24,7 +26,7 @@ typedef struct task {
     ino_t inode;
     task_state state;
     double fraction; /* of a running one */
-    size_t frames;   /* so far */
+    size_t pictures; /* so far: frames, and those of guides */
     int code;
     bool told;
     ib_encode_stats stats;
@@ -38,6 +40,7 @@ typedef struct batch {
     size_t n, next, working;
     const ib_space *space;
     ib_encode_options options;
+    bool guided; /* guides are made */
     const atomic_int *stop;
 } batch;
 
@@ -51,11 +54,11 @@ static bool accept_media(const char *name) {
     return ib_is_video_name(name) || ib_is_picture_name(name);
 }
 
-static void on_progress(void *user, size_t frames, int64_t estimate) {
+static void on_progress(void *user, size_t pictures, int64_t estimate) {
     place *p = user;
-    double f = estimate > 0 ? (double)frames / (double)estimate : 0;
+    double f = estimate > 0 ? (double)pictures / (double)estimate : 0;
     pthread_mutex_lock(&p->b->lock);
-    p->t->frames = frames;
+    p->t->pictures = pictures;
     p->t->fraction = f > 1 ? 1 : f;
     pthread_mutex_unlock(&p->b->lock);
 }
@@ -163,13 +166,16 @@ end:
     return rc;
 }
 
-/* None of them may be a file that is read: neither another input, nor the model's or the tokenizer's. */
+/* None of them may be a file that is read: neither another input, nor the model's, the tokenizer's or the
+ * adapter's that makes guides. */
 static int check_outputs(const cli *c, const batch *b, ib_error *err) {
     int rc = IB_OK;
     for (size_t i = 0; !rc && i < b->n; i++) {
         struct stat st;
         const char *output = b->task[i].output;
+        const char *adapter = b->options.guide ? b->options.guide : "";
         rc = cli_space_check_output(c, output, err);
+        rc = rc ? rc : ib_output_check(output, &adapter, 1, NULL, err);
         if (!rc && !stat(output, &st) && known(b, &st)) {
             rc = ib_fail(err, IB_E_ARGUMENT,
                          "%s: is one of the inputs and would be lost; choose another directory", output);
@@ -199,18 +205,25 @@ static void tell_task(cli *c, task *t, bool kept) {
                         : "%s: interlaced, deinterlaced (--deinterlace off keeps it)",
                    t->input);
     }
+    if (s->no_guides) {
+        cli_status(c, "%s: %s", t->input, s->no_guides);
+    }
+    char guides[64] = "";
+    if (s->guides) {
+        snprintf(guides, sizeof guides, ", %zu guides", s->guides);
+    }
     if (s->unchanged) {
-        cli_status(c, "%s: unchanged, %zu frames in %s", t->input, s->frames, t->output);
+        cli_status(c, "%s: unchanged, %zu frames%s in %s", t->input, s->frames, guides, t->output);
     } else {
-        cli_status(c, "%s: %zu frames, %zu cuts, %d x %d -> %s", t->input, s->frames, s->cuts, s->width,
-                   s->height, t->output);
+        cli_status(c, "%s: %zu frames%s, %zu cuts%s, %d x %d -> %s", t->input, s->frames,
+                   s->kept ? " as they were" : "", s->cuts, guides, s->width, s->height, t->output);
     }
 }
 
 /* Lock held on entry and exit; let go while printing. */
 static void tell_encode(cli *c, batch *b, double begun) {
     double all = 0, done = 0;
-    size_t ended = 0, frames = 0;
+    size_t ended = 0, pictures = 0;
     for (size_t i = 0; i < b->n; i++) {
         task *t = &b->task[i];
         if (t->state == ENDED && !t->told) {
@@ -221,7 +234,7 @@ static void tell_encode(cli *c, batch *b, double begun) {
         all += t->bytes;
         done += t->bytes * (t->state == ENDED ? 1 : t->state == RUNNING ? t->fraction : 0);
         ended += t->state == ENDED;
-        frames += t->state == ENDED && !t->stats.unchanged ? t->stats.frames : t->frames;
+        pictures += t->pictures;
     }
     double seconds = ib_clock_seconds() - begun, part = done / all;
     double left = part > 0.01 && part < 1 && seconds > 1 ? seconds * (1 - part) / part : -1;
@@ -230,8 +243,9 @@ static void tell_encode(cli *c, batch *b, double begun) {
         snprintf(time_left, sizeof time_left, ", %d:%02d left", (int)left / 60, (int)left % 60);
     }
     pthread_mutex_unlock(&b->lock);
-    cli_progress(c, part, "%zu/%zu videos, %.0f frames/s%s", ended, b->n,
-                 seconds > 0 ? (double)frames / seconds : 0.0, time_left);
+    cli_progress(c, part, "%zu/%zu videos, %.0f %s/s%s", ended, b->n,
+                 seconds > 0 ? (double)pictures / seconds : 0.0, b->guided ? "pictures" : "frames",
+                 time_left);
     pthread_mutex_lock(&b->lock);
 }
 
@@ -286,6 +300,11 @@ static int print_json(cli *c, const batch *b, const char *space_id) {
             json_object_set_new(o, "height", json_integer(t->stats.height));
             json_object_set_new(o, "interlaced", json_integer((json_int_t)t->stats.interlaced));
             json_object_set_new(o, "damaged", json_integer(t->stats.damaged));
+            json_object_set_new(o, "guides", json_integer((json_int_t)t->stats.guides));
+            if (t->stats.guides) {
+                json_object_set_new(o, "guide_windows", json_integer((json_int_t)t->stats.windows));
+                json_object_set_new(o, "guide_model", ib_json_text(t->stats.guide_model));
+            }
         } else if (t->code) {
             json_object_set_new(o, "error", ib_json_text(t->err.text));
         }
@@ -296,7 +315,8 @@ static int print_json(cli *c, const batch *b, const char *space_id) {
 }
 
 static int summary(cli *c, const batch *b, size_t bad) {
-    size_t encoded = 0, unchanged = 0, frames = 0;
+    size_t encoded = 0, unchanged = 0, frames = 0, guides = 0;
+    const char *model = NULL;
     for (size_t i = 0; i < b->n; i++) {
         const task *t = &b->task[i];
         if (t->state != ENDED || t->code == IB_E_INTERRUPTED) {
@@ -306,10 +326,15 @@ static int summary(cli *c, const batch *b, size_t bad) {
         encoded += !t->code && !t->stats.unchanged;
         unchanged += !t->code && t->stats.unchanged;
         frames += t->code ? 0 : t->stats.frames;
+        guides += t->code ? 0 : t->stats.guides;
+        model = !t->code && t->stats.guides ? t->stats.guide_model : model;
     }
     if (cli_prints_text(c)) {
         printf("%zu encoded, %zu unchanged, %zu failed; %zu frames in %s\n", encoded, unchanged, bad, frames,
                cli_shown(c, cli_text(c, "output")));
+        if (model) {
+            printf("%zu guides by %s\n", guides, cli_shown(c, model));
+        }
     }
     return atomic_load(b->stop) ? CLI_INTERRUPTED : bad ? CLI_FAILED : CLI_DONE;
 }
@@ -326,14 +351,41 @@ static int parse_encode(cli *c, ib_encode_options *o) {
     if (o->width % 2 || o->height % 2) {
         return cli_usage(c, "--size needs even sides, not %dx%d", o->width, o->height);
     }
-    int status = cli_keep_interlaced(c, &o->keep_interlaced);
+    int status = cli_keep_interlaced(c, &o->keep_interlaced), twice;
     if (status) {
         return status;
+    }
+    const char *gaps = cli_text(c, "guide-gaps");
+    o->guide = cli_text(c, "guide");
+    o->guide_windows = (int)cli_int(c, "guide-windows");
+    if (!cli_gap_list(gaps, o->guide_gap, &o->guide_gaps, &twice)) {
+        return twice
+                   ? cli_usage(c, "--guide-gaps has %d twice in '%s'", twice, gaps)
+                   : cli_usage(
+                         c, "--guide-gaps must be numbers from 2 to %d between commas, at most %d, not '%s'",
+                         IB_GUIDE_MAX_GAP, IB_ENCODE_GUIDE_GAPS, gaps);
     }
     if (!cli_text(c, "output")) {
         return cli_usage(c, "-o DIR is missing: where the latent files go");
     }
     return CLI_DONE;
+}
+
+/* Whether guides are made; what cannot make them is an error before anything is encoded. */
+static int check_guide(cli *c, batch *b, ib_error *err) {
+    const char *name = b->options.guide;
+    ib_guide *g = NULL;
+    bool sees = ib_space_resizes(b->space) && ib_space_input_of(b->space).floats;
+    if (name ? !strcmp(name, IB_GUIDE_NONE) : !sees) {
+        return IB_OK;
+    }
+    int rc = ib_guide_create(&g, b->space, name, 1, err);
+    if (!rc) {
+        b->guided = true;
+        cli_status(c, "guides at gaps of %s frames by %s", cli_text(c, "guide-gaps"), ib_guide_model(g));
+    }
+    ib_guide_free(&g);
+    return rc;
 }
 
 static int run_encode(cli *c) {
@@ -353,7 +405,8 @@ static int run_encode(cli *c) {
         status = cli_fail(c, &err);
         goto end;
     }
-    if (check_outputs(c, &b, &err)) {
+    b.space = space;
+    if (check_outputs(c, &b, &err) || check_guide(c, &b, &err)) {
         status = cli_fail(c, &err);
         goto end;
     }
@@ -365,7 +418,6 @@ static int run_encode(cli *c) {
     int jobs = cli_is_set(c, "jobs") ? (int)cli_int(c, "jobs") : usual;
     jobs = jobs > 8 && !cli_is_set(c, "jobs") ? 8 : jobs < 1 ? 1 : jobs;
     jobs = (size_t)jobs > b.n ? (int)b.n : jobs;
-    b.space = space;
     b.options.threads = threads / jobs > 1 ? threads / jobs : 1;
     if (run_batch(c, &b, jobs, &err)) {
         status = cli_fail(c, &err);
@@ -411,6 +463,25 @@ static const cli_option options[] = {
      .initial = "1",
      .help = "keep every Nth frame"},
     CLI_SPACE_OPTIONS,
+    {.name = "guide",
+     .kind = CLI_TEXT,
+     .value = "ADAPTER",
+     .help =
+         "clip: the model that shows the tower what lies between keyframes: an adapter of the patch space "
+         "(file), 'default', the one that comes with the program, 'prior', the untrained one, or 'none'; "
+         "default: 'default', or 'prior' if there is none"},
+    {.name = "guide-gaps",
+     .kind = CLI_TEXT,
+     .value = "N,N,...",
+     .initial = "4,8,16",
+     .help = "clip: gaps in frames for which guides are made"},
+    {.name = "guide-windows",
+     .kind = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1000000,
+     .initial = "32",
+     .help = "clip: windows with guides of a video, at each gap, at most, evenly spread"},
     CLI_DEINTERLACE,
     {.name = "jobs",
      .letter = 'j',

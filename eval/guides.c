@@ -40,10 +40,6 @@ size_t ib_guided_windows(const ib_latent_file *f, int gap, const ib_guide_window
     return t && !ib_space_is_pictures(ib_latent_info_of(f)->space_id) ? ib_guide_windows(t, gap, first) : 0;
 }
 
-size_t ib_spread(size_t n, size_t most, size_t k) {
-    return !most || n <= most ? k : most > 1 ? k * (n - 1) / (most - 1) : n / 2;
-}
-
 int ib_guided_check(const ib_adapter *a, const char *name, const ib_latent_file *f, ib_error *err) {
     const char *wanted = ib_adapter_config_of(a)->guide, *there = ib_latent_guides(f)->model;
     return !*wanted || ib_guide_same_model(wanted, there)

@@ -6,6 +6,7 @@
 #include "adapter/adapter.h"
 #include "eval/judge.h"
 #include "eval/scene.h"
+#include "latent/windows.h"
 
 /* The rows of guides, in this order. */
 enum ib_seen {
@@ -27,8 +28,6 @@ int ib_scene_see(ib_scene *s, const ib_store *store, size_t number, float t, ib_
 /* The windows of a file that have guides at a gap: the first of them and their number, 0 in a space of
  * pictures. */
 size_t ib_guided_windows(const ib_latent_file *f, int gap, const ib_guide_window **first);
-/* At most `most` of n things, evenly spread: which one is the k-th. most 0: all. */
-size_t ib_spread(size_t n, size_t most, size_t k);
 /* IB_E_MISMATCH, naming both models, if the adapter was trained with guides of another pixel model than those
  * of the file. `name` names the adapter; NULL: "the adapter". */
 int ib_guided_check(const ib_adapter *a, const char *name, const ib_latent_file *f, ib_error *err);

@@ -8,7 +8,7 @@
 
 #include "eval/private.h"
 #include "eval/remarks.h"
-#include "latent/encode.h"
+#include "guide/encode.h"
 
 /* By its name, or by how every HDF5 file begins. */
 bool ib_eval_is_latents(const char *path) {
@@ -133,6 +133,7 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
     o.threads = e->judge.threads;
     o.keep_interlaced = e->o->keep_interlaced;
     o.force = true;
+    o.guide = IB_GUIDE_NONE;
     o.stop = e->o->stop;
     o.progress = on_encoded;
     o.user = e;

@@ -9,47 +9,12 @@
 #include "latent/geometry.h"
 #include "nn/gemm.h"
 
-size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts) {
-    size_t n = ib_latent_info_of(f)->frames, span = (size_t)gap, count = 0, first = 0;
-    const uint8_t *cuts = ib_latent_cuts(f);
-    while (gap > 0 && first + span < n) {
-        size_t cut = 0;
-        for (size_t k = span; k >= 1 && !cut; k--) {
-            cut = cuts[first + k] ? first + k : 0;
-        }
-        if (cut) {
-            first = cut;
-        } else {
-            firsts[count++] = first;
-            first += span;
-        }
-    }
-    if (max_windows > 0 && count > (size_t)max_windows) {
-        size_t most = (size_t)max_windows;
-        for (size_t k = 0; k < most; k++) {
-            firsts[k] = firsts[ib_spread(count, most, k)];
-        }
-        count = most;
-    }
-    return count;
-}
-
 /* One thread's memory: a window's frames, what the model and the baselines make of them. */
 typedef struct worker {
     ib_adapter_work *work;
     float *frames, *z;
     float *guide; /* [IB_GUIDE_PICTURES,T,D] */
 } worker;
-
-float ib_score_place(const double *pts, int gap, int k) {
-    float t = (float)((pts[k] - pts[0]) / (pts[gap] - pts[0]));
-    return t > 0 && t < 1 ? t : (float)k / (float)gap;
-}
-
-float ib_score_seconds(const double *pts, int gap, double fps) {
-    float span = (float)(pts[gap] - pts[0]);
-    return span > 0 ? span : (float)((double)gap / fps);
-}
 
 /* guide: number of the window's first one; SIZE_MAX: it has none. */
 static int score_window(const ib_adapter *a, ib_latent_file *f, size_t first, size_t guide, int gap,

@@ -6,6 +6,7 @@
 #include "base/api.h"
 #include "adapter/adapter.h"
 #include "latent/latent_file.h"
+#include "latent/windows.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,17 +17,6 @@ typedef struct ib_score_sums {
     double err_model, err_slerp, err_lerp; /* sum of squared differences over [T,D] */
     size_t windows, targets, values;       /* values: of all targets, T D each */
 } ib_score_sums;
-
-/* First frames of the windows [first, first + gap] of a file that hold no cut (cuts[first+1 .. first+gap] are
- * all 0): end to end (each begins where the last ended, restarting after a cut); if there are more than
- * max_windows > 0, that many, evenly spread. Returns their number; firsts: room for N entries. */
-IB_API size_t ib_score_windows(const ib_latent_file *f, int gap, int max_windows, size_t *firsts);
-
-/* The place of frame k, 0 < k < gap, of a window whose times are pts [gap + 1]; by its number if the times do
- * not tell. In (0,1). */
-IB_API float ib_score_place(const double *pts, int gap, int k);
-/* From first to last frame of the window, > 0; by the frame rate if the times do not tell. */
-IB_API float ib_score_seconds(const double *pts, int gap, double fps);
 
 /* a NULL: the model is slerp. threads: workers over windows (results do not depend on it). At a gap for which
  * the file has guides (latent/guides.h) the windows that have them are judged, as `eval` does, and an adapter

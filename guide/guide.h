@@ -28,6 +28,12 @@ IB_API void ib_guide_free(ib_guide **g);
  * then a blank and the file's name, for people. At most 159 characters.
  * ib_guide_same_model (latent/guides.h) compares two. */
 IB_API const char *ib_guide_model(const ib_guide *g);
+/* Guides that are best made together. */
+IB_API size_t ib_guide_batch(const ib_guide *g);
+/* The picture of which guides are made: `in` itself or, if its shorter side is more than twice the tower's
+ * input, made smaller. out: zeroed, or from here; the caller frees it. For keeping keyframes. */
+IB_API int ib_guide_fit(const ib_guide *g, const ib_frame *in, ib_frame *out, ib_error *err);
+
 /* One window: two keyframes of one size, and the places between them. */
 typedef struct ib_guide_request {
     const ib_frame *first, *last; /* of square, upright pixels, as the reader gives them */
@@ -36,10 +42,10 @@ typedef struct ib_guide_request {
     size_t n;
 } ib_guide_request;
 
-/* The guides of some windows, all frames of one size, computed together by all threads. Pictures whose
- * shorter side is more than twice the tower's input are made smaller first. z: [sum of n,
- * IB_GUIDE_PICTURES, T,D]; feature: [sum
- * of n, IB_GUIDE_FEATURES]. The same bits for any number of threads and windows. stop may be NULL. */
+/* The guides of some windows, all frames of one size, computed together by all threads; frames too large are
+ * made smaller, as by ib_guide_fit. z: [sum of n, IB_GUIDE_PICTURES, T,D]; feature: [sum of n,
+ * IB_GUIDE_FEATURES]. The same bits for any number of threads and windows. stop may be NULL. One call at a
+ * time. */
 IB_API int ib_guide_make(ib_guide *g, const ib_guide_request *w, size_t windows, float *z, float *feature,
                          const atomic_int *stop, ib_error *err);
 

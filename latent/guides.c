@@ -245,7 +245,8 @@ int ib_latent_writer_guides(ib_latent_writer *w, const char *model, const ib_gui
     memcpy(w->window, window, windows * sizeof *window);
     w->windows = windows;
     w->guides = number_guides(w->window, windows);
-    if (!(w->feature = ib_calloc(w->guides, IB_GUIDE_FEATURES * sizeof *w->feature))) {
+    if (!(w->feature = ib_calloc(w->guides, IB_GUIDE_FEATURES * sizeof *w->feature)) ||
+        !(w->guide_came = ib_calloc(w->guides, sizeof *w->guide_came))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the guides of %s", w->pending.final);
     }
     ib_hdf5_lock();
@@ -254,11 +255,14 @@ int ib_latent_writer_guides(ib_latent_writer *w, const char *model, const ib_gui
     return rc;
 }
 
-int ib_latent_writer_append_guide(ib_latent_writer *w, const float *z, const float *feature, ib_error *err) {
-    size_t n = w->guides_written;
+int ib_latent_writer_put_guide(ib_latent_writer *w, size_t n, const float *z, const float *feature,
+                               ib_error *err) {
     if (n >= w->guides) {
         return ib_fail(err, IB_E_ARGUMENT, "%s: holds %zu guides, and one more came", w->pending.final,
                        w->guides);
+    }
+    if (w->guide_came[n]) {
+        return ib_fail(err, IB_E_ARGUMENT, "%s: guide %zu came twice", w->pending.final, n);
     }
     size_t each = w->info.shape.tokens * w->info.shape.width;
     bool finite = true;
@@ -281,8 +285,13 @@ int ib_latent_writer_append_guide(ib_latent_writer *w, const float *z, const flo
             w->pending.final, n);
     }
     memcpy(w->feature + n * IB_GUIDE_FEATURES, feature, IB_GUIDE_FEATURES * sizeof *feature);
+    w->guide_came[n] = !rc;
     w->guides_written += !rc;
     return rc;
+}
+
+int ib_latent_writer_append_guide(ib_latent_writer *w, const float *z, const float *feature, ib_error *err) {
+    return ib_latent_writer_put_guide(w, w->guides_written, z, feature, err);
 }
 
 int ib_latent_write_guide_features(ib_latent_writer *w, ib_error *err) {

@@ -69,6 +69,10 @@ IB_API int ib_latent_writer_guides(ib_latent_writer *w, const char *model, const
  * append. All must have come before the file is finished. */
 IB_API int ib_latent_writer_append_guide(ib_latent_writer *w, const float *z, const float *feature,
                                          ib_error *err);
+/* The guide of a number (ib_guide_window.at), in any order, each once: IB_E_ARGUMENT. Not together with the
+ * above. */
+IB_API int ib_latent_writer_put_guide(ib_latent_writer *w, size_t number, const float *z,
+                                      const float *feature, ib_error *err);
 
 #ifdef __cplusplus
 }

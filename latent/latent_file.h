@@ -42,6 +42,10 @@ IB_API int ib_latent_writer_create(ib_latent_writer **out, const char *path, con
  * After an error only abort is of use. */
 IB_API int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seconds, bool cut,
                                    ib_error *err);
+/* Of the frames appended so far: their number, [frames] times and cuts. Borrowed until the next call. */
+IB_API size_t ib_latent_writer_frames(const ib_latent_writer *w);
+IB_API const double *ib_latent_writer_pts(const ib_latent_writer *w);
+IB_API const uint8_t *ib_latent_writer_cuts(const ib_latent_writer *w);
 /* Publishes the file; *w becomes NULL whatever the result. No frame at all: IB_E_EMPTY and no file. */
 IB_API int ib_latent_writer_finish(ib_latent_writer **w, ib_error *err);
 IB_API void ib_latent_writer_abort(ib_latent_writer **w);

@@ -33,6 +33,7 @@ struct ib_latent_writer {
     hid_t group, guide_latents;
     ib_guide_window *window; /* [windows] */
     float *feature;          /* [guides, IB_GUIDE_FEATURES] */
+    bool *guide_came;        /* [guides] */
     size_t windows, guides, guides_written;
 };
 

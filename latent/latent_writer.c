@@ -226,6 +226,18 @@ int ib_latent_writer_append(ib_latent_writer *w, const float *z, double pts_seco
     return IB_OK;
 }
 
+size_t ib_latent_writer_frames(const ib_latent_writer *w) {
+    return w->frames;
+}
+
+const double *ib_latent_writer_pts(const ib_latent_writer *w) {
+    return w->pts;
+}
+
+const uint8_t *ib_latent_writer_cuts(const ib_latent_writer *w) {
+    return w->cuts;
+}
+
 /* Lock held. */
 static int write_column(ib_latent_writer *w, const char *name, hid_t stored, hid_t memory, const void *values,
                         ib_error *err) {
@@ -310,6 +322,7 @@ void ib_latent_writer_abort(ib_latent_writer **out) {
     ib_pending_abort(&w->pending);
     ib_free(w->window);
     ib_free(w->feature);
+    ib_free(w->guide_came);
     ib_free(w->frame);
     free(w->pts);
     free(w->cuts);

@@ -78,6 +78,7 @@ IB_API int ib_space_encode_frames(const ib_space *s, const ib_frame *const *fram
  * floats 0: it has none, encode frame by frame. */
 typedef struct ib_space_input {
     size_t floats, batch;
+    int side; /* px of the square picture that a frame becomes; 0 without */
 } ib_space_input;
 IB_API ib_space_input ib_space_input_of(const ib_space *s);
 /* input: [floats]. From several threads at once, if need be. */

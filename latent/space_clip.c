@@ -106,7 +106,7 @@ static int clip_open(ib_space *s, const char *argument, const ib_space_options *
     write_remark(s, c);
     judge_text(s, c);
     if (v) {
-        s->input = (ib_space_input){3 * v->image * v->image, ib_clip_batch(c->clip)};
+        s->input = (ib_space_input){3 * v->image * v->image, ib_clip_batch(c->clip), (int)v->image};
     }
     return IB_OK;
 }

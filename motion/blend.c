@@ -165,6 +165,21 @@ void ib_blend(const ib_canvas *c, const float *spline0, const float *spline1, co
     }
 }
 
+void ib_blend_apart(const ib_canvas *c, const float *spline0, const float *spline1, const float *fields,
+                    float t, size_t first, size_t n, float *scratch, float *out0, float *out1) {
+    size_t cells = c->rows * c->cols;
+    for (int chroma = 0; chroma < 2; chroma++) {
+        level l = make_level(c, spline0, spline1, chroma, first, n, scratch);
+        for (int k = 0; k < 4; k++) {
+            enlarge_field(c, &l, fields + (size_t)k * cells, gain_of(&l, k, t), l.f[k]);
+        }
+        ib_warp(l.in0, l.planes, l.f[0], l.f[1], l.height, l.width, l.first, l.n, out0);
+        ib_warp(l.in1, l.planes, l.f[2], l.f[3], l.height, l.width, l.first, l.n, out1);
+        out0 += l.planes * l.n * l.width;
+        out1 += l.planes * l.n * l.width;
+    }
+}
+
 static void level_backward(const ib_canvas *c, const level *l, const float *dout, float t, float *dfields) {
     size_t cells = c->rows * c->cols, n = l->n * l->width, factor = l->height / c->rows;
     for (int k = 0; k < 4; k++) {

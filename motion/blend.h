@@ -38,6 +38,10 @@ size_t ib_blend_scratch(const ib_canvas *c, size_t n);
 void ib_blend(const ib_canvas *c, const float *spline0, const float *spline1,
               const float *fields, /* [5,rows,cols] */
               float t, size_t first, size_t n, float *scratch, float *out);
+/* The same rows of w0 and w1, each by itself, from the same flows; of fields the mask has no part in it.
+ * out0, out1: as out of ib_blend. */
+void ib_blend_apart(const ib_canvas *c, const float *spline0, const float *spline1, const float *fields,
+                    float t, size_t first, size_t n, float *scratch, float *out0, float *out1);
 /* For a canvas of ib_canvas_of, right after ib_blend of all its rows, with its scratch. */
 void ib_blend_backward(const ib_canvas *c, const float *spline0, const float *spline1,
                        const float *dout, /* a picture */

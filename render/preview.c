@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "latent/encode.h"
+#include "guide/encode.h"
 #include "nn/gemm.h"
 #include "video_io/reader.h"
 #include "video_io/strip.h"
@@ -133,6 +133,7 @@ static int look_at(preview *p, const char *video, ib_error *err) {
     o.threads = p->o->threads;
     o.keep_interlaced = p->o->keep_interlaced;
     o.force = true;
+    o.guide = IB_GUIDE_NONE;
     o.stop = p->o->stop;
     o.progress = on_encoded;
     o.user = p;

@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/safetensors.h"
-#include "latent/encode.h"
+#include "guide/encode.h"
 #include "latent/geometry.h"
 #include "nn/gemm.h"
 #include "render/embeddings.h"

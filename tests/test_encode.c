@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "latent/encode.h"
+#include "guide/encode.h"
 #include "tests/check.h"
 #include "video_io/writer.h"
 

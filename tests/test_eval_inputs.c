@@ -1,6 +1,6 @@
 /* The evaluation of videos and of what is none: sizes, bad inputs, progress, film strips. */
 #include <omp.h>
-#include "latent/encode.h"
+#include "guide/encode.h"
 #include "eval/pixels.h"
 #include "render/renderer.h"
 #include "tests/evals.h"

@@ -4,7 +4,7 @@
 #include <libavutil/log.h>
 #include <omp.h>
 #include <unistd.h>
-#include "latent/encode.h"
+#include "guide/encode.h"
 #include "tests/check.h"
 #include "train/train.h"
 #include "video_io/writer.h"
