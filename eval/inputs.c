@@ -132,6 +132,10 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
     o.height = e->o->native ? o.height : e->o->height;
     o.threads = e->judge.threads;
     o.keep_interlaced = e->o->keep_interlaced;
+    o.guide = e->makes_guides ? e->pixel_model : IB_GUIDE_NONE;
+    o.guide_gaps = e->o->gaps;
+    memcpy(o.guide_gap, e->o->gap, e->o->gaps * sizeof *o.guide_gap);
+    o.guide_windows = e->o->windows_per_clip ? e->o->windows_per_clip : o.guide_windows;
     o.force = true;
     o.guide = IB_GUIDE_NONE;
     o.stop = e->o->stop;
