@@ -403,10 +403,12 @@ static const cli_option options[] = {
     {.name = "guide",
      .kind = CLI_TEXT,
      .value = "ADAPTER",
-     .help = "in spaces of embeddings: the patch-space adapter that makes guides of videos, 'default' or 'prior'; "
-             "by default the one that --adapter was trained with. Latent files have their own guides, and where "
-             "there are any, no other windows of that gap are judged. 'none' judges without guides, on all "
-             "windows"},
+     .help =
+         "in spaces of embeddings: the patch-space adapter that makes guides of videos, 'default' or "
+         "'prior'; "
+         "by default the one that --adapter was trained with. Latent files have their own guides, and where "
+         "there are any, no other windows of that gap are judged. 'none' judges without guides, on all "
+         "windows"},
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
     {0}};

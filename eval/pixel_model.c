@@ -40,15 +40,18 @@ int ib_eval_choose_guide(ib_evaluation *e, ib_error *err) {
         *err = bad;
         return rc;
     }
-    const char *adapter = wanted ? e->report->method[ib_judge_adapter(j, which)].name : "", *model = ib_guide_model(guide);
+    const char *adapter = wanted ? e->report->method[ib_judge_adapter(j, which)].name : "",
+               *model = ib_guide_model(guide);
     if (wanted && !ib_guide_same_model(wanted, model)) {
         rc = asked
-                 ? ib_fail(err, IB_E_MISMATCH, "--guide %s is the pixel model %s, %s was trained with guides of %s",
-                           asked, model, adapter, wanted)
-                 : ib_fail(err, IB_E_MISMATCH,
-                           "%s was trained with guides of the pixel model %s, whose file --guide has to name; by "
-                           "default guides come from %s",
-                           adapter, wanted, model);
+                 ? ib_fail(err, IB_E_MISMATCH,
+                           "--guide %s is the pixel model %s, %s was trained with guides of %s", asked, model,
+                           adapter, wanted)
+                 : ib_fail(
+                       err, IB_E_MISMATCH,
+                       "%s was trained with guides of the pixel model %s, whose file --guide has to name; by "
+                       "default guides come from %s",
+                       adapter, wanted, model);
     }
     e->makes_guides = !rc;
     e->pixel_model = name;
