@@ -59,12 +59,14 @@ static int find_state(ib_session *s, ib_error *err) {
     return rc;
 }
 
-/* Where they are not wanted, or the run's model has no use for them. */
+/* Where they are not wanted, or the model that the run goes on or begins with has no use for them. An adapter
+ * of another space, which does not fit, decides nothing. */
 static void forget_guides(ib_session *s) {
     const ib_adapter_config *c = s->o->resume ? &s->state.config
                                  : s->adapter ? ib_adapter_config_of(s->adapter)
                                               : NULL;
-    if (s->o->no_guide || (c && !*c->guide)) {
+    bool decides = c && !strcmp(c->space_id, ib_dataset_video(s->data, 0)->info.space_id);
+    if (s->o->no_guide || (decides && !*c->guide)) {
         ib_dataset_forget_guides(s->data);
     }
 }
