@@ -4,26 +4,29 @@
 #include <math.h>
 
 typedef struct many {
-    const ib_strengths *const *s; /* [n] */
+    const ib_adapter_config *const *c; /* [n] */
     size_t n;
-    bool pictures;
     float end; /* gap in seconds behind which nothing is left */
 } many;
 
 /* A bin's own value to the bit. */
-static float strength_at(const ib_strengths *s, ib_strength which, float gap_seconds, bool pictures) {
+static float strength_at(const ib_adapter_config *c, ib_strength which, float gap_seconds) {
+    const ib_strengths *s = &c->strengths;
+    if (!s->bins && c->motion) {
+        return (float)c->trust; /* strengths would take its place */
+    }
     for (int i = 0; i < s->bins; i++) {
         if (s->gap_seconds[i] == gap_seconds) {
             return s->value[which][i];
         }
     }
-    return ib_strength_at(s, which, gap_seconds, pictures);
+    return ib_strength_at(s, which, gap_seconds, c->motion);
 }
 
 static float lowest_at(const many *m, ib_strength which, float gap_seconds) {
     float least = 1;
     for (size_t i = 0; i < m->n; i++) {
-        least = fminf(least, strength_at(m->s[i], which, gap_seconds, m->pictures));
+        least = fminf(least, strength_at(m->c[i], which, gap_seconds));
     }
     return least;
 }
@@ -32,19 +35,19 @@ static float lowest_at(const many *m, ib_strength which, float gap_seconds) {
 static float end_of(const many *m) {
     float first = INFINITY, last = 0;
     for (size_t i = 0; i < m->n; i++) {
-        const ib_strengths *s = m->s[i];
+        const ib_strengths *s = &m->c[i]->strengths;
         first = s->bins ? fminf(first, s->gap_seconds[s->bins - 1]) : first;
         last = s->bins ? fmaxf(last, s->gap_seconds[s->bins - 1]) : last;
     }
-    return first < last && !m->pictures ? 2 * first : INFINITY;
+    return first < last && !m->c[0]->motion ? 2 * first : INFINITY;
 }
 
 /* The first place behind `gap_seconds`; infinite if there is none. */
 static float next_place(const many *m, float gap_seconds) {
     float next = m->end > gap_seconds ? m->end : INFINITY;
     for (size_t i = 0; i < m->n; i++) {
-        for (int k = 0; k < m->s[i]->bins; k++) {
-            float at = m->s[i]->gap_seconds[k];
+        for (int k = 0; k < m->c[i]->strengths.bins; k++) {
+            float at = m->c[i]->strengths.gap_seconds[k];
             next = at > gap_seconds && at <= m->end ? fminf(next, at) : next;
         }
     }
@@ -75,8 +78,8 @@ static void space_evenly(const many *m, float first, float last, ib_strengths *o
     }
 }
 
-void ib_strengths_lowest(ib_strengths *out, const ib_strengths *const *s, size_t n, bool pictures) {
-    many m = {s, n, pictures, INFINITY};
+void ib_strengths_lowest(ib_strengths *out, const ib_adapter_config *const *c, size_t n) {
+    many m = {c, n, INFINITY};
     ib_strengths r = {0};
     float first, last = 0;
     size_t places = 0;

@@ -185,7 +185,9 @@ typedef struct outputs {
 static int check_output(const cli *c, const char *name, ib_error *err) {
     const char *const *adapter;
     size_t adapters = cli_list(c, "adapter", &adapter);
+    const char *guide = cli_text(c, "guide");
     int rc = cli_space_check_output(c, name, err);
+    rc = rc || !guide ? rc : ib_output_check(name, &guide, 1, NULL, err);
     rc = rc ? rc : ib_output_check(name, adapter, adapters, NULL, err);
     for (size_t i = 0; !rc && i < cli_arg_count(c); i++) {
         const char *input = cli_arg(c, i);
@@ -400,9 +402,13 @@ static const cli_option options[] = {
              "videos"},
     {.name = "guide",
      .kind = CLI_TEXT,
-     .value = "none",
-     .help = "in spaces of embeddings: 'none' judges without guides, on all windows; by default windows that "
-             "have guides in a latent file are judged with them, and no others of that gap"},
+     .value = "ADAPTER",
+     .help =
+         "in spaces of embeddings: the patch-space adapter that makes guides of videos, 'default' or "
+         "'prior'; "
+         "by default the one that --adapter was trained with. Latent files have their own guides, and where "
+         "there are any, no other windows of that gap are judged. 'none' judges without guides, on all "
+         "windows"},
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
     {0}};

@@ -276,7 +276,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
                                .windows_per_clip = o->windows_per_clip,
                                .trust = o->trust,
                                .sharpness = o->sharpness,
-                               .unguided = o->guide && !strcmp(o->guide, "none"),
+                               .unguided = o->guide && !strcmp(o->guide, IB_GUIDE_NONE),
                                .gaps = o->gaps};
     int rc = check_eval(o, err);
     if (rc) {
@@ -298,6 +298,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         ib_eval_look_for_guides(&e, &files);
     }
     rc = rc ? rc : ib_eval_open_contenders(&e, any_video(&files), err);
+    rc = rc ? rc : ib_eval_choose_guide(&e, err);
     rc = rc ? rc : judge_files(&e, &files, &first, err);
     rc = rc ? rc : conclude(&e, &first, err);
     rc = rc ? rc : finish_programs(&e.judge, err);

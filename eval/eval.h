@@ -258,7 +258,11 @@ typedef struct ib_eval_options {
     double trust;     /* in what adapters learned, 0..1 (ib_adapter_trust); default -1: what each file says */
     double sharpness; /* of adapters' pictures, 0..1 (ib_adapter_sharpen); default 0 */
     /* Guides, in spaces of embeddings. Windows that have them in a latent file are judged with them, and the
-     * others of that gap are not judged. NULL (default): what is there. "none": none. */
+     * others of that gap are not judged. NULL (default): what is there. "none": none.
+     * For videos guides are made at the gaps that are asked for, at most as many windows as `encode` would
+     * take (windows_per_clip where that is set). This names the pixel model that makes them, as
+     * adapter/named.h does; by default the one that the adapters were trained with, which must then be the
+     * prior or the default. */
     const char *guide;
     bool keep_interlaced;       /* interlaced videos as they are; default false: deinterlaced */
     bool minterpolate;          /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */

@@ -15,6 +15,10 @@ size_t ib_judge_seen(const ib_judge *j, enum ib_seen row) {
     return row < before ? SIZE_MAX : IB_BASELINES + ib_judge_givers(j) + row - before;
 }
 
+size_t ib_judge_adapter(const ib_judge *j, size_t adapter) {
+    return IB_BASELINES + ib_judge_givers(j) + j->seen + adapter;
+}
+
 bool ib_scene_shows(const ib_scene *s, size_t rival) {
     size_t first = IB_BASELINES + ib_judge_givers(s->judge);
     bool of_guides = rival >= first && rival < first + s->judge->seen;
@@ -66,11 +70,13 @@ static size_t guides_of_file(const ib_evaluation *e, const char *path) {
 }
 
 void ib_eval_look_for_guides(ib_evaluation *e, const ib_paths *files) {
-    bool any = false;
-    for (size_t i = 0; i < files->n && !any && e->judge.explains && !e->report->unguided; i++) {
-        any = ib_eval_is_latents(files->v[i]) && guides_of_file(e, files->v[i]);
+    bool any = false, video = false;
+    for (size_t i = 0; i < files->n && e->judge.explains && !e->report->unguided; i++) {
+        bool latents = ib_eval_is_latents(files->v[i]);
+        video = video || (!latents && ib_space_resizes(e->space));
+        any = any || (latents && guides_of_file(e, files->v[i]));
     }
-    e->judge.seen = any ? IB_SEENS - IB_SEEN_WEIGHT : 0;
+    e->judge.seen = video ? IB_SEENS : any ? IB_SEENS - IB_SEEN_WEIGHT : 0;
 }
 
 /* All guides are of one model, and of that with which adapters were trained. */
@@ -79,7 +85,7 @@ static int check_model(ib_evaluation *e, const ib_latent_file *f, ib_error *err)
     const ib_judge *j = &e->judge;
     const char *model = ib_latent_guides(f)->model;
     for (size_t i = 0; i < j->adapters; i++) {
-        const char *name = r->method[IB_BASELINES + ib_judge_givers(j) + j->seen + i].name;
+        const char *name = r->method[ib_judge_adapter(j, i)].name;
         int rc = ib_guided_check(j->adapter[i], name, f, err);
         if (rc) {
             return rc;

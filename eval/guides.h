@@ -19,6 +19,8 @@ extern const char *const ib_seen_names[IB_SEENS];
 
 /* The number of such a row among the methods; SIZE_MAX if it is not there. */
 size_t ib_judge_seen(const ib_judge *j, enum ib_seen row);
+/* The number of an adapter among the methods. */
+size_t ib_judge_adapter(const ib_judge *j, size_t adapter);
 /* Whether the scene makes what this rival shows of the window at hand: rows of guides need one, and two of
  * them are worked out elsewhere. */
 bool ib_scene_shows(const ib_scene *s, size_t rival);

@@ -124,7 +124,7 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
     if (!(*temporary = ib_join(e->folder, "clip.h5"))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the name of a temporary file");
     }
-    e->encoded = e->o->native ? 0.1 : 0.3;
+    e->encoded = e->o->native ? 0.1 : e->makes_guides ? 0.8 : 0.3;
     ib_encode_options o;
     ib_encode_stats stats;
     ib_encode_defaults(&o);
@@ -132,8 +132,11 @@ int ib_eval_open_input(ib_evaluation *e, const char *path, ib_latent_file **f, c
     o.height = e->o->native ? o.height : e->o->height;
     o.threads = e->judge.threads;
     o.keep_interlaced = e->o->keep_interlaced;
+    o.guide = e->makes_guides ? e->pixel_model : IB_GUIDE_NONE;
+    o.guide_gaps = e->o->gaps;
+    memcpy(o.guide_gap, e->o->gap, e->o->gaps * sizeof *o.guide_gap);
+    o.guide_windows = e->o->windows_per_clip ? e->o->windows_per_clip : o.guide_windows;
     o.force = true;
-    o.guide = IB_GUIDE_NONE;
     o.stop = e->o->stop;
     o.progress = on_encoded;
     o.user = e;

@@ -8,6 +8,7 @@
 #include "eval/eval.h"
 #include "eval/explain.h"
 #include "eval/guides.h"
+#include "guide/guide.h"
 #include "eval/judge.h"
 
 enum { IB_STRIP_COLUMNS = 9 };
@@ -41,14 +42,22 @@ typedef struct ib_evaluation {
     ib_shown *shown; /* [2 + clips]: best and worst of all, then each clip's median window; NULL: no strips */
     size_t shown_bytes; /* of halves of median windows */
     ib_gathered gathered[IB_EVAL_MAX_GAPS];
+    bool makes_guides;       /* of videos */
+    const char *pixel_model; /* by which: as ib_guide_create names it */
     ib_eval_progress now;
 } ib_evaluation;
 
 /* contenders.c: what is compared */
 int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err);
 
+/* pixel_model.c: chooses the model that makes guides of videos, once the adapters are open: the one that is
+ * asked for, else that of the adapters, if it is the prior or the default. IB_E_MISMATCH if an adapter was
+ * trained with guides of another one. */
+int ib_eval_choose_guide(ib_evaluation *e, ib_error *err);
+
 /* guides.c */
-/* Whether any of the files has guides at a gap that is asked for: then there are rows of guides. */
+/* Whether any of the files has guides at a gap that is asked for, or is a video: then there are rows of
+ * guides. */
 void ib_eval_look_for_guides(ib_evaluation *e, const ib_paths *files);
 /* The windows of the file with guides, if it has any at this gap. IB_E_MISMATCH if an adapter or the files
  * before it have those of another model. */

@@ -11,11 +11,11 @@ static bool counts(const ib_merge_job *j, size_t i) {
 }
 
 void ib_merge_lowest_strengths(const ib_merge_job *j, const size_t *which, size_t n, ib_strengths *out) {
-    const ib_strengths *s[IB_MERGE_SOURCES];
+    const ib_adapter_config *c[IB_MERGE_SOURCES];
     for (size_t i = 0; i < n; i++) {
-        s[i] = &j->source[which[i]].config.strengths;
+        c[i] = &j->source[which[i]].config;
     }
-    ib_strengths_lowest(out, s, n, j->source[0].config.motion);
+    ib_strengths_lowest(out, c, n);
 }
 
 void ib_merge_settle_config(ib_merge_job *j) {

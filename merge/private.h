@@ -53,6 +53,9 @@ int ib_merge_expand(ib_paths *all, const ib_paths *inputs, bool states, ib_error
  * is known. */
 void ib_merge_lowest_strengths(const ib_merge_job *j, const size_t *which, size_t n, ib_strengths *out);
 void ib_merge_settle_config(ib_merge_job *j);
+/* refit.c: fills j->refitted, by validation files, for a model with the result's weights. It says so where
+ * these are too few, and leaves it without bins. */
+int ib_merge_refit(ib_merge_job *j, ib_adapter *model, const ib_paths *clips, ib_error *err);
 /* stream.c: everything through the kernel into the output. */
 int ib_merge_stream(ib_merge_job *j, ib_error *err);
 /* compare.c: pairs and norms of the result. */

@@ -142,17 +142,17 @@ void ib_pool_survey_free(ib_survey *s) {
 
 /* Of the members that have a share. */
 static int lowest_strengths(const ib_survey *s, ib_strengths *out, ib_error *err) {
-    const ib_strengths **one = calloc(s->news.members, sizeof *one);
+    const ib_adapter_config **one = calloc(s->news.members, sizeof *one);
     size_t n = 0;
     if (!one) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu members", s->news.members);
     }
     for (size_t i = 0; i < s->news.members; i++) {
         if (s->row[i].share > 0) {
-            one[n++] = &s->row[i].member->config.strengths;
+            one[n++] = &s->row[i].member->config;
         }
     }
-    ib_strengths_lowest(out, one, n, s->news.member[0].config.motion);
+    ib_strengths_lowest(out, one, n);
     free(one);
     return IB_OK;
 }

@@ -82,12 +82,12 @@ int main(void) {
     CHECK_OK(ib_state_load(&s, path, &err), &err);
     check_common(&s);
     ib_state_free(&s);
-    for (int version = 1; version <= 4; version += version == 2 ? 2 : 1) {
+    for (int version = 1; version <= 5; version += version == 3 ? 2 : 1) {
         char text[8];
         snprintf(text, sizeof text, "%d", version % 10);
         save(path);
         reopen(path, set_number, "format_version", text);
-        CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_UNSUPPORTED, "this version reads format 3");
+        CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_UNSUPPORTED, "this version reads format 4");
         CHECK_ERROR(ib_state_load(&s, path, &err), &err, IB_E_UNSUPPORTED, text);
     }
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {

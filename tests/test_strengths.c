@@ -17,6 +17,17 @@ static void check_equal(const ib_strengths *got, const ib_strengths *want) {
     }
 }
 
+/* Of models of pictures or not, with these strengths and a trust of 1. */
+static void lowest(ib_strengths *out, const ib_strengths *const *s, size_t n, bool pictures) {
+    static ib_adapter_config c[MOST];
+    const ib_adapter_config *in[MOST];
+    for (size_t i = 0; i < n; i++) {
+        c[i] = (ib_adapter_config){.motion = pictures, .trust = 1, .strengths = *s[i]};
+        in[i] = &c[i];
+    }
+    ib_strengths_lowest(out, in, n);
+}
+
 static void test_known(bool pictures) {
     const ib_strengths a = {.bins = 2,
                             .gap_seconds = {0.1f, 0.4f},
@@ -27,9 +38,9 @@ static void test_known(bool pictures) {
                        none = {0};
     const ib_strengths *both[] = {&a, &b, &none}, *nobody[] = {&none, &none};
     ib_strengths got;
-    ib_strengths_lowest(&got, nobody, 2, pictures);
+    lowest(&got, nobody, 2, pictures);
     CHECK_INT(got.bins, 0);
-    ib_strengths_lowest(&got, both, 3, pictures);
+    lowest(&got, both, 3, pictures);
     /* half-way in the logarithm of the gap a's are 0.75, 0.2 and 0.2 */
     const ib_strengths want = {.bins = 3,
                                .gap_seconds = {0.1f, 0.2f, 0.4f},
@@ -42,7 +53,7 @@ static void test_known(bool pictures) {
         }
     }
     const ib_strengths *alone[] = {&a, &a, &none};
-    ib_strengths_lowest(&got, alone, 3, pictures);
+    lowest(&got, alone, 3, pictures);
     check_equal(&got, &a);
 }
 
@@ -52,12 +63,30 @@ static void test_ends(void) {
                        far = {.bins = 2, .gap_seconds = {0.2f, 1.6f}, .value = {{1, 1}, {1, 1}, {1, 1}}};
     const ib_strengths *both[] = {&near, &far};
     ib_strengths got;
-    ib_strengths_lowest(&got, both, 2, false);
+    lowest(&got, both, 2, false);
     CHECK_NEAR(ib_strength_at(&got, IB_STRENGTH_GUIDE, 0.2f, false), 1, 0);
     CHECK_NEAR(ib_strength_at(&got, IB_STRENGTH_GUIDE, 0.4f, false), 0, 0);
     CHECK_NEAR(ib_strength_at(&got, IB_STRENGTH_GUIDE, 1.6f, false), 0, 0);
-    ib_strengths_lowest(&got, both, 2, true);
+    lowest(&got, both, 2, true);
     CHECK_NEAR(ib_strength_at(&got, IB_STRENGTH_ALONE, 1.6f, true), 1, 0);
+}
+
+/* What a model of pictures has been followed by before it had strengths. */
+static void test_trust(void) {
+    const ib_adapter_config a = {.motion = true, .trust = 0.5},
+                            b = {.motion = true,
+                                 .trust = 0.25,
+                                 .strengths = {2, {0.1f, 0.2f}, {[IB_STRENGTH_ALONE] = {0.25f, 1}}}};
+    const ib_adapter_config *both[] = {&a, &b}, *alone[] = {&b}, *none[] = {&a};
+    ib_strengths got;
+    ib_strengths_lowest(&got, both, 2);
+    CHECK_INT(got.bins, 2);
+    CHECK_NEAR(got.value[IB_STRENGTH_ALONE][0], 0.25, 0);
+    CHECK_NEAR(got.value[IB_STRENGTH_ALONE][1], 0.5, 0);
+    ib_strengths_lowest(&got, alone, 1);
+    CHECK_NEAR(got.value[IB_STRENGTH_ALONE][1], 1, 0);
+    ib_strengths_lowest(&got, none, 1);
+    CHECK_INT(got.bins, 0);
 }
 
 static ib_strengths draw(ib_rng *r, int bins) {
@@ -87,8 +116,8 @@ static void test_lowest(bool pictures) {
             s[i] = draw(&r, (int)ib_rng_below(&r, IB_STRENGTH_BINS + 1));
             in[i] = back[n - 1 - i] = &s[i];
         }
-        ib_strengths_lowest(&low, in, n, pictures);
-        ib_strengths_lowest(&turned, back, n, pictures);
+        lowest(&low, in, n, pictures);
+        lowest(&turned, back, n, pictures);
         CHECK_INT(memcmp(&low, &turned, sizeof low), 0);
         CHECK(low.bins <= IB_STRENGTH_BINS);
         bins = low.bins > bins ? low.bins : bins;
@@ -145,6 +174,7 @@ int main(void) {
     RUN(test_known(true));
     RUN(test_known(false));
     RUN(test_ends());
+    RUN(test_trust());
     RUN(test_lowest(true));
     RUN(test_lowest(false));
     RUN(test_text());

@@ -110,6 +110,8 @@ static ib_adapter *train(const char *name, const ib_paths *latents, int64_t step
     ib_adapter *a = NULL;
     char *run = in_dir(name), *file = ib_join(run, "adapter.safetensors");
     ib_train_options o = options_for(run, latents, steps);
+    o.init = "default"; /* as the command line has it: of the patch space, so it does not fit */
+    o.init_if_fits = true;
     CHECK_OK(ib_train(&o, NULL, &err), &err);
     CHECK_OK(ib_adapter_open(&a, file, &err), &err);
     free(file);

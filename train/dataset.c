@@ -294,19 +294,18 @@ int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *e
     return rc ? rc : ib_cache_create(&d->cache, d->cache_bytes, ib_dataset_values(d), err);
 }
 
-size_t ib_video_starts(const ib_video *c, size_t shot, size_t gap) {
-    size_t length = c->shot[shot + 1] - c->shot[shot];
-    return length > gap ? length - gap : 0;
-}
-
-double ib_video_weight(const ib_video *c, size_t gap) {
-    static const double half = 64;
-    double sum = 0;
-    for (size_t i = 0; i < c->shots; i++) {
-        double n = (double)ib_video_starts(c, i, gap);
-        sum += n / (n + half);
+size_t ib_dataset_validating(const ib_dataset *d, size_t most, size_t *clips) {
+    size_t valid = 0, n = 0, k = 0;
+    for (size_t i = 0; i < d->clips; i++) {
+        valid += d->clip[i].valid;
     }
-    return sum > 1 ? sqrt(sum) : sum;
+    most = valid < most ? valid : most;
+    for (size_t i = 0; i < d->clips; i++) {
+        if (d->clip[i].valid && n < most && k++ == n * valid / most) {
+            clips[n++] = i;
+        }
+    }
+    return n;
 }
 
 /* A video's files lie side by side. */

@@ -57,6 +57,11 @@ int ib_dataset_settle(ib_dataset *d, double fraction, uint64_t seed, ib_error *e
 
 /* Frames of a shot at which a window of this gap can begin. */
 size_t ib_video_starts(const ib_video *c, size_t shot, size_t gap);
+/* First frames of windows of a gap, end to end within shots as ib_score_windows has them; more than `most`
+ * are evenly spread. firsts: [most]. Their number. */
+size_t ib_video_windows(const ib_video *c, int gap, size_t most, size_t *firsts);
+/* Indices of validating clips, at most `most`, evenly spread. clips: [most]. Their number. */
+size_t ib_dataset_validating(const ib_dataset *d, size_t most, size_t *clips);
 /* How often a clip is drawn, among others: the sum of n / (n + 64) over its shots, n the windows of this gap
  * that begin in one, or where that is above 1 its square root. Long shots thus count alike, and a film of
  * many as several. */

@@ -10,8 +10,12 @@
 #include "base/memory.h"
 #include "train/exchange.h"
 
-/* Of models with a motion head; others were not measured (docs/training.md). */
-static const float dropout = 0.05f;
+/* Of models with a motion head; of others by the number of videos, which learn less by heart the fewer
+ * channels they have for it at a time (docs/training.md). */
+static float dropout_of(const ib_session *s) {
+    size_t videos = ib_dataset_videos(s->data, false);
+    return s->state.config.motion ? 0.05f : videos < 30 ? 0.3f : videos < 300 ? 0.15f : 0.05f;
+}
 
 enum { SCAN_FRAMES = 2048, CALIBRATION_WINDOWS = 256, VALID_GAP = 8 };
 
@@ -55,12 +59,14 @@ static int find_state(ib_session *s, ib_error *err) {
     return rc;
 }
 
-/* Where they are not wanted, or the run's model has no use for them. */
+/* Where they are not wanted, or the model that the run goes on or begins with has no use for them. An adapter
+ * of another space, which does not fit, decides nothing. */
 static void forget_guides(ib_session *s) {
     const ib_adapter_config *c = s->o->resume ? &s->state.config
                                  : s->adapter ? ib_adapter_config_of(s->adapter)
                                               : NULL;
-    if (s->o->no_guide || (c && !*c->guide)) {
+    bool decides = c && !strcmp(c->space_id, ib_dataset_video(s->data, 0)->info.space_id);
+    if (s->o->no_guide || (decides && !*c->guide)) {
         ib_dataset_forget_guides(s->data);
     }
 }
@@ -186,8 +192,8 @@ static int open_team(ib_session *s, ib_error *err) {
     if (!s->batch) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a batch of %zu", batch);
     }
-    return ib_team_create(&s->team, s->adapter, s->data, &augment, s->state.config.motion ? dropout : 0,
-                          (uint64_t)p->seed, s->threads, batch, err);
+    return ib_team_create(&s->team, s->adapter, s->data, &augment, dropout_of(s), (uint64_t)p->seed,
+                          s->threads, batch, err);
 }
 
 static int open_samples(ib_session *s, ib_error *err) {

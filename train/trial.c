@@ -5,7 +5,9 @@
 #include <string.h>
 #include "base/memory.h"
 #include "eval/score.h"
+#include "latent/windows.h"
 #include "nn/gemm.h"
+#include "train/sampler.h"
 
 enum {
     CLIPS = 64,         /* at most, evenly spread */
@@ -36,8 +38,6 @@ struct ib_trial {
     int gap[IB_STRENGTH_BINS];
     bool by_videos, guided, single;
 };
-
-#define NO_GUIDE SIZE_MAX
 
 /* ---- which windows ---- */
 
@@ -79,32 +79,21 @@ static void find_gaps(ib_trial *t, const ib_dataset *d, int gap_min, int gap_max
     }
 }
 
-/* Windows of a clip, end to end within its shots; those with guides where it has any. `most`: evenly spread.
- */
+/* Windows of a clip at one gap; those with guides where it has any. `most`: evenly spread. */
 static size_t windows_of(const ib_trial *t, const ib_video *c, int gap, size_t most, unit *out) {
     const ib_guide_window *w = NULL;
-    size_t guided = t->guided ? ib_guide_windows(&c->guides, gap, &w) : 0, n = guided, taken;
-    for (size_t i = 0; !guided && i < c->shots; i++) {
-        n += (c->shot[i + 1] - c->shot[i] - 1) / (size_t)gap;
+    size_t firsts[WINDOWS_FEW], guided = t->guided ? ib_guide_windows(&c->guides, gap, &w) : 0,
+                                n = guided < most ? guided : most;
+    if (!guided) {
+        n = ib_video_windows(c, gap, most, firsts);
     }
-    taken = n < most ? n : most;
-    for (size_t k = 0; k < taken; k++) {
-        size_t at = taken > 1 ? k * (n - 1) / (taken - 1) : n / 2, left = at;
-        out[k] = (unit){.gap = gap, .bin = bin_of(t, gap), .guide = NO_GUIDE};
-        if (guided) {
-            out[k].first = w[at].first;
-            out[k].guide = w[at].at;
-        }
-        for (size_t i = 0; !guided && i < c->shots; i++) {
-            size_t here = (c->shot[i + 1] - c->shot[i] - 1) / (size_t)gap;
-            if (left < here) {
-                out[k].first = c->shot[i] + left * (size_t)gap;
-                break;
-            }
-            left -= here;
-        }
+    for (size_t k = 0; k < n; k++) {
+        size_t at = guided ? ib_spread(guided, most, k) : 0;
+        out[k] = (unit){.gap = gap, .bin = bin_of(t, gap), .guide = IB_NO_GUIDE};
+        out[k].first = guided ? w[at].first : firsts[k];
+        out[k].guide = guided ? w[at].at : IB_NO_GUIDE;
     }
-    return taken;
+    return n;
 }
 
 static float seconds_of(const ib_video *c, const unit *u) {
@@ -129,45 +118,34 @@ static void place_bins(ib_trial *t, const ib_dataset *d) {
 int ib_trial_create(ib_trial **out, const ib_dataset *d, bool guided, int gap_min, int gap_max,
                     ib_error *err) {
     ib_trial *t = ib_calloc(1, sizeof *t);
-    size_t n = 0, videos = ib_dataset_videos(d, true), number = 0, valid = 0;
+    size_t n = 0;
     *out = NULL;
     if (!t) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for validation");
     }
     t->guided = guided;
     t->single = ib_dataset_shape(d, 0)->layout == IB_LAYOUT_SINGLE;
-    t->by_videos = videos >= VIDEOS;
+    t->by_videos = ib_dataset_videos(d, true) >= VIDEOS;
     find_gaps(t, d, gap_min, gap_max);
-    for (size_t i = 0; i < ib_dataset_files(d); i++) {
-        valid += ib_dataset_video(d, i)->valid;
-    }
-    size_t each = !t->by_videos ? WINDOWS_FEW
-                  : t->single   ? WINDOWS_SINGLE
-                                : WINDOWS_TOKENS,
-           clips = valid < CLIPS ? valid : CLIPS;
-    t->unit = ib_calloc(clips * each * IB_STRENGTH_BINS + 1, sizeof *t->unit);
+    size_t each = !t->by_videos ? WINDOWS_FEW : t->single ? WINDOWS_SINGLE : WINDOWS_TOKENS, clip[CLIPS];
+    t->clips = ib_dataset_validating(d, CLIPS, clip);
+    t->unit = ib_calloc(t->clips * each * IB_STRENGTH_BINS + 1, sizeof *t->unit);
     if (!t->unit) {
         ib_trial_free(&t);
         return ib_fail(err, IB_E_MEMORY, "out of memory for validation");
     }
-    for (size_t i = 0, k = 0; i < ib_dataset_files(d); i++) {
-        const ib_video *c = ib_dataset_video(d, i);
-        if (!c->valid || k++ * clips / valid != number || number >= clips) {
-            continue;
-        }
+    for (size_t i = 0; i < t->clips; i++) {
         for (int b = 0; b < t->bins.bins; b++) {
-            size_t more = windows_of(t, c, t->gap[b], each, t->unit + n);
-            for (size_t q = 0; q < more; q++) {
-                t->unit[n + q].clip = i;
-                t->unit[n + q].number = number;
-                t->unit[n + q].fit = number % 2;
+            size_t more = windows_of(t, ib_dataset_video(d, clip[i]), t->gap[b], each, t->unit + n);
+            for (size_t q = n; q < n + more; q++) {
+                t->unit[q].clip = clip[i];
+                t->unit[q].number = i;
+                t->unit[q].fit = i % 2;
             }
             n += more;
         }
-        number++;
     }
     t->units = n;
-    t->clips = number;
     place_bins(t, d);
     *out = t;
     return IB_OK;
@@ -243,7 +221,7 @@ static int run_unit(const ib_trial *t, unit *u, const ib_video *c, ib_latent_fil
         in[k] = (ib_between){w->frames, w->frames + n, ib_score_place(c->pts + u->first, u->gap, at),
                              seconds_of(c, u)};
         rc = ib_latent_read(f, u->first + (size_t)at, 1, truth, err);
-        if (!rc && u->guide != NO_GUIDE) {
+        if (!rc && u->guide != IB_NO_GUIDE) {
             size_t number = u->guide + (size_t)at - 1;
             rc = ib_latent_read_guides(f, number, 1, h, err);
             in[k].guide = h;
@@ -251,7 +229,7 @@ static int run_unit(const ib_trial *t, unit *u, const ib_video *c, ib_latent_fil
         }
     }
     memset(u->sum, 0, sizeof u->sum);
-    for (int with = u->guide != NO_GUIDE; with >= 0 && !rc; with--) {
+    for (int with = u->guide != IB_NO_GUIDE; with >= 0 && !rc; with--) {
         for (int k = 0; k < m && !with; k++) {
             in[k].guide = NULL;
         }
@@ -324,7 +302,7 @@ static table gather(const ib_trial *t, ib_half half, int bin, bool guided, doubl
     size_t last = SIZE_MAX;
     for (size_t i = 0; i < t->units; i++) {
         const unit *u = &t->unit[i];
-        if (u->bin != bin || !in_half(t, u, half) || (guided && u->guide == NO_GUIDE)) {
+        if (u->bin != bin || !in_half(t, u, half) || (guided && u->guide == IB_NO_GUIDE)) {
             continue;
         }
         if (!r.n || !t->by_videos || last != u->number) {

@@ -19,47 +19,18 @@ typedef struct target {
     double slerp, error[RUNGS]; /* squared errors */
 } target;
 
-/* The k-th of n windows of a clip that lie end to end within its shots; false if there are fewer. */
-static bool window_at(const ib_video *c, size_t gap, size_t k, size_t n, size_t *first) {
-    size_t all = 0;
-    for (size_t i = 0; i < c->shots; i++) {
-        all += (c->shot[i + 1] - c->shot[i] - 1) / gap;
-    }
-    if (k >= all) {
-        return false;
-    }
-    size_t left = n > 1 && all > n ? k * (all - 1) / (n - 1) : k;
-    for (size_t i = 0; i < c->shots; i++) {
-        size_t here = (c->shot[i + 1] - c->shot[i] - 1) / gap;
-        if (left < here) {
-            *first = c->shot[i] + left * gap;
-            return true;
-        }
-        left -= here;
-    }
-    return false;
-}
-
 static size_t find_targets(const ib_dataset *d, int gap_min, int gap_max, target *out) {
-    size_t n = 0, valid = 0, number = 0;
-    for (size_t i = 0; i < ib_dataset_files(d); i++) {
-        valid += ib_dataset_video(d, i)->valid;
-    }
-    size_t clips = valid < CLIPS ? valid : CLIPS;
-    for (size_t i = 0, k = 0; i < ib_dataset_files(d); i++) {
-        const ib_video *c = ib_dataset_video(d, i);
-        if (!c->valid || k++ * clips / valid != number || number >= clips) {
-            continue;
-        }
+    size_t clip[CLIPS], firsts[WINDOWS], n = 0, clips = ib_dataset_validating(d, CLIPS, clip);
+    for (size_t i = 0; i < clips; i++) {
         for (int g = 0; g < GAPS; g++) {
-            for (size_t q = 0; gaps[g] >= gap_min && gaps[g] <= gap_max && q < WINDOWS; q++) {
-                target t = {.clip = i, .number = number, .gap = gaps[g], .bin = g};
-                if (window_at(c, (size_t)gaps[g], q, WINDOWS, &t.first)) {
-                    out[n++] = t;
-                }
+            bool wanted = gaps[g] >= gap_min && gaps[g] <= gap_max;
+            size_t windows =
+                wanted ? ib_video_windows(ib_dataset_video(d, clip[i]), gaps[g], WINDOWS, firsts) : 0;
+            for (size_t q = 0; q < windows; q++) {
+                out[n++] =
+                    (target){.clip = clip[i], .number = i, .first = firsts[q], .gap = gaps[g], .bin = g};
             }
         }
-        number++;
     }
     return n;
 }
