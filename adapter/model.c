@@ -222,32 +222,38 @@ static void pixel_features(const float *u, const float *v, const float *uw, cons
     magnitudes(u, v, inv, IB_PATCH_D, f + IB_PATCH_D);
 }
 
-/* One sample's motion, and what of it the heads need as latents. */
-static void estimate_motion(ib_adapter_work *w, const ib_ordered *in, size_t sample) {
+/* One sample's motion, and what of it the trunk sees; with `heads` also what its heads need. */
+static void estimate_motion(ib_adapter_work *w, const ib_ordered *in, size_t sample, bool heads) {
     ib_motion *m = &w->motion[sample];
     int rows = (int)w->rows, cols = (int)w->cols;
     size_t n = w->shape.tokens * w->shape.width;
     ib_patch_inverse(in->z0, rows, cols, m->planes0);
     ib_patch_inverse(in->z1, rows, cols, m->planes1);
+    m->pictures = heads;
     ib_motion_estimate(m, in->t, w->seen);
     ib_patch_forward(m->carried0, rows, cols, w->carried0);
     ib_patch_forward(m->carried1, rows, cols, w->carried1);
-    subtract(w->carried0, w->carried1, n, w->tilt + sample * n);
-    for (size_t k = 0; k < IB_HYPOTHESES; k++) {
+    if (heads) {
+        subtract(w->carried0, w->carried1, n, w->tilt + sample * n);
+    }
+    for (size_t k = 0; heads && k < IB_HYPOTHESES; k++) {
         ib_patch_forward(m->hypothesis + k * n, rows, cols, w->hypothesis + (sample * IB_HYPOTHESES + k) * n);
     }
 }
 
-/* One sample's rows of the trunk's input. */
-static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample) {
+/* One sample's rows of the trunk's input and, with `heads`, what its heads need besides. */
+static void sample_features(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample,
+                            bool heads) {
     size_t tokens = w->shape.tokens, width = w->shape.width;
     float *scale = w->scale + sample * tokens, *slerp = w->slerp + sample * tokens * width;
-    ib_slerp_in(w->geometry, in->z0, in->z1, in->t, tokens, width, slerp);
+    if (heads) {
+        ib_slerp_in(w->geometry, in->z0, in->z1, in->t, tokens, width, slerp);
+    }
     if (a->guided) {
         ib_gate_features(a, w, in, sample);
     }
     if (w->motion) {
-        estimate_motion(w, in, sample);
+        estimate_motion(w, in, sample, heads);
     }
     for (size_t k = 0; k < tokens; k++) {
         const float *u = in->z0 + k * width, *v = in->z1 + k * width;
@@ -292,7 +298,7 @@ static void run_head_backward(const ib_adapter *a, ib_adapter_work *w, ib_span s
 void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n) {
     size_t tokens = (size_t)n * w->shape.tokens;
     for (int i = 0; i < n; i++) {
-        sample_features(a, w, &in[i], (size_t)i);
+        sample_features(a, w, &in[i], (size_t)i, true);
         ib_time_features(in[i].t, in[i].gap_seconds, w->trunk.time_in + i * IB_TIME_INPUTS);
     }
     ib_trunk_forward(a, &w->trunk, (size_t)n);
@@ -306,16 +312,36 @@ void ib_model_heads(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *i
     }
 }
 
+/* Whether the motion head can say anything but 0. */
+static bool motion_learnt(const ib_adapter *a) {
+    size_t n = (size_t)a->config.fine * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
+    bool learnt = false;
+    for (size_t i = 0; i < n && !learnt; i++) {
+        learnt = a->params[a->motion.w + i] != 0;
+    }
+    for (size_t i = 0; i < IB_TOKEN_CELLS * IB_CELL_OUTPUTS && !learnt; i++) {
+        learnt = a->params[a->motion.b + i] != 0;
+    }
+    return learnt;
+}
+
 void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in) {
     size_t n = w->shape.tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
     float trust =
         (float)a->trust * ib_strength_at(&a->config.strengths, IB_STRENGTH_ALONE, in->gap_seconds, true);
-    sample_features(a, w, in, 0);
-    ib_time_features(in->t, in->gap_seconds, w->trunk.time_in);
-    ib_trunk_forward(a, &w->trunk, 1);
-    run_head(a, w, a->motion, w->shape.tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
-    for (size_t i = 0; i < n; i++) {
-        w->motion_out[i] *= trust;
+    if (trust > 0 && motion_learnt(a)) {
+        sample_features(a, w, in, 0, false);
+        ib_time_features(in->t, in->gap_seconds, w->trunk.time_in);
+        ib_trunk_forward(a, &w->trunk, 1);
+        run_head(a, w, a->motion, w->shape.tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
+        for (size_t i = 0; i < n; i++) {
+            w->motion_out[i] *= trust;
+        }
+    } else {
+        ib_patch_inverse(in->z0, (int)w->rows, (int)w->cols, w->motion->planes0);
+        ib_patch_inverse(in->z1, (int)w->rows, (int)w->cols, w->motion->planes1);
+        ib_motion_prior(w->motion, in->t);
+        memset(w->motion_out, 0, n * sizeof *w->motion_out);
     }
     ib_model_fields(w, 0);
 }

@@ -209,9 +209,9 @@ void ib_blend_backward(const ib_canvas *c, const float *spline0, const float *sp
 }
 
 void ib_carry(const ib_canvas *c, const float *spline0, const float *spline1, const float *v, float t,
-              float *scratch, float *out0, float *out1) {
+              size_t planes, float *scratch, float *out0, float *out1) {
     size_t cells = c->rows * c->cols;
-    for (int chroma = 0; chroma < 2; chroma++) {
+    for (int chroma = 0; chroma < (planes > 1 ? 2 : 1); chroma++) {
         level l = make_level(c, spline0, spline1, chroma, 0, c->height, scratch);
         for (int k = 0; k < 4; k++) {
             enlarge_field(c, &l, v + (size_t)(k % 2) * cells, gain_of(&l, k, t), l.f[k]);

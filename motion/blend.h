@@ -47,10 +47,10 @@ void ib_blend_backward(const ib_canvas *c, const float *spline0, const float *sp
                        const float *dout, /* a picture */
                        float t, float *scratch, float *dfields /* [5,rows,cols], overwritten */);
 
-/* Both keyframes carried along one flow: out0(x) = I0(x - t v(x)), out1(x) = I1(x + (1-t) v(x)). scratch:
- * ib_blend_scratch(c, c->height). */
+/* Both keyframes carried along one flow, `planes` of them, 3 or Y alone: out0(x) = I0(x - t v(x)), out1(x) =
+ * I1(x + (1-t) v(x)). scratch: ib_blend_scratch(c, c->height). */
 void ib_carry(const ib_canvas *c, const float *spline0, const float *spline1,
               const float *v, /* [2,rows,cols] */
-              float t, float *scratch, float *out0, float *out1 /* pictures */);
+              float t, size_t planes, float *scratch, float *out0, float *out1 /* pictures */);
 
 #endif

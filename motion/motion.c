@@ -16,7 +16,7 @@ static size_t larger_motion(size_t a, size_t b) {
 }
 
 int ib_motion_create(ib_motion *m, size_t rows, size_t cols, ib_error *err) {
-    *m = (ib_motion){.rows = rows, .cols = cols, .canvas = ib_canvas_of(rows, cols)};
+    *m = (ib_motion){.rows = rows, .cols = cols, .canvas = ib_canvas_of(rows, cols), .pictures = true};
     size_t pixels = ib_canvas_floats(&m->canvas), cells = m->canvas.rows * m->canvas.cols,
            luma = 64 * rows * cols, spline = ib_canvas_spline_floats(&m->canvas);
     size_t views = 4 * luma + 2 * IB_VIEWS * cells +
@@ -117,17 +117,17 @@ static void judge_hypothesis(const ib_motion *m, const float *v, float *f) {
 
 /* Where the prior is wrong, at the edges of moving things above all, one of these is often right. */
 static void make_hypotheses(ib_motion *m, float t, float *features) {
-    size_t pixels = ib_canvas_floats(&m->canvas);
+    size_t pixels = ib_canvas_floats(&m->canvas), planes = m->pictures ? 3 : 1;
     for (size_t k = 0; k < IB_HYPOTHESES; k++) {
         float *v = flow_of(m, k < IB_VIEWS ? VIEW + k : PATCHES), *out = m->hypothesis + k * pixels;
         if (k < IB_VIEWS) {
-            ib_carry(&m->canvas, m->spline0, m->spline1, v, t, m->scratch, m->carried0, m->carried1);
+            ib_carry(&m->canvas, m->spline0, m->spline1, v, t, planes, m->scratch, m->carried0, m->carried1);
         } else {
             ib_overlap(m->planes0, m->planes1, m->spline0, m->spline1, m->v, CANDIDATES, m->rows, m->cols, t,
-                       m->scratch, m->carried0, m->carried1, v);
+                       planes, m->scratch, m->carried0, m->carried1, v);
         }
         judge_hypothesis(m, v, features + k * IB_HYPOTHESIS_FEATURES);
-        for (size_t i = 0; i < pixels; i++) {
+        for (size_t i = 0; m->pictures && i < pixels; i++) {
             out[i] = m->carried0[i] + t * (m->carried1[i] - m->carried0[i]);
         }
     }
@@ -144,17 +144,23 @@ static void spread_matched(const ib_motion *m) {
     }
 }
 
+void ib_motion_prior(ib_motion *m, float t) {
+    size_t cells = m->canvas.rows * m->canvas.cols;
+    float *fp = m->features, *fm = fp + (IB_PRIOR_FEATURES + IB_HYPOTHESES * IB_HYPOTHESIS_FEATURES) * cells;
+    ib_match(m->planes0, m->planes1, m->rows, m->cols, t, m->scratch, m->matched, m->gate, fm);
+    spread_matched(m);
+    find_prior(m, t, fp);
+}
+
 void ib_motion_estimate(ib_motion *m, float t, float *out) {
     enum { OTHERS = IB_HYPOTHESES * IB_HYPOTHESIS_FEATURES };
     size_t w = m->canvas.cols, cells = m->canvas.rows * w;
     float *fp = m->features, *fh = fp + IB_PRIOR_FEATURES * cells, *fm = fh + OTHERS * cells;
     ib_canvas_spline(&m->canvas, m->planes0, m->spline0);
     ib_canvas_spline(&m->canvas, m->planes1, m->spline1);
-    ib_match(m->planes0, m->planes1, m->rows, m->cols, t, m->scratch, m->matched, m->gate, fm);
-    spread_matched(m);
-    find_prior(m, t, fp);
+    ib_motion_prior(m, t);
     make_hypotheses(m, t, fh);
-    ib_carry(&m->canvas, m->spline0, m->spline1, m->v, t, m->scratch, m->carried0, m->carried1);
+    ib_carry(&m->canvas, m->spline0, m->spline1, m->v, t, 3, m->scratch, m->carried0, m->carried1);
     for (size_t i = 0; i < cells; i++) {
         size_t y = i / w, x = i % w, token = y / IB_CELLS * m->cols + x / IB_CELLS;
         float *f =

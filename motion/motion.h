@@ -21,6 +21,7 @@
 #ifndef IB_MOTION_MOTION_H
 #define IB_MOTION_MOTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -54,6 +55,7 @@ typedef struct ib_motion {
     float *v;                   /* [IB_MOTION_FLOWS, 2, cells]: prior, views, matching, the patches' mean */
     float *matched;             /* [2, tokens]: matching's flow */
     float *features;            /* of prior, hypotheses [cells, ...] and matching [tokens, ...] */
+    bool pictures;  /* default true; false: of the hypotheses only what the features tell is made */
     float *scratch; /* free between calls, at least ib_blend_scratch(&canvas, canvas.height) floats */
     float *arena;
 } ib_motion;
@@ -67,5 +69,7 @@ void ib_motion_free(ib_motion *m);
  * covers and fits the cell (project.h); for each hypothesis the difference of the keyframes carried along it,
  * and its flow less the prior / 8 px. Then matching's (match.h). */
 void ib_motion_estimate(ib_motion *m, float t, float *out);
+/* Its first half: gate, views and prior in v, the prior's features. */
+void ib_motion_prior(ib_motion *m, float t);
 
 #endif

@@ -191,8 +191,8 @@ static void mean_flow(const choice *chosen, const window *down, size_t n_down, c
 }
 
 void ib_overlap(const float *planes0, const float *planes1, const float *spline0, const float *spline1,
-                const float *flows, size_t fields, size_t rows, size_t cols, float t, float *scratch,
-                float *carried0, float *carried1, float *flow) {
+                const float *flows, size_t fields, size_t rows, size_t cols, float t, size_t planes,
+                float *scratch, float *carried0, float *carried1, float *flow) {
     size_t height = IB_TOKEN_PX * rows, width = IB_TOKEN_PX * cols, n_down = rows + 1, n_across = cols + 1,
            patches = n_down * n_across;
     window *down = (window *)scratch, *across = down + n_down;
@@ -205,7 +205,7 @@ void ib_overlap(const float *planes0, const float *planes1, const float *spline0
     make_windows(rows, IB_CELLS, down);
     make_windows(cols, IB_CELLS, across);
     mean_flow(chosen, down, n_down, across, n_across, IB_CELLS * rows, IB_CELLS * cols, flow);
-    for (size_t plane = 0; plane < 3; plane++) {
+    for (size_t plane = 0; plane < planes; plane++) {
         size_t size = plane ? IB_TOKEN_PX / 2 : IB_TOKEN_PX, h = size * rows, w = size * cols;
         make_windows(rows, size, down);
         make_windows(cols, size, across);

@@ -21,10 +21,11 @@ size_t ib_overlap_scratch(size_t rows, size_t cols, size_t fields);
  *
  * planes0, planes1: Y, U, V as in latent/patch.h, of which Y is compared. spline0, spline1: blend.h. flows
  * [fields, 2, 2 rows, 2 cols], px over the whole gap. t in (0,1). carried0, carried1 [96 rows cols]: either
- * keyframe; flow [2, 2 rows, 2 cols]: the mean of the motions that carried them. Exchanging the keyframes, t
+ * keyframe, of which `planes` are made, 3 or Y alone; flow [2, 2 rows, 2 cols]: the mean of the motions that
+ * carried them. Exchanging the keyframes, t
  * with 1 - t, and the flows' sign exchanges the carried ones. */
 void ib_overlap(const float *planes0, const float *planes1, const float *spline0, const float *spline1,
-                const float *flows, size_t fields, size_t rows, size_t cols, float t, float *scratch,
-                float *carried0, float *carried1, float *flow);
+                const float *flows, size_t fields, size_t rows, size_t cols, float t, size_t planes,
+                float *scratch, float *carried0, float *carried1, float *flow);
 
 #endif

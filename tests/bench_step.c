@@ -82,7 +82,7 @@ static double prior_rate(const member *members, int threads, double seconds) {
             double ended = ib_clock_seconds();
             ib_canvas_spline(&m.canvas, m.planes0, m.spline0);
             ib_canvas_spline(&m.canvas, m.planes1, m.spline1);
-            ib_carry(&m.canvas, m.spline0, m.spline1, m.v, in->t, m.scratch, m.carried0, m.carried1);
+            ib_carry(&m.canvas, m.spline0, m.spline1, m.v, in->t, 3, m.scratch, m.carried0, m.carried1);
             now = ib_clock_seconds();
             spent += (ended - begun) - (now - ended);
         }

@@ -239,7 +239,7 @@ static void test_overlap(void) {
         flows[2 * CELLS + i] = v[0];
         flows[3 * CELLS + i] = v[1];
     }
-    ib_overlap(p0, p1, spline0, spline1, flows, FIELDS, ROWS, COLS, t, scratch, a, b, flow);
+    ib_overlap(p0, p1, spline0, spline1, flows, FIELDS, ROWS, COLS, t, 3, scratch, a, b, flow);
     for (size_t i = 0; i < CELLS; i++) { /* at the edges half of a patch has left the picture */
         size_t y = i / (IB_CELLS * COLS), x = i % (IB_CELLS * COLS);
         if (y >= 4 && y + 4 < IB_CELLS * ROWS && x >= 4 && x + 4 < IB_CELLS * COLS) {
@@ -256,7 +256,7 @@ static void test_overlap(void) {
     for (size_t i = 0; i < 2 * FIELDS * CELLS; i++) {
         flows[i] = -flows[i];
     }
-    ib_overlap(p1, p0, spline1, spline0, flows, FIELDS, ROWS, COLS, 1 - t, scratch, c, d, flow);
+    ib_overlap(p1, p0, spline1, spline0, flows, FIELDS, ROWS, COLS, 1 - t, 3, scratch, c, d, flow);
     float most = 0;
     for (size_t i = 0; i < N; i++) {
         most = fmaxf(most, fmaxf(fabsf(a[i] - d[i]), fabsf(b[i] - c[i])));
@@ -269,7 +269,7 @@ static void test_overlap(void) {
     ib_canvas_spline(&canvas, p0, spline0);
     flows[0] = NAN;
     flows[CELLS + 7] = INFINITY;
-    ib_overlap(p0, p0, spline0, spline0, flows, FIELDS, ROWS, COLS, t, scratch, a, b, flow);
+    ib_overlap(p0, p0, spline0, spline0, flows, FIELDS, ROWS, COLS, t, 3, scratch, a, b, flow);
     for (size_t i = 0; i < N; i++) {
         CHECK_NEAR(a[i], 0.5, 1e-5);
         CHECK_NEAR(b[i], 0.5, 1e-5);
