@@ -41,6 +41,9 @@ static int choose_adapter(cli *c, ib_movie_options *o) {
     if (cli_is_set(c, "sharpness") && !o->adapter) {
         return cli_usage(c, "--sharpness needs an adapter; --adapter says which");
     }
+    if (cli_is_set(c, "guide") && !embeddings) {
+        return cli_usage(c, "--guide is for spaces without pictures, such as --space clip:PATH");
+    }
     if (o->compare && !o->adapter) {
         return cli_usage(c, "--compare needs an adapter; --adapter says which");
     }
@@ -206,6 +209,13 @@ static const cli_option options[] = {
              "for a diffusion pipeline"},
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
+    {.name = "guide",
+     .kind = CLI_TEXT,
+     .value = CLI_ADAPTER_VALUE,
+     .help =
+         "clip: the pixel model whose pictures between the keyframes guide the adapter: the file that it was "
+         "trained with, 'default', 'prior', or 'none' for no guides (default: that one, if it comes with the "
+         "program)"},
     {.name = "modality-gap",
      .kind = CLI_TEXT,
      .value = "FILE",

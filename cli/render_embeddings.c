@@ -35,6 +35,10 @@ static void on_progress(void *user, const char *stage, double fraction) {
     cli_progress(user, fraction, "%s", stage);
 }
 
+static void on_message(void *user, const char *sentence) {
+    cli_status(user, "%s", sentence);
+}
+
 static int print_result(cli *c, const ib_embeddings_options *o, const ib_embeddings_summary *s) {
     bool preview = o->n_preview > 0;
     if (cli_prints_text(c)) {
@@ -58,6 +62,10 @@ static int print_result(cli *c, const ib_embeddings_options *o, const ib_embeddi
         json_pack("{s:o, s:I, s:I, s:I, s:I, s:f}", preview ? "clip" : "embeddings", ib_json_text(o->output),
                   "frames", (json_int_t)s->rows, "tokens", (json_int_t)s->shape.tokens, "width",
                   (json_int_t)s->shape.width, "prompts", (json_int_t)s->prompts, "fps", o->fps);
+    if (j) {
+        json_object_set_new(j, "guide", *s->guide ? ib_json_text(s->guide) : json_null());
+        json_object_set_new(j, "guided_ways", json_integer((json_int_t)s->guided));
+    }
     if (j && preview) {
         json_object_set_new(j, "footage_frames", json_integer((json_int_t)s->footage_frames));
         json_object_set_new(j, "shown", json_integer((json_int_t)s->shown));
@@ -73,6 +81,8 @@ static int translate(cli *c, const ib_movie_options *clip, ib_embeddings_options
     o->n_keyframes = clip->n_keyframes;
     o->output = clip->output;
     o->adapter = clip->adapter;
+    o->trust = clip->trust;
+    o->guide = cli_text(c, "guide");
     o->modality_gap = cli_text(c, "modality-gap");
     o->frames = clip->frames;
     o->fps = clip->fps;
@@ -90,6 +100,7 @@ static int translate(cli *c, const ib_movie_options *clip, ib_embeddings_options
     o->keep_interlaced = clip->keep_interlaced;
     o->stop = clip->stop;
     o->progress = on_progress;
+    o->message = on_message;
     o->user = c;
     return clip->compare ? cli_usage(c, "--compare puts pictures beside each other, and this space has none")
                          : CLI_DONE;

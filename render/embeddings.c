@@ -11,12 +11,13 @@
 #include "base/memory.h"
 #include "base/output.h"
 #include "base/safetensors.h"
+#include "render/guiding.h"
 #include "render/keyframes.h"
 #include "render/modality_gap.h"
 #include "render/path.h"
 #include "render/preview.h"
 
-enum { MAX_FRAMES = 1000000, MAX_KEYFRAMES = 100000, MOST_META = 12 };
+enum { MAX_FRAMES = 1000000, MAX_KEYFRAMES = 100000, MOST_META = 13 };
 
 /* Everything of one call. */
 typedef struct embeddings {
@@ -25,14 +26,16 @@ typedef struct embeddings {
     ib_keyframes keys;
     size_t rows, prompts;
     float *z, *t;   /* [rows,T,D], [rows] */
+    float *gate;    /* [rows] how far they follow their guides; NULL: no guides */
     double *pts;    /* [rows] seconds */
     float *nothing; /* [T,D] of a picture that is zero everywhere after normalisation; NULL if the space has
                        no such thing */
     ib_path_options path;
+    ib_guiding guiding;
 } embeddings;
 
 void ib_embeddings_defaults(ib_embeddings_options *o) {
-    *o = (ib_embeddings_options){.frames = 25, .fps = 24, .preview_every = 1, .crf = -1};
+    *o = (ib_embeddings_options){.frames = 25, .fps = 24, .preview_every = 1, .crf = -1, .trust = -1};
 }
 
 bool ib_embeddings_name(const char *output) {
@@ -53,6 +56,9 @@ static int check_embeddings(const ib_embeddings_options *o, ib_error *err) {
                        "gap of 0 to 1000000 "
                        "seconds were expected, not %d, %g and %g",
                        MAX_FRAMES, o->frames, o->fps, o->gap_seconds);
+    }
+    if (!(o->trust == -1 || (o->trust >= 0 && o->trust <= 1))) {
+        return ib_fail(err, IB_E_ARGUMENT, "a trust of %g, 0 to 1 was expected", o->trust);
     }
     if (o->space && ib_space_decodes(o->space)) {
         return ib_fail(err, IB_E_UNSUPPORTED,
@@ -85,6 +91,9 @@ static int open_adapter(embeddings *e, ib_error *err) {
         return IB_OK;
     }
     int rc = ib_adapter_open(&e->adapter, e->o->adapter, err);
+    if (!rc && e->o->trust >= 0) {
+        ib_adapter_trust(e->adapter, e->o->trust);
+    }
     return rc || !e->o->space
                ? rc
                : ib_adapter_check_space(e->adapter, ib_space_id(e->o->space), "the keyframes", err);
@@ -117,7 +126,7 @@ static int close_gap(embeddings *e, ib_error *err) {
 
 static int read_keys(embeddings *e, ib_error *err) {
     const ib_embeddings_options *o = e->o;
-    ib_key_reading how = {o->threads, o->keep_interlaced, o->stop};
+    ib_key_reading how = {o->threads, o->keep_interlaced, o->stop, e->guiding.guide != NULL};
     int rc = ib_keyframes_read(&e->keys, o->space, o->keyframes, o->n_keyframes, &how, err);
     if (!rc && e->adapter) {
         rc = ib_adapter_check_space(e->adapter, e->keys.space_id, "the keyframes", err);
@@ -133,8 +142,12 @@ static int make_rows(embeddings *e, ib_error *err) {
     const ib_shape *s = &e->keys.shape;
     size_t values = s->tokens * s->width, all;
     double gap = o->gap_seconds > 0 ? o->gap_seconds : (o->frames - 1) / o->fps;
-    e->path =
-        (ib_path_options){o->frames, o->ease, o->loop, (float)gap, o->stop, ib_geometry_of(e->keys.space_id)};
+    e->path = (ib_path_options){.frames = o->frames,
+                                .ease = o->ease,
+                                .loop = o->loop,
+                                .gap_seconds = (float)gap,
+                                .stop = o->stop,
+                                .geometry = ib_geometry_of(e->keys.space_id)};
     e->rows = ib_path_rows(&e->path, e->keys.n);
     if (ib_size_mul(e->rows, values, &all)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu rows", e->rows);
@@ -144,6 +157,12 @@ static int make_rows(embeddings *e, ib_error *err) {
     e->pts = rc ? NULL : ib_calloc(e->rows, sizeof *e->pts);
     if (!rc && !e->pts) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for the times of %zu rows", e->rows);
+    }
+    if (!rc && e->guiding.guide) {
+        rc = ib_alloc_floats(&e->gate, e->rows, "the path's guides", err);
+    }
+    if (!rc) {
+        rc = ib_guiding_begin(&e->guiding, &e->keys, (float)gap, e->gate, &e->path.guides, err);
     }
     for (size_t i = 0; !rc && i < e->rows; i++) {
         e->pts[i] = (double)i / o->fps;
@@ -201,7 +220,7 @@ static int write_file(embeddings *e, ib_error *err) {
     char fps[32], frames[16], adapter[65], gap[65], *keys = NULL;
     ib_st_meta meta[MOST_META];
     size_t n = 0, m = 0;
-    ib_st_tensor t[4] = {{.name = single ? "image_embeds" : "hidden_states", .dtype = IB_F32, .data = e->z}};
+    ib_st_tensor t[5] = {{.name = single ? "image_embeds" : "hidden_states", .dtype = IB_F32, .data = e->z}};
     t[n].rank = single ? 2 : 3;
     t[n].shape[0] = rows;
     t[n].shape[1] = single ? width : tokens;
@@ -214,6 +233,10 @@ static int write_file(embeddings *e, ib_error *err) {
     }
     t[n++] = (ib_st_tensor){.name = "t", .dtype = IB_F32, .rank = 1, .shape = {rows}, .data = e->t};
     t[n++] = (ib_st_tensor){.name = "pts", .dtype = IB_F64, .rank = 1, .shape = {rows}, .data = e->pts};
+    if (e->gate) {
+        t[n++] =
+            (ib_st_tensor){.name = "guide", .dtype = IB_F32, .rank = 1, .shape = {rows}, .data = e->gate};
+    }
     snprintf(fps, sizeof fps, "%g", o->fps);
     snprintf(frames, sizeof frames, "%d", o->frames);
     int rc = sha_of(o->adapter, adapter, err);
@@ -234,6 +257,9 @@ static int write_file(embeddings *e, ib_error *err) {
         if (o->adapter) {
             meta[m++] = (ib_st_meta){"inbetween.adapter_sha256", adapter};
         }
+        if (e->gate) {
+            meta[m++] = (ib_st_meta){"inbetween.guide", ib_guide_model(e->guiding.guide)};
+        }
         if (o->modality_gap) {
             meta[m++] = (ib_st_meta){"inbetween.modality_gap_sha256", gap};
         }
@@ -244,7 +270,7 @@ static int write_file(embeddings *e, ib_error *err) {
 }
 
 const char **ib_embeddings_inputs(const ib_embeddings_options *o, size_t *n) {
-    const char **list = calloc(o->n_keyframes + o->n_preview + 2, sizeof *list);
+    const char **list = calloc(o->n_keyframes + o->n_preview + 3, sizeof *list);
     *n = 0;
     for (size_t i = 0; list && i < o->n_keyframes; i++) {
         list[(*n)++] = o->keyframes[i];
@@ -255,6 +281,7 @@ const char **ib_embeddings_inputs(const ib_embeddings_options *o, size_t *n) {
     if (list) {
         list[(*n)++] = o->adapter;
         list[(*n)++] = o->modality_gap;
+        list[(*n)++] = o->guide;
     }
     return list;
 }
@@ -274,6 +301,7 @@ int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *
     int rc = check_embeddings(o, err);
     rc = rc ? rc : check_output(o, err);
     rc = rc ? rc : open_adapter(&e, err);
+    rc = rc ? rc : ib_guiding_open(&e.guiding, o, e.adapter, err);
     rc = rc ? rc : read_keys(&e, err);
     rc = rc ? rc : make_rows(&e, err);
     if (!rc && o->n_preview) {
@@ -285,14 +313,20 @@ int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *
     s.rows = e.rows;
     s.shape = e.keys.shape;
     s.prompts = e.prompts;
+    if (e.gate) {
+        s.guided = e.guiding.usable;
+        snprintf(s.guide, sizeof s.guide, "%s", ib_guide_model(e.guiding.guide));
+    }
     s.interlaced += e.keys.interlaced;
     if (!rc && summary) {
         *summary = s;
     }
     ib_free(e.z);
     ib_free(e.t);
+    ib_free(e.gate);
     ib_free(e.pts);
     ib_free(e.nothing);
+    ib_guiding_free(&e.guiding);
     ib_keyframes_free(&e.keys);
     ib_adapter_free(&e.adapter);
     return rc;

@@ -19,9 +19,14 @@ extern "C" {
 typedef struct ib_embeddings_options {
     const char *const
         *keyframes; /* [n_keyframes] "text:PROMPT", a picture, VIDEO@TIME, or a latent file, NAME.h5@TIME */
-    size_t n_keyframes;       /* >= 2 */
-    const char *output;       /* NAME.safetensors, or, with preview_from, a clip (video_io/writer.h) */
-    const char *adapter;      /* file; NULL: slerp alone */
+    size_t n_keyframes;  /* >= 2 */
+    const char *output;  /* NAME.safetensors, or, with preview_from, a clip (video_io/writer.h) */
+    const char *adapter; /* file; NULL: slerp alone */
+    double trust;        /* -1: what the adapter's file says; 0..1: that (ib_adapter_trust) */
+    const char
+        *guide; /* for an adapter with guides, the pixel model that makes them between keyframes that are
+                 * pictures, by name (adapter/named.h). It must be the one that the adapter was trained with.
+                 * NULL: that one, if it is the program's own; IB_GUIDE_NONE (guide/guide.h): no guides */
     const ib_space *space;    /* NULL if all keyframes are latents and there is no preview */
     const char *modality_gap; /* file of render/modality_gap.h, added to prompts; NULL: prompts as they are */
     int frames;               /* from one keyframe to the next, both counted, 2..1000000 */
@@ -39,7 +44,8 @@ typedef struct ib_embeddings_options {
     int threads;            /* for decoding; 0: as many as cores */
     const atomic_int *stop; /* non-zero: nothing is written, IB_E_INTERRUPTED; may be NULL */
     void (*progress)(void *user, const char *stage,
-                     double fraction); /* from the calling thread; may be NULL */
+                     double fraction);                 /* from the calling thread; may be NULL */
+    void (*message)(void *user, const char *sentence); /* what is done with guides; may be NULL */
     void *user;
 } ib_embeddings_options;
 
@@ -47,6 +53,8 @@ typedef struct ib_embeddings_summary {
     size_t rows;
     ib_shape shape;    /* of a row */
     size_t prompts;    /* keyframes that are */
+    size_t guided;     /* ways from keyframe to keyframe with guides */
+    char guide[160];   /* id of their pixel model (guide/guide.h); empty: no guides */
     size_t interlaced; /* keyframes and videos of previews that are */
     /* previews only: */
     int width, height;
@@ -58,7 +66,8 @@ typedef struct ib_embeddings_summary {
 IB_API void ib_embeddings_defaults(ib_embeddings_options *o);
 /* True if a file name means embeddings: it ends in .safetensors. */
 IB_API bool ib_embeddings_name(const char *output);
-/* Errors leave no file: IB_E_MISMATCH for an adapter, a latent or a modality gap of another space;
+/* Errors leave no file: IB_E_MISMATCH for an adapter, a latent or a modality gap of another space, and for an
+ * adapter whose pixel model is another one or has to be named;
  * IB_E_UNSUPPORTED, with what to do, for a clip as output without a preview; IB_E_ARGUMENT for an output that
  * is an input. Rows at keyframes are the keyframes' embeddings (of prompts with a modality gap: the corrected
  * ones) bit for bit. The file is described in docs/files.md. summary may be NULL. */

@@ -59,12 +59,46 @@ static int read_prompt(const ib_space *s, const char *spec, float *z, ib_error *
     return rc ? ib_error_prefix(err, rc, "'%.100s'", spec) : IB_OK;
 }
 
-static int read_picture(ib_keyframes *k, const ib_space *s, const char *spec, const ib_key_reading *how,
-                        float *z, ib_error *err) {
+/* How a still has to be read for guides: as the first picture, as far as that can be. */
+static ib_reader_options guide_reading(const ib_keyframes *k, const ib_frame *own,
+                                       const ib_reader_options *rgb) {
+    ib_reader_options how = *rgb;
+    const ib_frame *first = NULL;
+    for (size_t i = 0; !first && i < k->n; i++) {
+        first = k->frame[i].plane[0] ? &k->frame[i] : NULL;
+    }
+    if (!first) {
+        return how;
+    }
+    bool fits = first->width % 2 == 0 && first->height % 2 == 0 && first->width >= 16 && first->height >= 16;
+    if (fits && (own->width != first->width || own->height != first->height)) {
+        how.width = first->width;
+        how.height = first->height;
+    }
+    if (own->matrix != first->matrix) {
+        how.matrix = first->matrix == IB_MATRIX_UNSPECIFIED ? IB_MATRIX_BT601 : first->matrix;
+    }
+    return how;
+}
+
+/* Takes over *own, also on failure. */
+static int keep_picture(ib_keyframes *k, size_t i, ib_still *still, ib_frame *own,
+                        const ib_reader_options *rgb, ib_error *err) {
+    ib_reader_options how = guide_reading(k, own, rgb);
+    if (!how.width && how.matrix == rgb->matrix) {
+        k->frame[i] = *own;
+        return IB_OK;
+    }
+    ib_frame_free(own);
+    return ib_still_convert(still, &k->frame[i], &how, err);
+}
+
+static int read_picture(ib_keyframes *k, size_t i, const ib_space *s, const char *spec,
+                        const ib_key_reading *how, float *z, ib_error *err) {
     ib_reader_options rgb = {
         .rgb = true, .threads = how->threads, .keep_interlaced = how->keep_interlaced, .stop = how->stop};
     ib_still *still = NULL;
-    ib_frame frame;
+    ib_frame frame = {0};
     int rc = ib_still_open(&still, spec, &rgb, err);
     rc = rc ? rc : ib_still_convert(still, &frame, &rgb, err);
     if (rc) {
@@ -72,10 +106,16 @@ static int read_picture(ib_keyframes *k, const ib_space *s, const char *spec, co
         return rc;
     }
     k->interlaced += ib_still_info(still)->interlaced;
+    if ((rc = ib_space_encode(s, &frame, z, err))) {
+        rc = ib_error_prefix(err, rc, "%s", spec);
+    }
+    if (!rc && how->frames) {
+        rc = keep_picture(k, i, still, &frame, &rgb, err);
+    } else {
+        ib_frame_free(&frame);
+    }
     ib_still_close(&still);
-    rc = ib_space_encode(s, &frame, z, err);
-    ib_frame_free(&frame);
-    return rc ? ib_error_prefix(err, rc, "%s", spec) : IB_OK;
+    return rc;
 }
 
 static int parse_seconds(const char *spec, const char *at, double *seconds, ib_error *err) {
@@ -172,11 +212,14 @@ int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const 
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", n);
     }
     rc = rc ? rc : ib_alloc_floats(&k->z, all, "the keyframes", err);
+    if (!rc && how->frames && !(k->frame = calloc(n, sizeof *k->frame))) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", n);
+    }
     for (size_t i = 0; !rc && i < n; i++) {
         float *z = k->z + i * values;
         ib_key_kind kind = ib_key_kind_of(specs[i]);
         rc = kind == IB_KEY_PROMPT    ? read_prompt(space, specs[i], z, err)
-             : kind == IB_KEY_PICTURE ? read_picture(k, space, specs[i], how, z, err)
+             : kind == IB_KEY_PICTURE ? read_picture(k, i, space, specs[i], how, z, err)
                                       : read_latent(k, specs[i], z, err);
     }
     if (rc) {
@@ -186,6 +229,10 @@ int ib_keyframes_read(ib_keyframes *k, const ib_space *space, const char *const 
 }
 
 void ib_keyframes_free(ib_keyframes *k) {
+    for (size_t i = 0; k->frame && i < k->n; i++) {
+        ib_frame_free(&k->frame[i]);
+    }
+    free(k->frame);
     ib_free(k->z);
     *k = (ib_keyframes){0};
 }

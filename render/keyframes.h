@@ -22,7 +22,10 @@ typedef struct ib_keyframes {
     size_t n;
     ib_shape shape; /* of all */
     char space_id[256];
-    float *z;          /* [n,T,D], owned */
+    float *z;        /* [n,T,D], owned */
+    ib_frame *frame; /* [n], owned: the pictures if they were asked for, else NULL; empty where there is none.
+                      * All of the first one's size and matrix: others are fitted to it, but not to a size
+                      * that is odd or below 16 px */
     size_t interlaced; /* keyframes that are of interlaced video */
 } ib_keyframes;
 
@@ -31,6 +34,7 @@ typedef struct ib_key_reading {
     int threads;
     bool keep_interlaced;
     const atomic_int *stop; /* may be NULL */
+    bool frames;            /* keep the pictures, too */
 } ib_key_reading;
 
 /* space: NULL if all keyframes are latents. IB_E_MISMATCH if one of them is of another space or shape. */

@@ -6,12 +6,23 @@
 #include "base/stop.h"
 #include "latent/geometry.h"
 
+/* Guides, as a path comes to them. */
+typedef struct ib_path_guides {
+    /* At n places between keyframes `way` and the next. z: [n,IB_GUIDE_PICTURES,T,D]; feature:
+     * [n,IB_GUIDE_FEATURES] */
+    int (*make)(void *user, size_t way, const float *t, size_t n, float *z, float *feature, ib_error *err);
+    void *user;
+    const bool *guided; /* [ways] which of them have guides */
+    float *gate;        /* [rows] how far each row follows its guide (ib_adapter_gate), filled; 0: not */
+} ib_path_guides;
+
 typedef struct ib_path_options {
     int frames;        /* from one keyframe to the next, both counted, >= 2 */
     bool ease, loop;   /* as in render/movie.h */
     float gap_seconds; /* the time between keyframes that the model sees, > 0 */
     const atomic_int *stop;
     const ib_geometry *geometry; /* of the keys */
+    ib_path_guides guides;       /* make NULL: none */
 } ib_path_options;
 
 /* Rows of a path of n keyframes: (n - 1)(frames - 1) + 1, of a loop n (frames - 1). */

@@ -25,7 +25,7 @@ for tokens in ${TOKENS:-pooled penultimate}; do
     rm -rf "$out/$tokens"
     timed "$inbetween" train "$out/$tokens-train" -o "$out/$tokens" --minutes "${MINUTES_JOINT:-4}" -q
     echo "== $tokens"
-    "$inbetween" eval "$out/$tokens-held" -a "$out/$tokens/adapter.safetensors" --gap "$gaps" -o "$out/$tokens.json" -q
+    "$inbetween" eval "$out/$tokens-held" -a "$out/$tokens/adapter.safetensors" --gap "$gaps" -o "$out/$tokens.json"
     echo "== $tokens, --guide none"
-    "$inbetween" eval "$out/$tokens-held" -a "$out/$tokens/adapter.safetensors" --gap "$gaps" --guide none -q
+    "$inbetween" eval "$out/$tokens-held" -a "$out/$tokens/adapter.safetensors" --gap "$gaps" --guide none
 done

@@ -138,7 +138,8 @@ int main(int argc, char **argv) {
             member *m = &members[omp_get_thread_num()];
             ib_error e;
             for (int i = 0; i < calls; i++) {
-                ib_adapter_learn(a, m->work, m->in, m->target, per, 1.0f / (float)batch, 0, NULL, m->loss, &e);
+                ib_adapter_learn(a, m->work, m->in, m->target, per, 1.0f / (float)batch, 0, NULL, m->loss,
+                                 &e);
             }
             memset(m->gradient, 0, count * sizeof *m->gradient);
             ib_adapter_collect(a, m->work, m->gradient);

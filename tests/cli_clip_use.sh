@@ -126,4 +126,16 @@ refused 2 '\-\-compare'
 run render 'text:a' 'text:b' -o "$s/no.mp4" --space "$space" --preview-from "$s/prompts.txt"
 refused 1 'prompts.txt'
 absent "$s/no.safetensors" "$s/no.mp4"
+# guides that nobody follows, and that have no place in clips
+run render "$s/pan.mp4@0.5s" "$s/pan.mp4@0.8s" -o "$s/unguided.safetensors" --space "$space" --frames 4 --adapter "$adapter" --guide prior
+expect 0 'no guides: the adapter was trained without'
+run render "$s/pan.mp4@0.5s" "$s/pan.mp4@0.8s" -o "$s/unguided.safetensors" --space "$space" --frames 4 --guide prior
+expect 0 'no guides: slerp follows none'
+run render "$s/pan.mp4@0.5s" "$s/pan.mp4@0.8s" -o "$s/unguided.safetensors" --space "$space" --frames 4 --guide none
+expect 0
+check "not a word" [ -z "$(grep guide "$s/err")" ]
+run render "$s/pan.mp4@0.5s" "$s/pan.mp4@0.8s" -o "$s/no.mp4" --guide prior
+refused 2 '--guide is for spaces without pictures'
+absent "$s/no.mp4"
+
 report

@@ -388,8 +388,11 @@ void ib_trial_fit(const ib_trial *t, ib_half half, ib_strengths *out) {
     double(*rows)[PRODUCTS] = ib_calloc(t->units + 1, sizeof *rows);
     *out = t->bins;
     for (int k = 0; rows && k < t->bins.bins; k++) {
-        table r = gather(t, half, k, true, rows);
-        double a = certain(&r, true, 0), b = certain(&r, false, a), with = mean_gain(&r, a, b);
+        /* the gate has too few weights to learn validation videos by being chosen on them */
+        table r = gather(t, IB_HALF_BOTH, k, true, rows);
+        double a = certain(&r, true, 0);
+        r = gather(t, half, k, true, rows);
+        double b = certain(&r, false, a), with = mean_gain(&r, a, b);
         r = gather(t, half, k, false, rows);
         double alone = certain(&r, false, 0);
         bool useless = !(with > mean_gain(&r, 0, alone)); /* better without */

@@ -33,9 +33,9 @@ bool ib_trial_by_videos(const ib_trial *t);
  * for any number of threads. */
 int ib_trial_run(ib_trial *t, const ib_adapter *a, ib_dataset *d, int threads, ib_error *err);
 
-/* The strengths that gain most on a half, each shrunk by how certain its gain is: times max(0, 1 - (c s /
- * m)^2) for a gain of mean m and standard error s over n videos, each at the strength that the others give,
- * c = 2 + 4 / (n - 1); positive-part James-Stein. What does not gain gets 0. */
+/* The strengths that gain most on a half, those of guides on both, each shrunk by how certain its gain is:
+ * times max(0, 1 - (c s / m)^2) for a gain of mean m and standard error s over n videos, each at the strength
+ * that the others give, c = 2 + 4 / (n - 1); positive-part James-Stein. What does not gain gets 0. */
 void ib_trial_fit(const ib_trial *t, ib_half half, ib_strengths *out);
 /* Mean skill over the gaps at these strengths, with guides where there are any, else without. NaN: empty. */
 double ib_trial_skill(const ib_trial *t, ib_half half, const ib_strengths *s);
