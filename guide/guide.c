@@ -16,8 +16,8 @@
 #include "nn/simd.h"
 
 enum {
-    PIECE = 8,        /* targets of a window that one thread makes, one after the other */
-    LEAST_GUIDES = 32 /* made together, at least */
+    PIECE = 4,        /* targets of a window that one thread makes, one after the other */
+    LEAST_GUIDES = 48 /* made together, at least; whatever the threads, as the tower's sums depend on it */
 };
 
 /* What the pictures that wait for the tower may take together, and the threads' work spaces. */
@@ -105,11 +105,10 @@ int ib_guide_create(ib_guide **out, const ib_space *space, const char *adapter, 
     g->input = input;
     g->each = shape.tokens * shape.width;
     g->threads = threads < 1 ? 1 : threads;
-    /* whole batches of the tower, and work for all threads */
-    size_t least = LEAST_GUIDES > 4 * (size_t)g->threads ? LEAST_GUIDES : 4 * (size_t)g->threads,
-           most = inputs_bytes / (IB_GUIDE_PICTURES * input.floats * sizeof(float)),
+    /* whole batches of the tower */
+    size_t most = inputs_bytes / (IB_GUIDE_PICTURES * input.floats * sizeof(float)),
            step = input.batch % IB_GUIDE_PICTURES ? input.batch : input.batch / IB_GUIDE_PICTURES;
-    g->batch = (least + step - 1) / step * step;
+    g->batch = (LEAST_GUIDES + step - 1) / step * step;
     g->batch = g->batch < most ? g->batch : most > step ? most / step * step : step;
     if (!(g->hand = ib_calloc((size_t)g->threads, sizeof *g->hand))) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for guides by %d threads", g->threads);

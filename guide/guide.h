@@ -44,8 +44,9 @@ typedef struct ib_guide_request {
 
 /* The guides of some windows, all frames of one size, computed together by all threads; frames too large are
  * made smaller, as by ib_guide_fit. z: [sum of n, IB_GUIDE_PICTURES, T,D]; feature: [sum of n,
- * IB_GUIDE_FEATURES]. The same bits for any number of threads and windows. stop may be NULL. One call at a
- * time. */
+ * IB_GUIDE_FEATURES]. The same bits for any number of threads; divided otherwise into calls, the pictures and
+ * features are the same and z may differ by the rounding of the tower's products. stop may be NULL. One call
+ * at a time. */
 IB_API int ib_guide_make(ib_guide *g, const ib_guide_request *w, size_t windows, float *z, float *feature,
                          const atomic_int *stop, ib_error *err);
 
