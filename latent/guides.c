@@ -128,11 +128,13 @@ static int read_group(ib_latent_file *f, hid_t group, size_t file_bytes, ib_erro
         return ib_fail(err, IB_E_FORMAT, "%s: its guides do not say of which pixel model they are", f->path);
     }
     size_t n = number_guides(f->window, f->guides.windows), rows = n * IB_GUIDE_PICTURES;
-    if (size[0] != rows || size[1] != s->tokens || size[2] != s->width || rows > file_bytes / bytes ||
-        H5Dget_storage_size(f->guide_latents) < rows * bytes) {
+    if (size[0] != rows || size[1] != s->tokens || size[2] != s->width || rows > file_bytes / bytes) {
         return ib_fail(err, IB_E_FORMAT, "%s: the guides are %llu x %llu x %llu, expected %zu x %zu x %zu",
                        f->path, (unsigned long long)size[0], (unsigned long long)size[1],
-                       (unsigned long long)size[2], n, s->tokens, s->width);
+                       (unsigned long long)size[2], rows, s->tokens, s->width);
+    }
+    if (H5Dget_storage_size(f->guide_latents) < rows * bytes) {
+        return ib_fail(err, IB_E_FORMAT, "%s: its guides are incomplete", f->path);
     }
     f->guides.guides = n;
     return read_features(f, group, err);
@@ -203,7 +205,13 @@ static int create_group(ib_latent_writer *w, const char *model, ib_error *err) {
         pair[i][0] = (int32_t)w->window[i].first;
         pair[i][1] = w->window[i].gap;
     }
-    w->group = H5Gcreate2(w->file, group_name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
+    if (creation >= 0 && H5Pset_obj_track_times(creation, 0) >= 0) {
+        w->group = H5Gcreate2(w->file, group_name, H5P_DEFAULT, creation, H5P_DEFAULT);
+    }
+    if (creation >= 0) {
+        H5Pclose(creation);
+    }
     if (w->group < 0 || ib_hdf5_put_int(w->group, "version", GUIDES_VERSION) ||
         ib_hdf5_put_text(w->group, "model", model)) {
         rc = ib_latent_write_failed(w, err);
