@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 
 struct ib_weights {
     ib_st *file;
-    char *path;
+    char *path, *folder;
 };
 
 static bool is_folder(const char *path) {
@@ -46,6 +47,13 @@ int ib_weights_open(ib_weights **out, const char *path, const char *part, ib_err
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
         goto fail;
     }
+    if (is_folder(path)) {
+        w->folder = strndup(w->path, (size_t)(ib_basename(w->path) - w->path - 1));
+        if (!w->folder) {
+            rc = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+            goto fail;
+        }
+    }
     if ((rc = ib_st_open(&w->file, w->path, err))) {
         goto fail;
     }
@@ -59,6 +67,7 @@ fail:
 void ib_weights_close(ib_weights **w) {
     if (*w) {
         ib_st_close(&(*w)->file);
+        free((*w)->folder);
         free((*w)->path);
         ib_free(*w);
         *w = NULL;
@@ -67,6 +76,10 @@ void ib_weights_close(ib_weights **w) {
 
 const char *ib_weights_path(const ib_weights *w) {
     return w->path;
+}
+
+const char *ib_weights_folder(const ib_weights *w) {
+    return w->folder;
 }
 
 bool ib_weights_has(const ib_weights *w, const char *name) {

@@ -19,6 +19,8 @@ int ib_weights_open(ib_weights **out, const char *path, const char *part, ib_err
 void ib_weights_close(ib_weights **w);
 /* The file (the first of several), for messages. */
 const char *ib_weights_path(const ib_weights *w);
+/* The folder in which the part's config.json would lie; NULL for a single file of a whole model. */
+const char *ib_weights_folder(const ib_weights *w);
 bool ib_weights_has(const ib_weights *w, const char *name);
 
 typedef struct ib_weight {
