@@ -86,6 +86,23 @@ bool ib_weights_has(const ib_weights *w, const char *name) {
     return ib_st_find(w->file, name) != NULL;
 }
 
+static int wrong_shape(const ib_weights *w, const ib_st_tensor *x, int rank, const int64_t *shape,
+                       ib_error *err) {
+    char got[160], expected[160] = "at most four lengths of at least 1";
+    int64_t wanted[4];
+    bool any = false;
+    for (int i = 0; i < rank; i++) {
+        wanted[i] = shape[i] < 0 ? 0 : shape[i];
+        any = any || shape[i] < 0;
+    }
+    ib_text_shape(x->shape, x->rank, got, sizeof got);
+    if (rank >= 0) {
+        ib_text_shape(wanted, rank, expected, sizeof expected);
+    }
+    return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.200s' is %s, expected %s%s", w->path, x->name, got,
+                   expected, any ? " (0: any)" : "");
+}
+
 int ib_weights_get(const ib_weights *w, const char *name, int rank, const int64_t *shape, ib_weight *out,
                    ib_error *err) {
     const ib_st_tensor *x = ib_st_find(w->file, name);
@@ -96,24 +113,23 @@ int ib_weights_get(const ib_weights *w, const char *name, int rank, const int64_
         return ib_fail(err, IB_E_UNSUPPORTED, "%s: tensor '%.200s' is %s, expected F32, F16 or BF16", w->path,
                        name, ib_dtype_name(x->dtype));
     }
-    bool fits = rank < 0 ? x->rank <= 4 : x->rank == rank;
-    for (int i = 0; i < x->rank && fits; i++) {
-        fits = x->shape[i] >= 1 && (rank < 0 || shape[i] < 0 || x->shape[i] == shape[i]);
-    }
-    if (!fits) {
-        char got[160], expected[160];
-        int64_t wanted[4] = {0};
-        for (int i = 0; i < rank && i < 4; i++) {
-            wanted[i] = shape[i] < 0 ? 0 : shape[i];
-        }
-        ib_text_shape(x->shape, x->rank, got, sizeof got);
-        ib_text_shape(wanted, rank < 0 ? 0 : rank, expected, sizeof expected);
-        return ib_fail(err, IB_E_FORMAT, "%s: tensor '%.200s' is %s, expected %s (0: any)", w->path, name,
-                       got, rank < 0 ? "at most four dimensions" : expected);
-    }
     *out = (ib_weight){.data = x->data, .dtype = x->dtype, .rank = x->rank, .count = x->elements};
-    memcpy(out->shape, x->shape, (size_t)x->rank * sizeof *x->shape);
-    return IB_OK;
+    bool fits = x->rank <= 4;
+    for (int i = 0; i < x->rank && fits; i++) {
+        out->shape[i] = x->shape[i];
+        fits = x->shape[i] >= 1;
+    }
+    if (fits && rank == 4 && x->rank == 2 && shape[2] == 1 && shape[3] == 1) {
+        out->rank = 4;
+        out->shape[2] = out->shape[3] = 1;
+    } else if (fits && rank == 2 && x->rank == 4 && x->shape[2] == 1 && x->shape[3] == 1) {
+        out->rank = 2;
+    }
+    fits = fits && (rank < 0 || out->rank == rank);
+    for (int i = 0; i < rank && fits; i++) {
+        fits = shape[i] < 0 || out->shape[i] == shape[i];
+    }
+    return fits ? IB_OK : wrong_shape(w, x, rank, shape, err);
 }
 
 void ib_weight_widen(const ib_weight *w, size_t first, size_t n, float *out) {

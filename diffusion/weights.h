@@ -31,8 +31,9 @@ typedef struct ib_weight {
     size_t count; /* product of shape */
 } ib_weight;
 
-/* shape: [rank], -1: any length of at least 1. rank -1: any rank and shape (shape may be NULL). IB_E_FORMAT
- * for a tensor that is missing or has another shape, IB_E_UNSUPPORTED for another type. */
+/* shape: [rank], -1: any length of at least 1. A matrix [n,m] may be asked for as a 1x1 convolution [n,m,1,1]
+ * and the other way round. rank -1: any rank and shape (shape may be NULL). IB_E_FORMAT for a tensor that is
+ * missing or has another shape, IB_E_UNSUPPORTED for another type. */
 int ib_weights_get(const ib_weights *w, const char *name, int rank, const int64_t *shape, ib_weight *out,
                    ib_error *err);
 /* Elements [first, first + n) as float32. out: [n] */
