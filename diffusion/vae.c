@@ -82,13 +82,14 @@ static int run_resnet(const running *r, const ib_vae_resnet *n, ib_map *m) {
 }
 
 static int run_attention(const running *r, const ib_vae_attention *a, ib_map *m) {
-    ib_map q = {0}, k = {0}, v = {0};
+    ib_map q = {0}, k = {0}, v = {0}, y = {0};
     ib_map_step norm = {.norm = &a->norm, .z = r->z};
     int rc = ib_map_conv_run(&a->q, m, &norm, &q, r->threads, r->err);
     rc = rc ? rc : ib_map_conv_run(&a->k, m, &norm, &k, r->threads, r->err);
     rc = rc ? rc : ib_map_conv_run(&a->v, m, &norm, &v, r->threads, r->err);
-    rc = rc ? rc : ib_map_attend(&q, &k, &v, &q, r->threads, r->err);
-    rc = rc ? rc : ib_map_conv_run(&a->out, &q, &(ib_map_step){.add = m->v}, m, r->threads, r->err);
+    rc = rc ? rc : ib_map_attend(&q, &k, &v, &y, r->threads, r->err);
+    rc = rc ? rc : ib_map_conv_run(&a->out, &y, &(ib_map_step){.add = m->v}, m, r->threads, r->err);
+    ib_map_free(&y);
     ib_map_free(&v);
     ib_map_free(&k);
     ib_map_free(&q);
