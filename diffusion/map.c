@@ -232,7 +232,7 @@ static void read_row(const reader *r, size_t row, float *out) {
                 spatial_pixel(&r->norm, z->v + (zr * z->cols + zc) * z->channels, c, o);
             }
         }
-    } else {
+    } else if (out != in) {
         memcpy(out, in, x->cols * c * sizeof *out);
     }
     if (r->step->act == IB_MAP_SILU) {
@@ -244,17 +244,13 @@ static void read_row(const reader *r, size_t row, float *out) {
     }
 }
 
-/* All of what the convolution reads. */
-static int read_all(const reader *r, ib_map *out, int threads, ib_error *err) {
-    int rc = ib_map_alloc(out, r->rows, r->cols, r->x->channels, err);
-    if (rc) {
-        return rc;
-    }
+/* All of what the convolution reads. out: [rows,cols,channels], or x's own numbers where nothing is enlarged
+ */
+static void read_all(const reader *r, float *out, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t row = 0; row < r->rows; row++) {
-        read_row(r, row, out->v + row * r->cols * out->channels);
+        read_row(r, row, out + row * r->cols * r->x->channels);
     }
-    return IB_OK;
 }
 
 /* ---- convolutions ---- */
@@ -286,9 +282,11 @@ int ib_map_conv_run(const ib_map_conv *c, const ib_map *x, const ib_map_step *st
         goto end;
     }
     if (step->norm || step->act != IB_MAP_NONE || up > 1) {
-        if ((rc = read_all(&r, &in, threads, err))) {
+        bool there = step->spoil && up == 1;
+        if (!there && (rc = ib_map_alloc(&in, r.rows, r.cols, x->channels, err))) {
             goto end;
         }
+        read_all(&r, there ? x->v : in.v, threads);
     }
     if (c->bias) {
         if ((rc = ib_alloc_floats(&bias, c->cout, "a convolution's weights", err))) {

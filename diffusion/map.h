@@ -54,6 +54,7 @@ typedef struct ib_map_step {
     size_t stride; /* 2: every second position, of even sides */
     bool trailing; /* with stride 2: zeros to the right and below only, else before the first row and column
                       only */
+    bool spoil;    /* the input may be overwritten, which saves a copy of it */
     const float *add; /* added to the output, of its shape; may be the output itself */
     bool relu;        /* last of all */
 } ib_map_step;

@@ -65,11 +65,14 @@ typedef struct running {
 
 static int run_resnet(const running *r, const ib_vae_resnet *n, ib_map *m) {
     ib_map h = {0}, shortcut = {0};
-    ib_map_step first = {.norm = &n->norm1, .z = r->z, .act = IB_MAP_SILU};
-    ib_map_step second = {.norm = &n->norm2, .z = r->z, .act = IB_MAP_SILU};
-    int rc = ib_map_conv_run(&n->conv1, m, &first, &h, r->threads, r->err);
-    if (!rc && n->has_shortcut) {
+    ib_map_step first = {.norm = &n->norm1, .z = r->z, .act = IB_MAP_SILU, .spoil = n->has_shortcut};
+    ib_map_step second = {.norm = &n->norm2, .z = r->z, .act = IB_MAP_SILU, .spoil = true};
+    int rc = IB_OK;
+    if (n->has_shortcut) {
         rc = ib_map_conv_run(&n->shortcut, m, &(ib_map_step){0}, &shortcut, r->threads, r->err);
+    }
+    rc = rc ? rc : ib_map_conv_run(&n->conv1, m, &first, &h, r->threads, r->err);
+    if (n->has_shortcut) {
         ib_map_free(m);
         *m = shortcut;
     }
@@ -129,7 +132,7 @@ static int run_level(const running *r, const ib_vae_level *l, bool decoder, ib_m
 }
 
 static int run_side(const running *r, const ib_vae_side *s, bool decoder, ib_map *m) {
-    const ib_map_step plain = {0}, last = {.norm = &s->norm, .z = r->z, .act = IB_MAP_SILU};
+    const ib_map_step plain = {0}, last = {.norm = &s->norm, .z = r->z, .act = IB_MAP_SILU, .spoil = true};
     int rc = IB_OK;
     if (decoder && s->has_quant) {
         rc = run_conv(r, &s->quant, &plain, m);
