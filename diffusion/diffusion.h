@@ -23,8 +23,11 @@ typedef enum ib_diffusion_family {
 } ib_diffusion_family;
 
 typedef struct ib_diffusion_options {
-    const char *ip_adapter; /* file; NULL: none */
-    float ip_scale;         /* of the IP-Adapter; 0: 1 */
+    const char *ip_adapter;   /* file; NULL: none */
+    float ip_scale;           /* of the IP-Adapter; 0: 1 */
+    const char *const *lora;  /* [loras] files, at most 8 */
+    const float *lora_weight; /* [loras]; NULL: 1 each */
+    size_t loras;
     const char *vae;        /* a model or file to take the autoencoder from; NULL: the model's own */
     const char *sampler;    /* ib_sampler_by_name; NULL: the model's own */
     const char *prediction; /* "epsilon", "v_prediction"; NULL: the model's own */

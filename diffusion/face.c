@@ -148,8 +148,17 @@ int ib_diffusion_open(ib_diffusion **out, const char *path, const ib_diffusion_o
     if (o->ip_adapter && (rc = ib_ip_adapter_open(&d->ip, o->ip_adapter, d->config.context, err)) < 0) {
         goto fail;
     }
+    for (size_t i = 0; i < o->loras && rc == 0; i++) {
+        rc = ib_loras_add(&d->loras, o->lora[i], o->lora_weight ? o->lora_weight[i] : 1, d->weights,
+                          &d->config, err);
+    }
+    if (rc < 0) {
+        goto fail;
+    }
+    ib_unet_patch patch = ib_loras_patch(&d->loras);
     if ((rc = ib_unet_open(&d->unet, d->weights, &d->config, d->ip ? ib_ip_adapter_weights(d->ip) : NULL,
-                           NULL, err)) < 0 ||
+                           &patch, err)) < 0 ||
+        (rc = ib_loras_check(&d->loras, err)) < 0 ||
         (rc = ib_vae_open(&d->vae, o->vae ? o->vae : path, 0, err)) < 0 || (rc = check_fits(d, err)) < 0 ||
         (rc = open_scheduler(d, o, err)) < 0 || (rc = ib_text_open(d, o->tokenizer, err)) < 0) {
         goto fail;
@@ -172,6 +181,7 @@ void ib_diffusion_close(ib_diffusion **pd) {
     }
     ib_text_close(d);
     ib_unet_close(&d->unet);
+    ib_loras_close(&d->loras);
     ib_ip_adapter_close(&d->ip);
     ib_vae_close(&d->vae);
     ib_weights_close(&d->weights);

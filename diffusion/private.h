@@ -5,6 +5,7 @@
 #include "clip/clip.h"
 #include "diffusion/diffusion.h"
 #include "diffusion/ip_adapter.h"
+#include "diffusion/lora.h"
 #include "diffusion/scheduler.h"
 #include "diffusion/unet.h"
 #include "diffusion/vae.h"
@@ -21,6 +22,7 @@ struct ib_diffusion {
     ib_weights *weights;
     ib_unet_config config;
     ib_ip_adapter *ip;
+    ib_loras loras;
     ib_unet *unet;
     ib_vae *vae;
     ib_scheduler_config scheduler;
