@@ -127,6 +127,11 @@ run render 'text:a' 'text:b' -o "$s/no.mp4" --space "$space" --preview-from "$s/
 refused 1 'prompts.txt'
 absent "$s/no.safetensors" "$s/no.mp4"
 # guides that nobody follows, and that have no place in clips
+run encode "$s/pan.mp4" "$s/circle.mp4" -o "$s/unseen" --space "$space" --guide none
+expect 0
+run train "$s/unseen" -o "$s/unseen-run" --steps 5 --preset toaster --gap 2..6
+expect 0
+adapter=$s/unseen-run/adapter.safetensors
 run render "$s/pan.mp4@0.5s" "$s/pan.mp4@0.8s" -o "$s/unguided.safetensors" --space "$space" --frames 4 --adapter "$adapter" --guide prior
 expect 0 'no guides: the adapter was trained without'
 run render "$s/pan.mp4@0.5s" "$s/pan.mp4@0.8s" -o "$s/unguided.safetensors" --space "$space" --frames 4 --guide prior

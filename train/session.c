@@ -10,12 +10,9 @@
 #include "base/memory.h"
 #include "train/exchange.h"
 
-/* Of models with a motion head; of others by the number of videos, which learn less by heart the fewer
- * channels they have for it at a time (docs/training.md). */
-static float dropout_of(const ib_session *s) {
-    size_t videos = ib_dataset_videos(s->data, false);
-    return s->state.config.motion ? 0.05f : videos < 30 ? 0.3f : videos < 300 ? 0.15f : 0.05f;
-}
+/* Of models with a motion head; in other spaces it gained nothing, with few videos either
+ * (docs/experiments.md). */
+static const float dropout = 0.05f;
 
 enum { SCAN_FRAMES = 2048, CALIBRATION_WINDOWS = 256, VALID_GAP = 8 };
 
@@ -192,8 +189,8 @@ static int open_team(ib_session *s, ib_error *err) {
     if (!s->batch) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for a batch of %zu", batch);
     }
-    return ib_team_create(&s->team, s->adapter, s->data, &augment, dropout_of(s), (uint64_t)p->seed,
-                          s->threads, batch, err);
+    return ib_team_create(&s->team, s->adapter, s->data, &augment, s->state.config.motion ? dropout : 0,
+                          (uint64_t)p->seed, s->threads, batch, err);
 }
 
 static int open_samples(ib_session *s, ib_error *err) {
