@@ -115,9 +115,9 @@ IB_API const ib_strengths *ib_adapter_strengths(const ib_adapter *a);
 /* Of the last prediction with this work space: the gate g of sample i, strength and trust applied, mean over
  * tokens; 0 without a guide. */
 IB_API float ib_adapter_gate(const ib_adapter_work *w, int i);
-/* What the pixel model thinks of the in-between that it rendered last with this work space: the features from
- * IB_GUIDE_MOTION on (latent/guides.h); those before it follow from the pictures. */
-IB_API void ib_adapter_doubts(const ib_adapter *a, const ib_adapter_work *w, float *feature);
+/* What the pixel model thinks of target i of those whose sides were rendered last with this work space: the
+ * features from IB_GUIDE_MOTION on (latent/guides.h); those before it follow from the pictures. */
+IB_API void ib_adapter_doubts(const ib_adapter_work *w, int i, float *feature);
 
 /* How far what is predicted and rendered follows what training taught: 1 wholly, 0 not at all, as an
  * untrained model would; between them the heads' answers are mixed. Videos from elsewhere than those learned
@@ -211,10 +211,10 @@ IB_API bool ib_adapter_renders(const ib_adapter *a);
  * samples. The same bits for any number of threads. IB_E_UNSUPPORTED without a motion head. */
 IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
                              float gap_seconds, int threads, ib_frame *out, ib_error *err);
-/* The two pictures of a guide (latent/guides.h): first and last [keyframes' size] hold the keyframes carried
- * to t along the model's flows, unmixed. */
-IB_API int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
-                                   float gap_seconds, int threads, ib_frame *first, ib_frame *last,
+/* The two pictures of guides (latent/guides.h) at n places t of a pair: first and last [n, keyframes' size]
+ * hold the keyframes carried there along the model's flows, unmixed. w: of a batch of n at least. */
+IB_API int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, const float *t,
+                                   int n, float gap_seconds, int threads, ib_frame *first, ib_frame *last,
                                    ib_error *err);
 /* Has the sides of this pair, at any t, begin from one estimate of the optical flow, that of t = 1/2, which
  * is made now: a little different, and a good deal faster where there are many. Until the pair's next

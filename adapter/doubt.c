@@ -25,11 +25,10 @@ static float unseen(const ib_motion *m, size_t cells) {
     return (float)(sum / (double)cells);
 }
 
-void ib_adapter_doubts(const ib_adapter *a, const ib_adapter_work *w, float *feature) {
-    const ib_motion *m = &w->motion[0];
+void ib_adapter_doubts(const ib_adapter_work *w, int i, float *feature) {
+    const ib_motion *m = &w->motion[i];
     size_t cells = m->canvas.rows * m->canvas.cols;
     float width = (float)m->canvas.width;
-    (void)a;
     const float *prior = m->v, *first = m->v + 2 * cells, *last = first + 2 * cells;
     feature[IB_GUIDE_MOTION] = mean_length(prior, NULL, cells) / width;
     feature[IB_GUIDE_VIEWS] = mean_length(first, last, cells) / width;

@@ -325,29 +325,42 @@ static bool motion_learnt(const ib_adapter *a) {
     return learnt;
 }
 
-void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, const float *forward,
-                     const float *backward) {
-    size_t n = w->shape.tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
-    float trust =
-        (float)a->trust * ib_strength_at(&a->config.strengths, IB_STRENGTH_ALONE, in->gap_seconds, true);
-    w->motion->forward = forward;
-    w->motion->backward = backward;
-    if (trust > 0 && motion_learnt(a)) {
-        sample_features(a, w, in, 0, false);
-        ib_time_features(in->t, in->gap_seconds, w->trunk.time_in);
-        ib_trunk_forward(a, &w->trunk, 1);
-        run_head(a, w, a->motion, w->shape.tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
-        for (size_t i = 0; i < n; i++) {
-            w->motion_out[i] *= trust;
-        }
-    } else {
-        ib_patch_inverse(in->z0, (int)w->rows, (int)w->cols, w->motion->planes0);
-        ib_patch_inverse(in->z1, (int)w->rows, (int)w->cols, w->motion->planes1);
-        ib_motion_prior(w->motion, in->t);
-        memset(w->motion_out, 0, n * sizeof *w->motion_out);
+/* One sample's part of ib_model_motion before the trunk. */
+static void begin_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample,
+                         bool learnt) {
+    ib_motion *m = &w->motion[sample];
+    if (learnt) {
+        sample_features(a, w, in, sample, false);
+        ib_time_features(in->t, in->gap_seconds, w->trunk.time_in + sample * IB_TIME_INPUTS);
+        return;
     }
-    w->motion->forward = w->motion->backward = NULL;
-    ib_model_fields(w, 0);
+    ib_patch_inverse(in->z0, (int)w->rows, (int)w->cols, m->planes0);
+    ib_patch_inverse(in->z1, (int)w->rows, (int)w->cols, m->planes1);
+    ib_motion_prior(m, in->t);
+}
+
+void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n,
+                     const float *forward, const float *backward) {
+    size_t tokens = w->shape.tokens, each = tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
+    bool learnt = a->trust > 0 && motion_learnt(a);
+    for (int k = 0; k < n; k++) {
+        ib_motion *m = &w->motion[k];
+        m->forward = in[k].swapped ? backward : forward;
+        m->backward = in[k].swapped ? forward : backward;
+        begin_motion(a, w, &in[k], (size_t)k, learnt);
+        m->forward = m->backward = NULL;
+    }
+    if (learnt) {
+        ib_trunk_forward(a, &w->trunk, (size_t)n);
+        run_head(a, w, a->motion, (size_t)n * tokens, IB_TOKEN_CELLS * IB_CELL_OUTPUTS, w->motion_out);
+    }
+    for (int k = 0; k < n; k++) {
+        float trust = (float)a->trust *
+                      ib_strength_at(&a->config.strengths, IB_STRENGTH_ALONE, in[k].gap_seconds, true);
+        for (size_t i = (size_t)k * each; i < (size_t)(k + 1) * each; i++) {
+            w->motion_out[i] = learnt ? trust * w->motion_out[i] : 0;
+        }
+    }
 }
 
 static int check_model(const ib_adapter_work *w, const ib_between *in, int n, ib_error *err) {

@@ -11,7 +11,7 @@
 #include "video_io/frame.h"
 
 /* Luma rows that are made at once, as in render.c. */
-enum { BAND = 16 };
+enum { BAND = 16, MOST_SIDES = 64 /* at once */ };
 
 typedef struct job {
     const ib_pair *pair;
@@ -62,19 +62,32 @@ static void carry_band(const job *j, size_t first, float *scratch) {
     }
 }
 
-static int check_sides(const ib_adapter *a, const ib_adapter_work *w, const ib_pair *p, float t,
+static bool fits(const ib_pair *p, const ib_frame *f) {
+    return f->width == p->width && f->height == p->height;
+}
+
+static int check_sides(const ib_adapter *a, const ib_adapter_work *w, const ib_pair *p, const float *t, int n,
                        const ib_frame *first, const ib_frame *last, ib_error *err) {
     if (!a->config.motion) {
         return ib_fail(err, IB_E_UNSUPPORTED, "this adapter has no motion head and cannot carry pictures");
     }
-    if (!p->full0 || first->width != p->width || first->height != p->height || last->width != p->width ||
-        last->height != p->height || p->shape.rows != w->shape.rows || p->shape.cols != w->shape.cols) {
-        return ib_fail(err, IB_E_MISMATCH, "keyframes of %dx%d carried to pictures of %dx%d and %dx%d",
-                       p->width, p->height, first->width, first->height, last->width, last->height);
+    if (n < 1 || n > w->batch || n > MOST_SIDES || !p->full0 || p->shape.rows != w->shape.rows ||
+        p->shape.cols != w->shape.cols) {
+        return ib_fail(err, IB_E_ARGUMENT, "keyframes cannot be carried to %d places with this work space",
+                       n);
     }
-    return t > 0 && t < 1
-               ? IB_OK
-               : ib_fail(err, IB_E_ARGUMENT, "keyframes can be carried to t in (0,1), not to %g", (double)t);
+    for (int i = 0; i < n; i++) {
+        if (!fits(p, &first[i]) || !fits(p, &last[i])) {
+            return ib_fail(err, IB_E_MISMATCH, "keyframes of %dx%d carried to pictures of %dx%d and %dx%d",
+                           p->width, p->height, first[i].width, first[i].height, last[i].width,
+                           last[i].height);
+        }
+        if (!(t[i] > 0 && t[i] < 1)) {
+            return ib_fail(err, IB_E_ARGUMENT, "keyframes can be carried to t in (0,1), not to %g",
+                           (double)t[i]);
+        }
+    }
+    return IB_OK;
 }
 
 int ib_adapter_estimate_once(ib_adapter_work *w, ib_pair *p, ib_error *err) {
@@ -97,37 +110,51 @@ int ib_adapter_estimate_once(ib_adapter_work *w, ib_pair *p, ib_error *err) {
     return IB_OK;
 }
 
-int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p, float t,
-                            float gap_seconds, int threads, ib_frame *first, ib_frame *last, ib_error *err) {
+/* One target, whose motion_out is there. arena: band_floats and scratch for each thread */
+static int carry_sides(ib_adapter_work *w, const ib_pair *p, const ib_ordered *o, int sample, int threads,
+                       float *arena, ib_frame *first, ib_frame *last, ib_error *err) {
     const ib_canvas *c = &p->canvas;
     size_t each = ib_blend_scratch(c, BAND) + 2 * band_floats(c);
-    int rc = check_sides(a, w, p, t, first, last, err), bands = (p->height + BAND - 1) / BAND;
+    int bands = (p->height + BAND - 1) / BAND;
+    ib_model_fields(w, (size_t)sample);
+    for (size_t i = 0; i < 4 * c->rows * c->cols; i++) {
+        if (!isfinite(w->fields[i])) {
+            return ib_fail(err, IB_E_NONFINITE,
+                           "the model's motion is not finite; its weights or the keyframes are damaged");
+        }
+    }
+    job j = {p, o->swapped, o->t, w->fields, {o->swapped ? last : first, o->swapped ? first : last}};
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int i = 0; i < bands; i++) {
+        carry_band(&j, (size_t)i * BAND, arena + (size_t)omp_get_thread_num() * each);
+    }
+    first->matrix = p->full0->matrix;
+    last->matrix = p->full1->matrix;
+    return IB_OK;
+}
+
+int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p, const float *t, int n,
+                            float gap_seconds, int threads, ib_frame *first, ib_frame *last, ib_error *err) {
+    const ib_canvas *c = &p->canvas;
+    int rc = check_sides(a, w, p, t, n, first, last, err), bands = (p->height + BAND - 1) / BAND;
+    ib_ordered o[MOST_SIDES];
     float *arena = NULL;
     if (rc) {
         return rc;
     }
     threads = threads < 1 ? 1 : threads < bands ? threads : bands;
-    if ((rc = ib_alloc_floats(&arena, (size_t)threads * each, "a guide's pictures", err))) {
+    if ((rc = ib_alloc_floats(&arena, (size_t)threads * (ib_blend_scratch(c, BAND) + 2 * band_floats(c)),
+                              "a guide's pictures", err))) {
         return rc;
     }
-    ib_between in = {.z0 = p->z0, .z1 = p->z1, .t = t, .gap_seconds = gap_seconds};
-    ib_ordered o = ib_order(&in, p->shape.tokens * p->shape.width);
-    const float *forward = p->has_flows ? o.swapped ? p->backward : p->forward : NULL,
-                *backward = p->has_flows ? o.swapped ? p->forward : p->backward : NULL;
-    ib_model_motion(a, w, &o, forward, backward);
-    for (size_t i = 0; i < 4 * c->rows * c->cols && !rc; i++) {
-        if (!isfinite(w->fields[i])) {
-            rc = ib_fail(err, IB_E_NONFINITE,
-                         "the model's motion is not finite; its weights or the keyframes are damaged");
-        }
+    for (int i = 0; i < n; i++) {
+        ib_between in = {.z0 = p->z0, .z1 = p->z1, .t = t[i], .gap_seconds = gap_seconds};
+        o[i] = ib_order(&in, p->shape.tokens * p->shape.width);
     }
-    job j = {p, o.swapped, o.t, w->fields, {o.swapped ? last : first, o.swapped ? first : last}};
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int i = 0; i < (rc ? 0 : bands); i++) {
-        carry_band(&j, (size_t)i * BAND, arena + (size_t)omp_get_thread_num() * each);
+    ib_model_motion(a, w, o, n, p->has_flows ? p->forward : NULL, p->has_flows ? p->backward : NULL);
+    for (int i = 0; i < n && !rc; i++) {
+        rc = carry_sides(w, p, &o[i], i, threads, arena, &first[i], &last[i], err);
     }
-    first->matrix = p->full0->matrix;
-    last->matrix = p->full1->matrix;
     ib_free(arena);
     return rc;
 }

@@ -29,7 +29,7 @@ typedef struct hand {
     ib_pair *pair;
     size_t window;                   /* of the request whose keyframes the pair holds; SIZE_MAX: none */
     ib_frame key[IB_GUIDE_PICTURES]; /* keyframes made smaller, where they are */
-    ib_frame out[IB_GUIDE_PICTURES];
+    ib_frame out[IB_GUIDE_PICTURES][PIECE];
 } hand;
 
 struct ib_guide {
@@ -42,6 +42,7 @@ struct ib_guide {
     float *inputs;      /* [batch,IB_GUIDE_PICTURES,floats] */
     int width, height;  /* of the pictures that the hands are made for; 0: of none */
     hand *hand;         /* [threads] */
+    int at_once;        /* targets of a window that go through the model together */
     int threads, hands; /* hands: that the memory is enough for */
 };
 
@@ -132,7 +133,9 @@ static void free_hands(ib_guide *g) {
         ib_pair_free(&h->pair);
         for (int k = 0; k < IB_GUIDE_PICTURES; k++) {
             ib_frame_free(&h->key[k]);
-            ib_frame_free(&h->out[k]);
+            for (int n = 0; n < PIECE; n++) {
+                ib_frame_free(&h->out[k][n]);
+            }
         }
     }
     g->width = g->height = 0;
@@ -183,9 +186,10 @@ int ib_guide_fit(const ib_guide *g, const ib_frame *in, ib_frame *out, ib_error 
 
 static int make_hand(const ib_guide *g, hand *h, int width, int height, ib_error *err) {
     int rc = ib_pair_create(&h->pair, width, height, err);
-    rc = rc ? rc : ib_adapter_work_create(&h->work, g->adapter, ib_pair_shape(h->pair), 1, false, err);
-    for (int k = 0; k < IB_GUIDE_PICTURES && !rc; k++) {
-        rc = ib_frame_alloc(&h->out[k], width, height, err);
+    rc = rc ? rc
+            : ib_adapter_work_create(&h->work, g->adapter, ib_pair_shape(h->pair), g->at_once, false, err);
+    for (int i = 0; i < IB_GUIDE_PICTURES * g->at_once && !rc; i++) {
+        rc = ib_frame_alloc(&h->out[i % IB_GUIDE_PICTURES][i / IB_GUIDE_PICTURES], width, height, err);
     }
     return rc;
 }
@@ -198,9 +202,12 @@ static int make_hands(ib_guide *g, int width, int height, ib_error *err) {
         return IB_OK;
     }
     free_hands(g);
-    /* a work space holds about this much for each luma px, at most 576 x 336 of them */
-    size_t px = (size_t)w * (size_t)h, each = 1200 * (px < 576 * 336 ? px : 576 * 336) + 50 * px,
-           hands = works_bytes / each;
+    /* a work space holds about this much for each luma px, at most 576 x 336 of them; several small targets
+     * together make good use of the model's weights while they are in the cache */
+    size_t px = (size_t)w * (size_t)h, grid = px < 576 * 336 ? px : 576 * 336,
+           most = 160 * 128 * PIECE / grid;
+    g->at_once = most < 1 ? 1 : most < PIECE ? (int)most : PIECE;
+    size_t each = 500 * grid * (size_t)g->at_once + 50 * px, hands = works_bytes / each;
     g->hands = hands < 1 ? 1 : hands < (size_t)g->threads ? (int)hands : g->threads;
     for (int i = 0; i < g->hands && !rc; i++) {
         rc = make_hand(g, &g->hand[i], w, h, err);
@@ -275,38 +282,36 @@ static int take_window(const ib_guide *g, hand *h, const batch *b, size_t window
     return rc;
 }
 
-/* The pictures of one guide into the tower's input, and its features. */
-static int make_one(const ib_guide *g, hand *h, const batch *b, size_t window, size_t target, size_t at,
-                    ib_error *err) {
-    const ib_guide_request *w = &b->w[window];
-    const ib_frame *first =
-                       w->first->width == g->width && w->first->height == g->height ? w->first : &h->key[0],
-                   *last = w->last->width == g->width && w->last->height == g->height ? w->last : &h->key[1];
-    float *f = b->feature + at * IB_GUIDE_FEATURES;
-    int rc = ib_adapter_render_sides(g->adapter, h->work, h->pair, w->t[target], w->gap_seconds, 1,
-                                     &h->out[0], &h->out[1], err);
-    if (rc) {
-        return rc;
-    }
-    compare_luma(first, &h->out[0], &f[IB_GUIDE_FROM_FIRST], NULL);
-    compare_luma(last, &h->out[1], &f[IB_GUIDE_FROM_LAST], NULL);
-    compare_luma(first, last, &f[IB_GUIDE_APART], NULL);
-    compare_luma(&h->out[0], &h->out[1], &f[IB_GUIDE_DOUBT], &f[IB_GUIDE_DOUBT_PEAK]);
-    ib_adapter_doubts(g->adapter, h->work, f);
-    for (size_t k = 0; k < IB_GUIDE_PICTURES && !rc; k++) {
-        rc = ib_space_prepare(g->space, &h->out[k],
-                              g->inputs + (at * IB_GUIDE_PICTURES + k) * g->input.floats, err);
-    }
-    return rc;
+/* The features of a guide, and its pictures into the tower's input. */
+static int finish_guide(const ib_guide *g, hand *h, const ib_frame *const key[], int i, float *f,
+                        float *inputs, ib_error *err) {
+    const ib_frame *first = &h->out[0][i], *last = &h->out[1][i];
+    compare_luma(key[0], first, &f[IB_GUIDE_FROM_FIRST], NULL);
+    compare_luma(key[1], last, &f[IB_GUIDE_FROM_LAST], NULL);
+    compare_luma(key[0], key[1], &f[IB_GUIDE_APART], NULL);
+    compare_luma(first, last, &f[IB_GUIDE_DOUBT], &f[IB_GUIDE_DOUBT_PEAK]);
+    ib_adapter_doubts(h->work, i, f);
+    int rc = ib_space_prepare(g->space, first, inputs, err);
+    return rc ? rc : ib_space_prepare(g->space, last, inputs + g->input.floats, err);
 }
 
 static int make_piece(const ib_guide *g, hand *h, const batch *b, const piece *p, ib_error *err) {
-    int rc = take_window(g, h, b, p->window, err);
-    for (size_t i = 0; i < p->n && !rc; i++) {
+    const ib_guide_request *w = &b->w[p->window];
+    bool small = w->first->width == g->width && w->first->height == g->height;
+    const ib_frame *key[IB_GUIDE_PICTURES] = {small ? w->first : &h->key[0], small ? w->last : &h->key[1]};
+    int rc = take_window(g, h, b, p->window, err), n;
+    for (size_t done = 0; done < p->n && !rc; done += (size_t)n) {
+        n = p->n - done < (size_t)g->at_once ? (int)(p->n - done) : g->at_once;
         if (b->stop && atomic_load(b->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }
-        rc = make_one(g, h, b, p->window, p->first + i, p->at + i, err);
+        rc = ib_adapter_render_sides(g->adapter, h->work, h->pair, w->t + p->first + done, n, w->gap_seconds,
+                                     1, h->out[0], h->out[1], err);
+        for (int i = 0; i < n && !rc; i++) {
+            size_t at = p->at + done + (size_t)i;
+            rc = finish_guide(g, h, key, i, b->feature + at * IB_GUIDE_FEATURES,
+                              g->inputs + at * IB_GUIDE_PICTURES * g->input.floats, err);
+        }
     }
     return rc;
 }
