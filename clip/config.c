@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "clip/json_file.h"
+#include "base/json_file.h"
 
 static const struct {
     const char *name;

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "clip/json_file.h"
+#include "base/json_file.h"
 #include "clip/weights.h"
 
 enum { MAX_SHARDS = 1000 };

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/memory.h"
-#include "clip/json_file.h"
+#include "base/json_file.h"
 
 enum { MAX_TOKENS = 1 << 20, MAX_WORD = 1024 };
 

@@ -8,7 +8,7 @@
 #include "base/rng.h"
 #include "base/safetensors.h"
 #include "clip/config.h"
-#include "clip/json_file.h"
+#include "base/json_file.h"
 #include "tests/check.h"
 
 static char folder[] = "/tmp/ib_text_XXXXXX";

@@ -1,4 +1,4 @@
-#include "clip/json_file.h"
+#include "base/json_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

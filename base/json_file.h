@@ -1,6 +1,6 @@
-/* Inside clip/ only: the small JSON files beside the weights, which come from strangers as the weights do. */
-#ifndef IB_CLIP_JSON_FILE_H
-#define IB_CLIP_JSON_FILE_H
+/* The small JSON files beside weights, which come from strangers as the weights do. */
+#ifndef IB_BASE_JSON_FILE_H
+#define IB_BASE_JSON_FILE_H
 
 #include <jansson.h>
 #include "base/error.h"
