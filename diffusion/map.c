@@ -65,12 +65,13 @@ int ib_map_norm_find(ib_map_norm *n, const ib_weights *w, const char *name, size
     char full[224];
     int rc;
     *n = (ib_map_norm){.channels = channels, .groups = groups};
-    if (!groups || channels % groups) {
-        return ib_fail(err, IB_E_FORMAT, "%s: '%.200s' has %zu channels, not divisible by %zu groups",
-                       ib_weights_path(w), name, channels, groups);
-    }
     snprintf(full, sizeof full, "%.180s.conv_y.weight", name);
     n->spatial = ib_weights_has(w, full);
+    n->groups = n->spatial ? 32 : groups; /* as all of them have */
+    if (!n->groups || channels % n->groups) {
+        return ib_fail(err, IB_E_FORMAT, "%s: '%.200s' has %zu channels, not divisible by %zu groups",
+                       ib_weights_path(w), name, channels, n->groups);
+    }
     if (n->spatial) {
         snprintf(full, sizeof full, "%.180s.conv_y", name);
         if ((rc = ib_map_conv_find(&n->scale, w, full, z_channels, channels, true, err))) {

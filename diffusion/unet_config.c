@@ -167,6 +167,9 @@ static int read_extra(const reading *r) {
                                   r->err))) {
             return rc;
         }
+        if (6 * c->extra_time_width >= c->extra_width && !json_object_get(r->j, "addition_time_embed_dim")) {
+            c->extra_time_width = 0;
+        }
         if (6 * c->extra_time_width >= c->extra_width || c->extra_time_width % 2) {
             return ib_fail(
                 r->err, IB_E_FORMAT,
@@ -246,9 +249,13 @@ static int read_heads(const reading *r) {
     ib_unet_config *c = r->c;
     size_t v[IB_UNET_LEVELS];
     int rc;
+    bool narrow = false;
     for (size_t i = 0; i < c->levels; i++) {
-        bool narrow = c->channels[i] % 64 != 0;
-        v[i] = c->simple ? 64 : !c->linear ? 8 : narrow ? 1 : c->channels[i] / 64;
+        narrow = narrow || c->channels[i] % 64;
+    }
+    for (size_t i = 0; i < c->levels; i++) {
+        v[i] = c->simple ? 64 : !c->linear ? 8 : c->channels[i] / (narrow ? 16 : 64);
+        v[i] = v[i] ? v[i] : 1;
     }
     if ((rc = read_per_level(r, "attention_head_dim", v, &c->heads_said)) ||
         (!c->simple && (rc = read_per_level(r, "num_attention_heads", v, &c->heads_said)))) {

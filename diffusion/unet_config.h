@@ -20,7 +20,7 @@ typedef struct ib_unet_config {
     size_t in_channels, out_channels;
     size_t levels;                   /* of resolution, 1..IB_UNET_LEVELS */
     size_t channels[IB_UNET_LEVELS]; /* from the finest level down */
-    size_t heads[IB_UNET_LEVELS];    /* of attention at each level; 0: no attention there */
+    size_t heads[IB_UNET_LEVELS];    /* of attention at each level */
     size_t down_layers[IB_UNET_LEVELS],
         up_layers[IB_UNET_LEVELS]; /* resnets; up: in running order, coarsest first */
     /* Transformer blocks behind each resnet, 0: no attention; with `simple` 1: there is one attention. */
@@ -41,7 +41,8 @@ typedef struct ib_unet_config {
     size_t guidance_width; /* of LCM's guidance embedding; 0: none */
     ib_unet_extra extra;
     size_t extra_width;
-    size_t extra_time_width; /* TEXT_TIME: of each number's sinusoid */
+    size_t extra_time_width; /* TEXT_TIME: of each number's sinusoid; 0: a sixth of what the pooled text
+                                leaves */
     size_t image_tokens;     /* IMAGE: tokens that encoder_hid_proj makes; 0: none */
     bool heads_said;         /* by a config; else by convention */
 } ib_unet_config;

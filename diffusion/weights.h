@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/error.h"
+#include "base/file.h"
 #include "base/safetensors.h"
 
 typedef struct ib_weights ib_weights;
@@ -21,6 +22,11 @@ void ib_weights_close(ib_weights **w);
 const char *ib_weights_path(const ib_weights *w);
 /* The folder in which the part's config.json would lie; NULL for a single file of a whole model. */
 const char *ib_weights_folder(const ib_weights *w);
+/* Whether the names are the original ones, as files of whole models have them. */
+bool ib_weights_is_single_file(const ib_weights *w);
+const ib_paths *ib_weights_files(const ib_weights *w);
+/* Gives back the memory of what was read so far; it comes back from the files when it is needed. */
+void ib_weights_release(const ib_weights *w);
 bool ib_weights_has(const ib_weights *w, const char *name);
 
 typedef struct ib_weight {
