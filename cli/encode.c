@@ -447,7 +447,8 @@ static const cli_option options[] = {
      .kind = CLI_TEXT,
      .value = "SPACE",
      .initial = "patch",
-     .help = "patch, or clip:PATH: the weights of a CLIP model (safetensors file or folder)"},
+     .help = "patch; clip:PATH: the weights of a CLIP model (safetensors file or folder); vae:PATH: the "
+             "autoencoder of a diffusion model"},
     {.name = "size",
      .kind = CLI_SIZE,
      .value = "WxH",

@@ -15,7 +15,9 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/info_clip.h"
+#include "cli/info_model.h"
 #include "clip/weights.h"
+#include "diffusion/model.h"
 #include "latent/guides.h"
 #include "train/state.h"
 #include "video_io/reader.h"
@@ -364,7 +366,8 @@ static int tensors_info(const char *path, const request *r, json_t *o, ib_error 
         }
         ib_adapter_free(&a);
     }
-    return rc || !clip ? rc : cli_info_clip(path, o, err);
+    rc = rc || !clip ? rc : cli_info_clip(path, o, err);
+    return rc || ours || !ib_model_is(path) ? rc : cli_info_model(path, o, err);
 }
 
 /* ---- videos and pictures ---- */
@@ -436,8 +439,11 @@ static int explain(const char *path, const request *r, json_t *o, ib_error *err)
     struct stat st;
     size_t k = 0;
     put_text(o, "file", path);
-    if (!stat(path, &st)) {
+    if (!stat(path, &st) && !S_ISDIR(st.st_mode)) {
         put_int(o, "bytes", st.st_size);
+    }
+    if (ib_is_dir(path)) {
+        return cli_info_model(path, o, err);
     }
     bool stream = !stat(path, &st) && !S_ISREG(st.st_mode); /* can be read once, by the last kind */
     while (kinds[k].is && (stream || !kinds[k].is(path))) {
@@ -516,7 +522,9 @@ static int run_info(cli *c) {
     ib_error err = {0};
     int status = CLI_DONE;
     for (size_t i = 0; i < cli_arg_count(c); i++) {
-        if (ib_paths_expand(&l, cli_arg(c, i), accept_known, &err)) {
+        bool model = ib_is_dir(cli_arg(c, i)) && ib_model_is(cli_arg(c, i));
+        if (model ? ib_paths_add(&l, cli_arg(c, i), &err)
+                  : ib_paths_expand(&l, cli_arg(c, i), accept_known, &err)) {
             status = cli_fail(c, &err);
         }
     }
@@ -552,10 +560,11 @@ static const cli_option options[] = {
 const cli_command cli_info = {
     .name = "info",
     .arguments = "FILE...",
-    .summary =
-        "explain latent files, adapters, training states, CLIP models, videos, pictures and any safetensors",
-    .details = "A file is recognised by its content, not by its name. A directory stands for the files in it "
-               "that can be explained.",
+    .summary = "explain latent files, adapters, training states, CLIP and diffusion models, videos, pictures "
+               "and any safetensors",
+    .details =
+        "A file is recognised by its content, not by its name. A directory that holds an image "
+        "diffusion model is explained as one; another stands for the files in it that can be explained.",
     .options = options,
     .min_args = 1,
     .max_args = 1000000,

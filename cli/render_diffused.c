@@ -92,9 +92,9 @@ static int print_result(cli *c, const ib_diffused_options *o, const ib_diffused_
     if (!cli_json(c)) {
         return CLI_DONE;
     }
-    json_t *j = json_pack("{s:o, s:I, s:i, s:i, s:f, s:f, s:f}", "clip", ib_json_text(o->way.output), "frames",
-                          (json_int_t)s->frames, "width", s->width, "height", s->height, "fps", o->way.fps,
-                          "seconds", s->seconds, "rendered_in_seconds", seconds);
+    json_t *j = json_pack("{s:o, s:I, s:i, s:i, s:f, s:f, s:f}", "clip", ib_json_text(o->way.output),
+                          "frames", (json_int_t)s->frames, "width", s->width, "height", s->height, "fps",
+                          o->way.fps, "seconds", s->seconds, "rendered_in_seconds", seconds);
     if (j) {
         json_object_set_new(j, "taken_up", json_integer(s->taken_up));
         json_object_set_new(j, "diffused", json_integer(s->diffused));
@@ -114,8 +114,10 @@ static int open_space(cli *c, const ib_movie_options *clip, ib_diffused_options 
         return name ? cli_open_way_space(c, clip, space) : CLI_DONE;
     }
     if (strcmp(name + sizeof text_mark - 1, o->renderer) != 0) {
-        return cli_usage(c, "--space %s: prompts are read by the renderer's own text encoder, which is "
-                            "--space text:%s", name, o->renderer);
+        return cli_usage(c,
+                         "--space %s: prompts are read by the renderer's own text encoder, which is "
+                         "--space text:%s",
+                         name, o->renderer);
     }
     if (o->condition & IB_LED_BY_IMAGE) {
         return cli_usage(c, "--condition %s needs image embeddings, and --space %s has none",

@@ -35,7 +35,7 @@ const ib_vae_about *ib_vae_about_of(const ib_vae *v);
 const char *ib_vae_path(const ib_vae *v);
 /* Lower-case hex SHA-256 over all that is used of the weights, as float32, and the constants: equal for equal
  * numbers, under whatever names and in whatever type they are stored. */
-int ib_vae_sha256(const ib_vae *v, char hex[65], ib_error *err);
+void ib_vae_sha256(const ib_vae *v, char hex[65]);
 
 /* Both give the same bits whatever the number of threads (>= 1). Call them outside parallel regions. */
 

@@ -204,6 +204,11 @@ static int read_config(ib_vae *v, const json_t *j, const char *path, size_t *gro
          (rc = ib_config_number(j, "latent_magnitude", 1e-3, 1e6, &v->tiny->magnitude, path, err)))) {
         return rc;
     }
+    if (!(scaling > 0) && ib_weights_file_has(v->w, "conditioner.embedders.1.")) {
+        scaling = 0.13025; /* a whole model of the SDXL family */
+    } else if (!(scaling > 0) && ib_weights_file_has(v->w, "cond_stage_model.")) {
+        scaling = 0.18215;
+    }
     a->scaling_said = scaling > 0;
     a->scaling = scaling > 0 ? scaling : 0.18215;
     if (a->kind !=

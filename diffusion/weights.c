@@ -213,6 +213,36 @@ const ib_paths *ib_weights_files(const ib_weights *w) {
     return &w->path;
 }
 
+bool ib_weights_file_has(const ib_weights *w, const char *begin) {
+    for (size_t i = 0; i < w->path.n; i++) {
+        for (size_t t = 0; t < ib_st_count(w->file[i]); t++) {
+            if (!strncmp(ib_st_at(w->file[i], t)->name, begin, strlen(begin))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void ib_weights_size(const ib_weights *w, size_t *parameters, size_t *bytes, ib_dtype *type) {
+    size_t of[IB_F8_E5M2 + 1] = {0};
+    *parameters = *bytes = 0;
+    *type = IB_F32;
+    for (size_t i = 0; i < w->path.n; i++) {
+        for (size_t t = 0; t < ib_st_count(w->file[i]); t++) {
+            const ib_st_tensor *x = ib_st_at(w->file[i], t);
+            if (!strncmp(x->name, w->prefix, strlen(w->prefix))) {
+                *parameters += x->elements;
+                *bytes += x->bytes;
+                of[x->dtype] += x->bytes;
+            }
+        }
+    }
+    for (int k = 0; k <= IB_F8_E5M2; k++) {
+        *type = of[k] > of[*type] ? (ib_dtype)k : *type;
+    }
+}
+
 void ib_weights_release(const ib_weights *w) {
     for (size_t i = 0; i < w->path.n; i++) {
         size_t bytes;

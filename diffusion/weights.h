@@ -24,6 +24,10 @@ const char *ib_weights_path(const ib_weights *w);
 const char *ib_weights_folder(const ib_weights *w);
 /* Whether the names are the original ones, as files of whole models have them. */
 bool ib_weights_is_single_file(const ib_weights *w);
+/* Whether a tensor's whole name in the files, whatever the part, begins so. */
+bool ib_weights_file_has(const ib_weights *w, const char *begin);
+/* Numbers and bytes of the tensors under the part's prefix, and the type of most of them. */
+void ib_weights_size(const ib_weights *w, size_t *parameters, size_t *bytes, ib_dtype *type);
 const ib_paths *ib_weights_files(const ib_weights *w);
 /* Gives back the memory of what was read so far; it comes back from the files when it is needed. */
 void ib_weights_release(const ib_weights *w);

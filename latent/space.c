@@ -7,7 +7,7 @@
 #include "latent/space_kind.h"
 
 /* Every space there is. */
-static const ib_space_kind *const kinds[] = {&ib_space_patch, &ib_space_clip};
+static const ib_space_kind *const kinds[] = {&ib_space_patch, &ib_space_clip, &ib_space_vae};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 const char *ib_layout_name(ib_layout l) {

@@ -45,8 +45,8 @@ typedef struct ib_space_options {
 } ib_space_options;
 
 typedef struct ib_space ib_space;
-/* spec: "patch" or "clip:PATH". o: NULL for the defaults. IB_E_ARGUMENT with the list of spaces for anything
- * else. */
+/* spec: "patch", "clip:PATH" or "vae:PATH". o: NULL for the defaults. IB_E_ARGUMENT with the list of spaces
+ * for anything else. */
 IB_API int ib_space_open_with(ib_space **out, const char *spec, const ib_space_options *o, ib_error *err);
 IB_API int ib_space_open(ib_space **out, const char *spec, ib_error *err); /* with the defaults */
 IB_API void ib_space_close(ib_space **s);

@@ -44,6 +44,6 @@ struct ib_space {
     void *state; /* owned by the kind */
 };
 
-extern const ib_space_kind ib_space_patch, ib_space_clip;
+extern const ib_space_kind ib_space_patch, ib_space_clip, ib_space_vae;
 
 #endif

@@ -8,7 +8,7 @@
 #include "nn/winograd.h"
 
 enum {
-    WEIGHT_FLOATS = 8 << 20, /* of weights that lie transformed in scratch at once */
+    WEIGHT_FLOATS = 2 << 20, /* of weights that lie transformed in scratch at once */
     INPUT_FLOATS = 12 << 20, /* of inputs */
     TILES = 64,              /* tiles that one thread takes at a time */
     ROWS = 96,               /* rows of a product that one thread takes at a time */

@@ -42,13 +42,13 @@ typedef struct clip {
     ib_renderer *pixels;
     ib_writer *writer;
     ib_resume resume;
-    ib_key id;       /* all that the frames depend on */
-    char *text;      /* how it was made */
-    place *plan;     /* [planned] in the order in which they are made */
-    ib_frame *made;  /* [planned] */
+    ib_key id;            /* all that the frames depend on */
+    char *text;           /* how it was made */
+    place *plan;          /* [planned] in the order in which they are made */
+    ib_frame *made;       /* [planned] */
     size_t planned, kept; /* kept: of them in the folder */
     int64_t taken_up, total, written;
-    float *start, *picture; /* [BATCH,rows,cols,3] */
+    float *start, *picture;                 /* [BATCH,rows,cols,3] */
     size_t work_done, work_all, work_batch; /* steps */
     double began;
     bool said;
@@ -150,14 +150,13 @@ static int make_embeddings(clip *c, ib_error *err) {
     int rc = ib_rows_make(&c->rows, c->w, err);
     const ib_shape *s = &c->rows.shape;
     if (!rc && (s->width != c->about->width || (s->tokens > 1) != (c->about->tokens > 1))) {
-        rc = ib_fail(err, IB_E_MISMATCH,
-                     "%s: takes image embeddings of %s%zu values, the space %s gives %s%zu%s",
-                     c->o->ip_adapter ? c->o->ip_adapter : c->o->renderer,
-                     c->about->tokens > 1 ? "tokens of " : "", c->about->width, c->rows.space_id,
-                     s->tokens > 1 ? "tokens of " : "", s->width,
-                     s->width != c->about->width ? ""
-                     : s->tokens > 1             ? "; --tokens pooled gives one"
-                                                 : "; --tokens penultimate gives them");
+        rc = ib_fail(
+            err, IB_E_MISMATCH, "%s: takes image embeddings of %s%zu values, the space %s gives %s%zu%s",
+            c->o->ip_adapter ? c->o->ip_adapter : c->o->renderer, c->about->tokens > 1 ? "tokens of " : "",
+            c->about->width, c->rows.space_id, s->tokens > 1 ? "tokens of " : "", s->width,
+            s->width != c->about->width ? ""
+            : s->tokens > 1             ? "; --tokens pooled gives one"
+                                        : "; --tokens penultimate gives them");
     }
     return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, err);
 }
@@ -167,9 +166,10 @@ static int check_size(const clip *c, ib_error *err) {
     size_t w = (size_t)c->width, h = (size_t)c->height;
     size_t w1 = w / f * f ? w / f * f : f, h1 = h / f * f ? h / f * f : f;
     if (c->width < 1 || c->height < 1 || c->width > MAX_SIDE || c->height > MAX_SIDE || w % f || h % f) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "%s: makes pictures whose sides are multiples of %zu, not %d x %d; --size %zux%zu is near",
-                       c->o->renderer, f, c->width, c->height, w1, h1);
+        return ib_fail(
+            err, IB_E_ARGUMENT,
+            "%s: makes pictures whose sides are multiples of %zu, not %d x %d; --size %zux%zu is near",
+            c->o->renderer, f, c->width, c->height, w1, h1);
     }
     return IB_OK;
 }
@@ -242,7 +242,8 @@ static void add(clip *c, place p) {
 static int make_plan(clip *c, ib_error *err) {
     const ib_embeddings_options *w = c->w;
     size_t most;
-    if (ib_size_mul(c->ways, (size_t)w->frames, &most) || !(c->plan = ib_calloc(most + c->keys, sizeof *c->plan)) ||
+    if (ib_size_mul(c->ways, (size_t)w->frames, &most) ||
+        !(c->plan = ib_calloc(most + c->keys, sizeof *c->plan)) ||
         !(c->made = ib_calloc(most + c->keys, sizeof *c->made))) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for the plan of %zu ways", c->ways);
     }
@@ -375,8 +376,7 @@ static int diffuse(clip *c, size_t i, size_t n, ib_error *err) {
         c->work_batch += steps_of(c, &c->plan[i + k]);
     }
     int rc = make_starts(c, c->plan + i, n, f, err);
-    rc = rc ? rc
-            : ib_diffusing_frames(c->model, f, n, (size_t)c->height, (size_t)c->width, c->picture, err);
+    rc = rc ? rc : ib_diffusing_frames(c->model, f, n, (size_t)c->height, (size_t)c->width, c->picture, err);
     if (rc == IB_E_INTERRUPTED) {
         return stopped(c, i, err);
     }
@@ -436,8 +436,8 @@ static int write_frame(clip *c, const ib_frame *f, ib_error *err) {
 
 /* The frames strictly between steps a and b of a way, of which fa and fb are the pictures, and b itself
  * unless it is the next keyframe. */
-static int write_between(clip *c, int a, const ib_frame *fa, int b, const ib_frame *fb,
-                         ib_frame *room, ib_error *err) {
+static int write_between(clip *c, int a, const ib_frame *fa, int b, const ib_frame *fb, ib_frame *room,
+                         ib_error *err) {
     const ib_embeddings_options *w = c->w;
     double gap = (w->gap_seconds > 0 ? w->gap_seconds : (w->frames - 1) / w->fps) * (b - a) / (w->frames - 1);
     float ta = ib_plan_place(a, w->frames, w->ease), tb = ib_plan_place(b, w->frames, w->ease);
@@ -462,8 +462,7 @@ static int write_way(clip *c, size_t way, ib_frame *room, ib_error *err) {
             at = &c->made[i];
         }
     }
-    return rc ? rc
-              : write_between(c, step, at, c->w->frames - 1, &c->key[(way + 1) % c->keys], room, err);
+    return rc ? rc : write_between(c, step, at, c->w->frames - 1, &c->key[(way + 1) % c->keys], room, err);
 }
 
 static int write_clip(clip *c, ib_error *err) {
@@ -527,7 +526,8 @@ static int begin_resume(clip *c, ib_error *err) {
 
 static void tell_plan(const clip *c) {
     char line[700];
-    size_t left = c->planned - (size_t)(c->resume.done < (int64_t)c->planned ? c->resume.done : (int64_t)c->planned);
+    size_t left =
+        c->planned - (size_t)(c->resume.done < (int64_t)c->planned ? c->resume.done : (int64_t)c->planned);
     snprintf(line, sizeof line,
              "%s: %zu of %lld frames of %d x %d are diffused%s, with %d steps of %s, guidance %g, seed %llu",
              c->about->what, c->planned, (long long)c->total, c->width, c->height,

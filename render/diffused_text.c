@@ -49,11 +49,13 @@ void ib_diffused_key(ib_key *k, const ib_diffused_options *o, int width, int hei
     const ib_embeddings_options *w = &o->way;
     ib_key_add(k, "diffused " IB_VERSION " space %s pixels %s\n", w->space ? ib_space_id(w->space) : "",
                o->pixels ? o->pixels : "");
-    ib_key_add(k, "%d frames %.17g fps %.17g s size %dx%d ease %d loop %d trust %.17g interlaced %d\n", w->frames,
-               w->fps, w->gap_seconds, width, height, w->ease, w->loop, w->trust, w->keep_interlaced);
-    ib_key_add(k, "ip %.17g sampler %s steps %d guidance %.17g seed %llu condition %d strength %.17g every %d\n",
-               o->ip_scale, o->sampler ? o->sampler : "", o->steps, o->guidance,
-               (unsigned long long)o->seed, (int)o->condition, o->strength, o->every);
+    ib_key_add(k, "%d frames %.17g fps %.17g s size %dx%d ease %d loop %d trust %.17g interlaced %d\n",
+               w->frames, w->fps, w->gap_seconds, width, height, w->ease, w->loop, w->trust,
+               w->keep_interlaced);
+    ib_key_add(k,
+               "ip %.17g sampler %s steps %d guidance %.17g seed %llu condition %d strength %.17g every %d\n",
+               o->ip_scale, o->sampler ? o->sampler : "", o->steps, o->guidance, (unsigned long long)o->seed,
+               (int)o->condition, o->strength, o->every);
     ib_key_add(k, "prompt %zu %s\nnegative %zu %s\n", o->prompt ? strlen(o->prompt) : 0,
                o->prompt ? o->prompt : "", o->negative_prompt ? strlen(o->negative_prompt) : 0,
                o->negative_prompt ? o->negative_prompt : "");
@@ -82,8 +84,8 @@ static int add_sum(ib_key *t, const char *name, const char *path, ib_error *err)
     return rc;
 }
 
-int ib_diffused_describe(char **text, const ib_diffused_options *o, const ib_diffusing_about *about, int width,
-                         int height, ib_error *err) {
+int ib_diffused_describe(char **text, const ib_diffused_options *o, const ib_diffusing_about *about,
+                         int width, int height, ib_error *err) {
     ib_key t = {0};
     const char *first = NULL;
     for (size_t i = 0; !o->prompt && i < o->way.n_keyframes; i++) {

@@ -17,7 +17,7 @@ void ib_diffused_key(ib_key *k, const ib_diffused_options *o, int width, int hei
 void ib_diffused_time(char *text, size_t bytes, double seconds);
 /* The prompt, the negative prompt and one line of settings, as other programs write and read it in PNG
  * files, with the SHA-256 of model, adapter and IP-Adapter. *text: malloc'ed. */
-int ib_diffused_describe(char **text, const ib_diffused_options *o, const ib_diffusing_about *about, int width,
-                         int height, ib_error *err);
+int ib_diffused_describe(char **text, const ib_diffused_options *o, const ib_diffusing_about *about,
+                         int width, int height, ib_error *err);
 
 #endif

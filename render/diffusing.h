@@ -11,11 +11,11 @@ typedef struct ib_diffusing ib_diffusing;
 
 /* One frame that is to be made. */
 typedef struct ib_diffusing_frame {
-    const float *embedding;      /* [tokens,width] of ib_diffusing_about; NULL: none */
+    const float *embedding;       /* [tokens,width] of ib_diffusing_about; NULL: none */
     const char *prompt, *prompt2; /* NULL: empty; prompt2 NULL: prompt alone */
-    float between;               /* from prompt to prompt2, 0..1 */
-    const float *start;          /* [rows,cols,3] picture, 0..1; NULL: noise alone */
-    double strength;             /* 0..1 of a start */
+    float between;                /* from prompt to prompt2, 0..1 */
+    const float *start;           /* [rows,cols,3] picture, 0..1; NULL: noise alone */
+    double strength;              /* 0..1 of a start */
 } ib_diffusing_frame;
 
 typedef struct ib_diffusing_about {

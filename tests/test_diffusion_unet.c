@@ -170,7 +170,7 @@ static void test_family(const char *name, int shared) {
     fixture_close(&f);
 }
 
-static void test_parts(const char *name, int shared) {
+static void test_parts(const char *name, int shared, int parts) {
     fixture f;
     inputs i;
     ib_error err = {0};
@@ -181,9 +181,13 @@ static void test_parts(const char *name, int shared) {
     inputs_read(&i, &f, "sample", "out");
     ib_unet_set_watch(f.u, watch, &w);
     CHECK_OK(ib_unet_run(f.u, &i.in, i.out, 1, &err), &err);
-    CHECK_INT(w.seen, 15);
+    CHECK_INT(w.seen, parts);
     inputs_free(&i);
     ib_unet_set_watch(f.u, NULL, NULL);
+    if (!shared) { /* whose only picture is odd */
+        fixture_close(&f);
+        return;
+    }
     inputs_read(&i, &f, "odd_sample", "odd_out");
     i.t[0] = 500; /* which the file does not say */
     CHECK_OK(ib_unet_run(f.u, &i.in, i.out, 1, &err), &err);
@@ -212,8 +216,94 @@ static void test_ip(const char *name, int shared) {
     }
 }
 
+/* What a caller may forget. */
+static void test_refusals(void) {
+    fixture f;
+    inputs i;
+    ib_error err = {0};
+    if (!fixture_open(&f, "unet-unclip", "unet-unclip", NULL, 0)) {
+        return;
+    }
+    inputs_read(&i, &f, "sample", "out");
+    ib_unet_input in = i.in;
+    in.context = NULL;
+    CHECK_ERROR(ib_unet_run(f.u, &in, i.out, 1, &err), &err, IB_E_ARGUMENT, "text's tokens");
+    in = i.in;
+    in.added = NULL;
+    CHECK_ERROR(ib_unet_run(f.u, &in, i.out, 1, &err), &err, IB_E_ARGUMENT, "an embedding beside the text");
+    in = i.in;
+    in.guidance = i.latents;
+    CHECK_ERROR(ib_unet_run(f.u, &in, i.out, 1, &err), &err, IB_E_ARGUMENT, "guidance");
+    in = i.in;
+    in.ip = i.latents;
+    in.ip_tokens = 1;
+    CHECK_ERROR(ib_unet_run(f.u, &in, i.out, 1, &err), &err, IB_E_ARGUMENT, "without an IP-Adapter");
+    in = i.in;
+    in.batch = (size_t)1 << 62;
+    CHECK_ERROR(ib_unet_run(f.u, &in, i.out, 1, &err), &err, IB_E_ARGUMENT, "out of range");
+    ib_unet *u;
+    ib_unet_config c = f.c;
+    c.heads[0] = 3;
+    CHECK_ERROR(ib_unet_open(&u, f.w, &c, NULL, NULL, &err), &err, IB_E_FORMAT,
+                "cannot be divided among 3 heads");
+    CHECK(u == NULL);
+    c = f.c;
+    c.groups = 3;
+    CHECK_ERROR(ib_unet_open(&u, f.w, &c, NULL, NULL, &err), &err, IB_E_FORMAT, "no multiple of 3 groups");
+    inputs_free(&i);
+    fixture_close(&f);
+}
+
+static bool touches(void *context, const char *name) {
+    return !strcmp(context, name);
+}
+
+static void add_one(void *context, const char *name, float *w, size_t n, size_t k) {
+    CHECK(!strcmp(context, name));
+    for (size_t i = 0; i < n * k; i++) {
+        w[i] += 1;
+    }
+}
+
+/* A matrix that is changed on the way: the last one, whose effect is easily told. */
+static void test_patch(void) {
+    fixture f;
+    inputs i;
+    ib_error err = {0};
+    char name[] = "conv_out.weight";
+    ib_unet_patch patch = {.touches = touches, .apply = add_one, .context = name};
+    if (!fixture_open(&f, "unet-sd15", "unet-sd15", NULL, 0)) {
+        return;
+    }
+    inputs_read(&i, &f, "sample", "out");
+    CHECK_OK(ib_unet_run(f.u, &i.in, i.out, 1, &err), &err);
+    ib_unet_close(&f.u);
+    CHECK_OK(ib_unet_open(&f.u, f.w, &f.c, NULL, &patch, &err), &err);
+    CHECK_OK(ib_unet_run(f.u, &i.in, i.want, 1, &err), &err);
+    /* the same is added to every channel of a pixel */
+    double most = 0, sum = 0;
+    for (size_t p = 0; p < i.n_out; p += 4) {
+        for (size_t c = 1; c < 4; c++) {
+            most = fmax(most, fabs((double)(i.want[p + c] - i.out[p + c]) - (double)(i.want[p] - i.out[p])));
+        }
+        sum += fabs((double)(i.want[p] - i.out[p]));
+    }
+    CHECK(sum > 1);
+    CHECK_NEAR(most, 0, 2e-4);
+    inputs_free(&i);
+    fixture_close(&f);
+}
+
 int main(void) {
-    RUN(test_parts("sd15-unet", 1));
+    RUN(test_parts("unet-sd15", 0, 8));
+    RUN(test_family("unet-sd15", 0));
+    RUN(test_family("unet-lcm", 0));
+    RUN(test_family("unet-unclip", 0));
+    RUN(test_family("unet-sdxl", 0));
+    RUN(test_family("unet-kandinsky", 0));
+    RUN(test_refusals());
+    RUN(test_patch());
+    RUN(test_parts("sd15-unet", 1, 15));
     RUN(test_family("sd15-unet", 1));
     RUN(test_family("lcm-unet", 1));
     RUN(test_ip("ip-base", 1));
