@@ -149,22 +149,22 @@ static int check_condition(const clip *c, ib_led_by cond, ib_error *err) {
 static int make_embeddings(clip *c, ib_error *err) {
     int rc = ib_rows_make(&c->rows, c->w, err);
     const ib_shape *s = &c->rows.shape;
-    if (!rc && (s->width != c->about->width || (s->tokens > 1) != (c->about->tokens > 1))) {
+    if (!rc && (s->width != c->about->width || (s->tokens > 1) != c->about->hidden)) {
         rc = ib_fail(
             err, IB_E_MISMATCH, "%s: takes image embeddings of %s%zu values, the space %s gives %s%zu%s",
-            c->o->ip_adapter ? c->o->ip_adapter : c->o->renderer, c->about->tokens > 1 ? "tokens of " : "",
+            c->o->ip_adapter ? c->o->ip_adapter : c->o->renderer, c->about->hidden ? "tokens of " : "",
             c->about->width, c->rows.space_id, s->tokens > 1 ? "tokens of " : "", s->width,
             s->width != c->about->width ? ""
             : s->tokens > 1             ? "; --tokens pooled gives one"
                                         : "; --tokens penultimate gives them");
     }
-    return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, err);
+    return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, s->tokens, err);
 }
 
 static int check_size(const clip *c, ib_error *err) {
     size_t f = c->about->factor;
     size_t w = (size_t)c->width, h = (size_t)c->height;
-    size_t w1 = w / f * f ? w / f * f : f, h1 = h / f * f ? h / f * f : f;
+    size_t w1 = w >= f ? w / f * f : f, h1 = h >= f ? h / f * f : f;
     if (c->width < 1 || c->height < 1 || c->width > MAX_SIDE || c->height > MAX_SIDE || w % f || h % f) {
         return ib_fail(
             err, IB_E_ARGUMENT,
@@ -322,6 +322,7 @@ static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
     ib_led_by cond = condition_of(c);
     row = c->rows.n ? row % c->rows.n : 0; /* of a loop */
     f->embedding = c->rows.n ? c->rows.z + row * c->rows.shape.tokens * c->rows.shape.width : NULL;
+    f->hidden = c->rows.shape.tokens;
     f->prompt = cond & IB_LED_BY_PROMPT ? c->o->prompt : NULL;
     if ((cond & IB_LED_BY_PROMPT) && !c->o->prompt && is_prompt(c, p->way) && is_prompt(c, p->way + 1)) {
         f->prompt = ib_key_prompt(c->w->keyframes[p->way]);
