@@ -148,8 +148,10 @@ static int need_text(const ib_clip *c, ib_error *err) {
 }
 
 static int need_projection(const ib_clip_tower *t, ib_error *err) {
-    static const char *const name[2][2] = {{"visual_projection.weight", "text_projection.weight"},
-                                           {"visual.proj", "text_projection"}};
+    static const char *const name[IB_CLIP_NAMINGS][2] = {
+        [IB_CLIP_HF] = {"visual_projection.weight", "text_projection.weight"},
+        [IB_CLIP_OPENCLIP] = {"visual.proj", "text_projection"},
+        [IB_CLIP_HF_BARE] = {"visual_projection.weight", "text_projection.weight"}};
     if (t->projection) {
         return IB_OK;
     }

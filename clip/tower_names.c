@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-const ib_clip_names ib_clip_names_of[2] =
+const ib_clip_names ib_clip_names_of[IB_CLIP_NAMINGS] =
     {
         [IB_CLIP_HF] =
             {.name = "Hugging Face",
@@ -27,6 +27,47 @@ const ib_clip_names ib_clip_names_of[2] =
                                    [IB_CLIP_PROJECT] = "text_projection.weight",
                                    [IB_CLIP_TABLE] = "text_model.embeddings.token_embedding.weight",
                                }}},
+             .part = {[IB_CLIP_Q_W] = "self_attn.q_proj.weight",
+                      [IB_CLIP_K_W] = "self_attn.k_proj.weight",
+                      [IB_CLIP_V_W] = "self_attn.v_proj.weight",
+                      [IB_CLIP_Q_B] = "self_attn.q_proj.bias",
+                      [IB_CLIP_K_B] = "self_attn.k_proj.bias",
+                      [IB_CLIP_V_B] = "self_attn.v_proj.bias",
+                      [IB_CLIP_OUT_W] = "self_attn.out_proj.weight",
+                      [IB_CLIP_OUT_B] = "self_attn.out_proj.bias",
+                      [IB_CLIP_LN1_W] = "layer_norm1.weight",
+                      [IB_CLIP_LN1_B] = "layer_norm1.bias",
+                      [IB_CLIP_LN2_W] = "layer_norm2.weight",
+                      [IB_CLIP_LN2_B] = "layer_norm2.bias",
+                      [IB_CLIP_FC1_W] = "mlp.fc1.weight",
+                      [IB_CLIP_FC1_B] = "mlp.fc1.bias",
+                      [IB_CLIP_FC2_W] = "mlp.fc2.weight",
+                      [IB_CLIP_FC2_B] = "mlp.fc2.bias"}},
+        [IB_CLIP_HF_BARE] =
+            {.name = "Hugging Face without stem",
+             .side = {[IB_CLIP_VISION] =
+                          {.block = "encoder.layers.",
+                           .own = {[IB_CLIP_CLASS] = "embeddings.class_embedding",
+                                   [IB_CLIP_CONV] = "embeddings.patch_embedding.weight",
+                                   [IB_CLIP_POSITIONS] = "embeddings.position_embedding.weight",
+                                   [IB_CLIP_PRE_W] =
+                                       "pre_layrnorm.weight", /* sic */
+                                   [IB_CLIP_PRE_B] =
+                                       "pre_layrnorm.bias",
+                                   [IB_CLIP_POST_W] =
+                                       "post_layernorm.weight",
+                                   [IB_CLIP_POST_B] =
+                                       "post_layernorm.bias",
+                                   [IB_CLIP_PROJECT] = "visual_projection.weight"}},
+                      [IB_CLIP_TEXT] = {.block = "encoder.layers.",
+                                        .own =
+                                            {
+                                                [IB_CLIP_POSITIONS] = "embeddings.position_embedding.weight",
+                                                [IB_CLIP_POST_W] = "final_layer_norm.weight",
+                                                [IB_CLIP_POST_B] = "final_layer_norm.bias",
+                                                [IB_CLIP_PROJECT] = "text_projection.weight",
+                                                [IB_CLIP_TABLE] = "embeddings.token_embedding.weight",
+                                            }}},
              .part = {[IB_CLIP_Q_W] = "self_attn.q_proj.weight",
                       [IB_CLIP_K_W] = "self_attn.k_proj.weight",
                       [IB_CLIP_V_W] = "self_attn.v_proj.weight",

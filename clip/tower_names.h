@@ -47,8 +47,8 @@ typedef struct ib_clip_names {
     const char *part[IB_CLIP_PARTS]; /* behind a block's number and its dot */
 } ib_clip_names;
 
-extern const ib_clip_names ib_clip_names_of[2];    /* by ib_clip_naming */
-const char *ib_clip_naming_name(ib_clip_naming n); /* "Hugging Face", "OpenCLIP" */
+extern const ib_clip_names ib_clip_names_of[IB_CLIP_NAMINGS]; /* by ib_clip_naming */
+const char *ib_clip_naming_name(ib_clip_naming n);            /* "Hugging Face" ... */
 void ib_clip_own_name(const ib_clip_tower *t, ib_clip_own own, char *name, size_t bytes);
 
 /* t: side, naming, source and prefix are set; everything else is found and checked. */

@@ -38,10 +38,10 @@ static const struct {
     ib_clip_side side;
     ib_clip_naming naming;
     ib_clip_own own;
-} signs[] = {{IB_CLIP_VISION, IB_CLIP_HF, IB_CLIP_CLASS},
-             {IB_CLIP_VISION, IB_CLIP_OPENCLIP, IB_CLIP_CLASS},
-             {IB_CLIP_TEXT, IB_CLIP_HF, IB_CLIP_TABLE},
-             {IB_CLIP_TEXT, IB_CLIP_OPENCLIP, IB_CLIP_TABLE}};
+} signs[] = {
+    {IB_CLIP_VISION, IB_CLIP_HF, IB_CLIP_CLASS},      {IB_CLIP_VISION, IB_CLIP_OPENCLIP, IB_CLIP_CLASS},
+    {IB_CLIP_TEXT, IB_CLIP_HF, IB_CLIP_TABLE},        {IB_CLIP_TEXT, IB_CLIP_OPENCLIP, IB_CLIP_TABLE},
+    {IB_CLIP_VISION, IB_CLIP_HF_BARE, IB_CLIP_CLASS}, {IB_CLIP_TEXT, IB_CLIP_HF_BARE, IB_CLIP_TABLE}};
 enum { N_SIGNS = sizeof signs / sizeof *signs };
 
 static void consider(candidates *l, const ib_clip_source *s, const char *name) {
@@ -61,6 +61,10 @@ static void consider(candidates *l, const ib_clip_source *s, const char *name) {
         /* many models have a token_embedding */
         if (c->side == IB_CLIP_TEXT && c->naming == IB_CLIP_OPENCLIP &&
             !find_towers(s, c->prefix, "positional_embedding")) {
+            continue;
+        }
+        if (c->naming == IB_CLIP_HF_BARE &&
+            !find_towers(s, c->prefix, words->side[c->side].own[IB_CLIP_POST_W])) {
             continue;
         }
         const ib_st_tensor *p = find_towers(s, c->prefix, projection);
@@ -194,7 +198,7 @@ static void choose_act(ib_clip_tower *t, const ib_clip_tower_config *c) {
         snprintf(t->act_why, sizeof t->act_why, "an export by OpenAI");
         return;
     }
-    t->act = t->naming == IB_CLIP_HF ? IB_CLIP_QUICK_GELU : IB_CLIP_GELU;
+    t->act = t->naming == IB_CLIP_OPENCLIP ? IB_CLIP_GELU : IB_CLIP_QUICK_GELU;
     snprintf(t->act_why, sizeof t->act_why,
              "assumed, as no config says it and both are published; else --activation %s",
              ib_clip_act_name(t->act == IB_CLIP_GELU ? IB_CLIP_QUICK_GELU : IB_CLIP_GELU));

@@ -1,7 +1,7 @@
 /* Inside clip/ only: where the weights of the two towers lie in the user's files, checked; and their way to
  * float32.
  *
- * Two namings are known. Hugging Face: vision_model.* and text_model.* with visual_projection.weight and
+ * Three namings are known. Hugging Face: vision_model.* and text_model.* with visual_projection.weight and
  * text_projection.weight beside them, q, k and v apart. OpenCLIP (and OpenAI before it): visual.* and,
  * without a stem, the text tower's names; q|k|v in one, projections stored [W,D], transposed. Either may sit
  * under any prefix, as it does in checkpoints of whole diffusion models. */
@@ -39,7 +39,12 @@ void ib_clip_sources_close(ib_clip_sources *s);
 char *ib_clip_beside(const ib_clip_sources *s, const ib_clip_source *source, const char *const *places,
                      size_t n);
 
-typedef enum ib_clip_naming { IB_CLIP_HF, IB_CLIP_OPENCLIP } ib_clip_naming;
+typedef enum ib_clip_naming {
+    IB_CLIP_HF,
+    IB_CLIP_OPENCLIP,
+    IB_CLIP_HF_BARE, /* one tower alone, without vision_model. or text_model., as transformers 5 saves it */
+    IB_CLIP_NAMINGS
+} ib_clip_naming;
 typedef enum ib_clip_side { IB_CLIP_VISION, IB_CLIP_TEXT } ib_clip_side;
 
 /* A matrix [rows, cols] as the product expects it, from one tensor or from three below each other. */

@@ -1,0 +1,187 @@
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "base/memory.h"
+#include "diffusion/private.h"
+
+static const char *const FAMILIES[] = {"Stable Diffusion", "Stable unCLIP", "SDXL", "Kandinsky 2.2"};
+static const char *const PREDICTIONS[] = {"epsilon", "v_prediction", "sample"};
+
+static ib_diffusion_family family_of(const ib_unet_config *c) {
+    switch (c->extra) {
+    case IB_UNET_CLASS:
+        return IB_DIFFUSION_UNCLIP;
+    case IB_UNET_TEXT_TIME:
+        return IB_DIFFUSION_SDXL;
+    case IB_UNET_IMAGE:
+        return IB_DIFFUSION_KANDINSKY;
+    default:
+        return IB_DIFFUSION_SD;
+    }
+}
+
+static int open_scheduler(ib_diffusion *d, const ib_diffusion_options *o, ib_error *err) {
+    int wanted = -1;
+    if (o->sampler && (wanted = ib_sampler_by_name(o->sampler)) < 0) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "%s: no sampler of that name: expected ddim, ddpm, pndm, euler, euler-a, dpm++ or lcm",
+                       o->sampler);
+    }
+    char *dir = ib_join(d->path, "scheduler");
+    if (!dir) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", d->path);
+    }
+    bool there = false;
+    int rc = ib_scheduler_config_read(&d->scheduler, dir, wanted, &there, &d->about.sampler_known, err);
+    free(dir);
+    if (rc < 0) {
+        return rc;
+    }
+    /* Without a file: what the family was trained with. */
+    if (!there && d->about.family == IB_DIFFUSION_KANDINSKY) {
+        ib_scheduler_defaults(&d->scheduler, wanted < 0 ? IB_SAMPLER_DDIM : (ib_sampler)wanted);
+        d->scheduler.betas = IB_BETAS_LINEAR;
+    }
+    if (!there && d->about.family == IB_DIFFUSION_UNCLIP) {
+        d->scheduler.prediction = IB_PREDICT_V;
+    }
+    if (o->prediction) {
+        int p = !strcmp(o->prediction, "epsilon") ? 0 : !strcmp(o->prediction, "v_prediction") ? 1 : -1;
+        if (p < 0) {
+            return ib_fail(err, IB_E_ARGUMENT,
+                           "%s: no prediction of that name: expected epsilon or v_prediction", o->prediction);
+        }
+        d->scheduler.prediction = (ib_prediction)p;
+    }
+    d->about.sampler_said = there;
+    d->about.sampler = ib_sampler_name(d->scheduler.sampler);
+    d->about.prediction = PREDICTIONS[d->scheduler.prediction];
+    return 0;
+}
+
+/* unCLIP's mean and deviation of embeddings, from image_normalizer/, where there is one. */
+static int open_normalizer(ib_diffusion *d, ib_error *err) {
+    size_t n = d->config.extra_width / 2;
+    char *dir = ib_join(d->path, "image_normalizer");
+    ib_weights *w = NULL;
+    ib_weight mean, deviation;
+    int rc = 0;
+    if (dir && ib_is_dir(dir)) {
+        const int64_t shape[2] = {1, (int64_t)n};
+        if ((rc = ib_weights_open(&w, dir, "image_normalizer", err)) < 0 ||
+            (rc = ib_weights_get(w, "mean", 2, shape, &mean, err)) < 0 ||
+            (rc = ib_weights_get(w, "std", 2, shape, &deviation, err)) < 0 ||
+            (rc = ib_alloc_floats(&d->mean, n, "an embedding's mean", err)) < 0 ||
+            (rc = ib_alloc_floats(&d->deviation, n, "an embedding's deviation", err)) < 0) {
+            goto done;
+        }
+        ib_weight_widen(&mean, 0, n, d->mean);
+        ib_weight_widen(&deviation, 0, n, d->deviation);
+    }
+done:
+    ib_weights_close(&w);
+    free(dir);
+    return rc;
+}
+
+static void describe(ib_diffusion *d) {
+    ib_diffusion_about *a = &d->about;
+    const ib_unet_config *c = &d->config;
+    a->family_name = FAMILIES[a->family];
+    a->factor = ib_vae_about_of(d->vae)->factor;
+    a->encodes = ib_vae_about_of(d->vae)->encodes;
+    a->has_text = d->sides > 0;
+    d->text_tokens = d->sides ? d->side[0].tokens : 77;
+    if (a->family != IB_DIFFUSION_KANDINSKY && c->context) {
+        a->text_floats = d->text_tokens * c->context;
+        if (a->family == IB_DIFFUSION_SDXL) {
+            a->text_floats += c->extra_width - 6 * c->extra_time_width;
+        }
+    }
+    if (a->family == IB_DIFFUSION_KANDINSKY || a->family == IB_DIFFUSION_UNCLIP) {
+        a->embedding_tokens = 1;
+        a->embedding_width = a->family == IB_DIFFUSION_UNCLIP ? c->extra_width / 2 : c->extra_width;
+    } else if (d->ip) {
+        const ib_ip_about *ip = ib_ip_adapter_about(d->ip);
+        a->embedding_width = ip->width;
+        a->embedding_hidden = ip->plus;
+        a->embedding_tokens = ip->plus ? 0 : 1;
+    }
+    bool lcm = d->scheduler.sampler == IB_SAMPLER_LCM;
+    a->guidance = lcm                                   ? 1
+                  : a->family == IB_DIFFUSION_KANDINSKY ? 4
+                  : a->family == IB_DIFFUSION_UNCLIP    ? 10
+                  : a->family == IB_DIFFUSION_SDXL      ? 5
+                                                        : 7.5;
+    a->steps = lcm ? 4 : d->scheduler.sampler == IB_SAMPLER_DPMPP ? 12 : 20;
+}
+
+static int check_fits(const ib_diffusion *d, ib_error *err) {
+    const ib_vae_about *v = ib_vae_about_of(d->vae);
+    if (v->channels != d->config.in_channels) {
+        return ib_fail(err, IB_E_MISMATCH,
+                       "%s: an autoencoder whose latents have %zu channels: the U-Net's have %zu",
+                       ib_vae_path(d->vae), v->channels, d->config.in_channels);
+    }
+    if (!v->decodes) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "%s: half of an autoencoder: expected one that decodes",
+                       ib_vae_path(d->vae));
+    }
+    return 0;
+}
+
+int ib_diffusion_open(ib_diffusion **out, const char *path, const ib_diffusion_options *o, ib_error *err) {
+    ib_diffusion *d = calloc(1, sizeof *d);
+    int rc = 0;
+    *out = NULL;
+    if (!d || !(d->path = strdup(path))) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", path);
+        goto fail;
+    }
+    d->threads = o->threads < 1 ? 1 : o->threads;
+    d->ip_scale = o->ip_scale > 0 ? o->ip_scale : 1;
+    if ((rc = ib_weights_open(&d->weights, path, "unet", err)) < 0 ||
+        (rc = ib_unet_config_read(&d->config, d->weights, err)) < 0) {
+        goto fail;
+    }
+    d->about.family = family_of(&d->config);
+    if (o->ip_adapter && (rc = ib_ip_adapter_open(&d->ip, o->ip_adapter, d->config.context, err)) < 0) {
+        goto fail;
+    }
+    if ((rc = ib_unet_open(&d->unet, d->weights, &d->config, d->ip ? ib_ip_adapter_weights(d->ip) : NULL,
+                           NULL, err)) < 0 ||
+        (rc = ib_vae_open(&d->vae, o->vae ? o->vae : path, 0, err)) < 0 || (rc = check_fits(d, err)) < 0 ||
+        (rc = open_scheduler(d, o, err)) < 0 || (rc = ib_text_open(d, o->tokenizer, err)) < 0) {
+        goto fail;
+    }
+    if (d->about.family == IB_DIFFUSION_UNCLIP && (rc = open_normalizer(d, err)) < 0) {
+        goto fail;
+    }
+    describe(d);
+    *out = d;
+    return 0;
+fail:
+    ib_diffusion_close(&d);
+    return rc;
+}
+
+void ib_diffusion_close(ib_diffusion **pd) {
+    ib_diffusion *d = *pd;
+    if (!d) {
+        return;
+    }
+    ib_text_close(d);
+    ib_unet_close(&d->unet);
+    ib_ip_adapter_close(&d->ip);
+    ib_vae_close(&d->vae);
+    ib_weights_close(&d->weights);
+    ib_free(d->mean);
+    ib_free(d->deviation);
+    free(d->path);
+    free(d);
+    *pd = NULL;
+}
+
+const ib_diffusion_about *ib_diffusion_about_of(const ib_diffusion *d) {
+    return &d->about;
+}
