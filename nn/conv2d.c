@@ -73,12 +73,41 @@ size_t ib_conv2d_scratch(const ib_conv2d *c, int threads) {
     return p.block * c->cin * (size_t)(c->kernel * c->kernel) + (size_t)threads * ROWS * c->cin;
 }
 
+/* G (nn/winograd.h), of eight outputs: smaller vectors, which stay in registers. */
+static IB_INLINE void weight_row8(const ib_row8 w[3], ib_row8 g[IN]) {
+    ib_row8 e = (w[0] + w[2]) * (-1.0f / 6.0f), f = w[1] * (1.0f / 6.0f);
+    ib_row8 h = w[0] * (1.0f / 24.0f) + w[2] * (1.0f / 6.0f), k = w[1] * (1.0f / 12.0f);
+    g[0] = 0.25f * w[0];
+    g[1] = e - f;
+    g[2] = e + f;
+    g[3] = h + k;
+    g[4] = h - k;
+    g[5] = w[2];
+}
+
 /* u = G w G^T for a panel of 16 outputs and n channels: w [n,9,16], u planes `plane` apart. */
 IB_MULTIARCH
 static void transform_weights(const float *w, size_t n, float *u, size_t plane) {
-    for (size_t i = 0; i < n; i++) {
-        map_2d(weight_1d, 3, IN, w + i * 9 * LANES, (strides){3 * LANES, LANES}, NULL, false, u + i * LANES,
-               (strides){IN * plane, plane}, LANES);
+    for (size_t i = 0; i < 2 * n; i++) {
+        const float *from = w + i / 2 * 9 * LANES + i % 2 * 8;
+        float *to = u + i / 2 * LANES + i % 2 * 8;
+        ib_row8 t[3][IN]; /* columns of w, mapped */
+        IB_UNROLL
+        for (size_t c = 0; c < 3; c++) {
+            const ib_row8 tap[3] = {IB_ROW8(from + c * LANES), IB_ROW8(from + (3 + c) * LANES),
+                                    IB_ROW8(from + (6 + c) * LANES)};
+            weight_row8(tap, t[c]);
+        }
+        IB_UNROLL
+        for (size_t r = 0; r < IN; r++) {
+            const ib_row8 row[3] = {t[0][r], t[1][r], t[2][r]};
+            ib_row8 g[IN];
+            weight_row8(row, g);
+            IB_UNROLL
+            for (size_t c = 0; c < IN; c++) {
+                IB_PUT8(to + (r * IN + c) * plane, g[c]);
+            }
+        }
     }
 }
 
