@@ -1,14 +1,11 @@
 #include "diffusion/map.h"
 
 #include <math.h>
-#include <omp.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/memory.h"
-#include "nn/conv3x3.h"
-#include "nn/exp.h"
-#include "nn/gemm.h"
+#include "nn/conv2d.h"
+#include "nn/forward.h"
 #include "nn/layers.h"
 
 /* ---- maps and weights ---- */
@@ -210,23 +207,19 @@ typedef struct reader {
     size_t rows, cols; /* after enlarging */
 } reader;
 
-/* out: [cols,channels]; zeros outside. */
-static void read_row(const reader *r, ptrdiff_t row, float *out) {
+/* out: [cols,channels] */
+static void read_row(const reader *r, size_t row, float *out) {
     const ib_map *x = r->x;
     size_t c = x->channels;
-    if (row < 0 || (size_t)row >= r->rows) {
-        memset(out, 0, r->cols * c * sizeof *out);
-        return;
-    }
     if (r->step->up == 2) {
-        const float *in = x->v + (size_t)row / 2 * x->cols * c;
+        const float *in = x->v + row / 2 * x->cols * c;
         for (size_t p = 0; p < x->cols; p++) {
             memcpy(out + 2 * p * c, in + p * c, c * sizeof *out);
             memcpy(out + (2 * p + 1) * c, in + p * c, c * sizeof *out);
         }
         return;
     }
-    const float *in = x->v + (size_t)row * x->cols * c;
+    const float *in = x->v + row * x->cols * c;
     const ib_map *z = r->step->z;
     if (r->norm.scale) {
         for (size_t p = 0; p < x->cols; p++) {
@@ -235,11 +228,11 @@ static void read_row(const reader *r, ptrdiff_t row, float *out) {
                 o[i] = in[p * c + i] * r->norm.scale[i] + r->norm.shift[i];
             }
             if (r->norm.wy) {
-                size_t zr = (size_t)row * z->rows / x->rows, zc = p * z->cols / x->cols;
+                size_t zr = row * z->rows / x->rows, zc = p * z->cols / x->cols;
                 spatial_pixel(&r->norm, z->v + (zr * z->cols + zc) * z->channels, c, o);
             }
         }
-    } else {
+    } else if (out != in) {
         memcpy(out, in, x->cols * c * sizeof *out);
     }
     if (r->step->act == IB_MAP_SILU) {
@@ -251,195 +244,78 @@ static void read_row(const reader *r, ptrdiff_t row, float *out) {
     }
 }
 
-/* A finished row [cols,cout] on its way into y. */
-static void write_row(const ib_map_step *s, const float *bias, const float *in, ib_map *y, size_t row) {
-    size_t n = y->cols * y->channels, at = row * n;
-    float *out = y->v + at;
-    for (size_t p = 0; p < y->cols; p++) {
-        for (size_t i = 0; i < y->channels; i++) {
-            size_t j = p * y->channels + i;
-            float v = in[j] + (bias ? bias[i] : 0) + (s->add ? s->add[at + j] : 0);
-            out[j] = s->relu && !(v > 0) ? 0 : v;
-        }
+/* All of what the convolution reads. out: [rows,cols,channels], or x's own numbers where nothing is enlarged
+ */
+static void read_all(const reader *r, float *out, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t row = 0; row < r->rows; row++) {
+        read_row(r, row, out + row * r->cols * r->x->channels);
     }
 }
 
 /* ---- convolutions ---- */
 
-/* [cout,cin,3,3] to [9,cin,cout] */
-static void turn_weights(const float *w, size_t cin, size_t cout, int threads, float *out) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t i = 0; i < cin; i++) {
-        for (size_t o = 0; o < cout; o++) {
-            for (size_t t = 0; t < 9; t++) {
-                out[(t * cin + i) * cout + o] = w[(o * cin + i) * 9 + t];
-            }
-        }
-    }
-}
-
-typedef struct job {
-    const ib_map_conv *c;
-    const reader *r;
-    ib_map *y;
-    const float *weights, *bias;
-    size_t strip;   /* rows of y at once */
-    size_t scratch; /* floats per thread */
-} job;
-
-/* 3x3 at every position by Winograd's products: a strip with a row more above and below, whose own rows are
- * then not used. */
-static void strip_winograd(const job *j, size_t first, size_t rows, float *scratch) {
-    const ib_map *x = j->r->x;
-    size_t cin = x->channels, cout = j->y->channels, cols = j->r->cols, tall = rows + 2;
-    float *in = scratch, *out = in + (j->strip + 2) * cols * cin, *rest = out + (j->strip + 2) * cols * cout;
-    for (size_t i = 0; i < tall; i++) {
-        read_row(j->r, (ptrdiff_t)(first + i) - 1, in + i * cols * cin);
-    }
-    ib_conv3x3(in, j->weights, NULL, 1, tall, cols, cin, cout, rest, out);
-    for (size_t i = 0; i < rows; i++) {
-        write_row(j->r->step, j->bias, out + (i + 1) * cols * cout, j->y, first + i);
-    }
-}
-
-/* Any 3x3 by one product per row with all nine taps side by side. */
-static void strip_taps(const job *j, size_t first, size_t rows, float *scratch) {
-    const ib_map *x = j->r->x;
-    size_t cin = x->channels, cols = j->r->cols, stride = j->r->step->stride == 2 ? 2 : 1;
-    ptrdiff_t before = stride == 2 && j->r->step->trailing ? 0 : 1;
-    float *in = scratch, *taps = in + 3 * cols * cin, *out = taps + j->y->cols * 9 * cin;
-    for (size_t i = 0; i < rows; i++) {
-        for (ptrdiff_t k = 0; k < 3; k++) {
-            read_row(j->r, (ptrdiff_t)((first + i) * stride) + k - before, in + (size_t)k * cols * cin);
-        }
-        for (size_t p = 0; p < j->y->cols; p++) {
-            for (size_t t = 0; t < 9; t++) {
-                ptrdiff_t col = (ptrdiff_t)(p * stride + t % 3) - before;
-                float *to = taps + (p * 9 + t) * cin;
-                if (col < 0 || (size_t)col >= cols) {
-                    memset(to, 0, cin * sizeof *to);
-                } else {
-                    memcpy(to, in + (t / 3 * cols + (size_t)col) * cin, cin * sizeof *to);
-                }
-            }
-        }
-        ib_gemm(taps, j->weights, 0, out, j->y->cols, j->y->channels, 9 * cin);
-        write_row(j->r->step, j->bias, out, j->y, first + i);
-    }
-}
-
-static void strip_points(const job *j, size_t first, size_t rows, float *scratch) {
-    const ib_map *x = j->r->x;
-    size_t cin = x->channels, cout = j->y->channels, cols = x->cols;
-    float *in = scratch, *out = in + j->strip * cols * cin;
-    for (size_t i = 0; i < rows; i++) {
-        read_row(j->r, (ptrdiff_t)(first + i), in + i * cols * cin);
-    }
-    ib_gemm_bt(in, j->weights, 0, out, rows * cols, cout, cin);
-    for (size_t i = 0; i < rows; i++) {
-        write_row(j->r->step, j->bias, out + i * cols * cout, j->y, first + i);
-    }
-}
-
-static int run_strips(const job *j, void (*strip)(const job *, size_t, size_t, float *), int threads,
-                      ib_error *err) {
-    size_t strips = (j->y->rows + j->strip - 1) / j->strip, all;
-    float *scratch;
-    threads = (size_t)threads < strips ? threads : (int)strips;
-    if (ib_size_mul(j->scratch, (size_t)threads, &all)) {
-        return ib_fail(err, IB_E_MEMORY, "a convolution of %zu columns does not fit into memory", j->y->cols);
-    }
-    int rc = ib_alloc_floats(&scratch, all, "a convolution", err);
-    if (rc) {
-        return rc;
-    }
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-    for (size_t s = 0; s < strips; s++) {
-        size_t first = s * j->strip, left = j->y->rows - first;
-        strip(j, first, left < j->strip ? left : j->strip,
-              scratch + (size_t)omp_get_thread_num() * j->scratch);
-    }
-    ib_free(scratch);
-    return IB_OK;
-}
-
-/* Rows at once, so that a strip has about 4096 positions and 4n - 2 rows. */
-static size_t choose_strip(size_t rows, size_t cols) {
-    size_t n = 4096 / cols;
-    n = n < 14 ? 14 : n > 62 ? 62 : n / 4 * 4 + 2;
-    return n < rows ? n : rows;
-}
-
 int ib_map_conv_run(const ib_map_conv *c, const ib_map *x, const ib_map_step *step, ib_map *y, int threads,
                     ib_error *err) {
-    size_t up = step->up == 2 ? 2 : 1, stride = step->stride == 2 ? 2 : 1, elements = c->w.count;
+    size_t up = step->up == 2 ? 2 : 1, stride = step->stride == 2 ? 2 : 1, n;
     reader r = {.x = x, .step = step, .rows = x->rows * up, .cols = x->cols * up};
-    job j = {c, &r, y};
-    float *weights = NULL, *turned = NULL, *derived = NULL, *bias = NULL;
-    bool made = false;
+    bool spatial = step->norm && step->norm->spatial, made = !y->v;
+    float *bias = NULL, *scratch = NULL;
+    ib_map in = {0};
     int rc = IB_OK;
-    if (c->cin != x->channels || (step->norm && step->norm->channels != x->channels) || r.rows % stride ||
-        r.cols % stride || !r.rows || !r.cols || (c->size == 1 && (up > 1 || stride > 1)) ||
-        (step->norm && step->norm->spatial && (!step->z || step->z->channels != step->norm->scale.cin))) {
+    if (c->cin != x->channels || (step->norm && step->norm->channels != x->channels) || !r.rows || !r.cols ||
+        r.rows % stride || r.cols % stride || (c->size == 1 && (up > 1 || stride > 1)) ||
+        (spatial && (!step->z || step->z->channels != step->norm->scale.cin))) {
         return ib_fail(err, IB_E_MISMATCH,
                        "a convolution of %zu channels cannot take a map of %zu x %zu with %zu", c->cin,
                        x->rows, x->cols, x->channels);
     }
-    if (!y->v) {
-        made = true;
-        if ((rc = ib_map_alloc(y, r.rows / stride, r.cols / stride, c->cout, err))) {
-            return rc;
-        }
+    ib_conv2d d = {.images = 1, .rows = r.rows, .cols = r.cols, .cin = c->cin, .cout = c->cout};
+    d.kernel = (int)c->size;
+    d.stride = (int)stride;
+    d.pad_before = c->size == 3 && !(stride == 2 && step->trailing);
+    d.pad_after = c->size == 3;
+    if (made && (rc = ib_map_alloc(y, r.rows / stride, r.cols / stride, c->cout, err))) {
+        return rc;
     }
     if (step->norm && (rc = ready_norm(&r.norm, step->norm, x, threads, err))) {
         goto end;
     }
-    if ((rc = ib_alloc_floats(&weights, elements, "a convolution's weights", err)) ||
-        (rc = ib_alloc_floats(&bias, c->cout, "a convolution's weights", err))) {
-        goto end;
-    }
-    ib_weight_widen(&c->w, 0, elements, weights);
-    if (c->bias) {
-        ib_weight_widen(&c->b, 0, c->cout, bias);
-    }
-    j.bias = bias;
-    if (c->size == 1) {
-        j.weights = weights;
-        j.strip = x->cols < 256 ? 256 / x->cols : 1;
-        j.strip = j.strip < x->rows ? j.strip : x->rows;
-        j.scratch = j.strip * x->cols * (c->cin + c->cout);
-        rc = run_strips(&j, strip_points, threads, err);
-        goto end;
-    }
-    if ((rc = ib_alloc_floats(&turned, elements, "a convolution's weights", err))) {
-        goto end;
-    }
-    turn_weights(weights, c->cin, c->cout, threads, turned);
-    if (stride == 1 && c->cin >= 16 && c->cout >= 16) {
-        if ((rc = ib_alloc_floats(&derived, ib_conv3x3_derived(c->cin, c->cout), "a convolution's weights",
-                                  err))) {
+    if (step->norm || step->act != IB_MAP_NONE || up > 1) {
+        bool there = step->spoil && up == 1;
+        if (!there && (rc = ib_map_alloc(&in, r.rows, r.cols, x->channels, err))) {
             goto end;
         }
-        ib_conv3x3_weights(turned, c->cin, c->cout, derived);
-        j.weights = derived;
-        j.strip = choose_strip(r.rows, r.cols);
-        j.scratch = (j.strip + 2) * r.cols * (c->cin + c->cout) +
-                    ib_conv3x3_scratch(1, j.strip + 2, r.cols, c->cin, c->cout);
-        rc = run_strips(&j, strip_winograd, threads, err);
-    } else {
-        j.weights = turned;
-        j.strip = 1;
-        j.scratch = 3 * r.cols * c->cin + y->cols * (9 * c->cin + c->cout);
-        rc = run_strips(&j, strip_taps, threads, err);
+        read_all(&r, there ? x->v : in.v, threads);
+    }
+    if (c->bias) {
+        if ((rc = ib_alloc_floats(&bias, c->cout, "a convolution's weights", err))) {
+            goto end;
+        }
+        ib_weight_widen(&c->b, 0, c->cout, bias);
+    }
+    if ((rc = ib_alloc_floats(&scratch, ib_conv2d_scratch(&d, threads), "a convolution", err))) {
+        goto end;
+    }
+    n = y->rows * y->cols * y->channels;
+    if (step->add && step->add != y->v) {
+        memcpy(y->v, step->add, n * sizeof *y->v);
+    }
+    ib_conv2d_run(&d, in.v ? in.v : x->v, c->w.data, c->w.dtype, bias, 0, step->add != NULL, threads, scratch,
+                  y->v);
+    if (step->relu) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (size_t i = 0; i < n; i++) {
+            y->v[i] = y->v[i] > 0 ? y->v[i] : 0;
+        }
     }
 end:
     if (rc && made) {
         ib_map_free(y);
     }
-    ib_free(derived);
-    ib_free(turned);
+    ib_free(scratch);
     ib_free(bias);
-    ib_free(weights);
+    ib_map_free(&in);
     ib_free(r.norm.memory);
     return rc;
 }
@@ -447,43 +323,24 @@ end:
 /* ---- attention ---- */
 
 int ib_map_attend(const ib_map *q, const ib_map *k, const ib_map *v, ib_map *y, int threads, ib_error *err) {
-    enum { BLOCK = 64 };
-    size_t tokens = q->rows * q->cols, c = q->channels, blocks = (tokens + BLOCK - 1) / BLOCK, all;
-    float *scratch, scale = 1 / sqrtf((float)c);
-    threads = (size_t)threads < blocks ? threads : (int)blocks;
-    if (ib_size_mul(tokens + c, BLOCK * (size_t)threads, &all)) {
-        return ib_fail(err, IB_E_MEMORY, "attention between %zu positions does not fit into memory", tokens);
-    }
-    int rc = ib_alloc_floats(&scratch, all, "attention", err);
+    size_t tokens = q->rows * q->cols, c = q->channels;
+    ib_attend a = {.images = 1, .queries = tokens, .keys = tokens, .heads = 1, .width = c};
+    float *scratch;
+    a.q = q->v;
+    a.k = k->v;
+    a.v = v->v;
+    a.q_row = a.k_row = a.v_row = a.y_row = c;
+    a.scale = 1 / sqrtf((float)c);
+    a.gain = 1;
+    int rc = ib_map_alloc(y, q->rows, q->cols, c, err);
     if (rc) {
         return rc;
     }
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-    for (size_t b = 0; b < blocks; b++) {
-        float *s = scratch + (size_t)omp_get_thread_num() * BLOCK * (tokens + c), *out = s + BLOCK * tokens;
-        size_t first = b * BLOCK, n = tokens - first < BLOCK ? tokens - first : BLOCK;
-        ib_gemm_bt_part(scale, q->v + first * c, c, k->v, c, 0, s, tokens, n, tokens, c);
-        for (size_t i = 0; i < n; i++) {
-            float *row = s + i * tokens, most = row[0];
-            double sum = 0;
-            for (size_t t = 1; t < tokens; t++) {
-                most = row[t] > most ? row[t] : most;
-            }
-            for (size_t t = 0; t < tokens; t++) {
-                row[t] -= most;
-            }
-            ib_exp(row, tokens, row);
-            for (size_t t = 0; t < tokens; t++) {
-                sum += row[t];
-            }
-            float by = (float)(1 / sum);
-            for (size_t t = 0; t < tokens; t++) {
-                row[t] *= by;
-            }
-        }
-        ib_gemm(s, v->v, 0, out, n, c, tokens);
-        memcpy(y->v + first * c, out, n * c * sizeof *out);
+    if ((rc = ib_alloc_floats(&scratch, ib_attend_scratch(&a, threads), "attention", err))) {
+        ib_map_free(y);
+        return rc;
     }
+    ib_attend_run(&a, threads, scratch, y->v);
     ib_free(scratch);
     return IB_OK;
 }

@@ -1,9 +1,8 @@
 /* Inside diffusion/ only: pictures and what networks make of them on the way, and the convolutions between
  * them. What is done to a layer's input (a norm's scale and shift, an activation, enlarging by two) is done
- * row by row while it is read, so that no second copy of a large map is ever held.
+ * in one pass into a copy that is gone with the layer.
  *
- * All functions give the same bits whatever the number of threads. Call them outside parallel regions and
- * between ib_gemm_pin and ib_gemm_unpin. */
+ * All functions give the same bits whatever the number of threads. Call them outside parallel regions. */
 #ifndef IB_DIFFUSION_MAP_H
 #define IB_DIFFUSION_MAP_H
 
@@ -55,6 +54,7 @@ typedef struct ib_map_step {
     size_t stride; /* 2: every second position, of even sides */
     bool trailing; /* with stride 2: zeros to the right and below only, else before the first row and column
                       only */
+    bool spoil;    /* the input may be overwritten, which saves a copy of it */
     const float *add; /* added to the output, of its shape; may be the output itself */
     bool relu;        /* last of all */
 } ib_map_step;
@@ -63,7 +63,7 @@ typedef struct ib_map_step {
 int ib_map_conv_run(const ib_map_conv *c, const ib_map *x, const ib_map_step *step, ib_map *y, int threads,
                     ib_error *err);
 
-/* softmax(q k^T / sqrt(channels)) v over all positions, one head. y: as q; may be q. */
+/* softmax(q k^T / sqrt(channels)) v over all positions, one head. y: allocated here. */
 int ib_map_attend(const ib_map *q, const ib_map *k, const ib_map *v, ib_map *y, int threads, ib_error *err);
 
 #endif

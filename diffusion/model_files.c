@@ -231,7 +231,7 @@ int ib_model_files(ib_paths *files, char **folder, const char *path, const char 
         rc = add_shards(files, file, inner, err);
     } else if (!rc) {
         rc = ib_paths_add(files, file, err);
-        rc = rc || !strcmp(part, "unet") ? rc : add_other_half(files, file, err);
+        rc = rc || strcmp(part, "vae") != 0 ? rc : add_other_half(files, file, err);
     }
     free(file);
     if (rc) {

@@ -65,11 +65,14 @@ typedef struct running {
 
 static int run_resnet(const running *r, const ib_vae_resnet *n, ib_map *m) {
     ib_map h = {0}, shortcut = {0};
-    ib_map_step first = {.norm = &n->norm1, .z = r->z, .act = IB_MAP_SILU};
-    ib_map_step second = {.norm = &n->norm2, .z = r->z, .act = IB_MAP_SILU};
-    int rc = ib_map_conv_run(&n->conv1, m, &first, &h, r->threads, r->err);
-    if (!rc && n->has_shortcut) {
+    ib_map_step first = {.norm = &n->norm1, .z = r->z, .act = IB_MAP_SILU, .spoil = n->has_shortcut};
+    ib_map_step second = {.norm = &n->norm2, .z = r->z, .act = IB_MAP_SILU, .spoil = true};
+    int rc = IB_OK;
+    if (n->has_shortcut) {
         rc = ib_map_conv_run(&n->shortcut, m, &(ib_map_step){0}, &shortcut, r->threads, r->err);
+    }
+    rc = rc ? rc : ib_map_conv_run(&n->conv1, m, &first, &h, r->threads, r->err);
+    if (n->has_shortcut) {
         ib_map_free(m);
         *m = shortcut;
     }
@@ -82,13 +85,14 @@ static int run_resnet(const running *r, const ib_vae_resnet *n, ib_map *m) {
 }
 
 static int run_attention(const running *r, const ib_vae_attention *a, ib_map *m) {
-    ib_map q = {0}, k = {0}, v = {0};
+    ib_map q = {0}, k = {0}, v = {0}, y = {0};
     ib_map_step norm = {.norm = &a->norm, .z = r->z};
     int rc = ib_map_conv_run(&a->q, m, &norm, &q, r->threads, r->err);
     rc = rc ? rc : ib_map_conv_run(&a->k, m, &norm, &k, r->threads, r->err);
     rc = rc ? rc : ib_map_conv_run(&a->v, m, &norm, &v, r->threads, r->err);
-    rc = rc ? rc : ib_map_attend(&q, &k, &v, &q, r->threads, r->err);
-    rc = rc ? rc : ib_map_conv_run(&a->out, &q, &(ib_map_step){.add = m->v}, m, r->threads, r->err);
+    rc = rc ? rc : ib_map_attend(&q, &k, &v, &y, r->threads, r->err);
+    rc = rc ? rc : ib_map_conv_run(&a->out, &y, &(ib_map_step){.add = m->v}, m, r->threads, r->err);
+    ib_map_free(&y);
     ib_map_free(&v);
     ib_map_free(&k);
     ib_map_free(&q);
@@ -128,7 +132,7 @@ static int run_level(const running *r, const ib_vae_level *l, bool decoder, ib_m
 }
 
 static int run_side(const running *r, const ib_vae_side *s, bool decoder, ib_map *m) {
-    const ib_map_step plain = {0}, last = {.norm = &s->norm, .z = r->z, .act = IB_MAP_SILU};
+    const ib_map_step plain = {0}, last = {.norm = &s->norm, .z = r->z, .act = IB_MAP_SILU, .spoil = true};
     int rc = IB_OK;
     if (decoder && s->has_quant) {
         rc = run_conv(r, &s->quant, &plain, m);
