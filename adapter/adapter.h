@@ -211,11 +211,15 @@ IB_API bool ib_adapter_renders(const ib_adapter *a);
  * samples. The same bits for any number of threads. IB_E_UNSUPPORTED without a motion head. */
 IB_API int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
                              float gap_seconds, int threads, ib_frame *out, ib_error *err);
-/* The two pictures of a guide (latent/guides.h), as ib_adapter_render makes one: first and last [keyframes'
- * size] hold the keyframes carried to t along the model's flows, unmixed. */
+/* The two pictures of a guide (latent/guides.h): first and last [keyframes' size] hold the keyframes carried
+ * to t along the model's flows, unmixed. */
 IB_API int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pair *k, float t,
                                    float gap_seconds, int threads, ib_frame *first, ib_frame *last,
                                    ib_error *err);
+/* Has the sides of this pair, at any t, begin from one estimate of the optical flow, that of t = 1/2, which
+ * is made now: a little different, and a good deal faster where there are many. Until the pair's next
+ * keyframes. */
+IB_API int ib_adapter_estimate_once(ib_adapter_work *w, ib_pair *k, ib_error *err);
 
 #ifdef __cplusplus
 }

@@ -308,7 +308,7 @@ int ib_adapter_from(ib_adapter **out, const ib_st *f, const char *path, ib_error
     if (rc) {
         return rc;
     }
-    if ((rc = ib_adapter_create(&a, &config, 0, err))) {
+    if ((rc = ib_adapter_blank(&a, &config, err))) {
         return ib_error_prefix(err, rc, "%s", path);
     }
     for (size_t i = 0; i < a->tensors; i++) {

@@ -16,6 +16,8 @@ int ib_adapter_read_config(const ib_st *f, const char *path, ib_adapter_config *
 /* A model without parameters: only its table of tensors, its counts and its config may be asked for. Freed as
  * any other. */
 int ib_adapter_outline(ib_adapter **out, const ib_adapter_config *config, ib_error *err);
+/* One whose parameters are all 0 and not refreshed, for those who fill them in. */
+int ib_adapter_blank(ib_adapter **out, const ib_adapter_config *config, ib_error *err);
 
 /* Every tensor of the architecture is there in its shape and as F32, F16 or BF16, and no other: IB_E_FORMAT
  * or IB_E_UNSUPPORTED, naming file and tensor. Values are not looked at. */

@@ -325,10 +325,13 @@ static bool motion_learnt(const ib_adapter *a) {
     return learnt;
 }
 
-void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in) {
+void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, const float *forward,
+                     const float *backward) {
     size_t n = w->shape.tokens * IB_TOKEN_CELLS * IB_CELL_OUTPUTS;
     float trust =
         (float)a->trust * ib_strength_at(&a->config.strengths, IB_STRENGTH_ALONE, in->gap_seconds, true);
+    w->motion->forward = forward;
+    w->motion->backward = backward;
     if (trust > 0 && motion_learnt(a)) {
         sample_features(a, w, in, 0, false);
         ib_time_features(in->t, in->gap_seconds, w->trunk.time_in);
@@ -343,6 +346,7 @@ void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
         ib_motion_prior(w->motion, in->t);
         memset(w->motion_out, 0, n * sizeof *w->motion_out);
     }
+    w->motion->forward = w->motion->backward = NULL;
     ib_model_fields(w, 0);
 }
 

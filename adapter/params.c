@@ -253,7 +253,7 @@ int ib_adapter_outline(ib_adapter **out, const ib_adapter_config *config, ib_err
     return 0;
 }
 
-int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_t seed, ib_error *err) {
+int ib_adapter_blank(ib_adapter **out, const ib_adapter_config *config, ib_error *err) {
     ib_adapter *a;
     *out = NULL;
     int rc = ib_adapter_outline(&a, config, err);
@@ -266,10 +266,17 @@ int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_
         ib_adapter_free(&a);
         return rc;
     }
-    initialise(a, seed);
-    ib_adapter_refresh(a);
     *out = a;
     return 0;
+}
+
+int ib_adapter_create(ib_adapter **out, const ib_adapter_config *config, uint64_t seed, ib_error *err) {
+    int rc = ib_adapter_blank(out, config, err);
+    if (!rc) {
+        initialise(*out, seed);
+        ib_adapter_refresh(*out);
+    }
+    return rc;
 }
 
 void ib_adapter_free(ib_adapter **a) {

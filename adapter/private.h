@@ -190,8 +190,9 @@ void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, const ib_ordere
 void ib_model_sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, float sharpness, float *z);
 
 /* w->fields of one ordered sample, all that the motion head says: the same as ib_model_predict leaves there,
- * without what that needs besides. */
-void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in);
+ * without what that needs besides. forward, backward: the flows of ib_motion to begin from; NULL: none. */
+void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, const float *forward,
+                     const float *backward);
 /* heads.c: motion_out of a sample -> w->fields */
 void ib_model_fields(ib_adapter_work *w, size_t sample);
 

@@ -77,6 +77,26 @@ static int check_sides(const ib_adapter *a, const ib_adapter_work *w, const ib_p
                : ib_fail(err, IB_E_ARGUMENT, "keyframes can be carried to t in (0,1), not to %g", (double)t);
 }
 
+int ib_adapter_estimate_once(ib_adapter_work *w, ib_pair *p, ib_error *err) {
+    size_t luma = 2 * 64 * p->shape.tokens;
+    if (!w->motion || !p->full0 || p->shape.rows != w->shape.rows || p->shape.cols != w->shape.cols) {
+        return ib_fail(err, IB_E_ARGUMENT, "the flows of %d x %d tokens need a work space of their own",
+                       p->shape.cols, p->shape.rows);
+    }
+    if (!p->forward) {
+        int rc = ib_alloc_floats(&p->forward, 2 * luma, "the flows of a pair", err);
+        if (rc) {
+            return rc;
+        }
+        p->backward = p->forward + luma;
+    }
+    ib_patch_inverse(p->z0, p->shape.rows, p->shape.cols, w->motion->planes0);
+    ib_patch_inverse(p->z1, p->shape.rows, p->shape.cols, w->motion->planes1);
+    ib_motion_flows(w->motion, p->forward, p->backward);
+    p->has_flows = true;
+    return IB_OK;
+}
+
 int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p, float t,
                             float gap_seconds, int threads, ib_frame *first, ib_frame *last, ib_error *err) {
     const ib_canvas *c = &p->canvas;
@@ -92,7 +112,9 @@ int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pa
     }
     ib_between in = {.z0 = p->z0, .z1 = p->z1, .t = t, .gap_seconds = gap_seconds};
     ib_ordered o = ib_order(&in, p->shape.tokens * p->shape.width);
-    ib_model_motion(a, w, &o);
+    const float *forward = p->has_flows ? o.swapped ? p->backward : p->forward : NULL,
+                *backward = p->has_flows ? o.swapped ? p->forward : p->backward : NULL;
+    ib_model_motion(a, w, &o, forward, backward);
     for (size_t i = 0; i < 4 * c->rows * c->cols && !rc; i++) {
         if (!isfinite(w->fields[i])) {
             rc = ib_fail(err, IB_E_NONFINITE,

@@ -16,7 +16,7 @@
 #include "nn/simd.h"
 
 enum {
-    PIECE = 4,        /* targets of a window that one thread makes, one after the other */
+    PIECE = 8,        /* targets of a window that one thread makes, one after the other */
     LEAST_GUIDES = 48 /* made together, at least; whatever the threads, as the tower's sums depend on it */
 };
 
@@ -270,6 +270,7 @@ static int take_window(const ib_guide *g, hand *h, const batch *b, size_t window
         }
     }
     int rc = ib_pair_set(h->pair, f[0], f[1], 1, err);
+    rc = rc ? rc : ib_adapter_estimate_once(h->work, h->pair, err);
     h->window = rc ? SIZE_MAX : window;
     return rc;
 }

@@ -66,10 +66,15 @@ static void close_gate(const ib_motion *m, float *v) {
 /* The views and their mean. features: [cells, IB_PRIOR_FEATURES] */
 static void find_prior(ib_motion *m, float t, float *features) {
     size_t cells = m->canvas.rows * m->canvas.cols, luma = m->canvas.height * m->canvas.width;
-    float *forward = m->scratch, *backward = forward + 2 * luma, *cover = backward + 2 * luma,
-          *misfit = cover + IB_VIEWS * cells, *rest = misfit + IB_VIEWS * cells;
+    float *own = m->scratch, *cover = own + 4 * luma, *misfit = cover + IB_VIEWS * cells,
+          *rest = misfit + IB_VIEWS * cells;
     float *v = flow_of(m, PRIOR), *near = flow_of(m, VIEW), *far = flow_of(m, VIEW + 1);
-    ib_flow(m->planes0, m->planes1, m->canvas.height, m->canvas.width, m->matched, rest, forward, backward);
+    const float *forward = m->forward ? m->forward : own,
+                *backward = m->forward ? m->backward : own + 2 * luma;
+    if (!m->forward) {
+        ib_flow(m->planes0, m->planes1, m->canvas.height, m->canvas.width, m->matched, rest, own,
+                own + 2 * luma);
+    }
     ib_project(m->planes0, m->planes1, forward, m->rows, m->cols, t, rest, near, cover, misfit);
     ib_project(m->planes1, m->planes0, backward, m->rows, m->cols, 1.0f - t, rest, far, cover + cells,
                misfit + cells);
@@ -142,6 +147,14 @@ static void spread_matched(const ib_motion *m) {
         v[i] = m->matched[token];
         v[cells + i] = m->matched[m->rows * m->cols + token];
     }
+}
+
+void ib_motion_flows(ib_motion *m, float *forward, float *backward) {
+    size_t cells = m->canvas.rows * m->canvas.cols;
+    float *fm = m->features + (IB_PRIOR_FEATURES + IB_HYPOTHESES * IB_HYPOTHESIS_FEATURES) * cells;
+    ib_match(m->planes0, m->planes1, m->rows, m->cols, 0.5f, m->scratch, m->matched, m->gate, fm);
+    ib_flow(m->planes0, m->planes1, m->canvas.height, m->canvas.width, m->matched, m->scratch, forward,
+            backward);
 }
 
 void ib_motion_prior(ib_motion *m, float t) {

@@ -55,6 +55,8 @@ typedef struct ib_motion {
     float *v;                   /* [IB_MOTION_FLOWS, 2, cells]: prior, views, matching, the patches' mean */
     float *matched;             /* [2, tokens]: matching's flow */
     float *features;            /* of prior, hypotheses [cells, ...] and matching [tokens, ...] */
+    /* [2, 8 rows, 8 cols] from planes0 to planes1 and back, which are then not estimated; NULL by default */
+    const float *forward, *backward;
     bool pictures;  /* default true; false: of the hypotheses only what the features tell is made */
     float *scratch; /* free between calls, at least ib_blend_scratch(&canvas, canvas.height) floats */
     float *arena;
@@ -69,6 +71,9 @@ void ib_motion_free(ib_motion *m);
  * covers and fits the cell (project.h); for each hypothesis the difference of the keyframes carried along it,
  * and its flow less the prior / 8 px. Then matching's (match.h). */
 void ib_motion_estimate(ib_motion *m, float t, float *out);
+/* The flows between planes0 and planes1 that are tried at t = 1/2, for m->forward and m->backward. The hints
+ * of ib_flow depend on t, but little of what it finds. forward, backward: [2, 8 rows, 8 cols] */
+void ib_motion_flows(ib_motion *m, float *forward, float *backward);
 /* Its first half: gate, views and prior in v, the prior's features. */
 void ib_motion_prior(ib_motion *m, float t);
 

@@ -57,6 +57,7 @@ int ib_pair_create(ib_pair **out, int width, int height, ib_error *err) {
 void ib_pair_free(ib_pair **p) {
     if (*p) {
         ib_frame_free(&(*p)->small);
+        ib_free((*p)->forward);
         ib_free((*p)->arena);
         ib_free(*p);
         *p = NULL;
@@ -100,6 +101,7 @@ int ib_pair_set(ib_pair *p, const ib_frame *full0, const ib_frame *full1, int th
         return ib_fail(err, IB_E_MISMATCH, "keyframes of %dx%d and %dx%d, expected %dx%d", full0->width,
                        full0->height, full1->width, full1->height, p->width, p->height);
     }
+    p->has_flows = false;
     int rc = encode_small(p, full0, p->z0, err);
     rc = rc ? rc : encode_small(p, full1, p->z1, err);
     if (rc) {

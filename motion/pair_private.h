@@ -2,6 +2,8 @@
 #ifndef IB_MOTION_PAIR_PRIVATE_H
 #define IB_MOTION_PAIR_PRIVATE_H
 
+#include <stdbool.h>
+
 #include "motion/blend.h"
 #include "motion/pair.h"
 
@@ -15,6 +17,8 @@ struct ib_pair {
     float *spline0, *spline1; /* of the canvas */
     float *z0, *z1;           /* [T,D] */
     float *arena;
+    float *forward, *backward; /* [2, 8 rows, 8 cols] of the grid, by whoever wants them; NULL at first */
+    bool has_flows;            /* they are those of these keyframes */
 };
 
 #endif

@@ -62,15 +62,13 @@ static void splat(const float *flow, const float *weight, const float *misfit, s
             }
             float left = floorf(px), up = floorf(py), a = px - left, b = py - up;
             long c = (long)left, r = (long)up;
-            float what[SIDE_BY_SIDE] = {weight[i], weight[i] * fx, weight[i] * fy, 1, misfit[i]};
+            ib_row8 what = {weight[i], weight[i] * fx, weight[i] * fy, 1, misfit[i]};
             for (long k = 0; k < 4; k++) {
                 long cc = c + k % 2, rr = r + k / 2;
                 if (cc >= 0 && rr >= 0 && cc < (long)w && rr < (long)h) {
                     float share = (k % 2 ? a : 1 - a) * (k / 2 ? b : 1 - b);
                     float *cell = splats + ((size_t)rr * w + (size_t)cc) * SIDE_BY_SIDE;
-                    for (size_t q = 0; q < SIDE_BY_SIDE; q++) {
-                        cell[q] += share * what[q];
-                    }
+                    IB_PUT8(cell, IB_ROW8(cell) + share * what);
                 }
             }
         }
