@@ -119,8 +119,8 @@ refused 1 'tokenizer'
 mkdir "$model/tokenizer"
 cp $clip/vocab.json $clip/merges.txt "$model/tokenizer"
 cp "$model/unet/diffusion_pytorch_model.safetensors" "$s/whole.safetensors"
-sed 's/down_blocks.0.resnets.0.conv2.weight/down_blocks.0.resnets.0.conv9.weight/' "$s/whole.safetensors" >"$model/unet/diffusion_pytorch_model.safetensors"
+sed 's/mid_block.resnets.0.conv1.weight/mid_block.resnets.0.conv9.weight/' "$s/whole.safetensors" >"$model/unet/diffusion_pytorch_model.safetensors"
 run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}"
-refused 1 'down_blocks.0.resnets.0.conv2.weight'
+refused 1 'mid_block.resnets.0.conv1.weight'
 absent "$s/no.mp4"
 report
