@@ -91,7 +91,7 @@
                  "full)"},                                                                                   \
     {                                                                                                        \
         .name = "draft", .kind = CLI_FLAG,                                                                   \
-        .help = "fast: the tiny autoencoder where it is there, a third of the steps"                    \
+        .help = "fast: the tiny autoencoder where it is there, a third of the steps"                         \
     }
 
 /* 0, or the status of wrong usage: an option above is there without --renderer. */
