@@ -60,6 +60,7 @@ void ib_diffused_key(ib_key *k, const ib_diffused_options *o, int width, int hei
                o->prompt ? o->prompt : "", o->negative_prompt ? strlen(o->negative_prompt) : 0,
                o->negative_prompt ? o->negative_prompt : "");
     for (size_t i = 0; i < o->n_lora; i++) {
+        ib_key_add(k, "lora %s\n", o->lora[i]);
         ib_key_add_input(k, o->lora[i]);
     }
 }

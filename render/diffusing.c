@@ -1,5 +1,6 @@
 #include "render/diffusing.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,16 +40,46 @@ static int refuse(const ib_diffused_options *o, ib_error *err) {
     for (size_t i = 0; o->sampler && i < sizeof samplers / sizeof *samplers; i++) {
         known |= !strcmp(o->sampler, samplers[i]);
     }
-    if (o->n_lora) {
-        return ib_fail(
-            err, IB_E_UNSUPPORTED,
-            "%s: this version does not add LoRAs to a model; give it a model into which it is merged",
-            o->lora[0]);
-    }
     return known ? IB_OK
                  : ib_fail(err, IB_E_ARGUMENT,
                            "the sampler '%.60s' is none of ddim, euler, dpm++, lcm and pndm (--sampler)",
                            o->sampler);
+}
+
+enum { LORAS = 8 };
+
+/* FILE:WEIGHT taken apart. */
+typedef struct loras {
+    char *file[LORAS]; /* owned */
+    float weight[LORAS];
+    size_t n;
+} loras;
+
+static int split_loras(loras *l, const ib_diffused_options *o, ib_error *err) {
+    if (o->n_lora > LORAS) {
+        return ib_fail(err, IB_E_ARGUMENT, "%zu LoRAs are more than %d (--lora)", o->n_lora, LORAS);
+    }
+    for (size_t i = 0; i < o->n_lora; i++) {
+        const char *colon = ib_is_file(o->lora[i]) ? NULL : strrchr(o->lora[i], ':');
+        char *end = NULL;
+        l->weight[i] = colon ? strtof(colon + 1, &end) : 1;
+        if (colon && (end == colon + 1 || *end || !(fabsf(l->weight[i]) <= 100))) {
+            colon = NULL; /* part of the name of a file that is not there */
+            l->weight[i] = 1;
+        }
+        size_t n = colon ? (size_t)(colon - o->lora[i]) : strlen(o->lora[i]);
+        if (!(l->file[i] = strndup(o->lora[i], n))) {
+            return ib_fail(err, IB_E_MEMORY, "out of memory for a name");
+        }
+        l->n++;
+    }
+    return IB_OK;
+}
+
+static void free_loras(loras *l) {
+    for (size_t i = 0; i < l->n; i++) {
+        free(l->file[i]);
+    }
 }
 
 /* The file whose checksum names the model: the U-Net's, or the only one. */
@@ -102,13 +133,18 @@ int ib_diffusing_open(ib_diffusing **out, const ib_diffused_options *o, void (*s
         return ib_fail(err, IB_E_MEMORY, "out of memory for a model");
     }
     *d = (ib_diffusing){.o = o, .step = step, .user = user};
+    loras l = {0};
     int rc = refuse(o, err);
+    rc = rc ? rc : split_loras(&l, o, err);
     char *tiny = rc ? NULL : choose_vae(o, &vae, err);
     if (tiny) {
         ib_diffusion_options how = {.ip_adapter = o->ip_adapter,
                                     .ip_scale = (float)o->ip_scale,
                                     .vae = vae,
                                     .sampler = o->sampler,
+                                    .lora = (const char *const *)l.file,
+                                    .lora_weight = l.weight,
+                                    .loras = l.n,
                                     .threads = o->way.threads > 0 ? o->way.threads : 1};
         rc = ib_diffusion_open(&d->model, o->renderer, &how, err);
     }
@@ -116,6 +152,7 @@ int ib_diffusing_open(ib_diffusing **out, const ib_diffused_options *o, void (*s
     d->said = rc ? NULL : ib_diffusion_about_of(d->model);
     rc = rc ? rc : describe(d, err);
     free(tiny);
+    free_loras(&l);
     if (rc) {
         ib_diffusing_close(out);
     }

@@ -83,6 +83,30 @@ if command -v ffmpeg >/dev/null; then
 fi
 check "a film says how it was made" grep -aq 'Steps: 16, Sampler: ddim' "$s/whole.mkv"
 
+# a LoRA of one matrix; at weight 0 it is as if there were none
+python3 - "$s/style.safetensors" <<'PY'
+import json, random, struct, sys
+random.seed(5)
+stem = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_"
+head, data = {}, b""
+for name, shape in (("down", [2, 16]), ("up", [16, 2])):
+    values = struct.pack("<32f", *(random.gauss(0, 0.5) for _ in range(32)))
+    head[stem + name + ".weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+    data += values
+text = json.dumps(head).encode()
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data)
+PY
+for weight in 0 2; do
+    run render "${way[@]}" -o "$s/l$weight-%d.png" -n 3 "${line[@]}" --lora "$s/style.safetensors:$weight"
+    expect 0
+done
+check "a LoRA at weight 0 changes nothing" differ "$s/l0-2.png" "$s/out-2.png" 0
+check "at 2 it does" test "$(differ "$s/l2-2.png" "$s/out-2.png" 0 | sed 's/.*difference \([0-9]*\),.*/\1/')" -gt 0
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --lora "$s/none.safetensors:0.5"
+refused 1 'none.safetensors: '
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --lora "$ip"
+refused 1 'ip-adapter.safetensors'
+
 # prompts lead from one to the next, without any image tower
 run render 'text:a red circle' 'text:a blue square' -o "$s/t-%d.png" -n 3 --renderer "$model" --space "text:$model" --size 64x64 --steps 2 \
     --diffuse-every 1
