@@ -6,6 +6,7 @@
 #   tools/measure.sh training [SECONDS]               training steps: samples/s, share of sgemm's peak, beside PyTorch
 #   tools/measure.sh memory LATENTS                   peak memory of the presets
 #   tools/measure.sh encoding VIDEO...                encode beside ffmpeg -f null
+#   tools/measure.sh guides SPACE GAPS VIDEO...       encode with guides and without: pictures a second through the tower
 #   tools/measure.sh rendering ADAPTER VIDEO          in-betweens a second at the video's own size, peak memory
 #   tools/measure.sh retime ADAPTER [VIDEO]           a minute of 720p to twice its rate: time, peak memory, killed and gone on with
 #   tools/measure.sh merging VIDEOS [STEPS]           two halves of a directory trained apart, merged in all ways (docs/merging.md)
@@ -20,7 +21,7 @@ threads=${MEASURE_THREADS:-$(nproc)}
 mkdir -p "$out"
 
 usage() {
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
@@ -132,6 +133,32 @@ for video in videos:
                       "-vf", "scale=192:112", "-f", "null", "-"])
     print(f"{os.path.basename(video)}: encode {ours:.2f} s, ffmpeg -f null {theirs:.2f} s, "
           f"{theirs / ours:.2f} times its frame rate", flush=True)
+shutil.rmtree(out, ignore_errors=True)
+END
+}
+
+# What guides cost beside the passes of the tower that they take: each guide is two of them.
+guides() {
+    [ $# -ge 3 ] || usage
+    python3 - "$inbetween" "$out/guides" "$threads" "$@" <<'END'
+import json, os, resource, shutil, subprocess, sys, time
+program, out, threads, space, gaps, *videos = sys.argv[1:]
+
+def encode(*options):
+    shutil.rmtree(out, ignore_errors=True)
+    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = subprocess.run([program, "encode", *videos, "-o", out, "--space", space, "--quiet", "--json",
+                           "--threads", threads, *options], check=True, stdout=subprocess.PIPE)
+    video = json.loads(done.stdout)["videos"]
+    pictures = sum(v["frames"] + 2 * v["guides"] for v in video)
+    seconds, user = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    return pictures, seconds, user
+
+n, plain, user = encode("--guide", "none")
+print(f"frames alone: {n} pictures in {plain:.1f} s (processor {user:.1f} s), {n / plain:.2f} a second", flush=True)
+m, with_guides, user = encode("--guide-gaps", gaps)
+print(f"with guides at gaps of {gaps}: {m} pictures in {with_guides:.1f} s (processor {user:.1f} s), "
+      f"{m / with_guides:.2f} a second, {m / with_guides / (n / plain):.2f} times as many")
 shutil.rmtree(out, ignore_errors=True)
 END
 }
@@ -303,7 +330,7 @@ END
 }
 
 case ${1:-} in
-quality | judge | fullsize | training | memory | encoding | rendering | retime | merging | mergespeed | finetune)
+quality | judge | fullsize | training | memory | encoding | guides | rendering | retime | merging | mergespeed | finetune)
     machine
     "$@"
     ;;
