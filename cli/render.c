@@ -10,6 +10,7 @@
 #include "cli/adapter_options.h"
 #include "cli/cli.h"
 #include "cli/picture_options.h"
+#include "cli/render_diffused.h"
 #include "cli/render_embeddings.h"
 #include "cli/space_options.h"
 #include "render/movie.h"
@@ -30,7 +31,7 @@ static void on_progress(void *user, int64_t done, int64_t total) {
 /* 0, or the status of wrong usage. Pictures are made with the default, embeddings only with what is named. */
 static int choose_adapter(cli *c, ib_movie_options *o) {
     const char *word = cli_text(c, "adapter");
-    bool embeddings = cli_wants_embeddings(c, o);
+    bool diffused = cli_is_set(c, "renderer"), embeddings = diffused || cli_wants_embeddings(c, o);
     if (embeddings && word && (!strcmp(word, IB_ADAPTER_DEFAULT) || !strcmp(word, IB_ADAPTER_PRIOR))) {
         return cli_usage(c, "--adapter %s is for pictures; for embeddings name a file of their space", word);
     }
@@ -132,7 +133,10 @@ static int run_render(cli *c) {
         return cli_fail(c, &err);
     }
     int status = parse_render(c, &o, keyframes);
-    if (!status && cli_wants_embeddings(c, &o)) {
+    status = status ? status : cli_check_diffused(c);
+    if (!status && cli_is_set(c, "renderer")) {
+        status = cli_render_diffused(c, &o);
+    } else if (!status && cli_wants_embeddings(c, &o)) {
         status = cli_render_embeddings(c, &o);
     } else if (!status) {
         o.progress = on_progress;
@@ -233,6 +237,7 @@ static const cli_option options[] = {
      .initial = "1",
      .help = "use only every Nth of their frames"},
     CLI_CLIP,
+    CLI_DIFFUSED_OPTIONS,
     {0}};
 
 const cli_command cli_render = {

@@ -75,7 +75,7 @@ static int print_result(cli *c, const ib_embeddings_options *o, const ib_embeddi
     return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
 }
 
-static int translate(cli *c, const ib_movie_options *clip, ib_embeddings_options *o) {
+int cli_embeddings_options(cli *c, const ib_movie_options *clip, ib_embeddings_options *o) {
     ib_embeddings_defaults(o);
     o->keyframes = clip->keyframes;
     o->n_keyframes = clip->n_keyframes;
@@ -106,8 +106,7 @@ static int translate(cli *c, const ib_movie_options *clip, ib_embeddings_options
                          : CLI_DONE;
 }
 
-/* The space that was named; none is fine if all keyframes are latents. */
-static int open_space(cli *c, const ib_movie_options *clip, ib_space **space) {
+int cli_open_way_space(cli *c, const ib_movie_options *clip, ib_space **space) {
     const char *name = cli_text(c, "space");
     ib_space_options how;
     ib_error err = {0};
@@ -135,11 +134,11 @@ int cli_render_embeddings(cli *c, const ib_movie_options *clip) {
     ib_embeddings_summary s;
     ib_space *space = NULL;
     ib_error err = {0};
-    int status = translate(c, clip, &o);
+    int status = cli_embeddings_options(c, clip, &o);
     if (!status && cli_space_check_output(c, o.output, &err)) {
         status = cli_fail(c, &err);
     }
-    status = status ? status : open_space(c, clip, &space);
+    status = status ? status : cli_open_way_space(c, clip, &space);
     o.space = space;
     if (!status && ib_render_embeddings(&o, &s, &err)) {
         cli_progress_end(c);

@@ -104,18 +104,16 @@ static int texts(run *r, ib_error *err) {
     return rc;
 }
 
-/* unCLIP: normalised, made noisy, back again, and the level behind it. e: [D]; out: [2D] */
-static void unclip(const ib_diffusion *d, int level, const float *e, const float *noise, float *out) {
-    size_t n = d->config.extra_width / 2;
+void ib_unclip_condition(const float *mean, const float *deviation, size_t n, int level, const float *e,
+                         const float *noise, float *out) {
     double keep = 1, add = 0;
     if (level >= 0) {
         ib_cosine_levels((size_t)level, &keep, &add);
     }
     for (size_t i = 0; i < n; i++) {
-        double mean = d->mean ? (double)d->mean[i] : 0,
-               deviation = d->deviation ? (double)d->deviation[i] : 1;
-        double z = keep * ((double)e[i] - mean) / deviation + (noise ? add * (double)noise[i] : 0);
-        out[i] = level >= 0 ? (float)(z * deviation + mean) : e[i];
+        double m = mean ? (double)mean[i] : 0, s = deviation ? (double)deviation[i] : 1;
+        double z = keep * ((double)e[i] - m) / s + add * (double)noise[i];
+        out[i] = level >= 0 ? (float)(z * s + m) : e[i];
     }
     ib_sinusoid(level > 0 ? level : 0, n, true, 0, out + n);
 }
@@ -146,7 +144,8 @@ static int embeddings(run *r, ib_error *err) {
         ib_noise_normal(&g, noise, each);
         for (size_t i = 0; i < frames; i++) {
             if (a->family == IB_DIFFUSION_UNCLIP) {
-                unclip(d, job->noise_level, job->embedding + i * each, noise, r->added + i * r->added_each);
+                ib_unclip_condition(d->mean, d->deviation, each, job->noise_level, job->embedding + i * each,
+                                    noise, r->added + i * r->added_each);
             } else {
                 memcpy(r->added + i * each, job->embedding + i * each, each * sizeof *noise);
             }
@@ -234,8 +233,12 @@ static float *gather(const float *all, size_t each, const size_t *which, size_t 
 static int begin(run *r, const size_t *which, size_t n, size_t first, ib_noise *g, float *x, ib_error *err) {
     const ib_diffusion_job *job = r->job;
     float *noise = NULL, *scratch = NULL;
-    int rc = ib_alloc_floats(&noise, r->n, "noise", err);
+    size_t width = r->d->about.embedding_width;
+    int rc = ib_alloc_floats(&noise, r->n > width ? r->n : width, "noise", err);
     rc = rc < 0 ? rc : ib_alloc_floats(&scratch, r->n, "noise", err);
+    if (rc == 0 && r->d->about.family == IB_DIFFUSION_UNCLIP && job->noise_level >= 0) {
+        ib_noise_normal(g, noise, width); /* what embeddings() took */
+    }
     if (rc == 0) {
         ib_noise_latents(g, r->rows, r->cols, r->d->config.in_channels, scratch, noise);
     }

@@ -37,4 +37,10 @@ struct ib_diffusion {
 int ib_text_open(ib_diffusion *d, const char *tokenizer, ib_error *err);
 void ib_text_close(ib_diffusion *d);
 
+/* unCLIP's condition: the embedding normalised by mean and deviation (NULL: 0 and 1), made noisy as step
+ * `level` of the cosine schedule has it, and back; then the level's sinusoids. level -1: the embedding as it
+ * is, with the sinusoids of 0. e, noise: [n]; out: [2n] */
+void ib_unclip_condition(const float *mean, const float *deviation, size_t n, int level, const float *e,
+                         const float *noise, float *out);
+
 #endif

@@ -47,6 +47,13 @@ int ib_text_open(ib_diffusion *d, const char *tokenizer, ib_error *err) {
         if (path) {
             rc = open_side(&d->side[i], path, tokenizer ? tokenizer : words, d->threads, err);
         }
+        if (!path && !xl && !ib_is_dir(d->path)) {
+            /* A single file may hold its text encoder, or not. */
+            ib_error none = {0};
+            if (open_side(&d->side[i], d->path, tokenizer, d->threads, &none) < 0) {
+                ib_clip_close(&d->side[i].clip);
+            }
+        }
         free(path);
         free(words);
         if (rc == 0 && !d->side[i].clip) {
@@ -60,7 +67,8 @@ int ib_text_open(ib_diffusion *d, const char *tokenizer, ib_error *err) {
         width += s->width;
         /* SDXL takes what goes into the last block, unnormalised; Stable Diffusion 2 the same through the
          * last normalisation, but its folders hold a tower without that block; 1 takes the end. */
-        s->skip = xl ? 1 : 0;
+        bool whole = ib_clip_text(s->clip)->naming == IB_CLIP_OPENCLIP;
+        s->skip = xl || whole ? 1 : 0;
         s->final_norm = !xl;
         if (s->tokens != d->side[0].tokens) {
             return ib_fail(err, IB_E_MISMATCH, "%s: its text encoders read %zu and %zu tokens", d->path,

@@ -114,6 +114,11 @@ static int read_levels(const reading *r) {
     while (c->mid_resnets <= 2 && has(r, "mid_block.resnets.%zu.conv1.weight", c->mid_resnets)) {
         c->mid_resnets++;
     }
+    /* a block whose first tensor is gone is damage, not a model without the block */
+    if (has(r, "mid_block.resnets.%zu.norm1.weight", c->mid_resnets)) {
+        return ib_fail(r->err, IB_E_FORMAT, "%s: tensor 'mid_block.resnets.%zu.conv1.weight' is missing",
+                       ib_weights_path(r->w), c->mid_resnets);
+    }
     if (c->mid_resnets > 2) {
         return ib_fail(r->err, IB_E_UNSUPPORTED, "%s: a middle block of more than two resnets",
                        ib_weights_path(r->w));

@@ -16,6 +16,7 @@
 #include "render/modality_gap.h"
 #include "render/path.h"
 #include "render/preview.h"
+#include "render/rows.h"
 
 enum { MAX_FRAMES = 1000000, MAX_KEYFRAMES = 100000, MOST_META = 13 };
 
@@ -295,6 +296,41 @@ static int check_output(const ib_embeddings_options *o, ib_error *err) {
     return rc || !ib_embeddings_name(o->output) ? rc : ib_st_check_replace(o->output, err);
 }
 
+static void release(embeddings *e) {
+    ib_free(e->z);
+    ib_free(e->t);
+    ib_free(e->gate);
+    ib_free(e->pts);
+    ib_free(e->nothing);
+    ib_guiding_free(&e->guiding);
+    ib_keyframes_free(&e->keys);
+    ib_adapter_free(&e->adapter);
+}
+
+void ib_rows_free(ib_rows *r) {
+    ib_free(r->z);
+    ib_free(r->t);
+    ib_free(r->nothing);
+    *r = (ib_rows){0};
+}
+
+int ib_rows_make(ib_rows *r, const ib_embeddings_options *o, ib_error *err) {
+    embeddings e = {.o = o};
+    *r = (ib_rows){0};
+    int rc = open_adapter(&e, err);
+    rc = rc ? rc : ib_guiding_open(&e.guiding, o, e.adapter, err);
+    rc = rc ? rc : read_keys(&e, err);
+    rc = rc ? rc : make_rows(&e, err);
+    rc = rc ? rc : encode_nothing(&e, err);
+    if (!rc) {
+        *r = (ib_rows){e.rows, e.keys.shape, "", e.z, e.t, e.nothing};
+        memcpy(r->space_id, e.keys.space_id, sizeof r->space_id);
+        e.z = e.t = e.nothing = NULL;
+    }
+    release(&e);
+    return rc;
+}
+
 int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *summary, ib_error *err) {
     embeddings e = {.o = o};
     ib_embeddings_summary s = {0};
@@ -321,13 +357,6 @@ int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *
     if (!rc && summary) {
         *summary = s;
     }
-    ib_free(e.z);
-    ib_free(e.t);
-    ib_free(e.gate);
-    ib_free(e.pts);
-    ib_free(e.nothing);
-    ib_guiding_free(&e.guiding);
-    ib_keyframes_free(&e.keys);
-    ib_adapter_free(&e.adapter);
+    release(&e);
     return rc;
 }

@@ -15,7 +15,7 @@ static const int64_t channels[LEVELS] = {320, 640, 1280, 1280};
 
 typedef struct list {
     ib_st_tensor t[MOST];
-    char name[MOST][96];
+    char name[MOST][224];
     size_t n;
 } list;
 

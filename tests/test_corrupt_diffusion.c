@@ -29,8 +29,8 @@ static const char *const names[][2] = {
 enum { N_NAMES = sizeof names / sizeof *names, N_WEIGHTS = 3 };
 
 static const char *const texts[] = {
-    "{\"metadata\": {}, \"weight_map\": {\"conv_in.weight\": "
-    "\"diffusion_pytorch_model-00001-of-00001.safetensors\"}}",
+    ("{\"metadata\": {}, \"weight_map\": {\"conv_in.weight\": "
+     "\"diffusion_pytorch_model-00001-of-00001.safetensors\"}}"),
     "{\"_class_name\": \"StableDiffusionPipeline\", \"force_zeros_for_empty_prompt\": true}",
     "{\"_class_name\": \"PNDMScheduler\", \"prediction_type\": \"epsilon\", \"beta_start\": 0.00085}"};
 

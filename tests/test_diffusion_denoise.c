@@ -1,6 +1,6 @@
 /* Whole paths from noise to latents beside the independent implementation's. */
 #include "diffusion/denoise.h"
-#include "diffusion/vae.h"
+#include "diffusion/private.h"
 #include "tests/diffusion_fixture.h"
 
 typedef struct model {
@@ -126,11 +126,67 @@ static void test_kandinsky(void) {
     close_model(&m);
 }
 
+/* Embeddings made noisy, and the path that begins with them; without noise they stay as they are. */
+static void test_unclip(const char *level_name, int level) {
+    model m;
+    ib_error err = {0};
+    char name[64];
+    if (!open_model(&m, "unclip-unet")) {
+        close_model(&m);
+        return;
+    }
+    size_t n, k, d;
+    float *e = fixture_tensor(m.f, "unclip.image_embeds", 0, &d),
+          *noise = fixture_tensor(m.f, "unclip.noise", 0, &d),
+          *mean = fixture_tensor(m.f, "unclip.mean", 0, &d),
+          *deviation = fixture_tensor(m.f, "unclip.std", 0, &d);
+    float *text = fixture_tensor(m.f, "prompt_embeds", 0, &k),
+          *negative = fixture_tensor(m.f, "negative_prompt_embeds", 0, &k),
+          *x = fixture_tensor(m.f, "latents", 1, &n);
+    float *added = ib_calloc(2 * d, sizeof *added), *none = ib_calloc(2 * d, sizeof *none);
+    snprintf(name, sizeof name, "unclip.noised_%s", level_name);
+    float *noised = fixture_tensor(m.f, name, 0, &k);
+    CHECK_INT(k, 2 * d);
+    snprintf(name, sizeof name, "unclip.latents_%s", level_name);
+    float *want = fixture_tensor(m.f, name, 1, &n);
+    ib_unclip_condition(mean, deviation, d, -1, e, noise, added);
+    CHECK(memcmp(added, e, d * sizeof *e) == 0);
+    ib_unclip_condition(mean, deviation, d, level, e, noise, added);
+    CHECK_FIXTURE(added, noised, 2 * d, 1e-6);
+    ib_scheduler_config c;
+    ib_scheduler *s = NULL;
+    ib_scheduler_defaults(&c, IB_SAMPLER_PNDM);
+    c.prediction = IB_PREDICT_V;
+    CHECK_OK(ib_scheduler_open(&s, &c, 4, &err), &err);
+    ib_denoise job = {.frames = 1,
+                      .rows = 16,
+                      .cols = 24,
+                      .asked = {text, NULL, added},
+                      .negative = {negative, NULL, none},
+                      .tokens = 77,
+                      .guided = true,
+                      .guidance = 10,
+                      .threads = 2};
+    CHECK_OK(ib_denoise_run(&job, m.u, s, x, &err), &err);
+    CHECK_FIXTURE(x, want, n, 1e-4);
+    ib_scheduler_close(&s);
+    float *const all[] = {e, noise, mean, deviation, text, negative, x, added, none, noised, want};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+    close_model(&m);
+}
+
 int main(void) {
     RUN(test_text_to_image("sd15.ddim.latents", IB_SAMPLER_DDIM, false));
     RUN(test_text_to_image("sd15.pndm.latents", IB_SAMPLER_PNDM, false));
     RUN(test_text_to_image("sd15.euler.latents", IB_SAMPLER_EULER, false));
     RUN(test_text_to_image("sd15.dpmpp.latents", IB_SAMPLER_DPMPP, true));
     RUN(test_kandinsky());
+    RUN(test_unclip("0", 0));
+    RUN(test_unclip("300", 300));
+    if (!check_done) {
+        return check_skip("diffusion_denoise", "INBETWEEN_SHARED is not set");
+    }
     return check_report("diffusion_denoise");
 }

@@ -318,6 +318,10 @@ int ib_encoder_open(ib_encoder **out, const char *name, const char *file, const 
     }
     e->width = o->width;
     e->height = o->height;
+    if (o->comment && av_dict_set(&e->format->metadata, "comment", o->comment, 0) < 0) {
+        rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for its comment", name);
+        goto fail;
+    }
     if ((rc = check_fit(name, e->format->oformat, codec, container, err)) < 0 ||
         (rc = open_codec(e, codec, o, err)) < 0 || (rc = open_conversion(e, o, err)) < 0) {
         goto fail;

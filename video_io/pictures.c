@@ -21,6 +21,7 @@ struct ib_pictures {
     size_t number_at; /* where in path the %0Nd begins */
     int digits, pattern_bytes;
     uint8_t *rgb;       /* [H,W,3] */
+    char *comment;      /* owned; NULL: none */
     ib_pending pending; /* a single picture */
     ib_resume resume;   /* a sequence */
     int64_t done;
@@ -167,6 +168,9 @@ int ib_pictures_open(ib_pictures **out, const char *path, const ib_writer_option
     }
     p->opt = *opt;
     int rc = resolve_path(p, path, err);
+    if (!rc && opt->comment && !(p->comment = strdup(opt->comment))) {
+        rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a text", path);
+    }
     if (!rc && !(p->rgb = ib_calloc((size_t)opt->width * (size_t)opt->height, 3))) {
         rc = ib_fail(err, IB_E_MEMORY, "%s: out of memory for a picture of %d x %d", path, opt->width,
                      opt->height);
@@ -190,17 +194,28 @@ const char *ib_pictures_kept(const ib_pictures *p) {
     return p->sequence && p->resumable && p->done ? p->resume.folder : NULL;
 }
 
+static int to_rgb(ib_pictures *p, const ib_frame *f, ib_error *err) {
+    size_t row = (size_t)f->width * 3;
+    if (!p->opt.rgb || !f->rgb) {
+        return ib_frame_to_rgb(f, p->rgb, err);
+    }
+    for (size_t y = 0; y < (size_t)f->height; y++) {
+        memcpy(p->rgb + y * row, f->rgb + y * f->rgb_stride, row);
+    }
+    return 0;
+}
+
 int ib_pictures_write(ib_pictures *p, const ib_frame *frame, ib_error *err) {
     if (!p->sequence && p->done) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "%s: is one picture and takes one frame; NAME-%%04d.png takes many", p->path);
     }
-    int rc = ib_frame_to_rgb(frame, p->rgb, err);
+    int rc = to_rgb(p, frame, err);
     if (!rc && !p->sequence) {
-        rc = ib_png_write(p->pending.temp, p->path, p->rgb, frame->width, frame->height, err);
+        rc = ib_png_write(p->pending.temp, p->path, p->rgb, frame->width, frame->height, p->comment, err);
     } else if (!rc) {
         char *part = ib_resume_part(&p->resume, p->done + 1, ending);
-        rc = part ? ib_write_png(part, p->rgb, frame->width, frame->height, err)
+        rc = part ? ib_png_publish(part, p->rgb, frame->width, frame->height, p->comment, err)
                   : ib_fail(err, IB_E_MEMORY, "%s: out of memory for a name", p->path);
         free(part);
     }
@@ -252,6 +267,7 @@ void ib_pictures_close(ib_pictures **pp) {
         rmdir(p->path); /* only if there is nothing in it */
     }
     ib_free(p->rgb);
+    free(p->comment);
     free(p->path);
     free(p);
 }

@@ -6,9 +6,13 @@
 #include <stdint.h>
 #include "video_io/writer.h"
 
-/* file: where the bytes go; name: for sentences. rgb: [H,W,3]. */
+/* file: where the bytes go; name: for sentences. rgb: [H,W,3]. parameters: a text of that name in the file;
+ * NULL: none. */
 int ib_png_write(const char *file, const char *name, const uint8_t *rgb, int width, int height,
-                 ib_error *err);
+                 const char *parameters, ib_error *err);
+/* The same, published whole under its name. */
+int ib_png_publish(const char *path, const uint8_t *rgb, int width, int height, const char *parameters,
+                   ib_error *err);
 
 typedef struct ib_pictures ib_pictures;
 /* path: NAME.png, NAME-%04d.png or DIR/. Refuses what would be overwritten, as writer.h says. */

@@ -56,6 +56,10 @@ typedef struct ib_writer_options {
     int threads;    /* 0: as many as cores */
     int64_t frames; /* how many will come; 0: not known yet */
     bool overwrite; /* replace pictures of a sequence's names */
+    bool rgb;       /* PNG: frames that have RGB of their own are written from it; default false */
+    /* How it was made, UTF-8: the comment of a clip, the text `parameters` of a PNG; NULL: none. The caller's
+     * until finish or abort */
+    const char *comment;
     /* [n_inputs] what may not be replaced, as ib_output_check takes it; the caller's until finish or abort */
     const char *const *inputs;
     size_t n_inputs;

@@ -1,0 +1,147 @@
+/* inbetween render --renderer: a clip by the user's diffusion model. */
+#include "cli/render_diffused.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "cli/adapter_options.h"
+#include "cli/picture_options.h"
+#include "cli/render_embeddings.h"
+#include "render/diffused.h"
+
+static const char text_mark[] = "text:";
+
+int cli_check_diffused(cli *c) {
+    static const cli_option own[] = {CLI_DIFFUSED_OPTIONS, {0}};
+    for (const cli_option *o = own; !cli_is_set(c, "renderer") && o->name; o++) {
+        if (cli_is_set(c, o->name)) {
+            return cli_usage(c, "--%s needs --renderer PATH, the diffusion model", o->name);
+        }
+    }
+    return CLI_DONE;
+}
+
+static void on_progress(void *user, const ib_diffused_progress *p) {
+    double all = (double)(p->evaluate ? p->evaluate : 1);
+    if (p->left_seconds < 0) {
+        cli_progress(user, 0, "step 0 of %zu", p->evaluate);
+    } else {
+        cli_progress(user, (double)p->evaluated / all, "step %zu of %zu, %.0f s left", p->evaluated,
+                     p->evaluate, p->left_seconds);
+    }
+}
+
+static int choose_condition(cli *c, ib_led_by *by) {
+    static const struct {
+        const char *word;
+        ib_led_by by;
+    } words[] = {{"prompt", IB_LED_BY_PROMPT}, {"image", IB_LED_BY_IMAGE}, {"both", IB_LED_BY_BOTH}};
+    const char *word = cli_text(c, "condition");
+    for (size_t i = 0; word && i < sizeof words / sizeof *words; i++) {
+        if (!strcmp(word, words[i].word)) {
+            *by = words[i].by;
+            return CLI_DONE;
+        }
+    }
+    return word ? cli_usage(c, "--condition is prompt, image or both, not '%s'", word) : CLI_DONE;
+}
+
+static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *o) {
+    const char *noise = cli_text(c, "noise");
+    int status = cli_embeddings_options(c, clip, &o->way);
+    if (status) {
+        return status;
+    }
+    if (o->way.n_preview) {
+        return cli_usage(c, "--preview-from shows footage, and --renderer makes pictures; give one");
+    }
+    if (strcmp(noise, "shared") != 0) {
+        return cli_usage(c, "--noise is shared, one for all frames, not '%s'", noise);
+    }
+    o->renderer = cli_text(c, "renderer");
+    o->ip_adapter = cli_text(c, "ip-adapter");
+    o->ip_scale = cli_real(c, "ip-scale");
+    o->n_lora = cli_list(c, "lora", &o->lora);
+    o->prompt = cli_text(c, "prompt");
+    o->negative_prompt = cli_text(c, "negative-prompt");
+    o->steps = cli_is_set(c, "steps") ? (int)cli_int(c, "steps") : 0;
+    o->sampler = cli_text(c, "sampler");
+    o->guidance = cli_is_set(c, "guidance") ? cli_real(c, "guidance") : -1;
+    o->seed = (uint64_t)cli_int(c, "seed");
+    o->strength = cli_real(c, "strength");
+    o->every = (int)cli_int(c, "diffuse-every");
+    o->vae = cli_text(c, "vae");
+    o->draft = cli_flag(c, "draft");
+    o->pixels = cli_adapter(c, NULL);
+    o->progress_diffused = on_progress;
+    return choose_condition(c, &o->condition);
+}
+
+static int print_result(cli *c, const ib_diffused_options *o, const ib_diffused_summary *s, double seconds) {
+    if (cli_prints_text(c)) {
+        printf("%s: %lld frames of %d x %d, %.2f s at %g frames a second; %lld diffused with %d steps of %s",
+               cli_shown(c, o->way.output), (long long)s->frames, s->width, s->height, s->seconds, o->way.fps,
+               (long long)(s->diffused + s->taken_up), s->steps, s->sampler);
+        if (s->taken_up) {
+            printf(", %lld of them in a run that was stopped", (long long)s->taken_up);
+        }
+        putchar('\n');
+    }
+    if (!cli_json(c)) {
+        return CLI_DONE;
+    }
+    json_t *j = json_pack("{s:o, s:I, s:i, s:i, s:f, s:f, s:f}", "clip", ib_json_text(o->way.output),
+                          "frames", (json_int_t)s->frames, "width", s->width, "height", s->height, "fps",
+                          o->way.fps, "seconds", s->seconds, "rendered_in_seconds", seconds);
+    if (j) {
+        json_object_set_new(j, "taken_up", json_integer(s->taken_up));
+        json_object_set_new(j, "diffused", json_integer(s->diffused));
+        json_object_set_new(j, "steps", json_integer(s->steps));
+        json_object_set_new(j, "sampler", json_string(s->sampler));
+        json_object_set_new(j, "seed", json_integer((json_int_t)o->seed));
+        json_object_set_new(j, "renderer", ib_json_text(o->renderer));
+    }
+    return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+}
+
+/* The space that was named. text:PATH stands for the model's own text encoder, which is no space of
+ * embeddings. */
+static int open_space(cli *c, const ib_movie_options *clip, ib_diffused_options *o, ib_space **space) {
+    const char *name = cli_text(c, "space");
+    if (!name || strncmp(name, text_mark, sizeof text_mark - 1) != 0) {
+        return name ? cli_open_way_space(c, clip, space) : CLI_DONE;
+    }
+    if (strcmp(name + sizeof text_mark - 1, o->renderer) != 0) {
+        return cli_usage(c,
+                         "--space %s: prompts are read by the renderer's own text encoder, which is "
+                         "--space text:%s",
+                         name, o->renderer);
+    }
+    if (o->condition & IB_LED_BY_IMAGE) {
+        return cli_usage(c, "--condition %s needs image embeddings, and --space %s has none",
+                         cli_text(c, "condition"), name);
+    }
+    o->condition = IB_LED_BY_PROMPT;
+    return CLI_DONE;
+}
+
+int cli_render_diffused(cli *c, const ib_movie_options *clip) {
+    ib_diffused_options o;
+    ib_diffused_summary s;
+    ib_space *space = NULL;
+    ib_error err = {0};
+    double began = ib_clock_seconds();
+    ib_diffused_defaults(&o);
+    int status = translate(c, clip, &o);
+    status = status ? status : open_space(c, clip, &o, &space);
+    o.way.space = space;
+    if (!status) {
+        int rc = ib_render_diffused(&o, &s, &err);
+        cli_progress_end(c);
+        status = rc ? cli_fail(c, &err) : print_result(c, &o, &s, ib_clock_seconds() - began);
+    }
+    ib_space_close(&space);
+    return status;
+}

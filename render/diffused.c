@@ -1,0 +1,599 @@
+#include "render/diffused.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "adapter/named.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/resume.h"
+#include "render/diffused_plan.h"
+#include "render/diffused_text.h"
+#include "render/diffusing.h"
+#include "render/keyframes.h"
+#include "render/renderer.h"
+#include "render/rows.h"
+#include "video_io/writer.h"
+
+enum { BATCH = 4, MAX_KEYFRAMES = 1000, MAX_SIDE = 8192 };
+static const char part_ending[] = ".png";
+
+/* A keyframe, or a diffused frame between two. */
+typedef struct place {
+    size_t way; /* from which keyframe it counts */
+    int step;   /* from there */
+    float t;
+    bool noise; /* from noise alone */
+    double strength;
+} place;
+
+typedef struct clip {
+    const ib_diffused_options *o;
+    const ib_embeddings_options *w;
+    ib_diffusing *model;
+    const ib_diffusing_about *about;
+    ib_rows rows; /* empty: no embeddings */
+    ib_frame *key;
+    size_t keys, ways, interlaced;
+    int width, height;
+    ib_matrix matrix;
+    ib_renderer *pixels;
+    ib_writer *writer;
+    ib_resume resume;
+    ib_key id;            /* all that the frames depend on */
+    char *text;           /* how it was made */
+    place *plan;          /* [planned] in the order in which they are made */
+    ib_frame *made;       /* [planned] */
+    size_t planned, kept; /* kept: of them in the folder */
+    int64_t taken_up, total, written;
+    float *start, *picture;                 /* [BATCH,rows,cols,3] */
+    size_t work_done, work_all, work_batch; /* steps */
+    double began;
+    bool said;
+} clip;
+
+void ib_diffused_defaults(ib_diffused_options *o) {
+    *o = (ib_diffused_options){.ip_scale = 1, .guidance = -1, .strength = 0.5, .every = 4, .seed = 0};
+    ib_embeddings_defaults(&o->way);
+}
+
+static void tell(const clip *c, const char *sentence) {
+    if (c->w->message) {
+        c->w->message(c->w->user, sentence);
+    }
+}
+
+static bool is_picture(const clip *c, size_t key) {
+    return ib_key_kind_of(c->w->keyframes[key % c->keys]) == IB_KEY_PICTURE;
+}
+
+static bool is_prompt(const clip *c, size_t key) {
+    return ib_key_kind_of(c->w->keyframes[key % c->keys]) == IB_KEY_PROMPT;
+}
+
+static int check_diffused(const clip *c, ib_error *err) {
+    const ib_diffused_options *o = c->o;
+    const ib_embeddings_options *w = c->w;
+    if (w->n_keyframes < 2 || w->n_keyframes > MAX_KEYFRAMES) {
+        return ib_fail(err, IB_E_ARGUMENT, "%zu keyframes, 2 to %d were expected", w->n_keyframes,
+                       MAX_KEYFRAMES);
+    }
+    if (w->frames < 2 || w->frames > 100000 || !(w->fps > 0 && w->fps <= 1000) || o->every < 1) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "2 to 100000 frames from keyframe to keyframe, above 0 and at most 1000 a second, and "
+                       "at least every first of them diffused were expected, not %d, %g and %d",
+                       w->frames, w->fps, o->every);
+    }
+    if (!(o->strength > 0 && o->strength <= 1)) {
+        return ib_fail(err, IB_E_ARGUMENT, "a strength of %g, above 0 and at most 1 was expected",
+                       o->strength);
+    }
+    if (ib_embeddings_name(w->output)) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "%s: embeddings need no renderer; leave it out, or name a clip, such as clip.mp4",
+                       w->output);
+    }
+    for (size_t i = 0; i < w->n_keyframes; i++) {
+        int rc = ib_key_exists(w->keyframes[i], err);
+        if (rc) {
+            return rc;
+        }
+    }
+    return IB_OK;
+}
+
+/* What conditions the frames, if the user has not said it. */
+static ib_led_by condition_of(const clip *c) {
+    const ib_diffused_options *o = c->o;
+    if (o->condition) {
+        return o->condition;
+    }
+    bool image = c->about->width > 0;
+    return image ? (o->prompt ? IB_LED_BY_BOTH : IB_LED_BY_IMAGE) : IB_LED_BY_PROMPT;
+}
+
+static int check_condition(const clip *c, ib_led_by cond, ib_error *err) {
+    const ib_diffused_options *o = c->o;
+    bool all_prompts = true;
+    for (size_t i = 0; i < c->keys; i++) {
+        all_prompts &= is_prompt(c, i);
+    }
+    if ((cond & IB_LED_BY_IMAGE) && !c->about->width) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "%s: takes no image embeddings by itself; give it an IP-Adapter (--ip-adapter FILE), "
+                       "or let prompts alone lead it (--condition prompt)",
+                       o->renderer);
+    }
+    if ((cond & IB_LED_BY_IMAGE) && !c->w->space) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "%s: image embeddings come from an image tower; say which (--space clip:PATH)",
+                       o->renderer);
+    }
+    if (!(cond & IB_LED_BY_IMAGE) && c->w->adapter) {
+        return ib_fail(err, IB_E_UNSUPPORTED,
+                       "%s: an adapter moves image embeddings, and prompts alone lead these frames; no video "
+                       "gives the tokens of a prompt to learn from",
+                       c->w->adapter);
+    }
+    return cond == IB_LED_BY_PROMPT && !o->prompt && !all_prompts
+               ? ib_fail(err, IB_E_ARGUMENT,
+                         "%s: nothing leads its frames; give a prompt (--prompt TEXT), keyframes that are "
+                         "prompts (text:...), or an IP-Adapter (--ip-adapter FILE) with --space clip:PATH",
+                         o->renderer)
+               : IB_OK;
+}
+
+/* The way's embeddings, checked against what the model takes. */
+static int make_embeddings(clip *c, ib_error *err) {
+    int rc = ib_rows_make(&c->rows, c->w, err);
+    const ib_shape *s = &c->rows.shape;
+    if (!rc && (s->width != c->about->width || (s->tokens > 1) != c->about->hidden)) {
+        rc = ib_fail(
+            err, IB_E_MISMATCH, "%s: takes image embeddings of %s%zu values, the space %s gives %s%zu%s",
+            c->o->ip_adapter ? c->o->ip_adapter : c->o->renderer, c->about->hidden ? "tokens of " : "",
+            c->about->width, c->rows.space_id, s->tokens > 1 ? "tokens of " : "", s->width,
+            s->width != c->about->width ? ""
+            : s->tokens > 1             ? "; --tokens pooled gives one"
+                                        : "; --tokens penultimate gives them");
+    }
+    return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, s->tokens, err);
+}
+
+static int check_size(const clip *c, ib_error *err) {
+    size_t f = c->about->factor;
+    size_t w = (size_t)c->width, h = (size_t)c->height;
+    size_t w1 = w >= f ? w / f * f : f, h1 = h >= f ? h / f * f : f;
+    if (c->width < 1 || c->height < 1 || c->width > MAX_SIDE || c->height > MAX_SIDE || w % f || h % f) {
+        return ib_fail(
+            err, IB_E_ARGUMENT,
+            "%s: makes pictures whose sides are multiples of %zu, not %d x %d; --size %zux%zu is near",
+            c->o->renderer, f, c->width, c->height, w1, h1);
+    }
+    return IB_OK;
+}
+
+static int read_key(clip *c, size_t i, ib_error *err) {
+    ib_reader_options how = {.width = c->width,
+                             .height = c->height,
+                             .rgb = true,
+                             .threads = c->w->threads,
+                             .matrix = c->matrix,
+                             .keep_interlaced = c->w->keep_interlaced,
+                             .stop = c->w->stop};
+    ib_still *s = NULL;
+    int rc = ib_still_open(&s, c->w->keyframes[i], &how, err);
+    if (rc) {
+        return rc;
+    }
+    ib_matrix own = ib_still_info(s)->matrix;
+    if (!c->matrix && own == IB_MATRIX_UNSPECIFIED) {
+        c->matrix = how.matrix = IB_MATRIX_BT601;
+    }
+    c->interlaced += ib_still_info(s)->interlaced;
+    rc = ib_still_convert(s, &c->key[i], &how, err);
+    ib_still_close(&s);
+    if (!rc && !c->matrix) {
+        c->matrix = c->key[i].matrix;
+    }
+    if (!rc && !c->width) {
+        c->width = c->key[i].width;
+        c->height = c->key[i].height;
+    }
+    return rc;
+}
+
+static int read_keys(clip *c, ib_error *err) {
+    int rc = IB_OK;
+    c->width = c->w->width;
+    c->height = c->w->height;
+    if (!(c->key = ib_calloc(c->keys, sizeof *c->key))) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", c->keys);
+    }
+    for (size_t i = 0; !rc && i < c->keys; i++) {
+        bool first = !c->width;
+        rc = is_picture(c, i) ? read_key(c, i, err) : IB_OK;
+        rc = rc || !first || !c->width ? rc : check_size(c, err);
+    }
+    if (!c->width) {
+        c->width = c->height = (int)(c->about->side ? c->about->side : 512);
+    }
+    c->matrix = c->matrix ? c->matrix : IB_MATRIX_BT709;
+    return rc ? rc : check_size(c, err);
+}
+
+/* Pictures at both ends. */
+static bool between_pictures(const clip *c, size_t way) {
+    return is_picture(c, way) && is_picture(c, way + 1);
+}
+
+static size_t steps_of(const clip *c, const place *p) {
+    double steps = c->about->steps;
+    return (size_t)(p->noise ? steps : floor(steps * p->strength + 1e-9));
+}
+
+static void add(clip *c, place p) {
+    c->plan[c->planned++] = p;
+    c->work_all += steps_of(c, &p);
+}
+
+/* Keyframes first, for the frames beside them need them; then way by way. */
+static int make_plan(clip *c, ib_error *err) {
+    const ib_embeddings_options *w = c->w;
+    size_t most;
+    if (ib_size_mul(c->ways, (size_t)w->frames, &most) ||
+        !(c->plan = ib_calloc(most + c->keys, sizeof *c->plan)) ||
+        !(c->made = ib_calloc(most + c->keys, sizeof *c->made))) {
+        return ib_fail(err, IB_E_MEMORY, "out of memory for the plan of %zu ways", c->ways);
+    }
+    for (size_t k = 0; k < c->keys; k++) {
+        if (!is_picture(c, k)) {
+            bool last = k == c->ways;
+            add(c, (place){.way = k - last, .step = last ? w->frames - 1 : 0, .t = last, .noise = true});
+        }
+    }
+    for (size_t p = 0; p < c->ways; p++) {
+        for (int j = 1; j < w->frames - 1; j++) {
+            float t = ib_plan_place(j, w->frames, w->ease);
+            double s = ib_plan_strength(c->o->strength, t);
+            place at = {p, j, t, !between_pictures(c, p) || s >= 1 - 1e-6, s};
+            if (ib_plan_diffuses(j, w->frames, c->o->every) && steps_of(c, &at)) {
+                add(c, at);
+            }
+        }
+    }
+    return IB_OK;
+}
+
+/* What the folder has of the plan, from its beginning on. */
+static int take_up(clip *c, size_t i, ib_error *err) {
+    char *part = ib_resume_part(&c->resume, (int64_t)i + 1, part_ending);
+    ib_reader_options how = {.rgb = true, .threads = 1, .matrix = c->matrix};
+    int rc = part ? ib_read_still(&c->made[i], part, &how, err)
+                  : ib_fail(err, IB_E_MEMORY, "out of memory for a name");
+    if (!rc && (c->made[i].width != c->width || c->made[i].height != c->height)) {
+        rc = ib_fail(err, IB_E_MISMATCH, "%s: is %d x %d, %d x %d was expected", part, c->made[i].width,
+                     c->made[i].height, c->width, c->height);
+    }
+    free(part);
+    return rc;
+}
+
+/* From a picture in memory to a frame, and to its file in the folder. */
+static int keep(clip *c, size_t i, const float *picture, ib_error *err) {
+    size_t n = (size_t)c->width * (size_t)c->height * 3;
+    uint8_t *rgb = ib_calloc(n, 1);
+    char *part = ib_resume_part(&c->resume, (int64_t)i + 1, part_ending);
+    int rc = rgb && part ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for a picture");
+    for (size_t k = 0; !rc && k < n; k++) {
+        float v = picture[k] * 255;
+        rgb[k] = (uint8_t)(v > 0 ? v < 255 ? lrintf(v) : 255 : 0);
+    }
+    rc = rc ? rc : ib_write_png(part, rgb, c->width, c->height, err);
+    /* read back, so that a frame has the same bits whether it was made now or by an earlier call */
+    c->kept += !rc;
+    rc = rc ? rc : take_up(c, i, err);
+    ib_free(rgb);
+    free(part);
+    return rc;
+}
+
+static void on_step(void *user, double share) {
+    clip *c = user;
+    double now = ib_clock_seconds(), done = (double)c->work_done + share * (double)c->work_batch;
+    double left = done > 0 ? (now - c->began) / done * ((double)c->work_all - done) : -1;
+    if (!c->said && done > 0) {
+        char text[64], line[160];
+        c->said = true;
+        ib_diffused_time(text, sizeof text, left + now - c->began);
+        snprintf(line, sizeof line, "by the first step, this will take about %s", text);
+        tell(c, line);
+    }
+    if (c->o->progress_diffused) {
+        ib_diffused_progress p = {c->written, c->total, (size_t)done, c->work_all, left};
+        c->o->progress_diffused(c->w->user, &p);
+    }
+}
+
+/* What conditions the frame at a place. */
+static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
+    size_t row = p->way * (size_t)(c->w->frames - 1) + (size_t)p->step;
+    ib_led_by cond = condition_of(c);
+    row = c->rows.n ? row % c->rows.n : 0; /* of a loop */
+    f->embedding = c->rows.n ? c->rows.z + row * c->rows.shape.tokens * c->rows.shape.width : NULL;
+    f->hidden = c->rows.shape.tokens;
+    f->prompt = cond & IB_LED_BY_PROMPT ? c->o->prompt : NULL;
+    if ((cond & IB_LED_BY_PROMPT) && !c->o->prompt && is_prompt(c, p->way) && is_prompt(c, p->way + 1)) {
+        f->prompt = ib_key_prompt(c->w->keyframes[p->way]);
+        f->prompt2 = ib_key_prompt(c->w->keyframes[(p->way + 1) % c->keys]);
+        f->between = p->t;
+    }
+    f->strength = p->noise ? 1 : p->strength;
+}
+
+/* The pixel model's pictures where the n places start, all of one way. */
+static int make_starts(clip *c, const place *p, size_t n, ib_diffusing_frame *f, ib_error *err) {
+    size_t values = (size_t)c->width * (size_t)c->height * 3;
+    const ib_frame *first = &c->key[p->way], *last = &c->key[(p->way + 1) % c->keys];
+    double gap = c->w->gap_seconds > 0 ? c->w->gap_seconds : (c->w->frames - 1) / c->w->fps;
+    ib_frame frame = {0};
+    uint8_t *rgb = ib_calloc(values, 1);
+    int rc = rgb ? ib_frame_alloc(&frame, c->width, c->height, err)
+                 : ib_fail(err, IB_E_MEMORY, "out of memory for a picture");
+    for (size_t i = 0; !rc && i < n; i++) {
+        if (p[i].noise) {
+            continue;
+        }
+        rc = ib_renderer_frame(c->pixels, first, last, p[i].t, (float)gap, &frame, err);
+        rc = rc ? rc : ib_frame_to_rgb(&frame, rgb, err);
+        for (size_t k = 0; !rc && k < values; k++) {
+            c->start[i * values + k] = (float)rgb[k] / 255;
+        }
+        f[i].start = c->start + i * values;
+    }
+    ib_frame_free(&frame);
+    ib_free(rgb);
+    return rc;
+}
+
+static int stopped(const clip *c, size_t done, ib_error *err) {
+    char where[512] = "the clip was dropped";
+    if (done) {
+        snprintf(where, sizeof where, "they are kept in %.400s, and the same command goes on from there",
+                 c->resume.folder);
+    }
+    return ib_fail(err, IB_E_INTERRUPTED, "%s: stopped after %zu of %zu diffused frames; %s", c->w->output,
+                   done, c->planned, where);
+}
+
+/* Places [i, i + n) of the plan, of one way. */
+static int diffuse(clip *c, size_t i, size_t n, ib_error *err) {
+    size_t values = (size_t)c->width * (size_t)c->height * 3;
+    ib_diffusing_frame f[BATCH] = {{0}};
+    c->work_batch = 0;
+    for (size_t k = 0; k < n; k++) {
+        condition(c, &c->plan[i + k], &f[k]);
+        c->work_batch += steps_of(c, &c->plan[i + k]);
+    }
+    int rc = make_starts(c, c->plan + i, n, f, err);
+    rc = rc ? rc : ib_diffusing_frames(c->model, f, n, (size_t)c->height, (size_t)c->width, c->picture, err);
+    if (rc == IB_E_INTERRUPTED) {
+        return stopped(c, i, err);
+    }
+    for (size_t k = 0; !rc && k < n; k++) {
+        rc = keep(c, i + k, c->picture + k * values, err);
+    }
+    c->work_done += c->work_batch;
+    c->work_batch = 0;
+    return rc;
+}
+
+/* How many places from i on go through the model together. */
+static size_t batch_at(const clip *c, size_t i) {
+    size_t n = 1;
+    while (n < BATCH && i + n < c->planned && c->plan[i + n].way == c->plan[i].way) {
+        n++;
+    }
+    return n;
+}
+
+/* Everything that the model makes. */
+static int diffuse_all(clip *c, ib_error *err) {
+    size_t values = (size_t)c->width * (size_t)c->height * 3 * BATCH;
+    size_t there = c->resume.done < (int64_t)c->planned ? (size_t)c->resume.done : c->planned;
+    int rc = ib_alloc_floats(&c->start, values, "pictures", err);
+    rc = rc ? rc : ib_alloc_floats(&c->picture, values, "pictures", err);
+    for (size_t i = 0; !rc && i < there; i++) {
+        rc = take_up(c, i, err);
+        c->work_all -= steps_of(c, &c->plan[i]);
+    }
+    c->taken_up = (int64_t)there;
+    c->kept = there;
+    c->began = ib_clock_seconds();
+    for (size_t i = there, n; !rc && i < c->planned; i += n) {
+        n = batch_at(c, i);
+        rc = c->w->stop && atomic_load(c->w->stop) ? stopped(c, i, err) : diffuse(c, i, n, err);
+    }
+    for (size_t i = 0; !rc && i < c->planned; i++) {
+        const place *p = &c->plan[i];
+        size_t k = p->way + (p->step > 0);
+        if (p->step == 0 || p->step == c->w->frames - 1) {
+            rc = ib_frame_alloc_rgb(&c->key[k], c->width, c->height, err);
+            if (!rc) {
+                c->key[k].matrix = c->matrix;
+                ib_frame_copy(&c->key[k], &c->made[i]);
+            }
+        }
+    }
+    return rc;
+}
+
+static int write_frame(clip *c, const ib_frame *f, ib_error *err) {
+    int rc = ib_writer_write(c->writer, f, err);
+    c->written += !rc;
+    return rc;
+}
+
+/* The frames strictly between steps a and b of a way, of which fa and fb are the pictures, and b itself
+ * unless it is the next keyframe. */
+static int write_between(clip *c, int a, const ib_frame *fa, int b, const ib_frame *fb, ib_frame *room,
+                         ib_error *err) {
+    const ib_embeddings_options *w = c->w;
+    double gap = (w->gap_seconds > 0 ? w->gap_seconds : (w->frames - 1) / w->fps) * (b - a) / (w->frames - 1);
+    float ta = ib_plan_place(a, w->frames, w->ease), tb = ib_plan_place(b, w->frames, w->ease);
+    int rc = IB_OK;
+    for (int j = a + 1; !rc && j < b; j++) {
+        float t = (ib_plan_place(j, w->frames, w->ease) - ta) / (tb - ta);
+        rc = w->stop && atomic_load(w->stop) ? stopped(c, c->planned, err) : IB_OK;
+        rc = rc ? rc : ib_renderer_frame(c->pixels, fa, fb, t, (float)gap, room, err);
+        rc = rc ? rc : write_frame(c, room, err);
+    }
+    return rc || b == w->frames - 1 ? rc : write_frame(c, fb, err);
+}
+
+static int write_way(clip *c, size_t way, ib_frame *room, ib_error *err) {
+    const ib_frame *at = &c->key[way];
+    int step = 0, rc = write_frame(c, at, err);
+    for (size_t i = 0; !rc && i < c->planned; i++) {
+        const place *p = &c->plan[i];
+        if (p->way == way && p->step > 0 && p->step < c->w->frames - 1) {
+            rc = write_between(c, step, at, p->step, &c->made[i], room, err);
+            step = p->step;
+            at = &c->made[i];
+        }
+    }
+    return rc ? rc : write_between(c, step, at, c->w->frames - 1, &c->key[(way + 1) % c->keys], room, err);
+}
+
+static int write_clip(clip *c, ib_error *err) {
+    ib_writer_options how = {.width = c->width,
+                             .height = c->height,
+                             .fps = c->w->fps,
+                             .matrix = c->matrix,
+                             .codec = c->w->codec,
+                             .crf = c->w->crf,
+                             .threads = c->w->threads,
+                             .frames = c->total,
+                             .overwrite = c->w->overwrite,
+                             .rgb = true,
+                             .comment = c->text};
+    ib_frame room = {0};
+    int rc = ib_writer_open(&c->writer, c->w->output, &how, err);
+    rc = rc ? rc : ib_frame_alloc(&room, c->width, c->height, err);
+    for (size_t p = 0; !rc && p < c->ways; p++) {
+        rc = write_way(c, p, &room, err);
+    }
+    if (!rc && !c->w->loop) {
+        rc = write_frame(c, &c->key[c->keys - 1], err);
+    }
+    rc = rc ? rc : ib_writer_finish(&c->writer, err);
+    ib_frame_free(&room);
+    return rc;
+}
+
+/* Refuses outputs that cannot be written before hours are spent on them. */
+static int try_output(clip *c, ib_error *err) {
+    size_t n;
+    const char **inputs = ib_diffused_inputs(c->o, &n);
+    ib_writer_options how = {.width = c->width,
+                             .height = c->height,
+                             .fps = c->w->fps,
+                             .matrix = c->matrix,
+                             .codec = c->w->codec,
+                             .crf = c->w->crf,
+                             .frames = c->total,
+                             .overwrite = c->w->overwrite,
+                             .inputs = inputs,
+                             .n_inputs = n};
+    int rc = inputs ? ib_writer_open(&c->writer, c->w->output, &how, err)
+                    : ib_fail(err, IB_E_MEMORY, "out of memory for the list of inputs");
+    ib_writer_abort(&c->writer);
+    for (size_t i = 0; !rc && i < n; i++) {
+        ib_key_add_input(&c->id, inputs[i]);
+    }
+    free(inputs);
+    return rc;
+}
+
+static int begin_resume(clip *c, ib_error *err) {
+    char *name = ib_diffused_folder_name(c->w->output);
+    ib_diffused_key(&c->id, c->o, c->width, c->height);
+    int rc = name && !c->id.failed ? ib_resume_begin(&c->resume, name, c->id.text, part_ending, err)
+                                   : ib_fail(err, IB_E_MEMORY, "out of memory for a name");
+    free(name);
+    return rc;
+}
+
+static void tell_plan(const clip *c) {
+    char line[700];
+    size_t left =
+        c->planned - (size_t)(c->resume.done < (int64_t)c->planned ? c->resume.done : (int64_t)c->planned);
+    snprintf(line, sizeof line,
+             "%s: %zu of %lld frames of %d x %d are diffused%s, with %d steps of %s, guidance %g, seed %llu",
+             c->about->what, c->planned, (long long)c->total, c->width, c->height,
+             left < c->planned ? " (some are there from a run that was stopped)" : "", c->about->steps,
+             c->about->sampler, c->about->guidance, (unsigned long long)c->o->seed);
+    tell(c, line);
+}
+
+static void release(clip *c, bool finished) {
+    ib_writer_abort(&c->writer);
+    if (finished || !c->kept) {
+        ib_resume_remove(&c->resume);
+    } else {
+        ib_resume_leave(&c->resume);
+    }
+    for (size_t i = 0; c->made && i < c->planned; i++) {
+        ib_frame_free(&c->made[i]);
+    }
+    for (size_t i = 0; c->key && i < c->keys; i++) {
+        ib_frame_free(&c->key[i]);
+    }
+    ib_free(c->made);
+    ib_free(c->key);
+    ib_free(c->plan);
+    ib_free(c->start);
+    ib_free(c->picture);
+    ib_rows_free(&c->rows);
+    ib_renderer_close(&c->pixels);
+    ib_diffusing_close(&c->model);
+    ib_key_free(&c->id);
+    free(c->text);
+}
+
+int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summary, ib_error *err) {
+    clip c = {.o = o, .w = &o->way, .keys = o->way.n_keyframes};
+    c.ways = c.keys - 1 + o->way.loop;
+    int rc = check_diffused(&c, err);
+    rc = rc ? rc : ib_diffusing_open(&c.model, o, on_step, &c, err);
+    c.about = c.model ? ib_diffusing_about_of(c.model) : NULL;
+    rc = rc ? rc : check_condition(&c, condition_of(&c), err);
+    c.total = (int64_t)c.ways * (o->way.frames - 1) + !o->way.loop;
+    rc = rc ? rc : read_keys(&c, err);
+    rc = rc ? rc : try_output(&c, err);
+    if (!rc && (condition_of(&c) & IB_LED_BY_IMAGE)) {
+        rc = make_embeddings(&c, err);
+    }
+    rc = rc ? rc : make_plan(&c, err);
+    rc = rc ? rc : begin_resume(&c, err);
+    rc = rc ? rc : ib_renderer_open(&c.pixels, o->pixels, c.width, c.height, o->way.threads, err);
+    rc = rc ? rc : ib_diffused_describe(&c.text, o, c.about, c.width, c.height, err);
+    if (!rc) {
+        tell_plan(&c);
+        rc = diffuse_all(&c, err);
+    }
+    rc = rc ? rc : write_clip(&c, err);
+    if (!rc && summary) {
+        *summary = (ib_diffused_summary){.frames = c.total,
+                                         .taken_up = c.taken_up,
+                                         .diffused = (int64_t)c.planned - c.taken_up,
+                                         .width = c.width,
+                                         .height = c.height,
+                                         .steps = c.about->steps,
+                                         .sampler = c.about->sampler,
+                                         .seconds = (double)c.total / o->way.fps};
+    }
+    release(&c, !rc);
+    return rc;
+}

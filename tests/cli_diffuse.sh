@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# A clip by a diffusion model: the independent implementation's picture, exact keyframes, equal bytes, going on, refusals. The model is a
+# small one with random weights (tests/fixtures/diffusion/make_pipeline.py).
+set -u
+. tests/cli.bash
+s=$scratch f=tests/fixtures/diffusion/pipeline clip=tests/fixtures/clip-tiny
+model=$s/model ip=$f/ip-adapter.safetensors
+mkdir -p "$model/text_encoder" "$model/tokenizer"
+cp -r $f/model_index.json $f/unet $f/vae $f/scheduler "$model"
+cp $clip/model.safetensors $clip/config.json "$model/text_encoder"
+cp $clip/vocab.json $clip/merges.txt "$model/tokenizer"
+way=($f/a.png $f/b.png)
+lead=(--renderer "$model" --space "clip:$clip" --ip-adapter "$ip" --guide none --size 64x64)
+
+# The largest difference of a PNG from raw samples or another PNG, in steps of 8 bits.
+cat >"$s/differ.py" <<'PY'
+import struct, sys, zlib
+def png(path):
+    data, at, body, text = open(path, "rb").read(), 8, b"", b""
+    while at < len(data):
+        n, kind = struct.unpack(">I4s", data[at:at + 8])
+        chunk = data[at + 8:at + 8 + n]
+        assert zlib.crc32(kind + chunk) == struct.unpack(">I", data[at + 8 + n:at + 12 + n])[0], kind
+        if kind == b"IHDR":
+            w, h, depth, colour = struct.unpack(">IIBB", chunk[:10])
+            assert (depth, colour) == (8, 2), (depth, colour)
+        body += chunk if kind == b"IDAT" else b""
+        at += 12 + n
+    raw, row, out = zlib.decompress(body), bytearray(3 * w), bytearray()
+    for y in range(h):
+        kind, line = raw[y * (3 * w + 1)], bytearray(raw[y * (3 * w + 1) + 1:(y + 1) * (3 * w + 1)])
+        for i in range(3 * w):
+            a, b, c = (line[i - 3] if i > 2 else 0), row[i], (row[i - 3] if i > 2 else 0)
+            p = a + b - c
+            paeth = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
+            line[i] = line[i] + (0, a, b, (a + b) // 2, paeth)[kind] & 255
+        row = line
+        out += line
+    return bytes(out)
+a, b = (open(x, "rb").read() if x.endswith(".rgb") else png(x) for x in sys.argv[1:3])
+assert len(a) == len(b), (len(a), len(b))
+worst = max(abs(x - y) for x, y in zip(a, b))
+print("largest difference %d, allowed %s" % (worst, sys.argv[3]))
+sys.exit(worst > int(sys.argv[3]))
+PY
+differ() { python3 "$s/differ.py" "$@"; }
+
+line=("${lead[@]}" --prompt "a red circle at the left" --condition both --steps 5 --sampler ddim --guidance 3 --seed 7 --strength 1
+    --diffuse-every 1)
+run render "${way[@]}" -o "$s/out-%d.png" -n 3 "${line[@]}"
+expect 0 '1 of 3 frames of 64 x 64 are diffused, with 5 steps of ddim, guidance 3, seed 7' 'this will take about'
+check "the frame between is diffusers' picture" differ "$s/out-2.png" $f/expected.rgb 2
+check "the first frame is the first keyframe" differ "$s/out-1.png" $f/a.png 0
+check "the last frame is the last keyframe" differ "$s/out-3.png" $f/b.png 0
+check "a picture says how it was made" grep -aq 'a red circle at the left' "$s/out-2.png"
+check "with the seed" grep -aq 'Steps: 5, Sampler: ddim, CFG scale: 3, Seed: 7, Size: 64x64' "$s/out-2.png"
+check "and the checksum of the IP-Adapter" grep -aq "$(sha256sum <"$ip" | cut -d' ' -f1)" "$s/out-2.png"
+check "nothing else is left" test "$(ls -A "$s" | grep -c 'resume\|tmp')" = 0
+
+# from the pixel model's pictures, every second frame
+short=("${lead[@]}" -n 9 --steps 4 --guidance 1 --diffuse-every 2 --strength 0.8)
+run render "${way[@]}" -o "$s/p/" "${short[@]}" --threads 2
+expect 0 '3 of 9 frames'
+run render "${way[@]}" -o "$s/q/" "${short[@]}" --threads 2
+expect 0
+check "equal runs give equal bytes" diff -r "$s/p" "$s/q"
+run render "${way[@]}" -o "$s/r/" "${short[@]}" --threads 1
+expect 0
+check "another number of threads gives the same picture" differ "$s/p/0005.png" "$s/r/0005.png" 1
+check "keyframes are exact here too" differ "$s/p/0001.png" $f/a.png 0
+
+# stopped, and gone on with
+slow=("${lead[@]}" -n 10 --steps 16 --guidance 3 --diffuse-every 1 --strength 1)
+interrupted INT "ls $s/.stopped.mkv.resume/*4.png >/dev/null 2>&1" render "${way[@]}" -o "$s/stopped.mkv" "${slow[@]}"
+refused 130 'diffused frames; they are kept in .*\.stopped\.mkv\.resume, and the same command goes on from there'
+run render "${way[@]}" -o "$s/stopped.mkv" "${slow[@]}"
+expect 0 'some are there from a run that was stopped'
+run render "${way[@]}" -o "$s/whole.mkv" "${slow[@]}"
+expect 0
+frames() { ffmpeg -v error -i "$1" -f rawvideo - | sha256sum; }
+if command -v ffmpeg >/dev/null; then
+    check "the clip is the same" test "$(frames "$s/stopped.mkv")" = "$(frames "$s/whole.mkv")"
+fi
+check "a film says how it was made" grep -aq 'Steps: 16, Sampler: ddim' "$s/whole.mkv"
+
+# a LoRA of one matrix; at weight 0 it is as if there were none
+python3 - "$s/style.safetensors" <<'PY'
+import json, random, struct, sys
+random.seed(5)
+stem = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_"
+head, data = {}, b""
+for name, shape in (("down", [2, 16]), ("up", [16, 2])):
+    values = struct.pack("<32f", *(random.gauss(0, 0.5) for _ in range(32)))
+    head[stem + name + ".weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+    data += values
+text = json.dumps(head).encode()
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data)
+PY
+for weight in 0 2; do
+    run render "${way[@]}" -o "$s/l$weight-%d.png" -n 3 "${line[@]}" --lora "$s/style.safetensors:$weight"
+    expect 0
+done
+check "a LoRA at weight 0 changes nothing" differ "$s/l0-2.png" "$s/out-2.png" 0
+check "at 2 it does" test "$(differ "$s/l2-2.png" "$s/out-2.png" 0 | sed 's/.*difference \([0-9]*\),.*/\1/')" -gt 0
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --lora "$s/none.safetensors:0.5"
+refused 1 'none.safetensors: '
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --lora "$ip"
+refused 1 'ip-adapter.safetensors'
+
+# prompts lead from one to the next, without any image tower
+run render 'text:a red circle' 'text:a blue square' -o "$s/t-%d.png" -n 3 --renderer "$model" --space "text:$model" --size 64x64 --steps 2 \
+    --diffuse-every 1
+expect 0 '3 of 3 frames'
+run render 'text:a red circle' 'text:a red circle' -o "$s/u-%d.png" -n 3 --renderer "$model" --size 64x64 --steps 2 --diffuse-every 1
+expect 0
+check "equal prompts give equal pictures" differ "$s/u-1.png" "$s/u-3.png" 0
+check "the first of another pair is the same" differ "$s/u-1.png" "$s/t-1.png" 0
+
+# refusals: one sentence each, and nothing is written
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --steps 0
+refused 2 'steps'
+run render "${way[@]}" -o "$s/no.mp4" --steps 3
+refused 2 '--steps needs --renderer'
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --size 60x64
+refused 1 'multiples of 8, not 60 x 64; --size 56x64 is near'
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --sampler heun
+refused 1 "'heun' is none of ddim"
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --vae tiny
+refused 1 'taesd: there is no such folder'
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --condition none
+refused 2 'prompt, image or both'
+run render "${way[@]}" -o "$s/no.mp4" --renderer "$model" --size 64x64
+refused 1 'nothing leads its frames'
+run render "${way[@]}" -o "$s/no.mp4" --renderer "$model" --space "clip:$clip" --condition image --size 64x64
+refused 1 'takes no image embeddings by itself'
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --tokens penultimate
+refused 1 'ip-adapter.safetensors: takes image embeddings of 24 values'
+run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$model" --space "text:$model" --adapter $f/ip-adapter.safetensors --size 64x64
+refused 1 'no video gives the tokens of a prompt'
+rm -r "$model/tokenizer"
+run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$model" --size 64x64
+refused 1 'tokenizer'
+mkdir "$model/tokenizer"
+cp $clip/vocab.json $clip/merges.txt "$model/tokenizer"
+cp "$model/unet/diffusion_pytorch_model.safetensors" "$s/whole.safetensors"
+sed 's/mid_block.resnets.0.conv1.weight/mid_block.resnets.0.conv9.weight/' "$s/whole.safetensors" >"$model/unet/diffusion_pytorch_model.safetensors"
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}"
+refused 1 'mid_block.resnets.0.conv1.weight'
+absent "$s/no.mp4"
+report
