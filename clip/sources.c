@@ -2,10 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/json_file.h"
+#include "base/shards.h"
 #include "clip/weights.h"
-
-enum { MAX_SHARDS = 1000 };
 
 /* What a folder's weights may be called, the more telling names first. */
 static const char *const names[] = {"model.safetensors",
@@ -28,48 +26,6 @@ static int no_memory(const char *path, ib_error *err) {
 static bool is_safetensors(const char *name) {
     size_t n = strlen(name);
     return n > 12 && !strcmp(name + n - 12, ".safetensors");
-}
-
-static int add_shards(ib_clip_source *s, const char *index, ib_error *err) {
-    json_t *root;
-    const char *key;
-    json_t *v;
-    int rc = ib_json_load(&root, index, IB_JSON_LARGE_BYTES, err);
-    if (rc) {
-        return rc;
-    }
-    json_t *map = json_object_get(root, "weight_map");
-    if (!json_is_object(map) || !json_object_size(map)) {
-        rc = ib_fail(err, IB_E_FORMAT, "%s: there is no 'weight_map' from tensors to files", index);
-    }
-    json_object_foreach(map, key, v) {
-        const char *name = json_string_value(v);
-        bool known = false;
-        if (rc) {
-            break;
-        }
-        if (!name || !*name || *name == '.' || strchr(name, '/')) {
-            rc = ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s' is not said to be in a file beside it", index,
-                         key);
-            break;
-        }
-        char *path = ib_join(s->folder, name);
-        if (!path) {
-            rc = no_memory(index, err);
-            break;
-        }
-        for (size_t i = s->path.n; i-- > 0 && !known;) {
-            known = !strcmp(s->path.v[i], path);
-        }
-        if (!known && s->path.n >= MAX_SHARDS) {
-            rc = ib_fail(err, IB_E_FORMAT, "%s: names more than %d files", index, MAX_SHARDS);
-        } else if (!known) {
-            rc = ib_paths_add(&s->path, path, err);
-        }
-        free(path);
-    }
-    json_decref(root);
-    return rc;
 }
 
 /* The only safetensors file of a folder; 1: added, 0: there is none. */
@@ -102,7 +58,8 @@ static int list_folder(ib_clip_source *s, ib_error *err) {
         }
         int rc = 0;
         if (ib_is_file(path)) {
-            rc = strstr(names[i], ".json") ? add_shards(s, path, err) : ib_paths_add(&s->path, path, err);
+            rc = strstr(names[i], ".json") ? ib_shards_list(&s->path, path, s->folder, err)
+                                           : ib_paths_add(&s->path, path, err);
             rc = rc ? rc : 1;
         }
         free(path);

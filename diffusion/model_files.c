@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/json_file.h"
-
-enum { MAX_SHARDS = 1000 };
+#include "base/shards.h"
 
 static bool ends(const char *name, const char *end) {
     size_t n = strlen(name), m = strlen(end);
@@ -138,46 +136,10 @@ static int choose(const char *folder, const char *part, char **chosen, ib_error 
 /* ---- shards and pairs ---- */
 
 static int add_shards(ib_paths *files, const char *index, const char *folder, ib_error *err) {
-    json_t *root, *v;
-    const char *key;
-    int rc = ib_json_load(&root, index, IB_JSON_LARGE_BYTES, err);
-    if (rc) {
-        return rc;
+    int rc = ib_shards_list(files, index, folder, err);
+    for (size_t i = 0; !rc && i < files->n; i++) {
+        rc = refuse(files->v[i], err);
     }
-    json_t *map = json_object_get(root, "weight_map");
-    if (!json_is_object(map) || !json_object_size(map)) {
-        rc = ib_fail(err, IB_E_FORMAT, "%s: there is no 'weight_map' from tensors to files", index);
-    }
-    json_object_foreach(map, key, v) {
-        const char *name = json_string_value(v);
-        bool known = false;
-        if (rc) {
-            break;
-        }
-        if (!name || !*name || *name == '.' || strchr(name, '/')) {
-            rc = ib_fail(err, IB_E_FORMAT, "%s: tensor '%.100s' is not said to be in a file beside it", index,
-                         key);
-            break;
-        }
-        for (size_t i = files->n; i-- > 0 && !known;) {
-            known = !strcmp(ib_basename(files->v[i]), name);
-        }
-        if (known) {
-            continue;
-        }
-        if (files->n == MAX_SHARDS) {
-            rc = ib_fail(err, IB_E_FORMAT, "%s: names more than %d files", index, MAX_SHARDS);
-            break;
-        }
-        char *path = ib_join(folder, name);
-        if (!path) {
-            rc = ib_fail(err, IB_E_MEMORY, "out of memory for opening %s", index);
-        } else if (!(rc = refuse(path, err))) {
-            rc = ib_paths_add(files, path, err);
-        }
-        free(path);
-    }
-    json_decref(root);
     return rc;
 }
 

@@ -73,17 +73,8 @@ size_t ib_conv2d_scratch(const ib_conv2d *c, int threads) {
     return p.block * c->cin * (size_t)(c->kernel * c->kernel) + (size_t)threads * ROWS * c->cin;
 }
 
-/* G (nn/winograd.h), of eight outputs: smaller vectors, which stay in registers. */
-static IB_INLINE void weight_row8(const ib_row8 w[3], ib_row8 g[IN]) {
-    ib_row8 e = (w[0] + w[2]) * (-1.0f / 6.0f), f = w[1] * (1.0f / 6.0f);
-    ib_row8 h = w[0] * (1.0f / 24.0f) + w[2] * (1.0f / 6.0f), k = w[1] * (1.0f / 12.0f);
-    g[0] = 0.25f * w[0];
-    g[1] = e - f;
-    g[2] = e + f;
-    g[3] = h + k;
-    g[4] = h - k;
-    g[5] = w[2];
-}
+/* Of eight outputs: smaller vectors, which stay in registers. */
+WEIGHT_MAP(weight_row8, ib_row8)
 
 /* u = G w G^T for a panel of 16 outputs and n channels: w [n,9,16], u planes `plane` apart. */
 IB_MULTIARCH

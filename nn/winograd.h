@@ -95,17 +95,20 @@ static IB_INLINE void output_1d_backward(const lanes y[OUT], lanes m[IN]) {
     m[5] = y[3];
 }
 
-/* G */
-static IB_INLINE void weight_1d(const lanes w[3], lanes g[IN]) {
-    lanes e = (w[0] + w[2]) * (-1.0f / 6.0f), f = w[1] * (1.0f / 6.0f);
-    lanes h = w[0] * (1.0f / 24.0f) + w[2] * (1.0f / 6.0f), k = w[1] * (1.0f / 12.0f);
-    g[0] = 0.25f * w[0];
-    g[1] = e - f;
-    g[2] = e + f;
-    g[3] = h + k;
-    g[4] = h - k;
-    g[5] = w[2];
-}
+/* G, of vectors of any length. */
+#define WEIGHT_MAP(name, vector)                                                                             \
+    static IB_INLINE void name(const vector w[3], vector g[IN]) {                                            \
+        vector e = (w[0] + w[2]) * (-1.0f / 6.0f), f = w[1] * (1.0f / 6.0f);                                 \
+        vector h = w[0] * (1.0f / 24.0f) + w[2] * (1.0f / 6.0f), k = w[1] * (1.0f / 12.0f);                  \
+        g[0] = 0.25f * w[0];                                                                                 \
+        g[1] = e - f;                                                                                        \
+        g[2] = e + f;                                                                                        \
+        g[3] = h + k;                                                                                        \
+        g[4] = h - k;                                                                                        \
+        g[5] = w[2];                                                                                         \
+    }
+
+WEIGHT_MAP(weight_1d, lanes)
 
 static IB_INLINE void weight_1d_backward(const lanes g[IN], lanes w[3]) {
     lanes s = (g[1] + g[2]) * (1.0f / 6.0f), t = g[3] + g[4];

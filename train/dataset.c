@@ -521,31 +521,32 @@ int ib_dataset_frame(ib_dataset *d, size_t clip, size_t frame, uint16_t *h, ib_e
 
 int ib_dataset_guide(ib_dataset *d, size_t clip, size_t guide, uint16_t *h, ib_error *err) {
     const ib_video *c = &d->clip[clip];
-    size_t n = c->info.shape.tokens * c->info.shape.width, row = c->info.frames + IB_GUIDE_PICTURES * guide;
-    for (size_t p = 0; p < IB_GUIDE_PICTURES; p++) {
-        uint64_t key = (uint64_t)clip << 40 | (row + p);
-        const uint16_t *held = ib_cache_get(d->cache, key);
-        if (!held) {
-            ib_latent_file *f;
-            uint16_t *both = h, *copy;
-            int rc = ib_dataset_file(d, clip, &f, err);
-            rc = rc ? rc : ib_latent_read_guides_half(f, guide, 1, both, err);
-            if (!rc && !all_finite(both, IB_GUIDE_PICTURES * n)) {
-                rc = ib_fail(err, IB_E_NONFINITE, "%s: guide %zu holds a value that is not finite", c->path,
-                             guide);
-            }
-            for (size_t q = 0; !rc && q < IB_GUIDE_PICTURES; q++) {
-                key = (uint64_t)clip << 40 | (row + q);
-                copy = ib_cache_get(d->cache, key) ? NULL : ib_cache_put(d->cache, key);
-                if (copy) {
-                    memcpy(copy, both + q * n, n * sizeof *copy);
-                }
-            }
-            return rc;
+    size_t n = c->info.shape.tokens * c->info.shape.width, held = 0;
+    uint64_t key =
+        (uint64_t)clip << 40 | (c->info.frames + IB_GUIDE_PICTURES * guide); /* behind the frames */
+    for (; held < IB_GUIDE_PICTURES; held++) {
+        const uint16_t *picture = ib_cache_get(d->cache, key + held);
+        if (!picture) {
+            break;
         }
-        memcpy(h + p * n, held, n * sizeof *h);
+        memcpy(h + held * n, picture, n * sizeof *h);
     }
-    return IB_OK;
+    if (held == IB_GUIDE_PICTURES) {
+        return IB_OK;
+    }
+    ib_latent_file *f;
+    int rc = ib_dataset_file(d, clip, &f, err);
+    rc = rc ? rc : ib_latent_read_guides_half(f, guide, 1, h, err);
+    if (!rc && !all_finite(h, IB_GUIDE_PICTURES * n)) {
+        rc = ib_fail(err, IB_E_NONFINITE, "%s: guide %zu holds a value that is not finite", c->path, guide);
+    }
+    for (size_t p = 0; !rc && p < IB_GUIDE_PICTURES; p++) {
+        uint16_t *copy = ib_cache_get(d->cache, key + p) ? NULL : ib_cache_put(d->cache, key + p);
+        if (copy) {
+            memcpy(copy, h + p * n, n * sizeof *copy);
+        }
+    }
+    return rc;
 }
 
 void ib_dataset_forget_guides(ib_dataset *d) {

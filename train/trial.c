@@ -352,10 +352,20 @@ static double best(const double s[PRODUCTS], bool of_u, double other) {
     return under > 0 ? clamped(over / under) : 0;
 }
 
+double ib_certainty(double sum, double squares, size_t videos) {
+    double n = (double)videos, mean = sum / n;
+    if (videos < 2 || !(mean > 0)) {
+        return 0;
+    }
+    double error = sqrt(fmax(squares / n - mean * mean, 0) / (n - 1)), c = 2 + 4 / (n - 1),
+           doubt = c * error / mean;
+    return fmax(0, 1 - doubt * doubt);
+}
+
 /* The strength of one part that gains most with the other's as it is, times what of its gain is certain. A
  * row's gain is taken at the strength that the other rows would give. */
 static double certain(const table *r, bool of_u, double other) {
-    double all[PRODUCTS], sum = 0, squares = 0, n = (double)r->n;
+    double all[PRODUCTS], sum = 0, squares = 0;
     add_rows(r, all);
     for (size_t i = 0; i < r->n; i++) {
         double rest[PRODUCTS];
@@ -367,13 +377,7 @@ static double certain(const table *r, bool of_u, double other) {
         sum += g;
         squares += g * g;
     }
-    double mean = sum / n;
-    if (r->n < 2 || !(mean > 0)) {
-        return 0;
-    }
-    double error = sqrt(fmax(squares / n - mean * mean, 0) / (n - 1)), c = 2 + 4 / (n - 1),
-           doubt = c * error / mean;
-    return best(all, of_u, other) * fmax(0, 1 - doubt * doubt);
+    return best(all, of_u, other) * ib_certainty(sum, squares, r->n);
 }
 
 static double mean_gain(const table *r, double a, double b) {

@@ -33,6 +33,10 @@ bool ib_trial_by_videos(const ib_trial *t);
  * for any number of threads. */
 int ib_trial_run(ib_trial *t, const ib_adapter *a, ib_dataset *d, int threads, ib_error *err);
 
+/* What is certain of a gain, 0..1: max(0, 1 - (c s / m)^2), positive-part James-Stein, for gains of n videos
+ * with the mean m and standard error s, c = 2 + 4 / (n - 1). sum, squares: of the gains and their squares. */
+double ib_certainty(double sum, double squares, size_t n);
+
 /* The strengths that gain most on a half, those of guides on both, each shrunk by how certain its gain is:
  * times max(0, 1 - (c s / m)^2) for a gain of mean m and standard error s over n videos, each at the strength
  * that the others give, c = 2 + 4 / (n - 1); positive-part James-Stein. What does not gain gets 0. */

@@ -8,6 +8,7 @@
 #include "eval/score.h"
 #include "latent/geometry.h"
 #include "nn/gemm.h"
+#include "train/trial.h"
 
 enum { CLIPS = 16, WINDOWS = 2, RUNGS = 6, GAPS = 4 };
 static const int gaps[GAPS] = {2, 4, 8, 16};
@@ -128,14 +129,10 @@ static double fit(double skill[CLIPS][RUNGS], size_t clips) {
     }
     for (size_t i = 0; i < clips; i++) {
         double g = skill[i][best] - skill[i][0];
-        sum += g / n;
-        squares += g * g / n;
+        sum += g;
+        squares += g * g;
     }
-    if (!best || !(sum > 0)) {
-        return 0;
-    }
-    double error = sqrt(fmax(squares - sum * sum, 0) / (n - 1)), doubt = (2 + 4 / (n - 1)) * error / sum;
-    return fmax(0, 1 - doubt * doubt) * best / (RUNGS - 1);
+    return ib_certainty(sum, squares, clips) * best / (RUNGS - 1);
 }
 
 static double seconds_of(const ib_dataset *d, const target *t) {
