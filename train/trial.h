@@ -37,9 +37,8 @@ int ib_trial_run(ib_trial *t, const ib_adapter *a, ib_dataset *d, int threads, i
  * with the mean m and standard error s, c = 2 + 4 / (n - 1). sum, squares: of the gains and their squares. */
 double ib_certainty(double sum, double squares, size_t n);
 
-/* The strengths that gain most on a half, those of guides on both, each shrunk by how certain its gain is:
- * times max(0, 1 - (c s / m)^2) for a gain of mean m and standard error s over n videos, each at the strength
- * that the others give, c = 2 + 4 / (n - 1); positive-part James-Stein. What does not gain gets 0. */
+/* The strengths that gain most on a half, those of guides on both, each times its ib_certainty; a video's
+ * gain is taken at the strength that the others give. What does not gain gets 0. */
 void ib_trial_fit(const ib_trial *t, ib_half half, ib_strengths *out);
 /* Mean skill over the gaps at these strengths, with guides where there are any, else without. NaN: empty. */
 double ib_trial_skill(const ib_trial *t, ib_half half, const ib_strengths *s);
