@@ -116,6 +116,25 @@ expect 0
 check "equal prompts give equal pictures" differ "$s/u-1.png" "$s/u-3.png" 0
 check "the first of another pair is the same" differ "$s/u-1.png" "$s/t-1.png" 0
 
+# a text encoder as transformers 5 saves it alone: no stem before its tensors' names
+python3 - "$model/text_encoder/model.safetensors" <<'PY'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+head, bare, body = json.loads(data[8:8 + n]), {}, b""
+for name, t in sorted(head.items()):
+    if name.startswith("text_model."):
+        values = data[8 + n + t["data_offsets"][0]:8 + n + t["data_offsets"][1]]
+        bare[name[len("text_model."):]] = {**t, "data_offsets": [len(body), len(body) + len(values)]}
+        body += values
+text = json.dumps(bare).encode()
+assert len(bare) > 4
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + body)
+PY
+run render 'text:a red circle' 'text:a red circle' -o "$s/v-%d.png" -n 3 --renderer "$model" --size 64x64 --steps 2 --diffuse-every 1
+expect 0
+check "a text encoder without stem says the same" differ "$s/v-1.png" "$s/u-1.png" 0
+
 # refusals: one sentence each, and nothing is written
 run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --steps 0
 refused 2 'steps'
