@@ -7,7 +7,9 @@
 
 #include "adapter/adapter_file.h"
 #include "base/file.h"
+#include "tests/moving.h"
 #include "train/trial.h"
+#include "train/trust.h"
 
 enum { WIDTH = 32, FRAMES = 65 };
 static const ib_shape single = {IB_LAYOUT_SINGLE, 1, 1, 1, WIDTH};
@@ -129,6 +131,59 @@ static void test_uncertain(int videos) {
     ib_dataset_free(&d);
 }
 
+/* Of pictures: the usual trust stays where nothing is certain, and what does harm is followed less. */
+static void test_pictures(int videos) {
+    ib_error err = {0};
+    ib_paths valid = {0}, other = {0};
+    ib_dataset *d = NULL;
+    for (int k = 0; k <= videos; k++) { /* the last one trains */
+        char name[32], *p;
+        moving m = {4, 6, 20, 0.7 + 0.2 * k, k + 1, NULL, false, name, NULL};
+        snprintf(name, sizeof name, "moving%d-%d", videos, k);
+        p = ib_join(dir, name);
+        CHECK_OK(moving_write(p, &m, &err), &err);
+        CHECK_OK(ib_paths_add(k < videos ? &valid : &other, p, &err), &err);
+        free(p);
+    }
+    CHECK_OK(ib_dataset_create(&d, 1 << 24, 8, &err), &err);
+    CHECK_OK(ib_dataset_add(d, &other, false, &err), &err);
+    CHECK_OK(ib_dataset_add(d, &valid, true, &err), &err);
+    CHECK_OK(ib_dataset_settle(d, 0, 1, &err), &err);
+    for (int bad = 0; bad < 2; bad++) {
+        ib_adapter_config c;
+        ib_adapter *a = NULL;
+        ib_strengths s;
+        CHECK_OK(ib_adapter_preset("toaster", MOVING_SPACE, IB_LAYOUT_GRID, 96, &c, &err), &err);
+        CHECK_OK(ib_adapter_create(&a, &c, 3, &err), &err);
+        ib_rng r;
+        ib_rng_seed(&r, 9);
+        for (size_t i = 0; bad && i < ib_adapter_tensor_count(a); i++) { /* a correction of noise */
+            const ib_param *t = ib_adapter_tensor(a, i);
+            for (size_t k = 0; k < t->count && !strncmp(t->name, "correction", 10); k++) {
+                ib_adapter_params(a)[t->offset + k] = 0.3f * ib_rng_normal(&r);
+            }
+        }
+        CHECK_OK(ib_trust_fit(a, d, 2, 8, 2, &s, &err), &err);
+        CHECK_INT(s.bins, 3);
+        for (int k = 0; k < s.bins; k++) {
+            float strength = s.value[IB_STRENGTH_ALONE][k];
+            printf("%d videos, %s: %.3f at %.3f s\n", videos, bad ? "noise" : "untrained", (double)strength,
+                   (double)s.gap_seconds[k]);
+            if (!bad) {
+                CHECK_NEAR(strength, IB_ADAPTER_TRUST, 1e-6);
+            } else if (videos >= 8) {
+                CHECK(strength < 0.35f);
+            } else {
+                CHECK(strength <= (float)IB_ADAPTER_TRUST);
+            }
+        }
+        ib_adapter_free(&a);
+    }
+    ib_dataset_free(&d);
+    ib_paths_free(&valid);
+    ib_paths_free(&other);
+}
+
 int main(void) {
     char temp[] = "/tmp/inbetween-trial-XXXXXX", command[64];
     if (!(dir = mkdtemp(temp))) {
@@ -138,6 +193,8 @@ int main(void) {
     RUN(test_fit());
     RUN(test_uncertain(8));
     RUN(test_uncertain(2));
+    RUN(test_pictures(2));
+    RUN(test_pictures(10));
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     CHECK_INT(system(command), 0);
     return check_report("test_trial");

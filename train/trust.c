@@ -10,7 +10,13 @@
 #include "nn/gemm.h"
 #include "train/trial.h"
 
-enum { CLIPS = 16, WINDOWS = 2, RUNGS = 6, GAPS = 4 };
+enum {
+    CLIPS = 16,
+    WINDOWS = 2,
+    STEPS = 5,
+    RUNGS = STEPS + 2, /* the trust that the model has without validation; then 0 to 1 */
+    GAPS = 4
+};
 static const int gaps[GAPS] = {2, 4, 8, 16};
 
 /* One target and what each rung makes of it. */
@@ -117,8 +123,12 @@ static size_t skills_of(const target *t, size_t n, int bin, double skill[CLIPS][
     return clips;
 }
 
-/* Strength at a gap, 0..1. */
-static double fit(double skill[CLIPS][RUNGS], size_t clips) {
+static double rung_of(int rung, double usual) {
+    return rung ? (double)(rung - 1) / STEPS : usual;
+}
+
+/* Strength at a gap, 0..1: from the usual one as far to the best as it is certain to be better. */
+static double fit(double skill[CLIPS][RUNGS], size_t clips, double usual) {
     double mean[RUNGS] = {0}, sum = 0, squares = 0, n = (double)clips;
     int best = 0;
     for (int r = 0; r < RUNGS; r++) {
@@ -132,7 +142,7 @@ static double fit(double skill[CLIPS][RUNGS], size_t clips) {
         sum += g;
         squares += g * g;
     }
-    return ib_certainty(sum, squares, clips) * best / (RUNGS - 1);
+    return usual + ib_certainty(sum, squares, clips) * (rung_of(best, usual) - usual);
 }
 
 static double seconds_of(const ib_dataset *d, const target *t) {
@@ -141,7 +151,7 @@ static double seconds_of(const ib_dataset *d, const target *t) {
 }
 
 /* The bins that have clips enough, their middles rising. */
-static void conclude(const ib_dataset *d, const target *t, size_t n, ib_strengths *out) {
+static void conclude(const ib_dataset *d, const target *t, size_t n, double usual, ib_strengths *out) {
     double skill[CLIPS][RUNGS];
     for (int g = 0; g < GAPS; g++) {
         size_t clips = skills_of(t, n, g, skill);
@@ -154,7 +164,7 @@ static void conclude(const ib_dataset *d, const target *t, size_t n, ib_strength
         if (clips < 2 || (out->bins && middle <= out->gap_seconds[out->bins - 1])) {
             continue;
         }
-        float strength = (float)fit(skill, clips);
+        float strength = (float)fit(skill, clips, usual);
         out->gap_seconds[out->bins] = middle;
         for (int k = 0; k < IB_STRENGTHS; k++) {
             out->value[k][out->bins] = k == IB_STRENGTH_ALONE ? strength : 0;
@@ -175,8 +185,9 @@ int ib_trust_fit(ib_adapter *a, ib_dataset *d, int gap_min, int gap_max, int thr
     }
     size_t n = t ? find_targets(d, gap_min, gap_max, t) : 0;
     ib_adapter_set_strengths(a, NULL);
+    double usual = ib_adapter_trust_of(a);
     for (int rung = 0; rung < RUNGS && !rc; rung++) {
-        ib_adapter_trust(a, (double)rung / (RUNGS - 1));
+        ib_adapter_trust(a, rung_of(rung, usual));
         for (size_t i = 0, end; i < n && !rc; i = end) {
             for (end = i + 1; end < n && t[end].clip == t[i].clip; end++) {
             }
@@ -184,7 +195,7 @@ int ib_trust_fit(ib_adapter *a, ib_dataset *d, int gap_min, int gap_max, int thr
         }
     }
     if (!rc) {
-        conclude(d, t, n, out);
+        conclude(d, t, n, usual, out);
     }
     ib_gemm_unpin(before);
     ib_free(t);
