@@ -11,6 +11,7 @@
 #include <string.h>
 #include "base/rng.h"
 #include "base/safetensors.h"
+#include "tests/check.h"
 
 typedef struct model_block {
     float *ln1_w, *ln1_b, *qkv_w, *qkv_b, *out_w, *out_b; /* [W] [W] [3W,W] [3W] [W,W] [W] */
@@ -359,6 +360,19 @@ static inline void model_write_tokenizer(const char *folder, int form) {
         fputs("]}}", f);
     }
     fclose(f);
+}
+
+/* Both towers of random weights and a tokenizer in `folder`; spec [600]: the space of them. */
+static inline void model_write_small(const char *folder, char spec[600]) {
+    ib_error err;
+    char path[560];
+    model m = model_small(false, IB_F32, "");
+    model_make(&m, 7);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    CHECK_OK(model_write(&m, path, &err), &err);
+    model_free(&m);
+    model_write_tokenizer(folder, 0);
+    snprintf(spec, 600, "clip:%s", path);
 }
 
 #endif

@@ -10,12 +10,7 @@ static const ib_space_options how = {.activation = "quick_gelu"};
 static void make_inputs(void) {
     ib_error err;
     ib_space *space = NULL;
-    model m = model_small(false, IB_F32, "");
-    model_make(&m, 7);
-    CHECK_OK(model_write(&m, in_scratch("model.safetensors"), &err), &err);
-    model_free(&m);
-    model_write_tokenizer(scratch, 0);
-    snprintf(spec, sizeof spec, "clip:%s", in_scratch("model.safetensors"));
+    model_write_small(scratch, spec);
     CHECK_OK(write_clip(in_scratch("v.mkv"), 64, 48, 22, 10, "ffv1", -1, &err), &err);
     ib_encode_options o;
     ib_encode_defaults(&o);

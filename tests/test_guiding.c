@@ -25,12 +25,7 @@ static void make_inputs(void) {
     char spec[600];
     const ib_space_options one = {.activation = "quick_gelu"},
                            all = {.activation = "quick_gelu", .tokens = IB_TOKENS_PENULTIMATE};
-    model m = model_small(false, IB_F32, "");
-    model_make(&m, 7);
-    CHECK_OK(model_write(&m, in_scratch("model.safetensors"), &err), &err);
-    model_free(&m);
-    model_write_tokenizer(scratch, 0);
-    snprintf(spec, sizeof spec, "clip:%s", in_scratch("model.safetensors"));
+    model_write_small(scratch, spec);
     CHECK_OK(ib_space_open_with(&pooled, spec, &one, &err), &err);
     CHECK_OK(ib_space_open_with(&hidden, spec, &all, &err), &err);
     CHECK_OK(write_clip(in_scratch("a.mkv"), 64, 48, 12, 10, "ffv1", -1, &err), &err);

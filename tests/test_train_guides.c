@@ -1,20 +1,20 @@
 /* Runs on latent files with guides: what can be seen is followed, what is noise is not, and on videos that
  * neither weights nor strengths have met nothing is worse than slerp. */
-#include <signal.h>
+#include <unistd.h>
 #include "adapter/adapter_file.h"
 #include "base/file.h"
 #include "eval/metrics.h"
 #include "latent/geometry.h"
 #include "tests/check.h"
+#include "tests/clips.h"
 #include "tests/seen.h"
 #include "train/train.h"
 #include "train/trial.h"
 
 enum { WIDTH = 48, FRAMES = 65 };
-static char *dir;
 
 static char *in_dir(const char *name) {
-    char *p = ib_join(dir, name);
+    char *p = ib_join(scratch, name);
     if (!p) {
         exit(1);
     }
@@ -232,10 +232,8 @@ static void test_refusals(void) {
 }
 
 int main(void) {
-    char temp[] = "/tmp/inbetween-seen-XXXXXX", command[64];
-    if (!(dir = mkdtemp(temp))) {
-        CHECK(!"mkdtemp");
-        return check_report("test_train_guides");
+    if (!make_scratch("train_guides")) {
+        return check_skip("test_train_guides", "no scratch directory");
     }
     RUN(test_learns(&single, "single"));
     RUN(test_learns(&tokens, "tokens"));
@@ -243,7 +241,7 @@ int main(void) {
     RUN(test_never_below(5));
     RUN(test_resume());
     RUN(test_refusals());
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    CHECK_INT(system(command), 0);
+    remove_scratch();
+    CHECK(access(scratch, F_OK)); /* all of it is gone */
     return check_report("test_train_guides");
 }

@@ -1,6 +1,7 @@
 /* Strengths fitted on validation windows: they are the best ones, they are what predictions gain, and what is
  * not certain is left alone. */
 #include "tests/check.h"
+#include "tests/clips.h"
 #include "tests/seen.h"
 
 #include <unistd.h>
@@ -13,7 +14,6 @@
 
 enum { WIDTH = 32, FRAMES = 65 };
 static const ib_shape single = {IB_LAYOUT_SINGLE, 1, 1, 1, WIDTH};
-static char *dir;
 
 static ib_dataset *open_videos(int first, int n, float blur) {
     ib_error err = {0};
@@ -23,7 +23,7 @@ static ib_dataset *open_videos(int first, int n, float blur) {
         char name[64];
         seen s = {first + k, FRAMES, blur, 0, "prior:test", single};
         snprintf(name, sizeof name, "%d.h5", first + k);
-        char *p = ib_join(dir, name);
+        char *p = ib_join(scratch, name);
         CHECK_OK(seen_write(p, &s, &err), &err);
         CHECK_OK(ib_paths_add(k < n ? &valid : &other, p, &err), &err);
         free(p);
@@ -140,7 +140,7 @@ static void test_pictures(int videos) {
         char name[32], *p;
         moving m = {4, 6, 20, 0.7 + 0.2 * k, k + 1, NULL, false, name, NULL};
         snprintf(name, sizeof name, "moving%d-%d", videos, k);
-        p = ib_join(dir, name);
+        p = ib_join(scratch, name);
         CHECK_OK(moving_write(p, &m, &err), &err);
         CHECK_OK(ib_paths_add(k < videos ? &valid : &other, p, &err), &err);
         free(p);
@@ -185,17 +185,15 @@ static void test_pictures(int videos) {
 }
 
 int main(void) {
-    char temp[] = "/tmp/inbetween-trial-XXXXXX", command[64];
-    if (!(dir = mkdtemp(temp))) {
-        CHECK(!"mkdtemp");
-        return check_report("test_trial");
+    if (!make_scratch("trial")) {
+        return check_skip("test_trial", "no scratch directory");
     }
     RUN(test_fit());
     RUN(test_uncertain(8));
     RUN(test_uncertain(2));
     RUN(test_pictures(2));
     RUN(test_pictures(10));
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    CHECK_INT(system(command), 0);
+    remove_scratch();
+    CHECK(access(scratch, F_OK)); /* all of it is gone */
     return check_report("test_trial");
 }
