@@ -18,6 +18,8 @@ enum {
     GAPS = 4
 };
 static const int gaps[GAPS] = {2, 4, 8, 16};
+/* of skill: less may be rounding, which can have the same sign in all clips */
+static const double least_gain = 1e-5;
 
 /* One target and what each rung makes of it. */
 typedef struct target {
@@ -136,6 +138,9 @@ static double fit(double skill[CLIPS][RUNGS], size_t clips, double usual) {
             mean[r] += skill[i][r] / n;
         }
         best = mean[r] > mean[best] ? r : best;
+    }
+    if (mean[best] - mean[0] < least_gain) {
+        return usual;
     }
     for (size_t i = 0; i < clips; i++) {
         double g = skill[i][best] - skill[i][0];
