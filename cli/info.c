@@ -15,11 +15,13 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/info_clip.h"
+#include "cli/info_made.h"
 #include "cli/info_model.h"
 #include "clip/weights.h"
 #include "diffusion/model.h"
 #include "latent/guides.h"
 #include "train/state.h"
+#include "video_io/comment.h"
 #include "video_io/reader.h"
 
 typedef struct request {
@@ -372,6 +374,17 @@ static int tensors_info(const char *path, const request *r, json_t *o, ib_error 
 
 /* ---- videos and pictures ---- */
 
+/* How a generator made it; any other comment as it is. */
+static void put_comment(json_t *o, const char *path) {
+    char *text = NULL;
+    ib_error none = {0};
+    if (!ib_comment_read(path, &text, &none) && text) {
+        json_t *made = cli_info_made(text);
+        json_object_set_new(o, made ? "made with" : "comment", made ? made : ib_json_text(text));
+    }
+    free(text);
+}
+
 static int media_info(const char *path, const request *r, json_t *o, ib_error *err) {
     ib_reader *reader;
     const ib_frame *frame;
@@ -425,6 +438,7 @@ static int media_info(const char *path, const request *r, json_t *o, ib_error *e
         }
     }
     ib_reader_close(&reader);
+    put_comment(o, path);
     return rc;
 }
 

@@ -43,6 +43,12 @@ worst = max(abs(x - y) for x, y in zip(a, b))
 print("largest difference %d, allowed %s" % (worst, sys.argv[3]))
 sys.exit(worst > int(sys.argv[3]))
 PY
+told() { # TEXT...: all of them are in what the last command printed
+    local text
+    for text; do
+        check "it says '$text'" grep -qF -e "$text" "$s/out"
+    done
+}
 differ() { python3 "$s/differ.py" "$@"; }
 
 line=("${lead[@]}" --prompt "a red circle at the left" --condition both --steps 5 --sampler ddim --guidance 3 --seed 7 --strength 1
@@ -55,6 +61,15 @@ check "the last frame is the last keyframe" differ "$s/out-3.png" $f/b.png 0
 check "a picture says how it was made" grep -aq 'a red circle at the left' "$s/out-2.png"
 check "with the seed" grep -aq 'Steps: 5, Sampler: ddim, CFG scale: 3, Seed: 7, Size: 64x64' "$s/out-2.png"
 check "and the checksum of the IP-Adapter" grep -aq "$(sha256sum <"$ip" | cut -d' ' -f1)" "$s/out-2.png"
+run info "$s/out-2.png"
+expect 0
+told 'made with:' 'prompt: a red circle at the left' 'Sampler: ddim' 'CFG scale: 3' 'Seed: 7' 'Size: 64x64'
+run render "${way[@]}" -o "$s/odd-%d.png" -n 3 "${lead[@]}" --prompt 'a ball, Size: 3, rouge é' --negative-prompt 'a line
+Steps: 9' --steps 1
+expect 0
+run info "$s/odd-2.png"
+expect 0
+told 'prompt: a ball, Size: 3, rouge é' 'negative prompt: a line\nSteps: 9' 'Steps: 1' 'Version: inbetween'
 check "nothing else is left" test "$(ls -A "$s" | grep -c 'resume\|tmp')" = 0
 
 # from the pixel model's pictures, every second frame
@@ -82,6 +97,9 @@ if command -v ffmpeg >/dev/null; then
     check "the clip is the same" test "$(frames "$s/stopped.mkv")" = "$(frames "$s/whole.mkv")"
 fi
 check "a film says how it was made" grep -aq 'Steps: 16, Sampler: ddim' "$s/whole.mkv"
+run info "$s/whole.mkv"
+expect 0
+told 'Steps: 16' 'Sampler: ddim'
 
 # a LoRA of one matrix; at weight 0 it is as if there were none
 python3 - "$s/style.safetensors" <<'PY'
