@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include "adapter/adapter.h"
 #include "base/file.h"
+#include "base/hub.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/safetensors.h"
@@ -536,11 +537,12 @@ static int run_info(cli *c) {
     ib_error err = {0};
     int status = CLI_DONE;
     for (size_t i = 0; i < cli_arg_count(c); i++) {
-        bool model = ib_is_dir(cli_arg(c, i)) && ib_model_is(cli_arg(c, i));
-        if (model ? ib_paths_add(&l, cli_arg(c, i), &err)
-                  : ib_paths_expand(&l, cli_arg(c, i), accept_known, &err)) {
-            status = cli_fail(c, &err);
-        }
+        char *path;
+        int rc = ib_hub_path(&path, cli_arg(c, i), &err);
+        bool model = !rc && ib_is_dir(path) && ib_model_is(path);
+        rc = rc ? rc : model ? ib_paths_add(&l, path, &err) : ib_paths_expand(&l, path, accept_known, &err);
+        status = rc ? cli_fail(c, &err) : status;
+        free(path);
     }
     json_t *all = json_array();
     for (size_t i = 0; i < l.n && !atomic_load(r.stop); i++) {

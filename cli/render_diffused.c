@@ -2,9 +2,10 @@
 #include "cli/render_diffused.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
 #include "base/clock.h"
+#include "base/hub.h"
 #include "base/json.h"
 #include "cli/adapter_options.h"
 #include "cli/picture_options.h"
@@ -127,10 +128,29 @@ static int open_space(cli *c, const ib_movie_options *clip, ib_diffused_options 
     return CLI_DONE;
 }
 
+/* Names of repositories in the hub's cache, instead of paths. */
+typedef struct found {
+    char *renderer, *ip_adapter, *vae;
+} found;
+
+static int find_path(const char **name, char **own, ib_error *err) {
+    int rc = *name ? ib_hub_path(own, *name, err) : IB_OK;
+    *name = *own ? *own : *name;
+    return rc;
+}
+
+static int find_paths(ib_diffused_options *o, found *f, ib_error *err) {
+    bool word = o->vae && (!strcmp(o->vae, "full") || !strcmp(o->vae, "tiny"));
+    int rc = find_path(&o->renderer, &f->renderer, err);
+    rc = rc ? rc : find_path(&o->ip_adapter, &f->ip_adapter, err);
+    return rc || word ? rc : find_path(&o->vae, &f->vae, err);
+}
+
 int cli_render_diffused(cli *c, const ib_movie_options *clip) {
     ib_diffused_options o;
     ib_diffused_summary s;
     ib_space *space = NULL;
+    found f = {0};
     ib_error err = {0};
     double began = ib_clock_seconds();
     ib_diffused_defaults(&o);
@@ -138,10 +158,14 @@ int cli_render_diffused(cli *c, const ib_movie_options *clip) {
     status = status ? status : open_space(c, clip, &o, &space);
     o.way.space = space;
     if (!status) {
-        int rc = ib_render_diffused(&o, &s, &err);
+        int rc = find_paths(&o, &f, &err);
+        rc = rc ? rc : ib_render_diffused(&o, &s, &err);
         cli_progress_end(c);
         status = rc ? cli_fail(c, &err) : print_result(c, &o, &s, ib_clock_seconds() - began);
     }
     ib_space_close(&space);
+    free(f.renderer);
+    free(f.ip_adapter);
+    free(f.vae);
     return status;
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/hub.h"
 #include "base/memory.h"
 #include "latent/layout.h"
 #include "latent/space_kind.h"
@@ -59,7 +60,10 @@ int ib_space_open_with(ib_space **out, const char *spec, const ib_space_options 
         s->kind = k;
         o = o ? o : &defaults;
         s->threads = o->threads;
-        int rc = k->open(s, spec[n] ? spec + n + 1 : NULL, o, err);
+        char *path = NULL;
+        int rc = spec[n] ? ib_hub_path(&path, spec + n + 1, err) : IB_OK;
+        rc = rc ? rc : k->open(s, path, o, err);
+        free(path);
         if (rc) {
             free(s);
             return rc;

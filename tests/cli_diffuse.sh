@@ -153,6 +153,26 @@ run render 'text:a red circle' 'text:a red circle' -o "$s/v-%d.png" -n 3 --rende
 expect 0
 check "a text encoder without stem says the same" differ "$s/v-1.png" "$s/u-1.png" 0
 
+# by its repository's name, where the hub's programs have left it
+hub=$s/hub/models--someone--tiny.model_1 commit=0123456789abcdef0123456789abcdef01234567
+mkdir -p "$hub/snapshots/$commit" "$hub/refs"
+printf %s "$commit" >"$hub/refs/main"
+cp -r "$model"/* "$hub/snapshots/$commit"
+cp "$ip" "$hub/snapshots/$commit/ip.safetensors"
+export HF_HUB_CACHE=$s/hub
+run render "${way[@]}" -o "$s/h-%d.png" -n 3 --space "clip:$clip" --guide none --size 64x64 --renderer someone/tiny.model_1 \
+    --ip-adapter someone/tiny.model_1/ip.safetensors "${line[@]:10}"
+expect 0
+check "it is the same model" differ "$s/h-2.png" "$s/out-2.png" 0
+run info someone/tiny.model_1
+expect 0
+told 'image diffusion model'
+run info someone/another
+refused 1 'someone/another'
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --renderer someone/../tiny
+refused 1 'someone/../tiny'
+unset HF_HUB_CACHE
+
 # refusals: one sentence each, and nothing is written
 run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --steps 0
 refused 2 'steps'
