@@ -1,8 +1,10 @@
 #include "base/memory.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 _Static_assert(sizeof(size_t) >= 8,
                "inbetween needs a 64-bit system: its files and models do not fit into 32 bits of address");
@@ -25,14 +27,21 @@ int ib_size_add(size_t a, size_t b, size_t *out) {
     return 0;
 }
 
+enum { LINE = 64, HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
+
 void *ib_calloc(size_t count, size_t element_bytes) {
     size_t bytes;
     void *p;
     if (ib_size_mul(count, element_bytes, &bytes) || bytes > PTRDIFF_MAX) {
         return NULL;
     }
-    if (posix_memalign(&p, 64, bytes ? bytes : 64)) {
+    bool large = bytes >= LARGE;
+    if (posix_memalign(&p, large ? HUGE_PAGE : LINE, bytes ? bytes : LINE)) {
         return NULL;
+    }
+    if (large) {
+        /* a wish: without misses of pages large products are up to a tenth faster */
+        madvise(p, bytes, MADV_HUGEPAGE);
     }
     memset(p, 0, bytes);
     return p;

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/memory.h"
-#include "clip/kernels.h"
 #include "clip/preprocess.h"
 #include "clip/tokenizer.h"
 #include "clip/transformer.h"
+#include "nn/forward.h"
 
 /* Rows of tokens that one pass holds: enough that widening and packing the weights does not count, and 8
  * pictures of 257 tokens. */
@@ -203,7 +203,7 @@ static int see(ib_clip *c, const float *pixels, size_t n, size_t layers, ib_erro
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
         patches_clip(t, pixels + (size_t)i * 3 * t->image * t->image, w->wide + (size_t)i * cells * taps);
     }
-    ib_clip_linear(w->wide, t->conv, NULL, n * cells, width, taps, c->threads, w->norm);
+    ib_clip_linear(w, w->wide, t->conv, n * cells, width, taps, w->norm);
 #pragma omp parallel for num_threads(c->threads) schedule(static)
     for (ptrdiff_t r = 0; r < (ptrdiff_t)(n * t->tokens); r++) {
         size_t i = (size_t)r / t->tokens, k = (size_t)r % t->tokens;
@@ -212,7 +212,7 @@ static int see(ib_clip *c, const float *pixels, size_t n, size_t layers, ib_erro
         for (size_t j = 0; j < width; j++) {
             x[j] = from[j] + t->positions[k * width + j];
         }
-        ib_clip_norm(x, t->pre_w, t->pre_b, t->eps, 1, width, x);
+        ib_layer_norm(x, t->pre_w, t->pre_b, t->eps, 1, width, 1, x);
     }
     ib_clip_blocks(t, w, n, t->tokens, layers);
     return IB_OK;
@@ -222,10 +222,10 @@ static int see(ib_clip *c, const float *pixels, size_t n, size_t layers, ib_erro
 static void project(ib_clip *c, const ib_clip_tower *t, const size_t *at, size_t n, float *z) {
     ib_clip_work *w = &c->work;
     for (size_t i = 0; i < n; i++) {
-        ib_clip_norm(w->x + at[i] * t->width, t->post_w, t->post_b, t->eps, 1, t->width,
-                     w->norm + i * t->width);
+        ib_layer_norm(w->x + at[i] * t->width, t->post_w, t->post_b, t->eps, 1, t->width, 1,
+                      w->norm + i * t->width);
     }
-    ib_clip_linear(w->norm, t->project, NULL, n, t->projection, t->width, c->threads, z);
+    ib_clip_linear(w, w->norm, t->project, n, t->projection, t->width, z);
 }
 
 int ib_clip_images(ib_clip *c, const float *pixels, size_t n, float *z, ib_error *err) {
@@ -373,7 +373,8 @@ int ib_clip_text_hidden(ib_clip *c, const int32_t *ids, size_t n, size_t skip, b
         }
         memcpy(h + i * each, c->work.x, m * each * sizeof *h);
         if (final_norm) {
-            ib_clip_norm(h + i * each, t->post_w, t->post_b, t->eps, m * t->tokens, t->width, h + i * each);
+            ib_layer_norm(h + i * each, t->post_w, t->post_b, t->eps, m * t->tokens, t->width, c->threads,
+                          h + i * each);
         }
     }
     pthread_mutex_unlock(&c->lock);

@@ -1,14 +1,11 @@
 #include "clip/transformer.h"
 
 #include <math.h>
-#include <omp.h>
 #include "base/memory.h"
-#include "clip/kernels.h"
-#include "nn/gemm.h"
+#include "nn/forward.h"
+#include "nn/panels.h"
 
-enum {
-    QUERIES = 64
-}; /* rows of scores that one thread holds: with 257 keys 66 kB, which stays in its cache */
+enum { ROWS = 64 }; /* of an activation that a thread takes at a time */
 
 static int grow(float **p, size_t *have, size_t count, const char *what, ib_error *err) {
     if (count <= *have) {
@@ -22,32 +19,47 @@ static int grow(float **p, size_t *have, size_t count, const char *what, ib_erro
     return rc;
 }
 
+/* q, k and v lie side by side in the rows of `wide`. */
+static ib_attend attention_of(const ib_clip_tower *t, const ib_clip_work *w, size_t sequences,
+                              size_t tokens) {
+    size_t width = t->width, each = width / t->heads;
+    ib_attend a = {.images = sequences, .queries = tokens, .keys = tokens, .heads = t->heads, .width = each};
+    a.q = w->wide;
+    a.k = w->wide + width;
+    a.v = w->wide + 2 * width;
+    a.q_row = a.k_row = a.v_row = 3 * width;
+    a.y_row = width;
+    a.scale = 1.0f / sqrtf((float)each);
+    a.gain = 1;
+    a.causal = t->side == IB_CLIP_TEXT;
+    return a;
+}
+
+static size_t most(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
 int ib_clip_work_reserve(ib_clip_work *w, const ib_clip_tower *t, size_t sequences, size_t tokens,
                          size_t extra, int threads, ib_error *err) {
-    size_t wide = 3 * t->width, rows, x, all, weights = 0;
-    wide = t->mlp > wide ? t->mlp : wide;
-    wide = extra > wide ? extra : wide;
+    size_t wide = most(most(3 * t->width, t->mlp), extra), rows, x, all;
     if (ib_size_mul(sequences, tokens, &rows) || ib_size_mul(rows, t->width, &x) ||
         ib_size_mul(rows, wide, &all) || rows > INT32_MAX || wide > INT32_MAX) {
         return ib_fail(err, IB_E_MEMORY, "a batch of %zu is too large", sequences);
     }
-    for (size_t l = 0; l < t->layers; l++) {
-        const ib_clip_matrix *m[4] = {&t->block[l].qkv, &t->block[l].out, &t->block[l].fc1, &t->block[l].fc2};
-        for (int i = 0; i < 4; i++) {
-            if (!m[i]->direct && m[i]->rows * m[i]->cols > weights) {
-                weights = m[i]->rows * m[i]->cols;
-            }
-        }
+    const size_t products[][2] = {
+        {3 * t->width, t->width}, {t->mlp, t->width}, {t->width, t->mlp}, {t->projection, t->width}};
+    size_t scratch = extra ? ib_linear_half_scratch(t->width, extra) : 0;
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        scratch = most(scratch, ib_linear_half_scratch(products[i][0], products[i][1]));
     }
-    size_t norm_transformer = w->x_floats;
     w->threads = threads;
     int rc = grow(&w->x, &w->x_floats, x, "a batch's tokens", err);
-    rc = rc ? rc : grow(&w->norm, &norm_transformer, x, "a batch's tokens", err);
+    rc = rc ? rc : grow(&w->norm, &w->norm_floats, x, "a batch's tokens", err);
     rc = rc ? rc : grow(&w->wide, &w->wide_floats, all, "a batch's hidden values", err);
-    rc = rc ? rc : grow(&w->weights, &w->weights_floats, weights, "a layer's weights", err);
     if (!rc) {
-        rc = grow(&w->scores, &w->scores_floats, (size_t)threads * QUERIES * tokens, "attention's scores",
-                  err);
+        ib_attend a = attention_of(t, w, sequences, tokens);
+        scratch = most(scratch, ib_attend_scratch(&a, threads));
+        rc = grow(&w->scratch, &w->scratch_floats, scratch, "a layer's weights and scores", err);
     }
     if (rc) {
         ib_clip_work_free(w);
@@ -59,142 +71,45 @@ void ib_clip_work_free(ib_clip_work *w) {
     ib_free(w->x);
     ib_free(w->norm);
     ib_free(w->wide);
-    ib_free(w->weights);
-    ib_free(w->scores);
+    ib_free(w->scratch);
     *w = (ib_clip_work){0};
 }
 
-/* What is done to a product besides the product. */
-typedef enum finish { SET, ADD, ACTIVATE } finish;
-
-typedef struct linear {
-    finish finish; /* y = x w^T + b; y += x w^T + b; y = act(x w^T + b) */
-    ib_clip_act act;
-    const float *x; /* [rows,K] */
-    const float *w; /* [N,K] */
-    const float *b; /* [N] or NULL */
-    float *y;       /* rows `stride` apart */
-    size_t rows, n, k, stride;
-} linear;
-
-static void tile_transformer(const linear *l, size_t r0, size_t r1, size_t c0, size_t c1) {
-    size_t rows = r1 - r0, cols = c1 - c0;
-    float *y = l->y + r0 * l->stride + c0;
-    const float *b = l->b ? l->b + c0 : NULL;
-    if (l->finish == ADD && b) {
-        ib_clip_bias(b, rows, cols, l->stride, y);
-    }
-    ib_gemm_bt_part(1.0f, l->x + r0 * l->k, l->k, l->w + c0 * l->k, l->k, l->finish == ADD ? 1.0f : 0.0f, y,
-                    l->stride, rows, cols, l->k);
-    if (l->finish == SET && b) {
-        ib_clip_bias(b, rows, cols, l->stride, y);
-    }
-    if (l->finish == ACTIVATE) {
-        ib_clip_activate(l->act, b, rows, cols, l->stride, y);
-    }
+void ib_clip_linear(ib_clip_work *w, const float *x, const float *m, size_t rows, size_t n, size_t k,
+                    float *y) {
+    ib_linear_half(x, k, m, IB_F32, NULL, rows, n, k, false, w->threads, w->scratch, y, n);
 }
 
-/* The i-th of n nearly equal parts of `whole`, in units of `unit`. */
-static size_t cut(size_t whole, size_t i, size_t n, size_t unit) {
-    size_t at = whole * i / n / unit * unit;
-    return i == n ? whole : at;
-}
-
-/* Each thread gets one tile, as square as can be: OpenBLAS packs both factors of every product, which costs a
- * tile's circumference, while the work is its area. */
-static void run_transformer(const linear *l, int threads) {
-    size_t best = 1, p = (size_t)threads;
-    double least = INFINITY;
-    for (size_t down = 1; down <= p; down++) {
-        double cost = (double)l->rows / (double)down + (double)l->n / (double)(p / down);
-        if (p % down == 0 && cost < least) {
-            least = cost;
-            best = down;
-        }
-    }
-    size_t down = best, across = p / best;
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int i = 0; i < threads; i++) {
-        size_t r = (size_t)i / across, c = (size_t)i % across;
-        size_t r0 = cut(l->rows, r, down, 1), r1 = cut(l->rows, r + 1, down, 1);
-        size_t c0 = cut(l->n, c, across, 16), c1 = cut(l->n, c + 1, across, 16);
-        if (r1 > r0 && c1 > c0) {
-            tile_transformer(l, r0, r1, c0, c1);
-        }
-    }
-}
-
-void ib_clip_linear(const float *x, const float *w, const float *b, size_t rows, size_t n, size_t k,
-                    int threads, float *y) {
-    run_transformer(
-        &(linear){.finish = SET, .x = x, .w = w, .b = b, .y = y, .rows = rows, .n = n, .k = k, .stride = n},
-        threads);
-}
-
-/* A product with a matrix of the block's, widened if need be. */
-static void apply(const ib_clip_matrix *m, linear l, ib_clip_work *w) {
-    const float *piece[3];
+/* y = x m^T + b, or y += x m^T + b where `add`, part by part of the matrix. */
+static void apply(const ib_clip_matrix *m, const float *b, const float *x, size_t rows, bool add,
+                  ib_clip_work *w, float *y) {
     size_t n = m->rows / (size_t)m->parts;
-    ib_clip_matrix_get(m, w->weights, w->threads, piece);
-    l.k = m->cols;
-    l.stride = m->rows;
-    l.n = m->rows;
-    l.w = piece[0];
-    if (m->parts == 1 || !m->direct) {
-        run_transformer(&l, w->threads);
-        return;
-    }
-    for (int i = 0; i < m->parts; i++) {
-        linear part = l;
-        part.w = piece[i];
-        part.n = n;
-        part.b = l.b + (size_t)i * n;
-        part.y = l.y + (size_t)i * n;
-        run_transformer(&part, w->threads);
+    for (size_t i = 0; i < (size_t)m->parts; i++) {
+        ib_linear_half(x, m->cols, m->part[i]->data, m->part[i]->dtype, b + i * n, rows, n, m->cols, add,
+                       w->threads, w->scratch, y + i * n, m->rows);
     }
 }
 
-static void norm_transformer(const float *x, const float *g, const float *b, float eps, size_t rows,
-                             size_t width, int threads, float *y) {
+static void activate(ib_clip_act act, size_t rows, size_t width, int threads, float *x) {
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (ptrdiff_t r = 0; r < (ptrdiff_t)rows; r++) {
-        ib_clip_norm(x + (size_t)r * width, g, b, eps, 1, width, y + (size_t)r * width);
-    }
-}
-
-/* wide: [sequences,tokens,3W] with q|k|v; out: [sequences,tokens,W] */
-static void attend_transformer(const ib_clip_tower *t, ib_clip_work *w, size_t sequences, size_t tokens) {
-    size_t width = t->width, stride = 3 * width, each = width / t->heads;
-    float scale = 1.0f / sqrtf((float)each);
-    bool causal = t->side == IB_CLIP_TEXT;
-#pragma omp parallel for num_threads(w->threads) schedule(dynamic, 1)
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)(sequences * t->heads); i++) {
-        float *s = w->scores + (size_t)omp_get_thread_num() * QUERIES * tokens;
-        size_t first_row = (size_t)i / t->heads * tokens, head = (size_t)i % t->heads;
-        const float *q = w->wide + first_row * stride + head * each, *k = q + width, *v = k + width;
-        float *out = w->norm + first_row * width + head * each;
-        for (size_t r = 0; r < tokens; r += QUERIES) {
-            size_t rows = tokens - r < QUERIES ? tokens - r : QUERIES, keys = causal ? r + rows : tokens;
-            ib_gemm_bt_part(scale, q + r * stride, stride, k, stride, 0.0f, s, keys, rows, keys, each);
-            ib_clip_softmax(s, rows, keys, causal, r);
-            ib_gemm_part(1.0f, s, keys, v, stride, 0.0f, out + r * width, width, rows, each, keys);
-        }
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)((rows + ROWS - 1) / ROWS); i++) {
+        size_t first = (size_t)i * ROWS, n = (rows - first < ROWS ? rows - first : ROWS) * width;
+        (act == IB_CLIP_QUICK_GELU ? ib_quick_gelu : ib_gelu)(x + first * width, n, x + first * width);
     }
 }
 
 void ib_clip_blocks(const ib_clip_tower *t, ib_clip_work *w, size_t sequences, size_t tokens, size_t layers) {
     size_t rows = sequences * tokens, width = t->width;
+    ib_attend a = attention_of(t, w, sequences, tokens);
     for (size_t l = 0; l < layers; l++) {
         const ib_clip_block *b = &t->block[l];
-        norm_transformer(w->x, b->ln1_w, b->ln1_b, t->eps, rows, width, w->threads, w->norm);
-        apply(&b->qkv, (linear){.finish = SET, .x = w->norm, .b = b->qkv_b, .y = w->wide, .rows = rows}, w);
-        attend_transformer(t, w, sequences, tokens);
-        apply(&b->out, (linear){.finish = ADD, .x = w->norm, .b = b->out_b, .y = w->x, .rows = rows}, w);
-        norm_transformer(w->x, b->ln2_w, b->ln2_b, t->eps, rows, width, w->threads, w->norm);
-        apply(&b->fc1,
-              (linear){
-                  .finish = ACTIVATE, .act = t->act, .x = w->norm, .b = b->fc1_b, .y = w->wide, .rows = rows},
-              w);
-        apply(&b->fc2, (linear){.finish = ADD, .x = w->wide, .b = b->fc2_b, .y = w->x, .rows = rows}, w);
+        ib_layer_norm(w->x, b->ln1_w, b->ln1_b, t->eps, rows, width, w->threads, w->norm);
+        apply(&b->qkv, b->qkv_b, w->norm, rows, false, w, w->wide);
+        ib_attend_run(&a, w->threads, w->scratch, w->norm);
+        apply(&b->out, b->out_b, w->norm, rows, true, w, w->x);
+        ib_layer_norm(w->x, b->ln2_w, b->ln2_b, t->eps, rows, width, w->threads, w->norm);
+        apply(&b->fc1, b->fc1_b, w->norm, rows, false, w, w->wide);
+        activate(t->act, rows, t->mlp, w->threads, w->wide);
+        apply(&b->fc2, b->fc2_b, w->wide, rows, true, w, w->x);
     }
 }

@@ -77,16 +77,11 @@ static int want_part(ib_clip_tower *t, size_t layer, ib_clip_part part, int rank
 
 /* ---- matrices ---- */
 
-static bool is_direct(const ib_st_tensor *x) {
-    return x->dtype == IB_F32 && (uintptr_t)x->data % sizeof(float) == 0;
-}
-
 static void matrix_of(ib_clip_matrix *m, const ib_st_tensor *const *part, int parts, size_t rows,
                       size_t cols) {
-    *m = (ib_clip_matrix){.parts = parts, .rows = rows, .cols = cols, .direct = true};
+    *m = (ib_clip_matrix){.parts = parts, .rows = rows, .cols = cols};
     for (int i = 0; i < parts; i++) {
         m->part[i] = part[i];
-        m->direct = m->direct && is_direct(part[i]);
     }
 }
 
@@ -98,25 +93,6 @@ static void widen_weights(const ib_st_tensor *x, size_t first, size_t count, flo
     part.elements = count;
     part.bytes = count * each;
     ib_st_to_f32(&part, out, NULL);
-}
-
-void ib_clip_matrix_get(const ib_clip_matrix *m, float *scratch, int threads, const float *piece[3]) {
-    enum { CHUNK = 1 << 16 };
-    float *out = scratch;
-    for (int i = 0; i < m->parts; i++) {
-        const ib_st_tensor *x = m->part[i];
-        piece[i] = m->direct ? x->data : out;
-        if (m->direct) {
-            continue;
-        }
-        ptrdiff_t chunks = (ptrdiff_t)((x->elements + CHUNK - 1) / CHUNK);
-#pragma omp parallel for num_threads(threads) schedule(static)
-        for (ptrdiff_t c = 0; c < chunks; c++) {
-            size_t first = (size_t)c * CHUNK, left = x->elements - first;
-            widen_weights(x, first, left < CHUNK ? left : CHUNK, out + first);
-        }
-        out += x->elements;
-    }
 }
 
 void ib_clip_row_get(const ib_st_tensor *table, size_t row, float *out) {

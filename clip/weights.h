@@ -47,12 +47,12 @@ typedef enum ib_clip_naming {
 } ib_clip_naming;
 typedef enum ib_clip_side { IB_CLIP_VISION, IB_CLIP_TEXT } ib_clip_side;
 
-/* A matrix [rows, cols] as the product expects it, from one tensor or from three below each other. */
+/* A matrix [rows, cols] from one tensor or from three of as many rows below each other: float32, half or
+ * bfloat16, as it is mapped. */
 typedef struct ib_clip_matrix {
     const ib_st_tensor *part[3];
     int parts;
     size_t rows, cols;
-    bool direct; /* float32 and aligned: may be used where it is mapped */
 } ib_clip_matrix;
 
 typedef struct ib_clip_block {
@@ -99,9 +99,6 @@ int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_cli
 bool ib_clip_is_in(const ib_st *f);
 void ib_clip_tower_close(ib_clip_tower *t);
 
-/* The matrix as float32 [rows,cols]: where it is mapped, or widened into scratch [rows*cols] by `threads`
- * threads. piece[3] gets the beginnings of its parts, which lie below each other in scratch. */
-void ib_clip_matrix_get(const ib_clip_matrix *m, float *scratch, int threads, const float *piece[3]);
 /* Rows of a table as float32. out: [W] */
 void ib_clip_row_get(const ib_st_tensor *table, size_t row, float *out);
 

@@ -89,20 +89,24 @@ static float weigh(float *s, size_t n, float scale, float *most, float *sum) {
     return keep;
 }
 
-static void attend_block(const ib_attend *a, const float *q, size_t n, const float *keys, const float *values,
-                         float *scratch, float *y) {
+/* n queries from `at`. */
+static void attend_block(const ib_attend *a, const float *q, size_t at, size_t n, const float *keys,
+                         const float *values, float *scratch, float *y) {
     float *s = scratch, *out = s + QUERIES * KEYS, *most = out + QUERIES * a->width, *sum = most + QUERIES;
     for (size_t i = 0; i < n; i++) {
         most[i] = -INFINITY;
         sum[i] = 0;
     }
     memset(out, 0, n * a->width * sizeof *out);
-    for (size_t j = 0; j < a->keys; j += KEYS) {
-        size_t now = least(KEYS, a->keys - j);
+    size_t all = a->causal ? at + n : a->keys;
+    for (size_t j = 0; j < all; j += KEYS) {
+        size_t now = least(KEYS, all - j);
         ib_panel_product(q, a->q_row, keys + j * a->width, a->width * IB_PANEL, false, s, KEYS, n, now,
                          a->width);
         for (size_t i = 0; i < n; i++) {
-            float keep = weigh(s + i * KEYS, now, a->scale, most + i, sum + i);
+            size_t seen = a->causal ? least(now, at + i + 1 > j ? at + i + 1 - j : 0) : now;
+            float keep = seen ? weigh(s + i * KEYS, seen, a->scale, most + i, sum + i) : 1;
+            memset(s + i * KEYS + seen, 0, (now - seen) * sizeof *s);
             for (size_t c = 0; c < a->width; c++) {
                 out[i * a->width + c] *= keep;
             }
@@ -138,7 +142,7 @@ void ib_attend_run(const ib_attend *a, int threads, float *scratch, float *y) {
             size_t which = (size_t)i / blocks, at = (size_t)i % blocks * QUERIES;
             size_t token = (first + which / a->heads) * a->queries + at, head = which % a->heads * a->width;
             const float *held_here = scratch + which * head_floats;
-            attend_block(a, a->q + token * a->q_row + head, least(QUERIES, a->queries - at), held_here,
+            attend_block(a, a->q + token * a->q_row + head, at, least(QUERIES, a->queries - at), held_here,
                          held_here + key_floats, own + (size_t)omp_get_thread_num() * thread_floats(a),
                          y + token * a->y_row + head);
         }

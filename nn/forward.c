@@ -187,6 +187,14 @@ void ib_gelu(const float *x, size_t n, float *y) {
     }
 }
 
+IB_MULTIARCH
+void ib_quick_gelu(const float *x, size_t n, float *y) {
+    IB_INDEPENDENT
+    for (size_t i = 0; i < n; i++) {
+        y[i] = x[i] / (1.0f + ib_exp1(-1.702f * x[i]));
+    }
+}
+
 void ib_nearest(const float *x, size_t images, size_t rows, size_t cols, size_t channels, size_t to_rows,
                 size_t to_cols, int threads, float *y) {
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)

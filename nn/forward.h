@@ -36,6 +36,8 @@ void ib_layer_norm(const float *x, const float *gain, const float *bias, float e
 void ib_geglu(const float *x, size_t tokens, size_t channels, int threads, float *y /* [T,C] */);
 /* The activations of whole arrays. y may alias x. */
 void ib_gelu(const float *x, size_t n, float *y);
+/* y = x sigmoid(1.702 x) (Hendrycks and Gimpel 2016, arXiv:1606.08415). */
+void ib_quick_gelu(const float *x, size_t n, float *y);
 
 /* softmax(scale q k^T) v, head by head, of every image, with other keys than queries. Heads lie side by side
  * in rows. Queries are taken in blocks and keys too (Milakov and Gimelshein 2018, arXiv:1805.02867), so that
@@ -47,6 +49,7 @@ typedef struct ib_attend {
     float scale;                                /* usually 1 / sqrt(width) */
     float gain;                                 /* y = gain times the result */
     bool add;                                   /* y += instead */
+    bool causal; /* as many queries as keys, and none sees a key behind its own place */
 } ib_attend;
 size_t ib_attend_scratch(const ib_attend *a, int threads);
 void ib_attend_run(const ib_attend *a, int threads, float *scratch,

@@ -11,7 +11,7 @@
  * with t = 1 / (1 + 0.26 a). P, of degree 8, is our own fit for a in [0, 13.5], by least squares in
  * Chebyshev polynomials, weighted anew until the largest relative error is least: 2.2e-8; beyond 13.2 exp
  * is cut off near 1e-38. In float, over [-10, 10], gelu is within 2.5e-7 of the truth, within 6e-7 of its
- * own size for |x| < 4, and within 3e-6 of it else (tests/test_clip_kernels.c). */
+ * own size for |x| < 4, and within 3e-6 of it else (tests/test_nn_forward.c). */
 static IB_INLINE float ib_gelu_tail(float a) {
     float t = 1.0f / (1.0f + 0.26f * a);
     float p = 0.0307835545f;

@@ -331,7 +331,7 @@ void ib_linear_half(const float *x, size_t x_row, const void *w, ib_dtype type, 
             }
 #pragma omp for schedule(dynamic, 1)
             for (ptrdiff_t i = 0; i < (ptrdiff_t)(high * across); i++) {
-                size_t r = (size_t)i / across * ROWS, j = (size_t)i % across * group;
+                size_t r = (size_t)i % high * ROWS, j = (size_t)i / high * group;
                 multiply(&l, r, least(ROWS, rows - r), j, least(group, cols - j));
             }
         }

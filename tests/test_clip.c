@@ -170,7 +170,7 @@ static void test_unaligned(void) {
     free(b);
     CHECK_OK(ib_clip_open(&c, in_scratch("odd.safetensors"), NULL, &err), &err);
     if (c) {
-        CHECK(!ib_clip_vision(c)->block[0].fc1.direct);
+        CHECK((uintptr_t)ib_clip_vision(c)->block[0].fc1.part[0]->data % sizeof(float) != 0);
         check_image(c, &m, true);
     }
     ib_clip_close(&c);

@@ -218,15 +218,16 @@ static void test_group_norm(size_t images, size_t pixels, size_t channels, size_
     ib_free(want);
 }
 
-static void test_attend(size_t images, size_t queries, size_t keys, size_t heads, size_t width) {
+static void test_attend(size_t images, size_t queries, size_t keys, size_t heads, size_t width, bool causal) {
     size_t c = heads * width, n = images * queries * c;
     float *q = numbers(n, 14), *k = numbers(images * keys * c, 15), *v = numbers(images * keys * c, 16);
     float *y = zeros(n), *alone = zeros(n);
     double *want = ib_calloc(n, sizeof *want), *s = ib_calloc(keys, sizeof *s), most = 0, sum = 0;
     for (size_t at = 0; at < images * queries * heads; at++) {
         size_t i = at / heads / queries, head = at % heads * width, row = at / heads * c + head;
+        size_t seen = causal ? at / heads % queries + 1 : keys;
         most = -INFINITY;
-        for (size_t j = 0; j < keys; j++) {
+        for (size_t j = 0; j < seen; j++) {
             s[j] = 0;
             for (size_t e = 0; e < width; e++) {
                 s[j] +=
@@ -235,10 +236,10 @@ static void test_attend(size_t images, size_t queries, size_t keys, size_t heads
             most = fmax(most, s[j]);
         }
         sum = 0;
-        for (size_t j = 0; j < keys; j++) {
+        for (size_t j = 0; j < seen; j++) {
             sum += s[j] = exp(s[j] - most);
         }
-        for (size_t j = 0; j < keys; j++) {
+        for (size_t j = 0; j < seen; j++) {
             for (size_t e = 0; e < width; e++) {
                 want[row + e] += 1.5 * s[j] / sum * (double)v[(i * keys + j) * c + head + e];
             }
@@ -250,6 +251,7 @@ static void test_attend(size_t images, size_t queries, size_t keys, size_t heads
     a.q_row = a.k_row = a.v_row = a.y_row = c;
     a.scale = 3 / sqrtf((float)width);
     a.gain = 1.5f;
+    a.causal = causal;
     float *scratch = zeros(ib_attend_scratch(&a, 2));
     ib_attend_run(&a, 2, scratch, y);
     CHECK_NEAR(difference(y, want, n), 0, 3e-6);
@@ -268,6 +270,46 @@ static void test_attend(size_t images, size_t queries, size_t keys, size_t heads
     }
     ib_free(want);
     ib_free(s);
+}
+
+static void test_gelu(void) {
+    enum { N = 400001 };
+    float *x = ib_calloc(N, sizeof *x), *y = ib_calloc(N, sizeof *y);
+    double apart = 0, near = 0, far = 0;
+    if (!x || !y) {
+        exit(1);
+    }
+    for (size_t i = 0; i < N; i++) {
+        y[i] = x[i] = (float)(-10 + 20.0 * (double)i / (N - 1));
+    }
+    ib_gelu(y, N, y);
+    for (size_t i = 0; i < N; i++) {
+        double v = x[i], want = 0.5 * v * erfc(-v / sqrt(2)), off = fabs(y[i] - want);
+        double share = want != 0 ? off / fabs(want) : off;
+        apart = fmax(apart, off);
+        *(fabs(v) < 4 ? &near : &far) = fmax(fabs(v) < 4 ? near : far, share);
+    }
+    printf("gelu over [-10, 10]: off by at most %.3g; relative %.3g for |x| < 4, %.3g beyond\n", apart, near,
+           far);
+    CHECK_NEAR(apart, 0, 2.5e-7);
+    CHECK_NEAR(near, 0, 6e-7);
+    CHECK_NEAR(far, 0, 3e-6);
+    float ends[] = {-1e30f, -40, -0.0f, 0, 40, 1e30f};
+    ib_gelu(ends, 6, ends);
+    for (size_t i = 0; i < 6; i++) {
+        CHECK_NEAR(ends[i], i < 4 ? 0 : i == 4 ? 40 : 1e30f, 1e-37);
+    }
+    for (size_t i = 0; i < N; i++) {
+        y[i] = x[i];
+    }
+    ib_quick_gelu(y, N, y);
+    for (size_t i = 0; i < N; i++) {
+        apart = fmax(i ? apart : 0, fabs(y[i] - x[i] / (1 + exp(-1.702 * x[i]))));
+    }
+    printf("quick gelu: off by at most %.3g\n", apart);
+    CHECK_NEAR(apart, 0, 2e-6);
+    ib_free(y);
+    ib_free(x);
 }
 
 static void test_tokens(size_t tokens, size_t channels) {
@@ -339,9 +381,12 @@ int main(void) {
     RUN(test_conv((ib_conv2d){1, 20, 150, 3, 3, 3, 1, 1, 1}, IB_F16));
     RUN(test_group_norm(2, 300, 96, 32, false, true));
     RUN(test_group_norm(3, 7, 40, 4, true, false));
-    RUN(test_attend(2, 100, 77, 3, 40));
-    RUN(test_attend(1, 50, 1300, 2, 24));
-    RUN(test_attend(3, 1, 1, 1, 5));
+    RUN(test_attend(2, 100, 77, 3, 40, false));
+    RUN(test_attend(1, 50, 1300, 2, 24, false));
+    RUN(test_attend(3, 1, 1, 1, 5, false));
+    RUN(test_attend(2, 77, 77, 3, 40, true));
+    RUN(test_attend(1, 1100, 1100, 1, 8, true));
+    RUN(test_gelu());
     RUN(test_tokens(9, 70));
     RUN(test_sizes());
     return check_report("test_nn_forward");

@@ -59,9 +59,9 @@ fuzz() {
 step "packages and release build" tools/setup.sh --ci
 step "threads, under ThreadSanitizer" threads
 step "a processor with SSE2 alone" tools/old_processor.sh test_nn test_latent test_average test_range test_adapter test_motion test_muon \
-    test_clip test_clip_kernels
+    test_clip test_nn_forward
 step "aarch64" tools/cross_aarch64.sh test_bits test_nn test_latent test_average test_range test_adapter test_motion test_muon test_render_size \
-    test_clip test_clip_kernels test_golden
+    test_clip test_nn_forward test_golden
 step "fuzzers built" build fuzz build-fuzz
 fuzz
 
