@@ -53,9 +53,12 @@ def make_model(folder, name):
 
 
 class Case:
-    def __init__(self, name, model, options=(), single=(), call=None, ip=None, lora=None, sampler=None):
+    """options: of render, for both kinds of files; single: more of them for the single file, None: there is none. call: of diffusers'
+    pipeline. ip: base, plus; lora: its weight; sampler: diffusers' class; travel: from this prompt to another, without pictures."""
+
+    def __init__(self, name, model, options=(), single=(), call=None, ip=None, lora=None, sampler=None, travel=None):
         self.name, self.model, self.options, self.single = name, model, list(options), single
-        self.call, self.ip, self.lora, self.sampler = call or {}, ip, lora, sampler
+        self.call, self.ip, self.lora, self.sampler, self.travel = call or {}, ip, lora, sampler, travel
 
 
 def cases():
@@ -78,6 +81,8 @@ def cases():
                call=dict(num_inference_steps=4, guidance_scale=2.0))
     yield Case("sdxl as it is", "sdxl", call=dict(num_inference_steps=20, guidance_scale=5.0))
     yield Case("sdxl negative", "sdxl", [*five, "--negative-prompt", "blue"], call=dict(call, negative_prompt="blue"))
+    yield Case("sd1 prompt travel", "sd1", five, single=["--tokenizer", CLIP], call=call, travel="a blue square")
+    yield Case("sdxl prompt travel", "sdxl", five, single=["--tokenizer", CLIP], call=call, travel="a blue square")
     yield Case("sdxl ip-base", "sdxl", five, call=call, ip="base")
     yield Case("sdxl ip-plus", "sdxl", five, call=call, ip="plus")
     yield Case("sdxl lcm-lora", "sdxl", ["--sampler", "lcm"], call=dict(num_inference_steps=4, guidance_scale=1.0), lora=1,
@@ -89,6 +94,16 @@ def cases():
                sampler="EulerDiscreteScheduler")
     yield Case("sdxl-turbo ip-base", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=None, call=quick,
                sampler="EulerDiscreteScheduler", ip="base")
+
+
+def slerp(a, b, t=0.5):
+    """Token by token: the direction on the great circle, the length linearly."""
+    a, b = a.double(), b.double()
+    m, n = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
+    u, v = a / m, b / n
+    w = 2 * torch.atan2((u - v).norm(dim=-1, keepdim=True), (u + v).norm(dim=-1, keepdim=True))
+    turned = torch.where(w < 1e-4, (1 - t) * u + t * v, (torch.sin((1 - t) * w) * u + torch.sin(t * w) * v) / torch.sin(w).clamp(min=1e-30))
+    return (((1 - t) * m + t * n) * turned).float()
 
 
 def run(command):
@@ -160,12 +175,19 @@ class Comparison:
                 e, none = way["hidden_states"][1][None, None], way["negative_hidden_states"].reshape(1, 1, *way["hidden_states"].shape[1:])
             guided = call["guidance_scale"] > 1 and case.model != "lcm"
             call["ip_adapter_image_embeds"] = [torch.cat([none, e]) if guided else e]
+        if case.travel:
+            texts = [pipe.encode_prompt(prompt=p, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True)
+                     for p in (prompt, case.travel)]
+            names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+            call.update({n: slerp(*x) if not n.startswith("negative") else x[0] for n, *x in zip(names, *texts)})
+            prompt = None
         return pipe(prompt, generator=torch.Generator().manual_seed(SEED), height=64, width=64, output_type="np", **call).images[0]
 
     def rendered(self, case, model, more):
         out = self.at("out-%d.png")
-        line = [self.program, "render", *KEYS, "-o", out, "-n", "3", "--renderer", model, "--space", "clip:" + CLIP, "--prompt", PROMPT,
-                "--seed", str(SEED), "--size", "64x64", "--strength", "1", "--diffuse-every", "1", "--guide", "none", "--overwrite",
+        lead = ["text:" + PROMPT, "text:" + case.travel, "--space", "text:" + model] if case.travel else \
+            [*KEYS, "--space", "clip:" + CLIP, "--prompt", PROMPT]
+        line = [self.program, "render", *lead, "-o", out, "-n", "3", "--renderer", model, "--seed", str(SEED), "--size", "64x64", "--strength", "1", "--diffuse-every", "1", "--guide", "none", "--overwrite",
                 *case.options, *more]
         if case.ip:
             line += ["--ip-adapter", self.at(case.model, "ip-%s.safetensors" % case.ip)]
@@ -174,7 +196,7 @@ class Comparison:
         p = subprocess.run(line, capture_output=True, text=True, check=False)
         if p.returncode:
             return None, p.stderr.strip().split("\n")[-1]
-        ends = all((samples(out % i) == samples(k)).all() for i, k in ((1, KEYS[0]), (3, KEYS[1])))
+        ends = case.travel or all((samples(out % i) == samples(k)).all() for i, k in ((1, KEYS[0]), (3, KEYS[1])))
         return samples(out % 2), "" if ends else "the ends are not the keyframes"
 
     def compare(self, case):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What takes too long for .ci/run: pictures of every family beside diffusers' own, ThreadSanitizer, ten minutes of each fuzzer, the numeric tests on a processor with SSE2 alone and
-# on aarch64. Every step is run, also after one has failed; the status is the verdict. FUZZ_SECONDS=N fuzzes for N seconds each.
+# What takes too long for .ci/run: pictures of every family beside diffusers' own, ThreadSanitizer, ten minutes of each fuzzer, the
+# numeric tests on a processor with SSE2 alone and on aarch64. Every step is run, also after one has failed; the status is the verdict.
+# FUZZ_SECONDS=N fuzzes for N seconds each.
 set -u
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -61,8 +62,7 @@ pictures() {
     local python=${COMPARE_PYTHON:-build-compare/bin/python}
     [ -x "$python" ] || { python3 -m venv build-compare &&
         build-compare/bin/pip install -q torch==2.13.0 diffusers==0.42.1 transformers==5.24.0 peft==0.21.2 accelerate==1.15.0 pillow; } || return 1
-    "$python" -W ignore tools/compare_diffusers.py 2>build-compare.log || { tail -20 build-compare.log; return 1; }
-    rm -f build-compare.log
+    "$python" -W ignore tools/compare_diffusers.py 2>build/compare_diffusers.log || { tail -20 build/compare_diffusers.log; return 1; }
 }
 
 step "packages and release build" tools/setup.sh --ci
