@@ -69,6 +69,10 @@
          .value = "HOW",                                                                                     \
          .initial = "shared",                                                                                \
          .help = "shared: one for all frames"},                                                              \
+        {.name = "noise-level",                                                                              \
+         .kind = CLI_TEXT,                                                                                   \
+         .value = "N|none",                                                                                  \
+         .help = "of a Stable unCLIP's embeddings, 0 to 999: the more, the freer the picture (default: 0)"}, \
         {.name = "strength",                                                                                 \
          .kind = CLI_REAL,                                                                                   \
          .value = "X",                                                                                       \

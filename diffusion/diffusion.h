@@ -46,6 +46,7 @@ typedef struct ib_diffusion_about {
                                          (0: any number of them) */
     size_t embedding_width;           /* 0: pictures cannot be asked for */
     bool embedding_hidden;            /* the image tower's tokens before its last block, else its embedding */
+    bool normalized;                  /* unCLIP: its embeddings' mean and deviation are there */
     bool encodes;                     /* pictures can be a start */
     double guidance;                  /* usual for the family; 1: none */
     size_t steps;                     /* usual for the sampler */

@@ -104,20 +104,6 @@ static int texts(run *r, ib_error *err) {
     return rc;
 }
 
-void ib_unclip_condition(const float *mean, const float *deviation, size_t n, int level, const float *e,
-                         const float *noise, float *out) {
-    double keep = 1, add = 0;
-    if (level >= 0) {
-        ib_cosine_levels((size_t)level, &keep, &add);
-    }
-    for (size_t i = 0; i < n; i++) {
-        double m = mean ? (double)mean[i] : 0, s = deviation ? (double)deviation[i] : 1;
-        double z = keep * ((double)e[i] - m) / s + add * (double)noise[i];
-        out[i] = level >= 0 ? (float)(z * s + m) : e[i];
-    }
-    ib_sinusoid(level > 0 ? level : 0, n, true, 0, out + n);
-}
-
 static int embeddings(run *r, ib_error *err) {
     ib_diffusion *d = r->d;
     const ib_diffusion_job *job = r->job;
@@ -144,8 +130,8 @@ static int embeddings(run *r, ib_error *err) {
         ib_noise_normal(&g, noise, each);
         for (size_t i = 0; i < frames; i++) {
             if (a->family == IB_DIFFUSION_UNCLIP) {
-                ib_unclip_condition(d->mean, d->deviation, each, job->noise_level, job->embedding + i * each,
-                                    noise, r->added + i * r->added_each);
+                ib_unclip_condition(&d->unclip, each, job->noise_level, job->embedding + i * each, noise,
+                                    r->added + i * r->added_each);
             } else {
                 memcpy(r->added + i * each, job->embedding + i * each, each * sizeof *noise);
             }
@@ -194,8 +180,8 @@ static int run_make(run *r, ib_error *err) {
     if (rc < 0) {
         return rc;
     }
-    r->rows = job->height / d->about.factor;
-    r->cols = job->width / d->about.factor;
+    r->rows = job->height / ib_vae_about_of(d->vae)->factor;
+    r->cols = job->width / ib_vae_about_of(d->vae)->factor;
     r->n = r->rows * r->cols * d->config.in_channels;
     r->guided = job->guidance > 1 && !d->config.guidance_width;
     rc = texts(r, err);

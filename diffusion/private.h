@@ -16,6 +16,12 @@ typedef struct ib_text_side {
     bool final_norm;
 } ib_text_side;
 
+/* What Stable unCLIP does to embeddings, from image_normalizer/ and image_noising_scheduler/. */
+typedef struct ib_unclip {
+    float *mean, *deviation;      /* [D]; NULL: 0 and 1 */
+    float alphas[IB_TRAIN_STEPS]; /* of the schedule of their noise: cumulative product of 1 - beta */
+} ib_unclip;
+
 struct ib_diffusion {
     ib_diffusion_about about;
     char *path;
@@ -28,7 +34,7 @@ struct ib_diffusion {
     ib_scheduler_config scheduler;
     ib_text_side side[2];
     size_t sides, text_tokens;
-    float *mean, *deviation; /* [D] of unCLIP's embeddings; NULL: 0 and 1 */
+    ib_unclip unclip;
     float ip_scale;
     int threads;
 };
@@ -37,10 +43,16 @@ struct ib_diffusion {
 int ib_text_open(ib_diffusion *d, const char *tokenizer, ib_error *err);
 void ib_text_close(ib_diffusion *d);
 
-/* unCLIP's condition: the embedding normalised by mean and deviation (NULL: 0 and 1), made noisy as step
- * `level` of the cosine schedule has it, and back; then the level's sinusoids. level -1: the embedding as it
- * is, with the sinusoids of 0. e, noise: [n]; out: [2n] */
-void ib_unclip_condition(const float *mean, const float *deviation, size_t n, int level, const float *e,
-                         const float *noise, float *out);
+/* The folder `name` of a model's folder, or beside its single file; NULL: there is none. malloc'ed. */
+char *ib_diffusion_part(const char *model, const char *name);
+
+/* n: width of the embeddings. *u: zeros. */
+int ib_unclip_open(ib_unclip *u, const char *model, size_t n, ib_error *err);
+void ib_unclip_close(ib_unclip *u);
+/* unCLIP's condition: the embedding normalised by mean and deviation, made noisy as step `level` of the
+ * noising schedule has it, and back; then the level's sinusoids. level -1: the embedding as it is, with the
+ * sinusoids of 0. e, noise: [n]; out: [2n] */
+void ib_unclip_condition(const ib_unclip *u, size_t n, int level, const float *e, const float *noise,
+                         float *out);
 
 #endif

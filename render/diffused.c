@@ -55,7 +55,7 @@ typedef struct clip {
 } clip;
 
 void ib_diffused_defaults(ib_diffused_options *o) {
-    *o = (ib_diffused_options){.ip_scale = 1, .guidance = -1, .strength = 0.5, .every = 4, .seed = 0};
+    *o = (ib_diffused_options){.ip_scale = 1, .guidance = -1, .strength = 0.5, .every = 4, .noise_level = -2};
     ib_embeddings_defaults(&o->way);
 }
 

@@ -39,6 +39,8 @@ typedef struct ib_diffused_options {
     int steps;                   /* 1..1000; 0: by the sampler */
     double guidance;             /* >= 0; < 0: by the model */
     uint64_t seed;               /* as torch's generator on the CPU takes it */
+    int noise_level;             /* of a Stable unCLIP's embeddings, 0..999; -1: none; -2, the default: 0 for
+                                  * it, and others take no noise level */
     const char *prompt;          /* NULL: none */
     const char *negative_prompt; /* NULL: empty */
     ib_led_by condition;         /* 0: image with an IP-Adapter or a model of image embeddings, prompt

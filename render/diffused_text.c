@@ -53,9 +53,10 @@ void ib_diffused_key(ib_key *k, const ib_diffused_options *o, int width, int hei
                w->frames, w->fps, w->gap_seconds, width, height, w->ease, w->loop, w->trust,
                w->keep_interlaced);
     ib_key_add(k,
-               "ip %.17g sampler %s steps %d guidance %.17g seed %llu condition %d strength %.17g every %d\n",
+               "ip %.17g sampler %s steps %d guidance %.17g seed %llu condition %d strength %.17g every %d "
+               "level %d\n",
                o->ip_scale, o->sampler ? o->sampler : "", o->steps, o->guidance, (unsigned long long)o->seed,
-               (int)o->condition, o->strength, o->every);
+               (int)o->condition, o->strength, o->every, o->noise_level);
     ib_key_add(k, "prompt %zu %s\nnegative %zu %s\n", o->prompt ? strlen(o->prompt) : 0,
                o->prompt ? o->prompt : "", o->negative_prompt ? strlen(o->negative_prompt) : 0,
                o->negative_prompt ? o->negative_prompt : "");

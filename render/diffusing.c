@@ -111,6 +111,11 @@ static int describe(ib_diffusing *d, ib_error *err) {
     d->about.guidance = o->guidance >= 0 ? o->guidance : a->guidance;
     d->about.weights = weights_of(o->renderer);
     snprintf(d->about.what, sizeof d->about.what, "%s", a->family_name);
+    if (o->noise_level >= -1 && a->family != IB_DIFFUSION_UNCLIP) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "%s: a noise level is for Stable unCLIP, and this is %s (--noise-level)", o->renderer,
+                       a->family_name);
+    }
     if (a->text_floats && !a->has_text) {
         return ib_fail(
             err, IB_E_UNSUPPORTED,
@@ -176,7 +181,7 @@ const ib_diffusing_about *ib_diffusing_about_of(const ib_diffusing *d) {
 
 int ib_diffusing_set_nothing(ib_diffusing *d, const float *nothing, size_t hidden, ib_error *err) {
     size_t n = hidden * d->about.width;
-    if (!d->about.hidden) {
+    if (!d->about.hidden && (!nothing || d->said->family != IB_DIFFUSION_KANDINSKY)) {
         return IB_OK; /* zeros */
     }
     if (!nothing) {
@@ -264,7 +269,7 @@ int ib_diffusing_frames(ib_diffusing *d, const ib_diffusing_frame *f, size_t n, 
                             .steps = (size_t)d->about.steps,
                             .guidance = d->about.guidance,
                             .seed = o->seed,
-                            .noise_level = -1,
+                            .noise_level = o->noise_level < -1 ? 0 : o->noise_level,
                             .batch = n,
                             .stop = o->way.stop,
                             .progress = on_progress,

@@ -37,7 +37,8 @@ int ib_diffusing_open(ib_diffusing **out, const ib_diffused_options *o,
                       void (*step)(void *user, double share), void *user, ib_error *err);
 void ib_diffusing_close(ib_diffusing **d);
 const ib_diffusing_about *ib_diffusing_about_of(const ib_diffusing *d);
-/* What the image tower makes of no picture, [hidden,width]; NULL: it has none. */
+/* What the image tower makes of no picture, [hidden,width], from which models of hidden tokens and Kandinsky
+ * are led away; NULL: it has none. */
 int ib_diffusing_set_nothing(ib_diffusing *d, const float *nothing, size_t hidden, ib_error *err);
 /* pictures: [n,rows,cols,3], 0..1 and clipped to it. IB_E_INTERRUPTED between two steps. */
 int ib_diffusing_frames(ib_diffusing *d, const ib_diffusing_frame *f, size_t n, size_t rows, size_t cols,

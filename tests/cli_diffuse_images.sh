@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Diffusion models that are led by image embeddings alone, Stable unCLIP and Kandinsky 2.2: the independent implementation's pictures, noise
+# levels, sizes. Small models with random weights (tests/fixtures/diffusion/make_image_models.py).
+set -u
+. tests/cli.bash
+s=$scratch f=tests/fixtures/diffusion clip=tests/fixtures/clip-tiny
+differ() { python3 tests/differ.py "$@"; }
+unclip=$s/unclip kandinsky=$s/kandinsky
+cp -r $f/unclip $f/kandinsky "$s"
+cp -r $f/unet-unclip "$unclip/unet"
+cp -r $f/pipeline/vae "$unclip/vae"
+cp -r $f/unet-kandinsky "$kandinsky/unet"
+cp -r $f/movq "$kandinsky/movq"
+mkdir "$unclip/text_encoder" "$unclip/tokenizer"
+cp $clip/model.safetensors $clip/config.json "$unclip/text_encoder"
+cp $clip/vocab.json $clip/merges.txt "$unclip/tokenizer"
+echo '{"pad_token": "!"}' >"$unclip/tokenizer/tokenizer_config.json"
+way=($f/pipeline/a.png $f/pipeline/b.png)
+lead=(--space "clip:$clip" --guide none --size 64x64)
+full=("${lead[@]}" -n 3 --seed 7 --strength 1 --diffuse-every 1)
+
+by_unclip=("${full[@]}" --renderer "$unclip" --prompt "a red circle at the left" --steps 4 --guidance 3)
+run render "${way[@]}" -o "$s/u-%d.png" "${by_unclip[@]}" --noise-level 200
+expect 0 'Stable unCLIP: 1 of 3 frames' 'steps of pndm, guidance 3'
+check "unCLIP's picture is diffusers'" differ "$s/u-2.png" $f/unclip/expected.rgb 2
+check "the first frame is the first keyframe" differ "$s/u-1.png" $f/pipeline/a.png 0
+check "the last frame is the last keyframe" differ "$s/u-3.png" $f/pipeline/b.png 0
+for level in 0 none; do
+    run render "${way[@]}" -o "$s/$level-%d.png" "${by_unclip[@]}" --noise-level $level
+    expect 0
+done
+run render "${way[@]}" -o "$s/usual-%d.png" "${by_unclip[@]}"
+expect 0
+check "the usual noise level is 0" differ "$s/usual-2.png" "$s/0-2.png" 0
+for other in 0 none; do
+    check "level $other gives another picture than 200" test "$(differ "$s/$other-2.png" "$s/u-2.png" 0 | tr -dc 0-9)" != 00
+done
+run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}" --noise-level 1000
+refused 2 "none or a number from 0 to 999, not '1000'"
+run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}" --noise-level some
+refused 2 "none or a number from 0 to 999, not 'some'"
+printf '{"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid"}' >"$unclip/image_noising_scheduler/scheduler_config.json"
+run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}"
+refused 1 'image_noising_scheduler: .beta_schedule. is sigmoid: this program does not have it'
+
+by_kandinsky=("${full[@]}" --renderer "$kandinsky" --steps 3)
+run render "${way[@]}" -o "$s/k-%d.png" "${by_kandinsky[@]}"
+expect 0 'Kandinsky 2.2: 1 of 3 frames' 'steps of ddpm, guidance 4'
+check "Kandinsky's picture is diffusers'" differ "$s/k-2.png" $f/kandinsky/expected.rgb 2
+check "its first frame is the first keyframe" differ "$s/k-1.png" $f/pipeline/a.png 0
+run render "${way[@]}" -o "$s/no.mp4" "${by_kandinsky[@]}" --noise-level 3
+refused 1 'a noise level is for Stable unCLIP, and this is Kandinsky 2.2'
+run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$kandinsky" --space "text:$kandinsky" --size 64x64
+refused 1 'Kandinsky 2.2'
+report
