@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/resume.h"
+#include "render/diffused_check.h"
 #include "render/diffused_plan.h"
 #include "render/diffused_text.h"
 #include "render/diffusing.h"
@@ -17,7 +18,7 @@
 #include "render/rows.h"
 #include "video_io/writer.h"
 
-enum { BATCH = 4, MAX_KEYFRAMES = 1000, MAX_SIDE = 8192 };
+enum { BATCH = 4 };
 static const char part_ending[] = ".png";
 
 /* A keyframe, or a diffused frame between two. */
@@ -73,105 +74,11 @@ static bool is_prompt(const clip *c, size_t key) {
     return ib_key_kind_of(c->w->keyframes[key % c->keys]) == IB_KEY_PROMPT;
 }
 
-static int check_diffused(const clip *c, ib_error *err) {
-    const ib_diffused_options *o = c->o;
-    const ib_embeddings_options *w = c->w;
-    if (w->n_keyframes < 2 || w->n_keyframes > MAX_KEYFRAMES) {
-        return ib_fail(err, IB_E_ARGUMENT, "%zu keyframes, 2 to %d were expected", w->n_keyframes,
-                       MAX_KEYFRAMES);
-    }
-    if (w->frames < 2 || w->frames > 100000 || !(w->fps > 0 && w->fps <= 1000) || o->every < 1) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "2 to 100000 frames from keyframe to keyframe, above 0 and at most 1000 a second, and "
-                       "at least every first of them diffused were expected, not %d, %g and %d",
-                       w->frames, w->fps, o->every);
-    }
-    if (!(o->strength > 0 && o->strength <= 1)) {
-        return ib_fail(err, IB_E_ARGUMENT, "a strength of %g, above 0 and at most 1 was expected",
-                       o->strength);
-    }
-    if (ib_embeddings_name(w->output)) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "%s: embeddings need no renderer; leave it out, or name a clip, such as clip.mp4",
-                       w->output);
-    }
-    for (size_t i = 0; i < w->n_keyframes; i++) {
-        int rc = ib_key_exists(w->keyframes[i], err);
-        if (rc) {
-            return rc;
-        }
-    }
-    return IB_OK;
-}
-
-/* What conditions the frames, if the user has not said it. */
-static ib_led_by condition_of(const clip *c) {
-    const ib_diffused_options *o = c->o;
-    if (o->condition) {
-        return o->condition;
-    }
-    bool image = c->about->width > 0;
-    return image ? (o->prompt ? IB_LED_BY_BOTH : IB_LED_BY_IMAGE) : IB_LED_BY_PROMPT;
-}
-
-static int check_condition(const clip *c, ib_led_by cond, ib_error *err) {
-    const ib_diffused_options *o = c->o;
-    bool all_prompts = true;
-    for (size_t i = 0; i < c->keys; i++) {
-        all_prompts &= is_prompt(c, i);
-    }
-    if ((cond & IB_LED_BY_IMAGE) && !c->about->width) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "%s: takes no image embeddings by itself; give it an IP-Adapter (--ip-adapter FILE), "
-                       "or let prompts alone lead it (--condition prompt)",
-                       o->renderer);
-    }
-    if ((cond & IB_LED_BY_IMAGE) && !c->w->space) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "%s: image embeddings come from an image tower; say which (--space clip:PATH)",
-                       o->renderer);
-    }
-    if (!(cond & IB_LED_BY_IMAGE) && c->w->adapter) {
-        return ib_fail(err, IB_E_UNSUPPORTED,
-                       "%s: an adapter moves image embeddings, and prompts alone lead these frames; no video "
-                       "gives the tokens of a prompt to learn from",
-                       c->w->adapter);
-    }
-    return cond == IB_LED_BY_PROMPT && !o->prompt && !all_prompts
-               ? ib_fail(err, IB_E_ARGUMENT,
-                         "%s: nothing leads its frames; give a prompt (--prompt TEXT), keyframes that are "
-                         "prompts (text:...), or an IP-Adapter (--ip-adapter FILE) with --space clip:PATH",
-                         o->renderer)
-               : IB_OK;
-}
-
 /* The way's embeddings, checked against what the model takes. */
 static int make_embeddings(clip *c, ib_error *err) {
     int rc = ib_rows_make(&c->rows, c->w, err);
-    const ib_shape *s = &c->rows.shape;
-    if (!rc && (s->width != c->about->width || (s->tokens > 1) != c->about->hidden)) {
-        rc = ib_fail(
-            err, IB_E_MISMATCH, "%s: takes image embeddings of %s%zu values, the space %s gives %s%zu%s",
-            c->o->ip_adapter ? c->o->ip_adapter : c->o->renderer, c->about->hidden ? "tokens of " : "",
-            c->about->width, c->rows.space_id, s->tokens > 1 ? "tokens of " : "", s->width,
-            s->width != c->about->width ? ""
-            : s->tokens > 1             ? "; --tokens pooled gives one"
-                                        : "; --tokens penultimate gives them");
-    }
-    return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, s->tokens, err);
-}
-
-static int check_size(const clip *c, ib_error *err) {
-    size_t f = c->about->factor;
-    size_t w = (size_t)c->width, h = (size_t)c->height;
-    size_t w1 = w >= f ? w / f * f : f, h1 = h >= f ? h / f * f : f;
-    if (c->width < 1 || c->height < 1 || c->width > MAX_SIDE || c->height > MAX_SIDE || w % f || h % f) {
-        return ib_fail(
-            err, IB_E_ARGUMENT,
-            "%s: makes pictures whose sides are multiples of %zu, not %d x %d; --size %zux%zu is near",
-            c->o->renderer, f, c->width, c->height, w1, h1);
-    }
-    return IB_OK;
+    rc = rc ? rc : ib_diffused_check_space(c->o, c->about, &c->rows, err);
+    return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, c->rows.shape.tokens, err);
 }
 
 static int read_key(clip *c, size_t i, ib_error *err) {
@@ -214,13 +121,14 @@ static int read_keys(clip *c, ib_error *err) {
     for (size_t i = 0; !rc && i < c->keys; i++) {
         bool first = !c->width;
         rc = is_picture(c, i) ? read_key(c, i, err) : IB_OK;
-        rc = rc || !first || !c->width ? rc : check_size(c, err);
+        rc =
+            rc || !first || !c->width ? rc : ib_diffused_check_size(c->o, c->about, c->width, c->height, err);
     }
     if (!c->width) {
         c->width = c->height = (int)(c->about->side ? c->about->side : 512);
     }
     c->matrix = c->matrix ? c->matrix : IB_MATRIX_BT709;
-    return rc ? rc : check_size(c, err);
+    return rc ? rc : ib_diffused_check_size(c->o, c->about, c->width, c->height, err);
 }
 
 /* Pictures at both ends. */
@@ -319,7 +227,7 @@ static void on_step(void *user, double share) {
 /* What conditions the frame at a place. */
 static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
     size_t row = p->way * (size_t)(c->w->frames - 1) + (size_t)p->step;
-    ib_led_by cond = condition_of(c);
+    ib_led_by cond = ib_diffused_condition(c->o, c->about);
     row = c->rows.n ? row % c->rows.n : 0; /* of a loop */
     f->embedding = c->rows.n ? c->rows.z + row * c->rows.shape.tokens * c->rows.shape.width : NULL;
     f->hidden = c->rows.shape.tokens;
@@ -565,14 +473,14 @@ static void release(clip *c, bool finished) {
 int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summary, ib_error *err) {
     clip c = {.o = o, .w = &o->way, .keys = o->way.n_keyframes};
     c.ways = c.keys - 1 + o->way.loop;
-    int rc = check_diffused(&c, err);
+    int rc = ib_diffused_check(o, err);
     rc = rc ? rc : ib_diffusing_open(&c.model, o, on_step, &c, err);
     c.about = c.model ? ib_diffusing_about_of(c.model) : NULL;
-    rc = rc ? rc : check_condition(&c, condition_of(&c), err);
+    rc = rc ? rc : ib_diffused_check_condition(o, c.about, err);
     c.total = (int64_t)c.ways * (o->way.frames - 1) + !o->way.loop;
     rc = rc ? rc : read_keys(&c, err);
     rc = rc ? rc : try_output(&c, err);
-    if (!rc && (condition_of(&c) & IB_LED_BY_IMAGE)) {
+    if (!rc && (ib_diffused_condition(o, c.about) & IB_LED_BY_IMAGE)) {
         rc = make_embeddings(&c, err);
     }
     rc = rc ? rc : make_plan(&c, err);

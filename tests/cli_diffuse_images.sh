@@ -50,10 +50,38 @@ check "the usual noise level is 0" differ "$s/usual-2.png" "$s/0-2.png" 0
 for other in 0 none; do
     check "level $other gives another picture than 200" test "$(differ "$s/$other-2.png" "$s/u-2.png" 0 | tr -dc 0-9)" != 00
 done
+check "without a tower of its own there is a warning" grep -q 'warning: .*unclip does not say which image tower' "$s/err"
 run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}" --noise-level 1000
 refused 2 "none or a number from 0 to 999, not '1000'"
 run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}" --noise-level some
 refused 2 "none or a number from 0 to 999, not 'some'"
+# the image tower beside the model: the same, the same to rounding, another one
+mkdir "$unclip/image_encoder"
+cp $clip/model.safetensors $clip/config.json $clip/preprocessor_config.json "$unclip/image_encoder"
+spoil() { # BITS: of each number of the projection, in its first and last byte
+    python3 - "$unclip/image_encoder/model.safetensors" "$1" "$2" <<'PY'
+import json, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+n = 8 + struct.unpack("<Q", data[:8])[0]
+t = json.loads(data[8:n])["visual_projection.weight"]
+size = {"F16": 2, "F32": 4}[t["dtype"]]
+for at in range(n + t["data_offsets"][0], n + t["data_offsets"][1], size):
+    data[at] ^= int(sys.argv[2])
+    data[at + size - 1] ^= int(sys.argv[3])
+open(sys.argv[1], "wb").write(data)
+PY
+}
+for bits in "0 0" "1 0"; do
+    spoil $bits
+    run render "${way[@]}" -o "$s/tower-%d.png" "${by_unclip[@]}" --overwrite
+    expect 0
+    check "with its own, bits $bits, there is none" test -z "$(grep 'warning' "$s/err")"
+done
+spoil 0 128
+run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}"
+refused 1 'unclip: was trained with the image tower beside it' "use --space clip:.*image_encoder"
+rm -r "$unclip/image_encoder"
+
 printf '{"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid"}' >"$unclip/image_noising_scheduler/scheduler_config.json"
 run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}"
 refused 1 'image_noising_scheduler: .beta_schedule. is sigmoid: this program does not have it'
