@@ -72,8 +72,13 @@ static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *
     if (o->way.n_preview) {
         return cli_usage(c, "--preview-from shows footage, and --renderer makes pictures; give one");
     }
-    if (strcmp(noise, "shared") != 0) {
-        return cli_usage(c, "--noise is shared, one for all frames, not '%s'", noise);
+    o->inverted = !strcmp(noise, "inverted");
+    if (!o->inverted && strcmp(noise, "shared") != 0) {
+        return cli_usage(c, "--noise is shared or inverted, not '%s'", noise);
+    }
+    if (o->inverted && cli_is_set(c, "strength")) {
+        return cli_usage(c, "--strength is for starts from the pixel model, and with --noise inverted frames "
+                            "start from noise alone");
     }
     o->renderer = cli_text(c, "renderer");
     o->ip_adapter = cli_text(c, "ip-adapter");

@@ -68,7 +68,8 @@
          .kind = CLI_TEXT,                                                                                   \
          .value = "HOW",                                                                                     \
          .initial = "shared",                                                                                \
-         .help = "shared: one for all frames"},                                                              \
+         .help = "shared: one for all frames; inverted: between pictures the noise that leads back to "      \
+                 "them, with the sampler ddim"},                                                             \
         {.name = "noise-level",                                                                              \
          .kind = CLI_TEXT,                                                                                   \
          .value = "N|none",                                                                                  \

@@ -39,6 +39,10 @@ struct ib_diffusion {
     int threads;
 };
 
+/* As ib_diffusion_render, but for latents [frames,latent_floats]; inverse: from the starts to noise. */
+int ib_diffusion_latents(ib_diffusion *d, const ib_diffusion_job *job, bool inverse, float *latents,
+                         ib_error *err);
+
 /* Text encoders; none is no error. */
 int ib_text_open(ib_diffusion *d, const char *tokenizer, ib_error *err);
 void ib_text_close(ib_diffusion *d);

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/resume.h"
 #include "render/diffused_check.h"
+#include "render/diffused_ends.h"
 #include "render/diffused_plan.h"
 #include "render/diffused_text.h"
 #include "render/diffusing.h"
@@ -26,7 +27,8 @@ typedef struct place {
     size_t way; /* from which keyframe it counts */
     int step;   /* from there */
     float t;
-    bool noise; /* from noise alone */
+    bool noise;    /* from noise alone */
+    bool inverted; /* which is that of the keyframes */
     double strength;
 } place;
 
@@ -50,6 +52,8 @@ typedef struct clip {
     size_t planned, kept; /* kept: of them in the folder */
     int64_t taken_up, total, written;
     float *start, *picture;                 /* [BATCH,rows,cols,3] */
+    ib_ends ends;                           /* with inverted noise */
+    float *mixed;                           /* [2,BATCH,ends.floats] noises, residuals */
     size_t work_done, work_all, work_batch; /* steps */
     double began;
     bool said;
@@ -165,7 +169,8 @@ static int make_plan(clip *c, ib_error *err) {
         for (int j = 1; j < w->frames - 1; j++) {
             float t = ib_plan_place(j, w->frames, w->ease);
             double s = ib_plan_strength(c->o->strength, t);
-            place at = {p, j, t, !between_pictures(c, p) || s >= 1 - 1e-6, s};
+            bool both = between_pictures(c, p), inverted = both && c->o->inverted;
+            place at = {p, j, t, !both || inverted || s >= 1 - 1e-6, inverted, s};
             if (ib_plan_diffuses(j, w->frames, c->o->every) && steps_of(c, &at)) {
                 add(c, at);
             }
@@ -240,6 +245,51 @@ static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
     f->strength = p->noise ? 1 : p->strength;
 }
 
+static int picture_of(const ib_frame *f, uint8_t *rgb, float *out, ib_error *err) {
+    size_t values = (size_t)f->width * (size_t)f->height * 3;
+    int rc = ib_frame_to_rgb(f, rgb, err);
+    for (size_t k = 0; !rc && k < values; k++) {
+        out[k] = (float)rgb[k] / 255;
+    }
+    return rc;
+}
+
+/* The noise of the keyframes at both ends of a way, as far as it is not there. */
+static int make_ends(clip *c, size_t way, ib_error *err) {
+    size_t rows = (size_t)c->height, cols = (size_t)c->width;
+    uint8_t *rgb = ib_calloc(rows * cols, 3);
+    int rc = rgb ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for a picture");
+    ib_ends_turn(&c->ends, way);
+    for (int k = 0; k < 2 && !rc; k++) {
+        if (c->ends.there[k]) {
+            continue;
+        }
+        place at = {.way = way, .step = k ? c->w->frames - 1 : 0, .t = (float)k};
+        ib_diffusing_frame f = {.start = c->start};
+        condition(c, &at, &f);
+        c->work_batch = 2 * (size_t)c->about->steps;
+        rc = picture_of(&c->key[(way + (size_t)k) % c->keys], rgb, c->start, err);
+        rc = rc ? rc
+                : ib_diffusing_invert(c->model, &f, rows, cols, c->ends.noise[k], c->ends.residual[k], err);
+        c->ends.there[k] = !rc;
+        c->work_done += c->work_batch;
+    }
+    ib_free(rgb);
+    return rc;
+}
+
+/* What the n places, all of one way, have of the noise at its ends. */
+static int mix_ends(clip *c, const place *p, size_t n, ib_diffusing_frame *f, ib_error *err) {
+    int rc = p->inverted ? make_ends(c, p->way, err) : IB_OK;
+    for (size_t i = 0; i < n && p->inverted && !rc; i++) {
+        float *noise = c->mixed + 2 * i * c->ends.floats, *residual = noise + c->ends.floats;
+        ib_ends_between(&c->ends, p[i].t, noise, residual);
+        f[i].noise = noise;
+        f[i].residual = residual;
+    }
+    return rc;
+}
+
 /* The pixel model's pictures where the n places start, all of one way. */
 static int make_starts(clip *c, const place *p, size_t n, ib_diffusing_frame *f, ib_error *err) {
     size_t values = (size_t)c->width * (size_t)c->height * 3;
@@ -254,10 +304,7 @@ static int make_starts(clip *c, const place *p, size_t n, ib_diffusing_frame *f,
             continue;
         }
         rc = ib_renderer_frame(c->pixels, first, last, p[i].t, (float)gap, &frame, err);
-        rc = rc ? rc : ib_frame_to_rgb(&frame, rgb, err);
-        for (size_t k = 0; !rc && k < values; k++) {
-            c->start[i * values + k] = (float)rgb[k] / 255;
-        }
+        rc = rc ? rc : picture_of(&frame, rgb, c->start + i * values, err);
         f[i].start = c->start + i * values;
     }
     ib_frame_free(&frame);
@@ -279,12 +326,13 @@ static int stopped(const clip *c, size_t done, ib_error *err) {
 static int diffuse(clip *c, size_t i, size_t n, ib_error *err) {
     size_t values = (size_t)c->width * (size_t)c->height * 3;
     ib_diffusing_frame f[BATCH] = {{0}};
+    int rc = mix_ends(c, c->plan + i, n, f, err);
     c->work_batch = 0;
     for (size_t k = 0; k < n; k++) {
         condition(c, &c->plan[i + k], &f[k]);
         c->work_batch += steps_of(c, &c->plan[i + k]);
     }
-    int rc = make_starts(c, c->plan + i, n, f, err);
+    rc = rc ? rc : make_starts(c, c->plan + i, n, f, err);
     rc = rc ? rc : ib_diffusing_frames(c->model, f, n, (size_t)c->height, (size_t)c->width, c->picture, err);
     if (rc == IB_E_INTERRUPTED) {
         return stopped(c, i, err);
@@ -306,16 +354,34 @@ static size_t batch_at(const clip *c, size_t i) {
     return n;
 }
 
+/* Work on ways' ends, from place i on. */
+static void count_ends(clip *c, size_t i) {
+    size_t last = SIZE_MAX;
+    for (; i < c->planned; i++) {
+        size_t way = c->plan[i].way;
+        if (c->plan[i].inverted && way != last) {
+            c->work_all += (way == last + 1 && last != SIZE_MAX ? 2 : 4) * (size_t)c->about->steps;
+            last = way;
+        }
+    }
+}
+
 /* Everything that the model makes. */
 static int diffuse_all(clip *c, ib_error *err) {
     size_t values = (size_t)c->width * (size_t)c->height * 3 * BATCH;
     size_t there = c->resume.done < (int64_t)c->planned ? (size_t)c->resume.done : c->planned;
     int rc = ib_alloc_floats(&c->start, values, "pictures", err);
     rc = rc ? rc : ib_alloc_floats(&c->picture, values, "pictures", err);
+    if (!rc && c->o->inverted) {
+        size_t n = ib_diffusing_latent_floats(c->model, (size_t)c->height, (size_t)c->width);
+        rc = ib_ends_alloc(&c->ends, n, err);
+        rc = rc ? rc : ib_alloc_floats(&c->mixed, 2 * BATCH * n, "noise", err);
+    }
     for (size_t i = 0; !rc && i < there; i++) {
         rc = take_up(c, i, err);
         c->work_all -= steps_of(c, &c->plan[i]);
     }
+    count_ends(c, there);
     c->taken_up = (int64_t)there;
     c->kept = there;
     c->began = ib_clock_seconds();
@@ -438,10 +504,11 @@ static void tell_plan(const clip *c) {
     size_t left =
         c->planned - (size_t)(c->resume.done < (int64_t)c->planned ? c->resume.done : (int64_t)c->planned);
     snprintf(line, sizeof line,
-             "%s: %zu of %lld frames of %d x %d are diffused%s, with %d steps of %s, guidance %g, seed %llu",
+             "%s: %zu of %lld frames of %d x %d are diffused%s, with %d steps of %s, guidance %g, %s %llu",
              c->about->what, c->planned, (long long)c->total, c->width, c->height,
              left < c->planned ? " (some are there from a run that was stopped)" : "", c->about->steps,
-             c->about->sampler, c->about->guidance, (unsigned long long)c->o->seed);
+             c->about->sampler, c->about->guidance,
+             c->o->inverted ? "noise of the keyframes, else seed" : "seed", (unsigned long long)c->o->seed);
     tell(c, line);
 }
 
@@ -463,6 +530,8 @@ static void release(clip *c, bool finished) {
     ib_free(c->plan);
     ib_free(c->start);
     ib_free(c->picture);
+    ib_free(c->mixed);
+    ib_ends_free(&c->ends);
     ib_rows_free(&c->rows);
     ib_renderer_close(&c->pixels);
     ib_diffusing_close(&c->model);

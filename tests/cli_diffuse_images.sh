@@ -86,6 +86,28 @@ printf '{"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid"}' >"$unclip/
 run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}"
 refused 1 'image_noising_scheduler: .beta_schedule. is sigmoid: this program does not have it'
 
+rm -r "$unclip/image_noising_scheduler"
+
+# noise of the keyframes: equal runs give equal bytes, equal ends give equal frames in the middle
+inverted=("${lead[@]}" --renderer "$unclip" --noise inverted --steps 3 --guidance 2 --diffuse-every 1 -n 8)
+run render "${way[@]}" ${way[0]} -o "$s/i/" "${inverted[@]}"
+expect 0 '12 of 15 frames' 'with 3 steps of ddim' 'noise of the keyframes'
+check "a picture says so" grep -aq 'Noise: inverted' "$s/i/0002.png"
+check "the first frame is the first keyframe" differ "$s/i/0001.png" $f/pipeline/a.png 0
+check "so is the last" differ "$s/i/0015.png" $f/pipeline/a.png 0
+run render "${way[@]}" ${way[0]} -o "$s/j/" "${inverted[@]}"
+expect 0
+check "equal runs give equal bytes" diff -r "$s/i" "$s/j"
+run render ${way[0]} ${way[0]} -o "$s/k/" "${inverted[@]}"
+expect 0
+check "equal keyframes give equal frames in the middle" differ "$s/k/0004.png" "$s/k/0005.png" 1
+run render "${way[@]}" -o "$s/no.mp4" "${inverted[@]}" --sampler euler
+refused 1 "inverted noise is that of the sampler ddim, not of 'euler'"
+run render "${way[@]}" -o "$s/no.mp4" "${inverted[@]}" --strength 0.5
+refused 2 'frames start from noise alone'
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --renderer "$unclip" --noise pink
+refused 2 "shared or inverted, not 'pink'"
+
 by_kandinsky=("${full[@]}" --renderer "$kandinsky" --steps 2)
 run render "${way[@]}" -o "$s/k-%d.png" "${by_kandinsky[@]}"
 expect 0 'Kandinsky 2.2: 1 of 3 frames' 'steps of ddpm, guidance 4'
