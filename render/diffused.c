@@ -99,6 +99,11 @@ static int read_key(clip *c, size_t i, ib_error *err) {
         return rc;
     }
     ib_matrix own = ib_still_info(s)->matrix;
+    if (!c->width && c->o->draft) {
+        how.width = ib_still_info(s)->width;
+        how.height = ib_still_info(s)->height;
+        ib_plan_draft_size(&how.width, &how.height, c->about->factor);
+    }
     if (!c->matrix && own == IB_MATRIX_UNSPECIFIED) {
         c->matrix = how.matrix = IB_MATRIX_BT601;
     }
@@ -130,6 +135,9 @@ static int read_keys(clip *c, ib_error *err) {
     }
     if (!c->width) {
         c->width = c->height = (int)(c->about->side ? c->about->side : 512);
+        if (c->o->draft) {
+            ib_plan_draft_size(&c->width, &c->height, c->about->factor);
+        }
     }
     c->matrix = c->matrix ? c->matrix : IB_MATRIX_BT709;
     return rc ? rc : ib_diffused_check_size(c->o, c->about, c->width, c->height, err);

@@ -52,7 +52,8 @@ typedef struct ib_diffused_options {
                                   * without, both with a prompt beside */
     double strength; /* of the middle between two pictures, 0..1, above 0; 1: from noise alone; default 0.5 */
     int every;       /* diffuse every that many frames; default 4 */
-    bool draft;      /* fast: TAESD where it is there, few steps, unless said otherwise */
+    bool draft; /* fast: TAESD where it is there, at most 8 steps (LCM: its 4), at most 256 px, unless said
+                 * otherwise */
     const char *pixels; /* the pixel model, by name (adapter/named.h); NULL or "none": slerp of pictures */
     void (*progress_diffused)(void *user, const ib_diffused_progress *p); /* may be NULL */
 } ib_diffused_options;
