@@ -51,6 +51,20 @@ static int choose_condition(cli *c, ib_led_by *by) {
     return word ? cli_usage(c, "--condition is prompt, image or both, not '%s'", word) : CLI_DONE;
 }
 
+static int choose_level(cli *c, int *level) {
+    const char *word = cli_text(c, "noise-level");
+    char *end = NULL;
+    if (!word) {
+        return CLI_DONE;
+    }
+    long v = strcmp(word, "none") != 0 ? strtol(word, &end, 10) : -1;
+    if (end && (end == word || *end || v < 0 || v > 999)) {
+        return cli_usage(c, "--noise-level is none or a number from 0 to 999, not '%s'", word);
+    }
+    *level = (int)v;
+    return CLI_DONE;
+}
+
 static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *o) {
     const char *noise = cli_text(c, "noise");
     int status = cli_embeddings_options(c, clip, &o->way);
@@ -60,8 +74,13 @@ static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *
     if (o->way.n_preview) {
         return cli_usage(c, "--preview-from shows footage, and --renderer makes pictures; give one");
     }
-    if (strcmp(noise, "shared") != 0) {
-        return cli_usage(c, "--noise is shared, one for all frames, not '%s'", noise);
+    o->inverted = !strcmp(noise, "inverted");
+    if (!o->inverted && strcmp(noise, "shared") != 0) {
+        return cli_usage(c, "--noise is shared or inverted, not '%s'", noise);
+    }
+    if (o->inverted && cli_is_set(c, "strength")) {
+        return cli_usage(c, "--strength is for starts from the pixel model, and with --noise inverted frames "
+                            "start from noise alone");
     }
     o->renderer = cli_text(c, "renderer");
     o->ip_adapter = cli_text(c, "ip-adapter");
@@ -80,7 +99,8 @@ static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *
     o->draft = cli_flag(c, "draft");
     o->pixels = cli_adapter(c, NULL);
     o->progress_diffused = on_progress;
-    return choose_condition(c, &o->condition);
+    status = choose_level(c, &o->noise_level);
+    return status ? status : choose_condition(c, &o->condition);
 }
 
 static int print_result(cli *c, const ib_diffused_options *o, const ib_diffused_summary *s, double seconds) {

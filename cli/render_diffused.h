@@ -72,7 +72,12 @@
          .kind = CLI_TEXT,                                                                                   \
          .value = "HOW",                                                                                     \
          .initial = "shared",                                                                                \
-         .help = "shared: one for all frames"},                                                              \
+         .help = "shared: one for all frames; inverted: between pictures the noise that leads back to "      \
+                 "them, with the sampler ddim"},                                                             \
+        {.name = "noise-level",                                                                              \
+         .kind = CLI_TEXT,                                                                                   \
+         .value = "N|none",                                                                                  \
+         .help = "of a Stable unCLIP's embeddings, 0 to 999: the more, the freer the picture (default: 0)"}, \
         {.name = "strength",                                                                                 \
          .kind = CLI_REAL,                                                                                   \
          .value = "X",                                                                                       \
@@ -95,7 +100,8 @@
                  "full)"},                                                                                   \
     {                                                                                                        \
         .name = "draft", .kind = CLI_FLAG,                                                                   \
-        .help = "fast: the tiny autoencoder where it is there, a third of the steps"                         \
+        .help = "fast: the tiny autoencoder where it is there, 8 steps (4 of an LCM), at most 256 px; what " \
+                "is named stays"                                                                             \
     }
 
 /* 0, or the status of wrong usage: an option above is there without --renderer. */

@@ -48,6 +48,7 @@ typedef struct ib_diffusion_about {
                                          (0: any number of them) */
     size_t embedding_width;           /* 0: pictures cannot be asked for */
     bool embedding_hidden;            /* the image tower's tokens before its last block, else its embedding */
+    bool normalized;                  /* unCLIP: its embeddings' mean and deviation are there */
     bool encodes;                     /* pictures can be a start */
     double guidance;                  /* usual for the family; 1: none */
     size_t steps;                     /* usual for the sampler */
@@ -78,16 +79,28 @@ typedef struct ib_diffusion_job {
     const float *const *start; /* [frames] pictures [height,width,3], 0..1; NULL, or one of them: noise */
     const float *strength;     /* [frames], 0..1: how far from start; 0: start as it is, 1: noise alone;
                                   NULL: 1 */
-    size_t steps;              /* 1..1000 */
-    double guidance;           /* 1 or less: none */
-    uint64_t seed;             /* as torch.Generator().manual_seed on a CPU */
-    int noise_level;           /* unCLIP, of embeddings: 0..999; -1: none */
-    size_t batch;              /* frames computed together; 0: 4 */
-    const atomic_int *stop;    /* NULL: cannot be stopped */
+    /* [frames], each [latent_floats]; NULL, or one of them: noise by the seed; nothing added */
+    const float *const *noise, *const *residual; /* residual: added to the latents at the end */
+    size_t steps;                                /* 1..1000 */
+    double guidance;                             /* 1 or less: none */
+    uint64_t seed;                               /* as torch.Generator().manual_seed on a CPU */
+    int noise_level;                             /* unCLIP, of embeddings: 0..999; -1: none */
+    size_t batch;                                /* frames computed together; 0: 4 */
+    const atomic_int *stop;                      /* NULL: cannot be stopped */
     /* After each evaluation and each frame's decoding: frames done, and the share of all work. NULL: none */
     void (*progress)(void *context, size_t frames, double share);
     void *context;
 } ib_diffusion_job;
+
+/* Numbers of one picture's latents. */
+size_t ib_diffusion_latent_floats(const ib_diffusion *d, size_t width, size_t height);
+/* The noise from which the job's starts come back, each under its own condition: DDIM run backwards (Song et
+ * al. 2010.02502, sec. 4.3) without guidance, and what the way forth with the job's guidance misses of the
+ * start's latents. With both in a job, noise and residual, frames of the same conditions are the
+ * autoencoder's pictures of the starts. All frames have starts; strength means nothing. noise, residual:
+ * [frames,latent_floats]. IB_E_ARGUMENT unless the sampler is ddim. */
+int ib_diffusion_invert(ib_diffusion *d, const ib_diffusion_job *job, float *noise, float *residual,
+                        ib_error *err);
 
 /* pictures: [frames,height,width,3], 0..1. done: of each frame whether it is complete, for a job that was
  * stopped; NULL: not told. */

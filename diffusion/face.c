@@ -109,29 +109,18 @@ static int open_scheduler(ib_diffusion *d, const ib_diffusion_options *o, ib_err
     return 0;
 }
 
-/* unCLIP's mean and deviation of embeddings, from image_normalizer/, where there is one. */
-static int open_normalizer(ib_diffusion *d, ib_error *err) {
-    size_t n = d->config.extra_width / 2;
-    char *dir = ib_join(d->path, "image_normalizer");
-    ib_weights *w = NULL;
-    ib_weight mean, deviation;
-    int rc = 0;
-    if (dir && ib_is_dir(dir)) {
-        const int64_t shape[2] = {1, (int64_t)n};
-        if ((rc = ib_weights_open(&w, dir, "image_normalizer", err)) < 0 ||
-            (rc = ib_weights_get(w, "mean", 2, shape, &mean, err)) < 0 ||
-            (rc = ib_weights_get(w, "std", 2, shape, &deviation, err)) < 0 ||
-            (rc = ib_alloc_floats(&d->mean, n, "an embedding's mean", err)) < 0 ||
-            (rc = ib_alloc_floats(&d->deviation, n, "an embedding's deviation", err)) < 0) {
-            goto done;
-        }
-        ib_weight_widen(&mean, 0, n, d->mean);
-        ib_weight_widen(&deviation, 0, n, d->deviation);
+char *ib_diffusion_part(const char *model, const char *name) {
+    const char *base = ib_basename(model);
+    char *folder = ib_is_dir(model) ? strdup(model)
+                   : base == model  ? strdup(".")
+                                    : strndup(model, (size_t)(base - model));
+    char *path = folder ? ib_join(folder, name) : NULL;
+    if (path && !ib_is_dir(path)) {
+        free(path);
+        path = NULL;
     }
-done:
-    ib_weights_close(&w);
-    free(dir);
-    return rc;
+    free(folder);
+    return path;
 }
 
 static void describe(ib_diffusion *d) {
@@ -139,8 +128,12 @@ static void describe(ib_diffusion *d) {
     const ib_unet_config *c = &d->config;
     a->family_name = FAMILIES[a->family];
     a->factor = ib_vae_about_of(d->vae)->factor;
+    if (a->family == IB_DIFFUSION_KANDINSKY) {
+        a->factor *= a->factor; /* as it was trained: latents of multiples of 8 */
+    }
     a->encodes = ib_vae_about_of(d->vae)->encodes;
     a->has_text = d->sides > 0;
+    a->normalized = d->unclip.mean != NULL;
     d->text_tokens = d->sides ? d->side[0].tokens : 77;
     if (a->family != IB_DIFFUSION_KANDINSKY && c->context) {
         a->text_tokens = d->text_tokens;
@@ -241,7 +234,8 @@ int ib_diffusion_open(ib_diffusion **out, const char *path, const ib_diffusion_o
         (rc = ib_text_open(d, o->tokenizer, err)) < 0) {
         goto fail;
     }
-    if (d->about.family == IB_DIFFUSION_UNCLIP && (rc = open_normalizer(d, err)) < 0) {
+    if (d->about.family == IB_DIFFUSION_UNCLIP &&
+        (rc = ib_unclip_open(&d->unclip, path, d->config.extra_width / 2, err)) < 0) {
         goto fail;
     }
     describe(d);
@@ -263,8 +257,7 @@ void ib_diffusion_close(ib_diffusion **pd) {
     ib_ip_adapter_close(&d->ip);
     ib_vae_close(&d->vae);
     ib_weights_close(&d->weights);
-    ib_free(d->mean);
-    ib_free(d->deviation);
+    ib_unclip_close(&d->unclip);
     free(d->path);
     free(d);
     *pd = NULL;

@@ -13,8 +13,9 @@ typedef struct run {
     size_t text_each, ip_each, added_each; /* numbers of a condition */
     float *text, *ip, *added;              /* [frames,..] */
     float *none_text, *none_ip, *none_added;
-    float *embedded; /* guidance that goes in (LCM) */
-    bool guided;
+    float *embedded;      /* guidance that goes in (LCM) */
+    bool guided, inverse; /* inverse: from starts to noise */
+    float *latents;       /* [frames,n], wanted in the place of pictures; NULL: pictures are */
     double total, before; /* evaluations, of which are done */
     size_t frames_done, now;
 } run;
@@ -104,20 +105,6 @@ static int texts(run *r, ib_error *err) {
     return rc;
 }
 
-void ib_unclip_condition(const float *mean, const float *deviation, size_t n, int level, const float *e,
-                         const float *noise, float *out) {
-    double keep = 1, add = 0;
-    if (level >= 0) {
-        ib_cosine_levels((size_t)level, &keep, &add);
-    }
-    for (size_t i = 0; i < n; i++) {
-        double m = mean ? (double)mean[i] : 0, s = deviation ? (double)deviation[i] : 1;
-        double z = keep * ((double)e[i] - m) / s + add * (double)noise[i];
-        out[i] = level >= 0 ? (float)(z * s + m) : e[i];
-    }
-    ib_sinusoid(level > 0 ? level : 0, n, true, 0, out + n);
-}
-
 static int embeddings(run *r, ib_error *err) {
     ib_diffusion *d = r->d;
     const ib_diffusion_job *job = r->job;
@@ -144,8 +131,8 @@ static int embeddings(run *r, ib_error *err) {
         ib_noise_normal(&g, noise, each);
         for (size_t i = 0; i < frames; i++) {
             if (a->family == IB_DIFFUSION_UNCLIP) {
-                ib_unclip_condition(d->mean, d->deviation, each, job->noise_level, job->embedding + i * each,
-                                    noise, r->added + i * r->added_each);
+                ib_unclip_condition(&d->unclip, each, job->noise_level, job->embedding + i * each, noise,
+                                    r->added + i * r->added_each);
             } else {
                 memcpy(r->added + i * each, job->embedding + i * each, each * sizeof *noise);
             }
@@ -174,7 +161,7 @@ static int embeddings(run *r, ib_error *err) {
 
 static size_t first_of(const run *r, size_t i) {
     const ib_diffusion_job *job = r->job;
-    if (!job->start || !job->start[i]) {
+    if (!job->start || !job->start[i] || r->inverse) {
         return 0;
     }
     return ib_scheduler_first(r->scheduler, job->strength ? (double)job->strength[i] : 1);
@@ -183,21 +170,23 @@ static size_t first_of(const run *r, size_t i) {
 /* Nothing of the picture is left at full strength. */
 static bool is_noise(const run *r, size_t i) {
     const ib_diffusion_job *job = r->job;
-    return !job->start || !job->start[i] || !job->strength || job->strength[i] >= 1;
+    return !r->inverse && (!job->start || !job->start[i] || !job->strength || job->strength[i] >= 1);
 }
 
 static int run_make(run *r, ib_error *err) {
     const ib_diffusion_job *job = r->job;
     ib_diffusion *d = r->d;
     int rc = check(d, job, err);
-    rc = rc < 0 ? rc : ib_scheduler_open(&r->scheduler, &d->scheduler, job->steps, err);
+    ib_scheduler_config how = d->scheduler;
+    how.sampler = r->inverse ? IB_SAMPLER_DDIM_INVERSE : how.sampler;
+    rc = rc < 0 ? rc : ib_scheduler_open(&r->scheduler, &how, job->steps, err);
     if (rc < 0) {
         return rc;
     }
-    r->rows = job->height / d->about.factor;
-    r->cols = job->width / d->about.factor;
+    r->rows = job->height / ib_vae_about_of(d->vae)->factor;
+    r->cols = job->width / ib_vae_about_of(d->vae)->factor;
     r->n = r->rows * r->cols * d->config.in_channels;
-    r->guided = job->guidance > 1 && !d->config.guidance_width;
+    r->guided = job->guidance > 1 && !d->config.guidance_width && !r->inverse;
     rc = texts(r, err);
     rc = rc < 0 ? rc : embeddings(r, err);
     if (rc == 0 && d->config.guidance_width) {
@@ -246,14 +235,15 @@ static int begin(run *r, const size_t *which, size_t n, size_t first, ib_noise *
     for (size_t i = 0; i < n && rc == 0; i++) {
         float *to = x + i * r->n;
         if (is_noise(r, which[i])) {
+            const float *own = job->noise ? job->noise[which[i]] : NULL;
             for (size_t k = 0; k < r->n; k++) {
-                to[k] = noise[k] * scale;
+                to[k] = (own ? own : noise)[k] * scale;
             }
             continue;
         }
         rc = ib_vae_encode(r->d->vae, job->start[which[i]], job->height, job->width, to, NULL, r->d->threads,
                            err);
-        if (rc == 0 && first < ib_scheduler_evaluations(r->scheduler)) {
+        if (rc == 0 && !r->inverse && first < ib_scheduler_evaluations(r->scheduler)) {
             ib_scheduler_add_noise(r->scheduler, first, to, noise, to, r->n);
         }
     }
@@ -262,16 +252,23 @@ static int begin(run *r, const size_t *which, size_t n, size_t first, ib_noise *
     return rc;
 }
 
-static int decode(run *r, const size_t *which, size_t n, const float *x, float *pictures, bool *done,
+static int finish(run *r, const size_t *which, size_t n, float *x, float *pictures, bool *done,
                   ib_error *err) {
     size_t each = r->job->width * r->job->height * 3;
     for (size_t i = 0; i < n; i++) {
-        float *to = pictures + which[i] * each;
-        int rc = ib_vae_decode(r->d->vae, x + i * r->n, r->rows, r->cols, to, r->d->threads, err);
+        const float *more = r->job->residual ? r->job->residual[which[i]] : NULL;
+        float *z = x + i * r->n, *to = r->latents ? NULL : pictures + which[i] * each;
+        for (size_t k = 0; more && k < r->n; k++) {
+            z[k] += more[k];
+        }
+        if (r->latents) {
+            memcpy(r->latents + which[i] * r->n, z, r->n * sizeof *z);
+        }
+        int rc = to ? ib_vae_decode(r->d->vae, z, r->rows, r->cols, to, r->d->threads, err) : 0;
         if (rc < 0) {
             return rc;
         }
-        for (size_t k = 0; k < each; k++) {
+        for (size_t k = 0; to && k < each; k++) {
             to[k] = to[k] > 0 ? to[k] < 1 ? to[k] : 1 : 0;
         }
         if (done) {
@@ -320,7 +317,7 @@ static int batch(run *r, const size_t *which, size_t n, size_t first, float *pic
         rc = ib_denoise_run(&m, d->unet, r->scheduler, x, err);
         r->before += (double)(n * (ib_scheduler_evaluations(r->scheduler) - first));
     }
-    rc = rc < 0 ? rc : decode(r, which, n, x, pictures, done, err);
+    rc = rc < 0 ? rc : finish(r, which, n, x, pictures, done, err);
     ib_free(text);
     ib_free(ip);
     ib_free(added);
@@ -328,14 +325,13 @@ static int batch(run *r, const size_t *which, size_t n, size_t first, float *pic
     return rc;
 }
 
-int ib_diffusion_render(ib_diffusion *d, const ib_diffusion_job *job, float *pictures, bool *done,
-                        ib_error *err) {
+static int render(run *r, float *pictures, bool *done, ib_error *err) {
     enum { MOST = 64 };
-    run r = {.d = d, .job = job};
+    const ib_diffusion_job *job = r->job;
     size_t each = job->batch ? job->batch < MOST ? job->batch : MOST : 4, which[MOST];
     bool *taken = ib_calloc(job->frames, sizeof *taken);
     int rc =
-        taken ? run_make(&r, err) : ib_fail(err, IB_E_MEMORY, "out of memory for %zu frames", job->frames);
+        taken ? run_make(r, err) : ib_fail(err, IB_E_MEMORY, "out of memory for %zu frames", job->frames);
     for (size_t i = 0; done && i < job->frames; i++) {
         done[i] = false;
     }
@@ -343,16 +339,28 @@ int ib_diffusion_render(ib_diffusion *d, const ib_diffusion_job *job, float *pic
         if (taken[i]) {
             continue;
         }
-        size_t n = 0, first = first_of(&r, i);
+        size_t n = 0, first = first_of(r, i);
         for (size_t k = i; k < job->frames && n < each; k++) {
-            if (!taken[k] && first_of(&r, k) == first) {
+            if (!taken[k] && first_of(r, k) == first) {
                 which[n++] = k;
                 taken[k] = true;
             }
         }
-        rc = batch(&r, which, n, first, pictures, done, err);
+        rc = batch(r, which, n, first, pictures, done, err);
     }
     ib_free(taken);
-    run_free(&r);
+    run_free(r);
     return rc;
+}
+
+int ib_diffusion_render(ib_diffusion *d, const ib_diffusion_job *job, float *pictures, bool *done,
+                        ib_error *err) {
+    run r = {.d = d, .job = job};
+    return render(&r, pictures, done, err);
+}
+
+int ib_diffusion_latents(ib_diffusion *d, const ib_diffusion_job *job, bool inverse, float *latents,
+                         ib_error *err) {
+    run r = {.d = d, .job = job, .inverse = inverse, .latents = latents};
+    return render(&r, NULL, NULL, err);
 }

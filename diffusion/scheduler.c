@@ -19,15 +19,6 @@ static double cosine_beta(size_t i) {
     return beta < 0.999 ? beta : 0.999;
 }
 
-void ib_cosine_levels(size_t t, double *keep, double *noise) {
-    double alphas = 1;
-    for (size_t i = 0; i <= t; i++) {
-        alphas *= (double)(1 - (float)cosine_beta(i));
-    }
-    *keep = sqrt(alphas);
-    *noise = sqrt(1 - alphas);
-}
-
 static float between(float start, float end, size_t i, size_t n) {
     float step = (end - start) / (float)(n - 1);
     return i < n / 2 ? start + step * (float)i : end - step * (float)(n - 1 - i);

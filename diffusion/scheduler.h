@@ -27,6 +27,7 @@ typedef enum ib_sampler {
 
 typedef enum ib_prediction { IB_PREDICT_EPSILON, IB_PREDICT_V, IB_PREDICT_SAMPLE } ib_prediction;
 typedef enum ib_spacing { IB_SPACING_LEADING, IB_SPACING_TRAILING, IB_SPACING_LINSPACE } ib_spacing;
+/* Cosine: Nichol and Dhariwal 2102.09672. */
 typedef enum ib_betas { IB_BETAS_LINEAR, IB_BETAS_SCALED_LINEAR, IB_BETAS_COSINE } ib_betas;
 
 enum { IB_TRAIN_STEPS = 1000 };
@@ -86,9 +87,5 @@ int ib_scheduler_begin(ib_scheduler *s, size_t n, ib_error *err);
 /* x after evaluation i from x before it and the network's answer. Evaluations follow each other from the
  * first. noise: [n], NULL unless it is wanted. x: [n], e: [n] */
 void ib_scheduler_step(ib_scheduler *s, size_t i, float *x, const float *e, const float *noise);
-
-/* sqrt(abar(t)) and sqrt(1 - abar(t)) of the cosine schedule (Nichol and Dhariwal 2102.09672), t 0..999, by
- * which unCLIP makes embeddings noisy. */
-void ib_cosine_levels(size_t t, double *keep, double *noise);
 
 #endif

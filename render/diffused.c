@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/resume.h"
+#include "render/diffused_check.h"
+#include "render/diffused_ends.h"
 #include "render/diffused_plan.h"
 #include "render/diffused_text.h"
 #include "render/diffusing.h"
@@ -17,7 +19,7 @@
 #include "render/rows.h"
 #include "video_io/writer.h"
 
-enum { BATCH = 4, MAX_KEYFRAMES = 1000, MAX_SIDE = 8192 };
+enum { BATCH = 4 };
 static const char part_ending[] = ".png";
 
 /* A keyframe, or a diffused frame between two. */
@@ -25,7 +27,8 @@ typedef struct place {
     size_t way; /* from which keyframe it counts */
     int step;   /* from there */
     float t;
-    bool noise; /* from noise alone */
+    bool noise;    /* from noise alone */
+    bool inverted; /* which is that of the keyframes */
     double strength;
 } place;
 
@@ -49,13 +52,15 @@ typedef struct clip {
     size_t planned, kept; /* kept: of them in the folder */
     int64_t taken_up, total, written;
     float *start, *picture;                 /* [BATCH,rows,cols,3] */
+    ib_ends ends;                           /* with inverted noise */
+    float *mixed;                           /* [2,BATCH,ends.floats] noises, residuals */
     size_t work_done, work_all, work_batch; /* steps */
     double began;
     bool said;
 } clip;
 
 void ib_diffused_defaults(ib_diffused_options *o) {
-    *o = (ib_diffused_options){.ip_scale = 1, .guidance = -1, .strength = 0.5, .every = 4, .seed = 0};
+    *o = (ib_diffused_options){.ip_scale = 1, .guidance = -1, .strength = 0.5, .every = 4, .noise_level = -2};
     ib_embeddings_defaults(&o->way);
 }
 
@@ -73,105 +78,11 @@ static bool is_prompt(const clip *c, size_t key) {
     return ib_key_kind_of(c->w->keyframes[key % c->keys]) == IB_KEY_PROMPT;
 }
 
-static int check_diffused(const clip *c, ib_error *err) {
-    const ib_diffused_options *o = c->o;
-    const ib_embeddings_options *w = c->w;
-    if (w->n_keyframes < 2 || w->n_keyframes > MAX_KEYFRAMES) {
-        return ib_fail(err, IB_E_ARGUMENT, "%zu keyframes, 2 to %d were expected", w->n_keyframes,
-                       MAX_KEYFRAMES);
-    }
-    if (w->frames < 2 || w->frames > 100000 || !(w->fps > 0 && w->fps <= 1000) || o->every < 1) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "2 to 100000 frames from keyframe to keyframe, above 0 and at most 1000 a second, and "
-                       "at least every first of them diffused were expected, not %d, %g and %d",
-                       w->frames, w->fps, o->every);
-    }
-    if (!(o->strength > 0 && o->strength <= 1)) {
-        return ib_fail(err, IB_E_ARGUMENT, "a strength of %g, above 0 and at most 1 was expected",
-                       o->strength);
-    }
-    if (ib_embeddings_name(w->output)) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "%s: embeddings need no renderer; leave it out, or name a clip, such as clip.mp4",
-                       w->output);
-    }
-    for (size_t i = 0; i < w->n_keyframes; i++) {
-        int rc = ib_key_exists(w->keyframes[i], err);
-        if (rc) {
-            return rc;
-        }
-    }
-    return IB_OK;
-}
-
-/* What conditions the frames, if the user has not said it. */
-static ib_led_by condition_of(const clip *c) {
-    const ib_diffused_options *o = c->o;
-    if (o->condition) {
-        return o->condition;
-    }
-    bool image = c->about->width > 0;
-    return image ? (o->prompt ? IB_LED_BY_BOTH : IB_LED_BY_IMAGE) : IB_LED_BY_PROMPT;
-}
-
-static int check_condition(const clip *c, ib_led_by cond, ib_error *err) {
-    const ib_diffused_options *o = c->o;
-    bool all_prompts = true;
-    for (size_t i = 0; i < c->keys; i++) {
-        all_prompts &= is_prompt(c, i);
-    }
-    if ((cond & IB_LED_BY_IMAGE) && !c->about->width) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "%s: takes no image embeddings by itself; give it an IP-Adapter (--ip-adapter FILE), "
-                       "or let prompts alone lead it (--condition prompt)",
-                       o->renderer);
-    }
-    if ((cond & IB_LED_BY_IMAGE) && !c->w->space) {
-        return ib_fail(err, IB_E_ARGUMENT,
-                       "%s: image embeddings come from an image tower; say which (--space clip:PATH)",
-                       o->renderer);
-    }
-    if (!(cond & IB_LED_BY_IMAGE) && c->w->adapter) {
-        return ib_fail(err, IB_E_UNSUPPORTED,
-                       "%s: an adapter moves image embeddings, and prompts alone lead these frames; no video "
-                       "gives the tokens of a prompt to learn from",
-                       c->w->adapter);
-    }
-    return cond == IB_LED_BY_PROMPT && !o->prompt && !all_prompts
-               ? ib_fail(err, IB_E_ARGUMENT,
-                         "%s: nothing leads its frames; give a prompt (--prompt TEXT), keyframes that are "
-                         "prompts (text:...), or an IP-Adapter (--ip-adapter FILE) with --space clip:PATH",
-                         o->renderer)
-               : IB_OK;
-}
-
 /* The way's embeddings, checked against what the model takes. */
 static int make_embeddings(clip *c, ib_error *err) {
     int rc = ib_rows_make(&c->rows, c->w, err);
-    const ib_shape *s = &c->rows.shape;
-    if (!rc && (s->width != c->about->width || (s->tokens > 1) != c->about->hidden)) {
-        rc = ib_fail(
-            err, IB_E_MISMATCH, "%s: takes image embeddings of %s%zu values, the space %s gives %s%zu%s",
-            c->o->ip_adapter ? c->o->ip_adapter : c->o->renderer, c->about->hidden ? "tokens of " : "",
-            c->about->width, c->rows.space_id, s->tokens > 1 ? "tokens of " : "", s->width,
-            s->width != c->about->width ? ""
-            : s->tokens > 1             ? "; --tokens pooled gives one"
-                                        : "; --tokens penultimate gives them");
-    }
-    return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, s->tokens, err);
-}
-
-static int check_size(const clip *c, ib_error *err) {
-    size_t f = c->about->factor;
-    size_t w = (size_t)c->width, h = (size_t)c->height;
-    size_t w1 = w >= f ? w / f * f : f, h1 = h >= f ? h / f * f : f;
-    if (c->width < 1 || c->height < 1 || c->width > MAX_SIDE || c->height > MAX_SIDE || w % f || h % f) {
-        return ib_fail(
-            err, IB_E_ARGUMENT,
-            "%s: makes pictures whose sides are multiples of %zu, not %d x %d; --size %zux%zu is near",
-            c->o->renderer, f, c->width, c->height, w1, h1);
-    }
-    return IB_OK;
+    rc = rc ? rc : ib_diffused_check_space(c->o, c->about, &c->rows, err);
+    return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, c->rows.shape.tokens, err);
 }
 
 static int read_key(clip *c, size_t i, ib_error *err) {
@@ -188,6 +99,11 @@ static int read_key(clip *c, size_t i, ib_error *err) {
         return rc;
     }
     ib_matrix own = ib_still_info(s)->matrix;
+    if (!c->width && c->o->draft) {
+        how.width = ib_still_info(s)->width;
+        how.height = ib_still_info(s)->height;
+        ib_plan_draft_size(&how.width, &how.height, c->about->factor);
+    }
     if (!c->matrix && own == IB_MATRIX_UNSPECIFIED) {
         c->matrix = how.matrix = IB_MATRIX_BT601;
     }
@@ -214,13 +130,17 @@ static int read_keys(clip *c, ib_error *err) {
     for (size_t i = 0; !rc && i < c->keys; i++) {
         bool first = !c->width;
         rc = is_picture(c, i) ? read_key(c, i, err) : IB_OK;
-        rc = rc || !first || !c->width ? rc : check_size(c, err);
+        rc =
+            rc || !first || !c->width ? rc : ib_diffused_check_size(c->o, c->about, c->width, c->height, err);
     }
     if (!c->width) {
         c->width = c->height = (int)(c->about->side ? c->about->side : 512);
+        if (c->o->draft) {
+            ib_plan_draft_size(&c->width, &c->height, c->about->factor);
+        }
     }
     c->matrix = c->matrix ? c->matrix : IB_MATRIX_BT709;
-    return rc ? rc : check_size(c, err);
+    return rc ? rc : ib_diffused_check_size(c->o, c->about, c->width, c->height, err);
 }
 
 /* Pictures at both ends. */
@@ -257,7 +177,8 @@ static int make_plan(clip *c, ib_error *err) {
         for (int j = 1; j < w->frames - 1; j++) {
             float t = ib_plan_place(j, w->frames, w->ease);
             double s = ib_plan_strength(c->o->strength, t);
-            place at = {p, j, t, !between_pictures(c, p) || s >= 1 - 1e-6, s};
+            bool both = between_pictures(c, p), inverted = both && c->o->inverted;
+            place at = {p, j, t, !both || inverted || s >= 1 - 1e-6, inverted, s};
             if (ib_plan_diffuses(j, w->frames, c->o->every) && steps_of(c, &at)) {
                 add(c, at);
             }
@@ -319,7 +240,7 @@ static void on_step(void *user, double share) {
 /* What conditions the frame at a place. */
 static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
     size_t row = p->way * (size_t)(c->w->frames - 1) + (size_t)p->step;
-    ib_led_by cond = condition_of(c);
+    ib_led_by cond = ib_diffused_condition(c->o, c->about);
     row = c->rows.n ? row % c->rows.n : 0; /* of a loop */
     f->embedding = c->rows.n ? c->rows.z + row * c->rows.shape.tokens * c->rows.shape.width : NULL;
     f->hidden = c->rows.shape.tokens;
@@ -330,6 +251,51 @@ static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
         f->between = p->t;
     }
     f->strength = p->noise ? 1 : p->strength;
+}
+
+static int picture_of(const ib_frame *f, uint8_t *rgb, float *out, ib_error *err) {
+    size_t values = (size_t)f->width * (size_t)f->height * 3;
+    int rc = ib_frame_to_rgb(f, rgb, err);
+    for (size_t k = 0; !rc && k < values; k++) {
+        out[k] = (float)rgb[k] / 255;
+    }
+    return rc;
+}
+
+/* The noise of the keyframes at both ends of a way, as far as it is not there. */
+static int make_ends(clip *c, size_t way, ib_error *err) {
+    size_t rows = (size_t)c->height, cols = (size_t)c->width;
+    uint8_t *rgb = ib_calloc(rows * cols, 3);
+    int rc = rgb ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for a picture");
+    ib_ends_turn(&c->ends, way);
+    for (int k = 0; k < 2 && !rc; k++) {
+        if (c->ends.there[k]) {
+            continue;
+        }
+        place at = {.way = way, .step = k ? c->w->frames - 1 : 0, .t = (float)k};
+        ib_diffusing_frame f = {.start = c->start};
+        condition(c, &at, &f);
+        c->work_batch = 2 * (size_t)c->about->steps;
+        rc = picture_of(&c->key[(way + (size_t)k) % c->keys], rgb, c->start, err);
+        rc = rc ? rc
+                : ib_diffusing_invert(c->model, &f, rows, cols, c->ends.noise[k], c->ends.residual[k], err);
+        c->ends.there[k] = !rc;
+        c->work_done += c->work_batch;
+    }
+    ib_free(rgb);
+    return rc;
+}
+
+/* What the n places, all of one way, have of the noise at its ends. */
+static int mix_ends(clip *c, const place *p, size_t n, ib_diffusing_frame *f, ib_error *err) {
+    int rc = p->inverted ? make_ends(c, p->way, err) : IB_OK;
+    for (size_t i = 0; i < n && p->inverted && !rc; i++) {
+        float *noise = c->mixed + 2 * i * c->ends.floats, *residual = noise + c->ends.floats;
+        ib_ends_between(&c->ends, p[i].t, noise, residual);
+        f[i].noise = noise;
+        f[i].residual = residual;
+    }
+    return rc;
 }
 
 /* The pixel model's pictures where the n places start, all of one way. */
@@ -346,10 +312,7 @@ static int make_starts(clip *c, const place *p, size_t n, ib_diffusing_frame *f,
             continue;
         }
         rc = ib_renderer_frame(c->pixels, first, last, p[i].t, (float)gap, &frame, err);
-        rc = rc ? rc : ib_frame_to_rgb(&frame, rgb, err);
-        for (size_t k = 0; !rc && k < values; k++) {
-            c->start[i * values + k] = (float)rgb[k] / 255;
-        }
+        rc = rc ? rc : picture_of(&frame, rgb, c->start + i * values, err);
         f[i].start = c->start + i * values;
     }
     ib_frame_free(&frame);
@@ -371,12 +334,13 @@ static int stopped(const clip *c, size_t done, ib_error *err) {
 static int diffuse(clip *c, size_t i, size_t n, ib_error *err) {
     size_t values = (size_t)c->width * (size_t)c->height * 3;
     ib_diffusing_frame f[BATCH] = {{0}};
+    int rc = mix_ends(c, c->plan + i, n, f, err);
     c->work_batch = 0;
     for (size_t k = 0; k < n; k++) {
         condition(c, &c->plan[i + k], &f[k]);
         c->work_batch += steps_of(c, &c->plan[i + k]);
     }
-    int rc = make_starts(c, c->plan + i, n, f, err);
+    rc = rc ? rc : make_starts(c, c->plan + i, n, f, err);
     rc = rc ? rc : ib_diffusing_frames(c->model, f, n, (size_t)c->height, (size_t)c->width, c->picture, err);
     if (rc == IB_E_INTERRUPTED) {
         return stopped(c, i, err);
@@ -398,16 +362,34 @@ static size_t batch_at(const clip *c, size_t i) {
     return n;
 }
 
+/* Work on ways' ends, from place i on. */
+static void count_ends(clip *c, size_t i) {
+    size_t last = SIZE_MAX;
+    for (; i < c->planned; i++) {
+        size_t way = c->plan[i].way;
+        if (c->plan[i].inverted && way != last) {
+            c->work_all += (way == last + 1 && last != SIZE_MAX ? 2 : 4) * (size_t)c->about->steps;
+            last = way;
+        }
+    }
+}
+
 /* Everything that the model makes. */
 static int diffuse_all(clip *c, ib_error *err) {
     size_t values = (size_t)c->width * (size_t)c->height * 3 * BATCH;
     size_t there = c->resume.done < (int64_t)c->planned ? (size_t)c->resume.done : c->planned;
     int rc = ib_alloc_floats(&c->start, values, "pictures", err);
     rc = rc ? rc : ib_alloc_floats(&c->picture, values, "pictures", err);
+    if (!rc && c->o->inverted) {
+        size_t n = ib_diffusing_latent_floats(c->model, (size_t)c->height, (size_t)c->width);
+        rc = ib_ends_alloc(&c->ends, n, err);
+        rc = rc ? rc : ib_alloc_floats(&c->mixed, 2 * BATCH * n, "noise", err);
+    }
     for (size_t i = 0; !rc && i < there; i++) {
         rc = take_up(c, i, err);
         c->work_all -= steps_of(c, &c->plan[i]);
     }
+    count_ends(c, there);
     c->taken_up = (int64_t)there;
     c->kept = there;
     c->began = ib_clock_seconds();
@@ -530,10 +512,11 @@ static void tell_plan(const clip *c) {
     size_t left =
         c->planned - (size_t)(c->resume.done < (int64_t)c->planned ? c->resume.done : (int64_t)c->planned);
     snprintf(line, sizeof line,
-             "%s: %zu of %lld frames of %d x %d are diffused%s, with %d steps of %s, guidance %g, seed %llu",
+             "%s: %zu of %lld frames of %d x %d are diffused%s, with %d steps of %s, guidance %g, %s %llu",
              c->about->what, c->planned, (long long)c->total, c->width, c->height,
              left < c->planned ? " (some are there from a run that was stopped)" : "", c->about->steps,
-             c->about->sampler, c->about->guidance, (unsigned long long)c->o->seed);
+             c->about->sampler, c->about->guidance,
+             c->o->inverted ? "noise of the keyframes, else seed" : "seed", (unsigned long long)c->o->seed);
     tell(c, line);
 }
 
@@ -555,6 +538,8 @@ static void release(clip *c, bool finished) {
     ib_free(c->plan);
     ib_free(c->start);
     ib_free(c->picture);
+    ib_free(c->mixed);
+    ib_ends_free(&c->ends);
     ib_rows_free(&c->rows);
     ib_renderer_close(&c->pixels);
     ib_diffusing_close(&c->model);
@@ -565,14 +550,14 @@ static void release(clip *c, bool finished) {
 int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summary, ib_error *err) {
     clip c = {.o = o, .w = &o->way, .keys = o->way.n_keyframes};
     c.ways = c.keys - 1 + o->way.loop;
-    int rc = check_diffused(&c, err);
+    int rc = ib_diffused_check(o, err);
     rc = rc ? rc : ib_diffusing_open(&c.model, o, on_step, &c, err);
     c.about = c.model ? ib_diffusing_about_of(c.model) : NULL;
-    rc = rc ? rc : check_condition(&c, condition_of(&c), err);
+    rc = rc ? rc : ib_diffused_check_condition(o, c.about, err);
     c.total = (int64_t)c.ways * (o->way.frames - 1) + !o->way.loop;
     rc = rc ? rc : read_keys(&c, err);
     rc = rc ? rc : try_output(&c, err);
-    if (!rc && (condition_of(&c) & IB_LED_BY_IMAGE)) {
+    if (!rc && (ib_diffused_condition(o, c.about) & IB_LED_BY_IMAGE)) {
         rc = make_embeddings(&c, err);
     }
     rc = rc ? rc : make_plan(&c, err);

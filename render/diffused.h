@@ -6,7 +6,11 @@
  * the keyframes and largest in the middle; where that is less than one step of the sampler, the in-between
  * itself is taken. The frames between those come from the pixel model again. All frames have one noise, and
  * the sampler is deterministic, so that equal conditions give equal pictures. A keyframe that is a prompt or
- * a latent has no picture: it is diffused from noise alone, and so are all k-th frames beside it. */
+ * a latent has no picture: it is diffused from noise alone, and so are all k-th frames beside it.
+ *
+ * With inverted noise, frames between two pictures start from noise alone: from the slerp of the two noises
+ * to which DDIM leads backwards from the pictures. What the way forth misses of the pictures is added to the
+ * latents of frames near them. */
 #ifndef IB_RENDER_DIFFUSED_H
 #define IB_RENDER_DIFFUSED_H
 
@@ -41,13 +45,17 @@ typedef struct ib_diffused_options {
     int steps;                   /* 1..1000; 0: by the sampler */
     double guidance;             /* >= 0; < 0: by the model */
     uint64_t seed;               /* as torch's generator on the CPU takes it */
+    bool inverted;               /* between two pictures: frames start from noise that leads back to them */
+    int noise_level;             /* of a Stable unCLIP's embeddings, 0..999; -1: none; -2, the default: 0 for
+                                  * it, and others take no noise level */
     const char *prompt;          /* NULL: none */
     const char *negative_prompt; /* NULL: empty */
     ib_led_by condition;         /* 0: image with an IP-Adapter or a model of image embeddings, prompt
                                   * without, both with a prompt beside */
     double strength; /* of the middle between two pictures, 0..1, above 0; 1: from noise alone; default 0.5 */
     int every;       /* diffuse every that many frames; default 4 */
-    bool draft;      /* fast: TAESD where it is there, few steps, unless said otherwise */
+    bool draft; /* fast: TAESD where it is there, at most 8 steps (LCM: its 4), at most 256 px, unless said
+                 * otherwise */
     const char *pixels; /* the pixel model, by name (adapter/named.h); NULL or "none": slerp of pictures */
     void (*progress_diffused)(void *user, const ib_diffused_progress *p); /* may be NULL */
 } ib_diffused_options;

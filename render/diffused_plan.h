@@ -12,5 +12,8 @@ bool ib_plan_diffuses(int j, int frames, int every);
 float ib_plan_place(int j, int frames, bool ease);
 /* Strength at place t between two pictures: 4t(1-t) times that of the middle. */
 double ib_plan_strength(double middle, float t);
+/* A draft's size for a picture: at most 256 px on the longer side, both sides multiples of factor. Pictures
+ * that are smaller keep theirs. */
+void ib_plan_draft_size(int *width, int *height, size_t factor);
 
 #endif

@@ -53,9 +53,10 @@ void ib_diffused_key(ib_key *k, const ib_diffused_options *o, int width, int hei
                w->frames, w->fps, w->gap_seconds, width, height, w->ease, w->loop, w->trust,
                w->keep_interlaced);
     ib_key_add(k,
-               "ip %.17g sampler %s steps %d guidance %.17g seed %llu condition %d strength %.17g every %d\n",
+               "ip %.17g sampler %s steps %d guidance %.17g seed %llu condition %d strength %.17g every %d "
+               "level %d inverted %d\n",
                o->ip_scale, o->sampler ? o->sampler : "", o->steps, o->guidance, (unsigned long long)o->seed,
-               (int)o->condition, o->strength, o->every);
+               (int)o->condition, o->strength, o->every, o->noise_level, o->inverted);
     ib_key_add(k, "prediction %s tokenizer %s\n", o->prediction ? o->prediction : "",
                o->tokenizer ? o->tokenizer : "");
     ib_key_add(k, "prompt %zu %s\nnegative %zu %s\n", o->prompt ? strlen(o->prompt) : 0,
@@ -105,7 +106,11 @@ int ib_diffused_describe(char **text, const ib_diffused_options *o, const ib_dif
     ib_key_add(&t, "Steps: %d, Sampler: %s, CFG scale: %g, Seed: %llu, Size: %dx%d, Model: %s", about->steps,
                about->sampler, about->guidance, (unsigned long long)o->seed, width, height,
                ib_basename(o->renderer));
-    ib_key_add(&t, ", Denoising strength: %g", o->strength);
+    if (o->inverted) {
+        ib_key_add(&t, ", Noise: inverted");
+    } else {
+        ib_key_add(&t, ", Denoising strength: %g", o->strength);
+    }
     int rc = add_sum(&t, "Model", about->weights, err);
     rc = rc ? rc : add_sum(&t, "Adapter", o->way.adapter, err);
     rc = rc ? rc : add_sum(&t, "IP-Adapter", o->ip_adapter, err);

@@ -35,6 +35,11 @@ static char *choose_vae(const ib_diffused_options *o, const char **path, ib_erro
 }
 
 static int refuse(const ib_diffused_options *o, ib_error *err) {
+    if (o->inverted && o->sampler && strcmp(o->sampler, "ddim") != 0) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "inverted noise is that of the sampler ddim, not of '%.60s' (--noise, --sampler)",
+                       o->sampler);
+    }
     static const char *const samplers[] = {"ddim", "euler", "dpm++", "lcm", "pndm"};
     bool known = !o->sampler;
     for (size_t i = 0; o->sampler && i < sizeof samplers / sizeof *samplers; i++) {
@@ -46,7 +51,7 @@ static int refuse(const ib_diffused_options *o, ib_error *err) {
                            o->sampler);
 }
 
-enum { LORAS = 8 };
+enum { LORAS = 8, DRAFT_STEPS = 8 };
 
 /* FILE:WEIGHT taken apart. */
 typedef struct loras {
@@ -107,10 +112,15 @@ static int describe(ib_diffusing *d, ib_error *err) {
     d->about.hidden = a->embedding_hidden;
     d->about.factor = a->factor;
     d->about.sampler = a->sampler;
-    d->about.steps = o->steps ? o->steps : o->draft ? ((int)a->steps + 2) / 3 : (int)a->steps;
+    d->about.steps = o->steps ? o->steps : o->draft && a->steps > DRAFT_STEPS ? DRAFT_STEPS : (int)a->steps;
     d->about.guidance = o->guidance >= 0 ? o->guidance : a->guidance;
     d->about.weights = weights_of(o->renderer);
     snprintf(d->about.what, sizeof d->about.what, "%s", a->family_name);
+    if (o->noise_level >= -1 && a->family != IB_DIFFUSION_UNCLIP) {
+        return ib_fail(err, IB_E_ARGUMENT,
+                       "%s: a noise level is for Stable unCLIP, and this is %s (--noise-level)", o->renderer,
+                       a->family_name);
+    }
     if (a->text_floats && !a->has_text) {
         return ib_fail(
             err, IB_E_UNSUPPORTED,
@@ -141,7 +151,7 @@ int ib_diffusing_open(ib_diffusing **out, const ib_diffused_options *o, void (*s
         ib_diffusion_options how = {.ip_adapter = o->ip_adapter,
                                     .ip_scale = (float)o->ip_scale,
                                     .vae = vae,
-                                    .sampler = o->sampler,
+                                    .sampler = o->inverted ? "ddim" : o->sampler,
                                     .prediction = o->prediction,
                                     .tokenizer = o->tokenizer,
                                     .lora = (const char *const *)l.file,
@@ -178,7 +188,7 @@ const ib_diffusing_about *ib_diffusing_about_of(const ib_diffusing *d) {
 
 int ib_diffusing_set_nothing(ib_diffusing *d, const float *nothing, size_t hidden, ib_error *err) {
     size_t n = hidden * d->about.width;
-    if (!d->about.hidden) {
+    if (!d->about.hidden && (!nothing || d->said->family != IB_DIFFUSION_KANDINSKY)) {
         return IB_OK; /* zeros */
     }
     if (!nothing) {
@@ -203,7 +213,7 @@ static void on_progress(void *context, size_t frames, double share) {
 /* What a job's conditions lie in. */
 typedef struct room {
     float *text, *negative, *other, *embedding, *strength;
-    const float **start;
+    const float **start, **noise, **residual;
 } room;
 
 static void room_free(room *r) {
@@ -213,6 +223,8 @@ static void room_free(room *r) {
     ib_free(r->embedding);
     ib_free(r->strength);
     free(r->start);
+    free(r->noise);
+    free(r->residual);
 }
 
 /* The text of a frame: one prompt, or on the way from one to another: token by token, and apart from them the
@@ -234,47 +246,77 @@ static int read_text(ib_diffusing *d, const ib_diffusing_frame *f, room *r, floa
     return rc;
 }
 
-int ib_diffusing_frames(ib_diffusing *d, const ib_diffusing_frame *f, size_t n, size_t rows, size_t cols,
-                        float *pictures, ib_error *err) {
+/* What of the frames the model is told. The caller frees *r, also after an error. */
+static int make_job(ib_diffusing *d, const ib_diffusing_frame *f, size_t n, size_t rows, size_t cols, room *r,
+                    ib_diffusion_job *job, ib_error *err) {
     const ib_diffused_options *o = d->o;
     size_t text = d->said->text_floats, values = f->embedding ? f->hidden * d->about.width : 0;
-    room r = {.start = calloc(n, sizeof *r.start)};
-    int rc = r.start ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for frames");
-    rc = rc || !text ? rc : ib_alloc_floats(&r.text, n * text, "prompts", err);
-    rc = rc || !text ? rc : ib_alloc_floats(&r.negative, text, "a prompt", err);
-    rc = rc || !text ? rc : ib_alloc_floats(&r.other, text, "a prompt", err);
-    rc = rc || !values ? rc : ib_alloc_floats(&r.embedding, n * values, "embeddings", err);
-    rc = rc ? rc : ib_alloc_floats(&r.strength, n, "strengths", err);
+    *r = (room){.start = calloc(n, sizeof *r->start),
+                .noise = calloc(n, sizeof *r->noise),
+                .residual = calloc(n, sizeof *r->residual)};
+    int rc =
+        r->start && r->noise && r->residual ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for frames");
+    rc = rc || !text ? rc : ib_alloc_floats(&r->text, n * text, "prompts", err);
+    rc = rc || !text ? rc : ib_alloc_floats(&r->negative, text, "a prompt", err);
+    rc = rc || !text ? rc : ib_alloc_floats(&r->other, text, "a prompt", err);
+    rc = rc || !values ? rc : ib_alloc_floats(&r->embedding, n * values, "embeddings", err);
+    rc = rc ? rc : ib_alloc_floats(&r->strength, n, "strengths", err);
     for (size_t i = 0; !rc && i < n; i++) {
-        rc = text ? read_text(d, &f[i], &r, r.text + i * text, err) : IB_OK;
+        rc = text ? read_text(d, &f[i], r, r->text + i * text, err) : IB_OK;
         if (values) {
-            memcpy(r.embedding + i * values, f[i].embedding, values * sizeof *r.embedding);
+            memcpy(r->embedding + i * values, f[i].embedding, values * sizeof *r->embedding);
         }
-        r.start[i] = f[i].start;
-        r.strength[i] = (float)f[i].strength;
+        r->start[i] = f[i].start;
+        r->noise[i] = f[i].noise;
+        r->residual[i] = f[i].residual;
+        r->strength[i] = (float)f[i].strength;
     }
     if (!rc && text && o->negative_prompt) {
-        rc = ib_diffusion_prompt(d->model, o->negative_prompt, r.negative, err);
+        rc = ib_diffusion_prompt(d->model, o->negative_prompt, r->negative, err);
     }
-    ib_diffusion_job job = {.frames = n,
-                            .width = cols,
-                            .height = rows,
-                            .text = r.text,
-                            .negative_text = o->negative_prompt ? r.negative : NULL,
-                            .embedding = r.embedding,
-                            .embedding_tokens = f->hidden,
-                            .negative_embedding = d->nothing,
-                            .start = r.start,
-                            .strength = r.strength,
-                            .steps = (size_t)d->about.steps,
-                            .guidance = d->about.guidance,
-                            .seed = o->seed,
-                            .noise_level = -1,
-                            .batch = n,
-                            .stop = o->way.stop,
-                            .progress = on_progress,
-                            .context = d};
+    *job = (ib_diffusion_job){.frames = n,
+                              .width = cols,
+                              .height = rows,
+                              .text = r->text,
+                              .negative_text = o->negative_prompt ? r->negative : NULL,
+                              .embedding = r->embedding,
+                              .embedding_tokens = f->hidden,
+                              .negative_embedding = d->nothing,
+                              .start = r->start,
+                              .strength = r->strength,
+                              .noise = r->noise,
+                              .residual = r->residual,
+                              .steps = (size_t)d->about.steps,
+                              .guidance = d->about.guidance,
+                              .seed = o->seed,
+                              .noise_level = o->noise_level < -1 ? 0 : o->noise_level,
+                              .batch = n,
+                              .stop = o->way.stop,
+                              .progress = on_progress,
+                              .context = d};
+    return rc;
+}
+
+int ib_diffusing_frames(ib_diffusing *d, const ib_diffusing_frame *f, size_t n, size_t rows, size_t cols,
+                        float *pictures, ib_error *err) {
+    room r;
+    ib_diffusion_job job;
+    int rc = make_job(d, f, n, rows, cols, &r, &job, err);
     rc = rc ? rc : ib_diffusion_render(d->model, &job, pictures, NULL, err);
+    room_free(&r);
+    return rc;
+}
+
+size_t ib_diffusing_latent_floats(const ib_diffusing *d, size_t rows, size_t cols) {
+    return ib_diffusion_latent_floats(d->model, cols, rows);
+}
+
+int ib_diffusing_invert(ib_diffusing *d, const ib_diffusing_frame *f, size_t rows, size_t cols, float *noise,
+                        float *residual, ib_error *err) {
+    room r;
+    ib_diffusion_job job;
+    int rc = make_job(d, f, 1, rows, cols, &r, &job, err);
+    rc = rc ? rc : ib_diffusion_invert(d->model, &job, noise, residual, err);
     room_free(&r);
     return rc;
 }

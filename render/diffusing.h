@@ -11,12 +11,13 @@ typedef struct ib_diffusing ib_diffusing;
 
 /* One frame that is to be made. */
 typedef struct ib_diffusing_frame {
-    const float *embedding;       /* [hidden,width]; NULL: none */
-    size_t hidden;                /* tokens of it: 1, or those of an image tower */
-    const char *prompt, *prompt2; /* NULL: empty; prompt2 NULL: prompt alone */
-    float between;                /* from prompt to prompt2, 0..1 */
-    const float *start;           /* [rows,cols,3] picture, 0..1; NULL: noise alone */
-    double strength;              /* 0..1 of a start */
+    const float *embedding;        /* [hidden,width]; NULL: none */
+    size_t hidden;                 /* tokens of it: 1, or those of an image tower */
+    const char *prompt, *prompt2;  /* NULL: empty; prompt2 NULL: prompt alone */
+    float between;                 /* from prompt to prompt2, 0..1 */
+    const float *start;            /* [rows,cols,3] picture, 0..1; NULL: noise alone */
+    double strength;               /* 0..1 of a start */
+    const float *noise, *residual; /* [latent_floats]; NULL: noise by the seed; nothing is added */
 } ib_diffusing_frame;
 
 typedef struct ib_diffusing_about {
@@ -37,10 +38,17 @@ int ib_diffusing_open(ib_diffusing **out, const ib_diffused_options *o,
                       void (*step)(void *user, double share), void *user, ib_error *err);
 void ib_diffusing_close(ib_diffusing **d);
 const ib_diffusing_about *ib_diffusing_about_of(const ib_diffusing *d);
-/* What the image tower makes of no picture, [hidden,width]; NULL: it has none. */
+/* What the image tower makes of no picture, [hidden,width], from which models of hidden tokens and Kandinsky
+ * are led away; NULL: it has none. */
 int ib_diffusing_set_nothing(ib_diffusing *d, const float *nothing, size_t hidden, ib_error *err);
 /* pictures: [n,rows,cols,3], 0..1 and clipped to it. IB_E_INTERRUPTED between two steps. */
 int ib_diffusing_frames(ib_diffusing *d, const ib_diffusing_frame *f, size_t n, size_t rows, size_t cols,
                         float *pictures, ib_error *err);
+size_t ib_diffusing_latent_floats(const ib_diffusing *d, size_t rows, size_t cols);
+/* The noise from which one frame's start comes back, and what the way back misses of it
+ * (ib_diffusion_invert).
+ */
+int ib_diffusing_invert(ib_diffusing *d, const ib_diffusing_frame *f, size_t rows, size_t cols, float *noise,
+                        float *residual, ib_error *err);
 
 #endif

@@ -142,6 +142,16 @@ run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --renderer someone/../tiny
 refused 1 'someone/../tiny'
 unset HF_HUB_CACHE
 
+# drafts: a size of their own, unless one is named
+run render "${way[@]}" -o "$s/d-%d.png" -n 3 "${lead[@]}" --draft --guidance 1
+expect 0 'of 64 x 64 are diffused, with 8 steps'
+if command -v ffmpeg >/dev/null; then
+    ffmpeg -v error -f lavfi -i testsrc=size=600x338 -frames:v 1 "$s/large.png"
+    run render "$s/large.png" "$s/large.png" -o "$s/e-%d.png" -n 3 --renderer "$model" --space "clip:$clip" --ip-adapter "$ip" --guide none \
+        --draft --steps 1 --guidance 1
+    expect 0 'of 256 x 144 are diffused, with 1 steps'
+fi
+
 # refusals: one sentence each, and nothing is written
 run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --steps 0
 refused 2 'steps'

@@ -144,6 +144,31 @@ static inline const char *corrupt_damage(uint8_t *b, size_t *n, int number, ib_r
     }
 }
 
+/* What bits and bytes seldom do to text: other values in place of numbers, words and brackets. b has room for
+ * 64 bytes more. */
+static inline void corrupt_text(uint8_t *b, size_t *n, ib_rng *r) {
+    static const char *const words[] = {"-1",   "1e999",  "99999999999999999999",
+                                        "null", "[]",     "{}",
+                                        "\"\"", "0",      "\"../x\"",
+                                        "true", "[8, 8]", "[0, 8]",
+                                        "7",    "0.1",    "1024"};
+    const char *word = words[ib_rng_below(r, sizeof words / sizeof *words)];
+    size_t at = ib_rng_below(r, *n), end, m = strlen(word);
+    while (at < *n && b[at] != ':') {
+        at++;
+    }
+    at += at < *n;
+    for (end = at; end < *n && !strchr(",]}\n", b[end]);) {
+        end++;
+    }
+    if (at >= *n || m > end - at + 64) {
+        return;
+    }
+    memmove(b + at + m, b + end, *n - end);
+    memcpy(b + at, word, m);
+    *n = *n - (end - at) + m;
+}
+
 static inline uint8_t *corrupt_load(const char *path, size_t *n) {
     FILE *f = fopen(path, "rb");
     if (!f || fseek(f, 0, SEEK_END)) {

@@ -72,30 +72,6 @@ static void use(int *opened) {
     use_vae(in_folder("tiny"), opened);
 }
 
-/* What bits and bytes seldom do to text: other values in place of numbers, words and brackets. */
-static void damage_text(uint8_t *b, size_t *n, ib_rng *r) {
-    static const char *const words[] = {"-1",   "1e999",  "99999999999999999999",
-                                        "null", "[]",     "{}",
-                                        "\"\"", "0",      "\"../x\"",
-                                        "true", "[8, 8]", "[0, 8]",
-                                        "7",    "0.1",    "1024"};
-    const char *word = words[ib_rng_below(r, sizeof words / sizeof *words)];
-    size_t at = ib_rng_below(r, *n), end, m = strlen(word);
-    while (at < *n && b[at] != ':') {
-        at++;
-    }
-    at += at < *n;
-    for (end = at; end < *n && !strchr(",]}\n", b[end]);) {
-        end++;
-    }
-    if (at >= *n || m > end - at + 64) {
-        return;
-    }
-    memmove(b + at + m, b + end, *n - end);
-    memcpy(b + at, word, m);
-    *n = *n - (end - at) + m;
-}
-
 static void write_good(void) {
     static const char *const folders[] = {"vae", "unet", "tiny", "scheduler"};
     char from[256];
@@ -153,7 +129,7 @@ int main(int argc, char **argv) {
                 memcpy(b + header, good[k] + header, n - header);
             }
         } else if (k >= N_WEIGHTS && i % 3) {
-            damage_text(b, &n, &r);
+            corrupt_text(b, &n, &r);
         } else {
             corrupt_damage(b, &n, i / 3, &r);
         }

@@ -149,9 +149,14 @@ static void test_unclip(const char *level_name, int level) {
     CHECK_INT(k, 2 * d);
     snprintf(name, sizeof name, "unclip.latents_%s", level_name);
     float *want = fixture_tensor(m.f, name, 1, &n);
-    ib_unclip_condition(mean, deviation, d, -1, e, noise, added);
+    ib_unclip u = {0};
+    CHECK_OK(ib_unclip_open(&u, "/nowhere", d, &err), &err);
+    CHECK(!u.mean && !u.deviation);
+    u.mean = mean;
+    u.deviation = deviation;
+    ib_unclip_condition(&u, d, -1, e, noise, added);
     CHECK(memcmp(added, e, d * sizeof *e) == 0);
-    ib_unclip_condition(mean, deviation, d, level, e, noise, added);
+    ib_unclip_condition(&u, d, level, e, noise, added);
     CHECK_FIXTURE(added, noised, 2 * d, 1e-6);
     ib_scheduler_config c;
     ib_scheduler *s = NULL;

@@ -148,6 +148,71 @@ static void test_frames(void) {
     ib_diffusion_close(&d);
 }
 
+/* Two starts to noise and back, with guidance: with what the way back misses they are the autoencoder's own
+ * pictures of them, and without it they are not. */
+static void test_inverted(void) {
+    ib_diffusion *d = NULL;
+    ib_error err = {0};
+    ib_diffusion_options o = {.threads = 2};
+    CHECK_OK(ib_diffusion_open(&d, root, &o, &err), &err);
+    if (!d) {
+        return;
+    }
+    size_t each = ib_diffusion_latent_floats(d, W, H), text_each = ib_diffusion_about_of(d)->text_floats;
+    float *text = ib_calloc(3 * text_each, sizeof *text), *picture = ib_calloc(2 * EACH, sizeof *picture),
+          *noise = ib_calloc(2 * each, sizeof *noise), *residual = ib_calloc(2 * each, sizeof *residual),
+          *want = ib_calloc(2 * EACH, sizeof *want), *got = ib_calloc(2 * EACH, sizeof *got);
+    const float *start[2] = {picture, picture + EACH}, *from[2] = {noise, noise + each},
+                *more[2] = {residual, residual + each};
+    float zero[2] = {0, 0};
+    double share = 0, worst = 0, missed = 0;
+    fill(text, 3 * text_each, 3);
+    fill(picture, 2 * EACH, 4);
+    for (size_t i = 0; i < 2 * EACH; i++) {
+        picture[i] = picture[i] / 4 + .5f;
+    }
+    ib_diffusion_job job = {.frames = 2,
+                            .width = W,
+                            .height = H,
+                            .text = text,
+                            .negative_text = text + 2 * text_each,
+                            .start = start,
+                            .strength = zero,
+                            .steps = 3,
+                            .guidance = 3,
+                            .noise_level = -1,
+                            .progress = seen,
+                            .context = &share};
+    CHECK_OK(ib_diffusion_render(d, &job, want, NULL, &err), &err);
+    share = 0;
+    CHECK_OK(ib_diffusion_invert(d, &job, noise, residual, &err), &err);
+    CHECK_NEAR(share, 1, 1e-9);
+    job.start = NULL;
+    job.noise = from;
+    job.progress = NULL;
+    CHECK_OK(ib_diffusion_render(d, &job, got, NULL, &err), &err);
+    for (size_t i = 0; i < 2 * EACH; i++) {
+        missed = fmax(missed, fabs((double)got[i] - (double)want[i]));
+    }
+    job.residual = more;
+    CHECK_OK(ib_diffusion_render(d, &job, got, NULL, &err), &err);
+    for (size_t i = 0; i < 2 * EACH; i++) {
+        worst = fmax(worst, fabs((double)got[i] - (double)want[i]));
+    }
+    CHECK_NEAR(worst, 0, 1e-4);
+    CHECK(missed > 0.01);
+    ib_diffusion_close(&d);
+    o.sampler = "euler";
+    CHECK_OK(ib_diffusion_open(&d, root, &o, &err), &err);
+    job.start = start;
+    CHECK_ERROR(ib_diffusion_invert(d, &job, noise, residual, &err), &err, IB_E_ARGUMENT, "euler");
+    ib_diffusion_close(&d);
+    float *const all[] = {text, picture, noise, residual, want, got};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ib_free(all[i]);
+    }
+}
+
 static void test_refused(void) {
     ib_diffusion *d = NULL;
     ib_error err = {0};
@@ -167,6 +232,7 @@ int main(void) {
         return 1;
     }
     RUN(test_frames());
+    RUN(test_inverted());
     RUN(test_refused());
     snprintf(command, sizeof command, "rm -r %s", root);
     CHECK_INT(system(command), 0);
