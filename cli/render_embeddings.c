@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "cli/picture_options.h"
 #include "cli/space_options.h"
+#include "render/decoded.h"
 #include "render/embeddings.h"
 
 static bool is_prompt(const char *keyframe) {
@@ -73,6 +74,35 @@ static int print_result(cli *c, const ib_embeddings_options *o, const ib_embeddi
         json_object_set_new(j, "least_cosine", json_real(s->least_cosine));
     }
     return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+}
+
+static int print_clip(cli *c, const ib_embeddings_options *o, const ib_embeddings_summary *s) {
+    if (cli_prints_text(c)) {
+        printf("%s: %zu frames of %d x %d, %.2f s at %g frames a second, decoded\n", cli_shown(c, o->output),
+               s->rows, s->width, s->height, (double)s->rows / o->fps, o->fps);
+    }
+    return cli_json(c) ? cli_print_json(c,
+                                        json_pack("{s:o, s:I, s:i, s:i, s:f}", "clip",
+                                                  ib_json_text(o->output), "frames", (json_int_t)s->rows,
+                                                  "width", s->width, "height", s->height, "fps", o->fps),
+                                        JSON_INDENT(2) | JSON_REAL_PRECISION(6))
+                       : CLI_DONE;
+}
+
+/* In a space that decodes. */
+static int render_clip(cli *c, const ib_embeddings_options *o) {
+    ib_embeddings_summary s;
+    ib_error err = {0};
+    if (o->n_preview || o->modality_gap || o->guide) {
+        return cli_usage(c, "--preview-from, --modality-gap and --guide are for spaces without pictures");
+    }
+    int rc = ib_render_decoded(o, &s, &err);
+    cli_progress_end(c);
+    if (rc) {
+        return cli_fail(c, &err);
+    }
+    cli_tell_interlaced(c, s.interlaced, o->keep_interlaced);
+    return print_clip(c, o, &s);
 }
 
 int cli_embeddings_options(cli *c, const ib_movie_options *clip, ib_embeddings_options *o) {
@@ -143,7 +173,9 @@ int cli_render_embeddings(cli *c, const ib_movie_options *clip) {
     }
     status = status ? status : cli_open_way_space(c, clip, false, &space);
     o.space = space;
-    if (!status && ib_render_embeddings(&o, &s, &err)) {
+    if (!status && space && ib_space_decodes(space) && !ib_embeddings_name(o.output)) {
+        status = render_clip(c, &o);
+    } else if (!status && ib_render_embeddings(&o, &s, &err)) {
         cli_progress_end(c);
         status = cli_fail(c, &err);
     } else if (!status) {

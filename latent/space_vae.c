@@ -146,6 +146,9 @@ static int vae_decode(const ib_space *s, const float *z, ib_frame *f, ib_error *
             b.rgb[r * width * 3 + k] = (uint8_t)(x > 0 ? x < 255 ? lroundf(x) : 255 : 0);
         }
     }
+    for (size_t r = 0; r < height && !rc && f->rgb; r++) {
+        memcpy(f->rgb + r * f->rgb_stride, b.rgb + r * width * 3, width * 3);
+    }
     rc = rc ? rc : ib_frame_from_rgb(f, b.rgb, err);
     end_space_vae(&b);
     return rc;
