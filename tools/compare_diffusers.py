@@ -90,10 +90,10 @@ def cases():
     for word, kind in (("ddim", "DDIMScheduler"), ("dpm++", "DPMSolverMultistepScheduler")):
         yield Case("sdxl " + word, "sdxl", [*five, "--sampler", word], call=call, sampler=kind)
     yield Case("sdxl-turbo euler-a", "sdxl-turbo", ["--steps", "4", "--guidance", "0"], single=None, call=quick)
-    yield Case("sdxl-turbo euler trailing", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=None, call=quick,
-               sampler="EulerDiscreteScheduler")
-    yield Case("sdxl-turbo ip-base", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=None, call=quick,
-               sampler="EulerDiscreteScheduler", ip="base")
+    yield Case("sdxl-turbo euler trailing", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=["--spacing", "trailing"],
+               call=quick, sampler="EulerDiscreteScheduler")
+    yield Case("sdxl-turbo ip-base", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=["--spacing", "trailing"],
+               call=quick, sampler="EulerDiscreteScheduler", ip="base")
 
 
 def slerp(a, b, t=0.5):
