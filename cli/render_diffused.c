@@ -91,6 +91,7 @@ static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *
     o->steps = cli_is_set(c, "steps") ? (int)cli_int(c, "steps") : 0;
     o->sampler = cli_text(c, "sampler");
     o->prediction = cli_text(c, "prediction");
+    o->spacing = cli_text(c, "spacing");
     o->guidance = cli_is_set(c, "guidance") ? cli_real(c, "guidance") : -1;
     o->seed = (uint64_t)cli_int(c, "seed");
     o->strength = cli_real(c, "strength");

@@ -54,6 +54,10 @@
          .kind = CLI_TEXT,                                                                                   \
          .value = "WHAT",                                                                                    \
          .help = "what the model answers: epsilon or v_prediction (default: as its files say)"},             \
+        {.name = "spacing",                                                                                  \
+         .kind = CLI_TEXT,                                                                                   \
+         .value = "WHICH",                                                                                   \
+         .help = "of the sampler's steps: leading, trailing or linspace (default: as its files say)"},       \
         {.name = "guidance",                                                                                 \
          .kind = CLI_REAL,                                                                                   \
          .value = "X",                                                                                       \

@@ -31,9 +31,11 @@ typedef struct ib_diffusion_options {
     const char *vae;        /* a model or file to take the autoencoder from; NULL: the model's own */
     const char *sampler;    /* ib_sampler_by_name; NULL: the model's own */
     const char *prediction; /* "epsilon", "v_prediction"; NULL: the model's own */
-    const char *tokenizer;  /* a folder or tokenizer.json, or a folder with tokenizer/ and tokenizer_2/, where
-                               the model has none of its own; NULL: there is none */
-    int threads;            /* at least 1 */
+    const char
+        *spacing; /* of the sampler's times: "leading", "trailing", "linspace"; NULL: the model's own */
+    const char *tokenizer; /* a folder or tokenizer.json, or a folder with tokenizer/ and tokenizer_2/, where
+                              the model has none of its own; NULL: there is none */
+    int threads;           /* at least 1 */
 } ib_diffusion_options;
 
 typedef struct ib_diffusion_about {

@@ -6,6 +6,7 @@
 #include "diffusion/private.h"
 
 static const char *const FAMILIES[] = {"Stable Diffusion", "Stable unCLIP", "SDXL", "Kandinsky 2.2"};
+static const char *const SPACINGS[] = {"leading", "trailing", "linspace"};
 static const char *const PREDICTIONS[] = {"epsilon", "v_prediction", "sample"};
 
 static ib_diffusion_family family_of(const ib_unet_config *c) {
@@ -102,6 +103,16 @@ static int open_scheduler(ib_diffusion *d, const ib_diffusion_options *o, ib_err
                            "%s: no prediction of that name: expected epsilon or v_prediction", o->prediction);
         }
         d->scheduler.prediction = (ib_prediction)p;
+    }
+    for (int k = 0; o->spacing; k++) {
+        if (k == 3) {
+            return ib_fail(err, IB_E_ARGUMENT,
+                           "%s: no spacing of that name: expected leading, trailing or linspace", o->spacing);
+        }
+        if (!strcmp(o->spacing, SPACINGS[k])) {
+            d->scheduler.spacing = (ib_spacing)k;
+            break;
+        }
     }
     d->about.sampler_said = there;
     d->about.sampler = ib_sampler_name(d->scheduler.sampler);

@@ -20,27 +20,16 @@ static char *folder(const char *root, const char *name) {
     return path;
 }
 
-/* The same beside a single file. */
-static char *beside(const char *model, const char *name) {
-    const char *base = ib_basename(model);
-    char *root = ib_is_dir(model) ? strdup(model)
-                 : base == model  ? strdup(".")
-                                  : strndup(model, (size_t)(base - model));
-    char *path = root ? folder(root, name) : NULL;
-    free(root);
-    return path;
-}
-
 /* The tokenizer of an encoder: the model's, else what was given, else NULL. The caller frees. */
 static char *find_tokenizer(const ib_diffusion *d, int i, const char *given, bool *own) {
-    char *path = beside(d->path, TOKENIZERS[i]);
+    char *path = ib_diffusion_part(d->path, TOKENIZERS[i]);
     *own = path != NULL;
     if (!path && given) {
         path = folder(given, TOKENIZERS[i]);
         *own = path != NULL;
         path = path ? path : strdup(given);
     }
-    return path || !i ? path : beside(d->path, TOKENIZERS[0]);
+    return path || !i ? path : ib_diffusion_part(d->path, TOKENIZERS[0]);
 }
 
 /* An encoder in a folder, or in a single file; d->side[i].clip stays NULL if there is none. */

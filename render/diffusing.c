@@ -153,6 +153,7 @@ int ib_diffusing_open(ib_diffusing **out, const ib_diffused_options *o, void (*s
                                     .vae = vae,
                                     .sampler = o->inverted ? "ddim" : o->sampler,
                                     .prediction = o->prediction,
+                                    .spacing = o->spacing,
                                     .tokenizer = o->tokenizer,
                                     .lora = (const char *const *)l.file,
                                     .lora_weight = l.weight,

@@ -75,6 +75,8 @@ run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$s/sd1" --size 64x64 --l
 refused 1 'lora.safetensors'
 run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$s/sd1" --size 64x64 --prediction noise
 refused 1 'noise: no prediction of that name'
+run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$s/sd1" --size 64x64 --spacing wide
+refused 1 'wide: no spacing of that name'
 sed 's/conditioner.embedders.1.model.ln_final.bias/conditioner.embedders.1.model.ln_finals.bis/' "$s/sdxl.safetensors" >"$s/damaged.safetensors"
 run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$s/damaged.safetensors" --size 64x64 --tokenizer $clip
 refused 1 'conditioner.embedders.1.model.ln_final.bias'

@@ -44,6 +44,7 @@ def make_model(folder, name):
     families.describe(path, pipeline, scheduler, parts)
     random_weights.main(path, path)
     random_weights.main(path, path + ".safetensors")
+    rename_lora(os.path.join(path, "lora.safetensors"), parts["unet"])
     for part in parts:
         if part.startswith("text"):
             tokenizer = CLIPTokenizer.from_pretrained(CLIP, model_max_length=77)
@@ -52,13 +53,29 @@ def make_model(folder, name):
             tokenizer.save_pretrained(os.path.join(path, part.replace("text_encoder", "tokenizer")))
 
 
+def rename_lora(path, unet):
+    """The LoRA beside itself under other names: PEFT's, and for its attentions kohya's after the single file's."""
+    old, peft, sgm = load_file(path), {}, {}
+    for place, _ in unet.named_modules():
+        stem = "lora_unet_" + place.replace(".", "_")
+        if stem + ".alpha" in old:
+            peft["unet.%s.lora_A.weight" % place], peft["unet.%s.lora_B.weight" % place] = (old[stem + ".lora_%s.weight" % x] for x in ("down", "up"))
+        if stem + ".alpha" in old and "attentions" in place:
+            other = random_weights.unet_name(place + ".weight", 2)[:-len(".weight")].replace(".", "_")
+            sgm.update({"lora_unet_" + other + end: old[stem + end] for end in (".lora_down.weight", ".lora_up.weight", ".alpha")})
+    save_file(peft, path.replace("lora.", "lora-peft."))
+    save_file(sgm, path.replace("lora.", "lora-sgm."))
+
+
 class Case:
     """options: of render, for both kinds of files; single: more of them for the single file, None: there is none. call: of diffusers'
-    pipeline. ip: base, plus; lora: its weight; sampler: diffusers' class; travel: from this prompt to another, without pictures."""
+    pipeline. ip: base, plus; lora: its weight; sampler: diffusers' class; travel: from this prompt to another, without pictures; names: of
+    the LoRA's tensors."""
 
-    def __init__(self, name, model, options=(), single=(), call=None, ip=None, lora=None, sampler=None, travel=None):
+    def __init__(self, name, model, options=(), single=(), call=None, ip=None, lora=None, sampler=None, travel=None, names=""):
         self.name, self.model, self.options, self.single = name, model, list(options), single
         self.call, self.ip, self.lora, self.sampler, self.travel = call or {}, ip, lora, sampler, travel
+        self.lora_file = "lora%s.safetensors" % names
 
 
 def cases():
@@ -87,13 +104,15 @@ def cases():
     yield Case("sdxl ip-plus", "sdxl", five, call=call, ip="plus")
     yield Case("sdxl lcm-lora", "sdxl", ["--sampler", "lcm"], call=dict(num_inference_steps=4, guidance_scale=1.0), lora=1,
                sampler="LCMScheduler")
+    yield Case("sdxl lora-peft", "sdxl", five, call=call, lora=0.5, names="-peft")
+    yield Case("sdxl lora-sgm", "sdxl", five, call=call, lora=2, names="-sgm")
     for word, kind in (("ddim", "DDIMScheduler"), ("dpm++", "DPMSolverMultistepScheduler")):
         yield Case("sdxl " + word, "sdxl", [*five, "--sampler", word], call=call, sampler=kind)
     yield Case("sdxl-turbo euler-a", "sdxl-turbo", ["--steps", "4", "--guidance", "0"], single=None, call=quick)
-    yield Case("sdxl-turbo euler trailing", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=None, call=quick,
-               sampler="EulerDiscreteScheduler")
-    yield Case("sdxl-turbo ip-base", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=None, call=quick,
-               sampler="EulerDiscreteScheduler", ip="base")
+    yield Case("sdxl-turbo euler trailing", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=["--spacing", "trailing"],
+               call=quick, sampler="EulerDiscreteScheduler")
+    yield Case("sdxl-turbo ip-base", "sdxl-turbo", ["--steps", "4", "--guidance", "0", "--sampler", "euler"], single=["--spacing", "trailing"],
+               call=quick, sampler="EulerDiscreteScheduler", ip="base")
 
 
 def slerp(a, b, t=0.5):
@@ -136,7 +155,7 @@ class Comparison:
         if case.sampler:
             pipe.scheduler = getattr(diffusers, case.sampler).from_config(pipe.scheduler.config)
         if case.lora:
-            pipe.load_lora_weights(folder, weight_name="lora.safetensors", adapter_name="l")
+            pipe.load_lora_weights(folder, weight_name=case.lora_file, adapter_name="l")
             pipe.set_adapters(["l"], [case.lora])
         return pipe
 
@@ -192,7 +211,7 @@ class Comparison:
         if case.ip:
             line += ["--ip-adapter", self.at(case.model, "ip-%s.safetensors" % case.ip)]
         if case.lora:
-            line += ["--lora", "%s:%g" % (self.at(case.model, "lora.safetensors"), case.lora)]
+            line += ["--lora", "%s:%g" % (self.at(case.model, case.lora_file), case.lora)]
         p = subprocess.run(line, capture_output=True, text=True, check=False)
         if p.returncode:
             return None, p.stderr.strip().split("\n")[-1]
