@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/hub.h"
 #include "base/json.h"
 #include "cli/adapter_options.h"
 #include "cli/picture_options.h"
 #include "cli/render_embeddings.h"
+#include "diffusion/diffusion.h"
 #include "render/diffused.h"
 
 static const char text_mark[] = "text:";
@@ -88,6 +90,7 @@ static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *
     o->negative_prompt = cli_text(c, "negative-prompt");
     o->steps = cli_is_set(c, "steps") ? (int)cli_int(c, "steps") : 0;
     o->sampler = cli_text(c, "sampler");
+    o->prediction = cli_text(c, "prediction");
     o->guidance = cli_is_set(c, "guidance") ? cli_real(c, "guidance") : -1;
     o->seed = (uint64_t)cli_int(c, "seed");
     o->strength = cli_real(c, "strength");
@@ -132,13 +135,18 @@ static int print_result(cli *c, const ib_diffused_options *o, const ib_diffused_
 static int open_space(cli *c, const ib_movie_options *clip, ib_diffused_options *o, ib_space **space) {
     const char *name = cli_text(c, "space");
     if (!name || strncmp(name, text_mark, sizeof text_mark - 1) != 0) {
-        return name ? cli_open_way_space(c, clip, space) : CLI_DONE;
+        ib_error err = {0};
+        bool hidden = false;
+        if (o->ip_adapter && ib_diffusion_wants_hidden(o->ip_adapter, &hidden, &err)) {
+            return cli_fail(c, &err);
+        }
+        return name ? cli_open_way_space(c, clip, hidden, space) : CLI_DONE;
     }
-    if (strcmp(name + sizeof text_mark - 1, o->renderer) != 0) {
+    if (strcmp(name + sizeof text_mark - 1, cli_text(c, "renderer")) != 0) {
         return cli_usage(c,
                          "--space %s: prompts are read by the renderer's own text encoder, which is "
                          "--space text:%s",
-                         name, o->renderer);
+                         name, cli_text(c, "renderer"));
     }
     if (o->condition & IB_LED_BY_IMAGE) {
         return cli_usage(c, "--condition %s needs image embeddings, and --space %s has none",
@@ -166,7 +174,27 @@ static int find_paths(ib_diffused_options *o, found *f, ib_error *err) {
     return rc || word ? rc : find_path(&o->vae, &f->vae, err);
 }
 
+/* All CLIPs read prompts by one vocabulary: that of the image tower serves a model that came without. NULL:
+ * there is none. The caller frees. */
+static char *tower_tokenizer(cli *c) {
+    static const char *const places[] = {"vocab.json", "tokenizer.json", "tokenizer/vocab.json",
+                                         "tokenizer/tokenizer.json"};
+    static const char mark[] = "clip:";
+    const char *name = cli_text(c, "space");
+    for (size_t i = 0; name && !strncmp(name, mark, sizeof mark - 1) && i < sizeof places / sizeof *places;
+         i++) {
+        char *file = ib_join(name + sizeof mark - 1, places[i]);
+        if (file && ib_is_file(file)) {
+            *strrchr(file, '/') = 0;
+            return file;
+        }
+        free(file);
+    }
+    return NULL;
+}
+
 int cli_render_diffused(cli *c, const ib_movie_options *clip) {
+    char *tokenizer = cli_text(c, "tokenizer") ? NULL : tower_tokenizer(c);
     ib_diffused_options o;
     ib_diffused_summary s;
     ib_space *space = NULL;
@@ -174,12 +202,15 @@ int cli_render_diffused(cli *c, const ib_movie_options *clip) {
     ib_error err = {0};
     double began = ib_clock_seconds();
     ib_diffused_defaults(&o);
+    o.tokenizer = tokenizer ? tokenizer : cli_text(c, "tokenizer");
     int status = translate(c, clip, &o);
+    if (!status && find_paths(&o, &f, &err)) {
+        status = cli_fail(c, &err);
+    }
     status = status ? status : open_space(c, clip, &o, &space);
     o.way.space = space;
     if (!status) {
-        int rc = find_paths(&o, &f, &err);
-        rc = rc ? rc : ib_render_diffused(&o, &s, &err);
+        int rc = ib_render_diffused(&o, &s, &err);
         cli_progress_end(c);
         status = rc ? cli_fail(c, &err) : print_result(c, &o, &s, ib_clock_seconds() - began);
     }
@@ -187,5 +218,6 @@ int cli_render_diffused(cli *c, const ib_movie_options *clip) {
     free(f.renderer);
     free(f.ip_adapter);
     free(f.vae);
+    free(tokenizer);
     return status;
 }

@@ -50,6 +50,10 @@
          .kind = CLI_TEXT,                                                                                   \
          .value = "NAME",                                                                                    \
          .help = "ddim, euler, dpm++, lcm or pndm (default: by the model)"},                                 \
+        {.name = "prediction",                                                                               \
+         .kind = CLI_TEXT,                                                                                   \
+         .value = "WHAT",                                                                                    \
+         .help = "what the model answers: epsilon or v_prediction (default: as its files say)"},             \
         {.name = "guidance",                                                                                 \
          .kind = CLI_REAL,                                                                                   \
          .value = "X",                                                                                       \

@@ -106,11 +106,14 @@ int cli_embeddings_options(cli *c, const ib_movie_options *clip, ib_embeddings_o
                          : CLI_DONE;
 }
 
-int cli_open_way_space(cli *c, const ib_movie_options *clip, ib_space **space) {
+int cli_open_way_space(cli *c, const ib_movie_options *clip, bool hidden, ib_space **space) {
     const char *name = cli_text(c, "space");
     ib_space_options how;
     ib_error err = {0};
     int status = cli_space_options(c, &how);
+    if (hidden && !cli_is_set(c, "tokens")) {
+        how.tokens = IB_TOKENS_PENULTIMATE;
+    }
     for (size_t i = 0; !status && i < clip->n_keyframes && (!name || ib_space_is_pictures(name)); i++) {
         if (is_prompt(clip->keyframes[i])) {
             ib_fail(&err, IB_E_UNSUPPORTED,
@@ -138,7 +141,7 @@ int cli_render_embeddings(cli *c, const ib_movie_options *clip) {
     if (!status && cli_space_check_output(c, o.output, &err)) {
         status = cli_fail(c, &err);
     }
-    status = status ? status : cli_open_way_space(c, clip, &space);
+    status = status ? status : cli_open_way_space(c, clip, false, &space);
     o.space = space;
     if (!status && ib_render_embeddings(&o, &s, &err)) {
         cli_progress_end(c);

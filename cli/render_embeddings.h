@@ -13,6 +13,6 @@ int cli_render_embeddings(cli *c, const ib_movie_options *o);
 /* What the command line says of the way between keyframes. Returns the exit status. */
 int cli_embeddings_options(cli *c, const ib_movie_options *clip, ib_embeddings_options *o);
 /* The space that was named; none is fine if all keyframes are latents. Returns the exit status. */
-int cli_open_way_space(cli *c, const ib_movie_options *clip, ib_space **space);
+int cli_open_way_space(cli *c, const ib_movie_options *clip, bool hidden, ib_space **space);
 
 #endif

@@ -80,7 +80,9 @@ int ib_clip_open(ib_clip **out, const char *path, const ib_clip_options *o, ib_e
     pthread_mutex_init(&c->lock, NULL);
     c->threads = o && o->threads > 0 ? o->threads : omp_get_max_threads();
     int rc = ib_clip_sources_open(&c->sources, path, err);
-    rc = rc ? rc : ib_clip_towers_open(&c->sources, o ? o->activation : NULL, &c->vision, &c->text, err);
+    rc = rc ? rc
+            : ib_clip_towers_open(&c->sources, o ? o->activation : NULL, o ? o->under : NULL, &c->vision,
+                                  &c->text, err);
     rc = rc ? rc : load_preprocess(c, err);
     rc = rc ? rc : load_tokenizer(c, o ? o->tokenizer : NULL, err);
     if (rc) {

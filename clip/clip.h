@@ -15,6 +15,7 @@ typedef struct ib_clip_options {
     const char *activation; /* "quick_gelu", "gelu" or NULL: by config, known models, convention */
     const char *tokenizer;  /* folder or tokenizer.json; NULL: beside the weights */
     int threads;            /* 0: as many as OpenMP has */
+    const char *under;      /* what the names of a tower's tensors begin with; NULL: anything */
 } ib_clip_options;
 
 typedef struct ib_clip ib_clip;

@@ -117,15 +117,18 @@ static int load_towers(ib_clip_tower *t, const candidate *c, const char *activat
     return ib_clip_tower_load(t, err);
 }
 
-int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_clip_tower *vision,
-                        ib_clip_tower *text, ib_error *err) {
+int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, const char *under,
+                        ib_clip_tower *vision, ib_clip_tower *text, ib_error *err) {
     candidates l = {0};
     int rc = IB_OK;
     *vision = *text = (ib_clip_tower){0};
     for (size_t i = 0; i < s->n; i++) {
         for (size_t f = 0; f < s->v[i].path.n; f++) {
             for (size_t k = 0; k < ib_st_count(s->v[i].file[f]); k++) {
-                consider(&l, &s->v[i], ib_st_at(s->v[i].file[f], k)->name);
+                const char *name = ib_st_at(s->v[i].file[f], k)->name;
+                if (!under || !strncmp(name, under, strlen(under))) {
+                    consider(&l, &s->v[i], name);
+                }
             }
         }
     }

@@ -92,9 +92,10 @@ typedef struct ib_clip_tower {
 
 /* Finds the towers in the sources, the ones that have a projection before others, a text tower that fits the
  * image tower before others, and checks every tensor's presence, dtype and shape. At least one tower is
- * present on success. activation: NULL or the user's word for both. */
-int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, ib_clip_tower *vision,
-                        ib_clip_tower *text, ib_error *err);
+ * present on success. activation: NULL or the user's word for both. under: NULL, or what the names of their
+ * tensors begin with. */
+int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, const char *under,
+                        ib_clip_tower *vision, ib_clip_tower *text, ib_error *err);
 /* True if one of the file's tensors announces a tower. */
 bool ib_clip_is_in(const ib_st *f);
 void ib_clip_tower_close(ib_clip_tower *t);

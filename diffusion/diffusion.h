@@ -31,7 +31,8 @@ typedef struct ib_diffusion_options {
     const char *vae;        /* a model or file to take the autoencoder from; NULL: the model's own */
     const char *sampler;    /* ib_sampler_by_name; NULL: the model's own */
     const char *prediction; /* "epsilon", "v_prediction"; NULL: the model's own */
-    const char *tokenizer;  /* NULL: the model's own */
+    const char *tokenizer;  /* a folder or tokenizer.json, or a folder with tokenizer/ and tokenizer_2/, where
+                               the model has none of its own; NULL: there is none */
     int threads;            /* at least 1 */
 } ib_diffusion_options;
 
@@ -41,6 +42,7 @@ typedef struct ib_diffusion_about {
     bool sampler_said, sampler_known; /* a file says which; and it is one that this program has */
     size_t factor;                    /* widths and heights are multiples of it, in px */
     size_t text_floats;               /* of a prompt's condition; 0: the model reads no text */
+    size_t text_tokens, text_width;   /* of it that are tokens; the rest is the pooled text (SDXL) */
     bool has_text;                    /* and its text encoders are there */
     size_t embedding_tokens;          /* of a picture's condition: 1, or the hidden tokens of the image tower
                                          (0: any number of them) */
@@ -57,6 +59,9 @@ int ib_diffusion_open(ib_diffusion **out, const char *path, const ib_diffusion_o
 /* Accepts NULL; sets it. */
 void ib_diffusion_close(ib_diffusion **d);
 const ib_diffusion_about *ib_diffusion_about_of(const ib_diffusion *d);
+
+/* Whether an IP-Adapter's file asks for an image tower's hidden tokens (Plus) and not for its embedding. */
+int ib_diffusion_wants_hidden(const char *ip_adapter, bool *hidden, ib_error *err);
 
 /* A prompt's condition: the text encoders' hidden tokens side by side [77,width], and for SDXL the pooled
  * text behind them. Conditions may be interpolated. The empty prompt needs no tokenizer. text:

@@ -88,14 +88,14 @@ static int texts(run *r, ib_error *err) {
         (rc = ib_alloc_floats(&empty, floats, "the empty prompt", err)) < 0) {
         return rc;
     }
-    bool needed = !job->text || (r->guided && !job->negative_text && !xl);
+    bool zeros = d->zero_negative && !job->negative_text;
+    bool needed = !job->text || (r->guided && !job->negative_text && !zeros);
     rc = needed ? ib_diffusion_prompt(d, "", empty, err) : 0;
     for (size_t i = 0; i < job->frames && rc == 0; i++) {
         split_text(d, job, job->text ? job->text + i * floats : empty, r->text + i * r->text_each,
                    xl ? r->added + i * r->added_each : NULL);
     }
-    if (xl && !job->negative_text) {
-        /* force_zeros_for_empty_prompt: no text at all, the pooled one too */
+    if (zeros) { /* no text at all, the pooled one too */
         memset(empty, 0, floats * sizeof *empty);
     }
     if (rc == 0) {

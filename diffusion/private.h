@@ -14,6 +14,7 @@ typedef struct ib_text_side {
     ib_clip *clip;
     size_t width, tokens, skip, pooled;
     bool final_norm;
+    bool pads_zero; /* with token 0 behind the end, as OpenCLIP does; else as its tokenizer says */
 } ib_text_side;
 
 /* What Stable unCLIP does to embeddings, from image_normalizer/ and image_noising_scheduler/. */
@@ -35,6 +36,7 @@ struct ib_diffusion {
     ib_text_side side[2];
     size_t sides, text_tokens;
     ib_unclip unclip;
+    bool zero_negative; /* an absent negative prompt is zeros, not the empty prompt */
     float ip_scale;
     int threads;
 };

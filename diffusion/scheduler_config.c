@@ -140,7 +140,7 @@ static bool is_ours(const json_t *j, ib_sampler s) {
 }
 
 /* As diffusers' from_config does it: what the file says, and for what it does not say the defaults of the
- * class that is used, which need not be the file's. But nothing is clipped unless the file asks for it. */
+ * class that is used, which need not be the file's. */
 static int read(ib_scheduler_config *c, const json_t *j, int wanted, bool *known_class, const char *path,
                 ib_error *err) {
     const char *class = ib_config_text(j, "_class_name");
@@ -151,8 +151,8 @@ static int read(ib_scheduler_config *c, const json_t *j, int wanted, bool *known
     *known_class = own >= 0 && is_ours(j, (ib_sampler)own);
     int used = wanted >= 0 ? wanted : *known_class ? own : IB_SAMPLER_DDIM;
     class_defaults(c, (ib_sampler)used);
-    c->clip_sample = c->clip_sample && used == own;
     int rc = read_training(c, j, path, err);
+    c->zero_snr = c->zero_snr && used != IB_SAMPLER_PNDM; /* which has no such setting */
     return rc == 0 ? read_own(c, j, path, err) : rc;
 }
 

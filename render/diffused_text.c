@@ -57,6 +57,8 @@ void ib_diffused_key(ib_key *k, const ib_diffused_options *o, int width, int hei
                "level %d inverted %d\n",
                o->ip_scale, o->sampler ? o->sampler : "", o->steps, o->guidance, (unsigned long long)o->seed,
                (int)o->condition, o->strength, o->every, o->noise_level, o->inverted);
+    ib_key_add(k, "prediction %s tokenizer %s\n", o->prediction ? o->prediction : "",
+               o->tokenizer ? o->tokenizer : "");
     ib_key_add(k, "prompt %zu %s\nnegative %zu %s\n", o->prompt ? strlen(o->prompt) : 0,
                o->prompt ? o->prompt : "", o->negative_prompt ? strlen(o->negative_prompt) : 0,
                o->negative_prompt ? o->negative_prompt : "");

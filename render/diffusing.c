@@ -152,6 +152,8 @@ int ib_diffusing_open(ib_diffusing **out, const ib_diffused_options *o, void (*s
                                     .ip_scale = (float)o->ip_scale,
                                     .vae = vae,
                                     .sampler = o->inverted ? "ddim" : o->sampler,
+                                    .prediction = o->prediction,
+                                    .tokenizer = o->tokenizer,
                                     .lora = (const char *const *)l.file,
                                     .lora_weight = l.weight,
                                     .loras = l.n,
@@ -225,18 +227,21 @@ static void room_free(room *r) {
     free(r->residual);
 }
 
-/* The text of a frame: one prompt, or on the way from one to another: token by token where there is nothing
- * but tokens, else (SDXL, with its pooled text) all as one. */
+/* The text of a frame: one prompt, or on the way from one to another: token by token, and apart from them the
+ * pooled text (SDXL). */
 static int read_text(ib_diffusing *d, const ib_diffusing_frame *f, room *r, float *text, ib_error *err) {
-    enum { TOKENS = 77 };
-    size_t n = d->said->text_floats, tokens = n % TOKENS ? 1 : TOKENS;
+    const ib_diffusion_about *a = d->said;
+    size_t tokens = a->text_tokens * a->text_width;
     int rc = ib_diffusion_prompt(d->model, f->prompt ? f->prompt : "", text, err);
     if (rc || !f->prompt2) {
         return rc;
     }
     rc = ib_diffusion_prompt(d->model, f->prompt2, r->other, err);
     if (!rc) {
-        ib_slerp(text, r->other, f->between, tokens, n / tokens, text);
+        ib_slerp(text, r->other, f->between, a->text_tokens, a->text_width, text);
+    }
+    if (!rc && tokens < a->text_floats) {
+        ib_slerp(text + tokens, r->other + tokens, f->between, 1, a->text_floats - tokens, text + tokens);
     }
     return rc;
 }

@@ -1,12 +1,15 @@
-/* Seconds that an evaluation of a U-Net takes: random weights of Stable Diffusion 1.5's size (1.7 GB, in a
- * temporary folder), pictures of some sizes, one frame and several. Beside it the rate of plain products.
- * GFLOP/s are in the direct form's count, whatever way a convolution is computed. bench_diffusion [THREADS
- * [FRAMES [FOLDER]]] */
+/* Seconds that an evaluation of a U-Net of Stable Diffusion 1.5's size takes: pictures of some sizes, one
+ * frame and several. Beside it the rate of plain products. GFLOP/s are in the direct form's count, whatever
+ * way a convolution is computed. bench_diffusion [THREADS [FRAMES [FOLDER]]] FOLDER: a model's, as diffusers
+ * saves it, whose autoencoders (vae/, taesd/) are timed too; or an empty one for random weights, 1.7 GB
+ * (default: a temporary one). */
 #include <sys/resource.h>
 #include <unistd.h>
 #include "base/memory.h"
 #include "base/rng.h"
+#include "diffusion/model.h"
 #include "diffusion/unet.h"
+#include "diffusion/vae.h"
 #include "tests/check.h"
 #include "tests/peak.h"
 
@@ -198,21 +201,43 @@ static void evaluate(ib_unet *u, size_t px, size_t frames, int threads, double r
     ib_free(t);
 }
 
+/* A decoder's time for one picture; nothing where there is no such decoder. */
+static void decode(const char *folder, const char *name, size_t px, int threads) {
+    char path[512];
+    ib_vae *v = NULL;
+    ib_error err = {0};
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (access(path, F_OK) || ib_vae_open(&v, path, 0, &err)) {
+        return;
+    }
+    const ib_vae_about *a = ib_vae_about_of(v);
+    size_t side = px / a->factor, n = side * side * a->channels;
+    float *z = ib_calloc(n, sizeof *z), *picture = ib_calloc(px * px * 3, sizeof *picture);
+    double wall = ib_clock_seconds();
+    int rc = ib_vae_decode(v, z, side, side, picture, threads, &err);
+    printf("%s, %zu px decoded: %.2f s%s\n", ib_vae_kind_name(a->kind), px, ib_clock_seconds() - wall,
+           rc ? err.text : "");
+    ib_free(z);
+    ib_free(picture);
+    ib_vae_close(&v);
+}
+
 int main(int argc, char **argv) {
     int threads = argc > 1 ? atoi(argv[1]) : 1;
     size_t frames = argc > 2 ? (size_t)atoi(argv[2]) : 4;
     char folder[256], path[300];
     ib_error err = {0};
-    snprintf(folder, sizeof folder, "%s/inbetween-bench-XXXXXX", argc > 3 ? argv[3] : "/tmp");
-    if (!mkdtemp(folder)) {
+    bool model = argc > 3 && ib_model_is(argv[3]);
+    snprintf(folder, sizeof folder, model ? "%s" : "%s/inbetween-bench-XXXXXX", argc > 3 ? argv[3] : "/tmp");
+    if (!model && !mkdtemp(folder)) {
         printf("no temporary folder\n");
         return 1;
     }
-    snprintf(path, sizeof path, "%s/unet.safetensors", folder);
+    snprintf(path, sizeof path, model ? "%s" : "%s/unet.safetensors", folder);
     ib_weights *w = NULL;
     ib_unet *u = NULL;
     ib_unet_config c;
-    int rc = write_unet(path, &err);
+    int rc = model ? IB_OK : write_unet(path, &err);
     rc = rc ? rc : ib_weights_open(&w, path, "unet", &err);
     rc = rc ? rc : ib_unet_config_read(&c, w, &err);
     rc = rc ? rc : ib_unet_open(&u, w, &c, NULL, NULL, &err);
@@ -231,12 +256,18 @@ int main(int argc, char **argv) {
         for (size_t i = 1; frames > 1 && i < sizeof sizes / sizeof *sizes; i++) {
             evaluate(u, sizes[i], frames, threads, rate);
         }
+        if (model) {
+            decode(folder, "vae", 512, threads);
+            decode(folder, "taesd", 512, threads);
+        }
         getrusage(RUSAGE_SELF, &used);
         printf("most memory at once %.2f GB, mapped weights among it\n", (double)used.ru_maxrss * 1024e-9);
     }
     ib_unet_close(&u);
     ib_weights_close(&w);
-    unlink(path);
-    rmdir(folder);
+    if (!model) {
+        unlink(path);
+        rmdir(folder);
+    }
     return rc ? 1 : 0;
 }

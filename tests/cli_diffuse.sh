@@ -12,13 +12,13 @@ cp $clip/vocab.json $clip/merges.txt "$model/tokenizer"
 way=($f/a.png $f/b.png)
 lead=(--renderer "$model" --space "clip:$clip" --ip-adapter "$ip" --guide none --size 64x64)
 
+differ() { python3 tests/png_differ.py "$@"; }
 told() { # TEXT...: all of them are in what the last command printed
     local text
     for text; do
         check "it says '$text'" grep -qF -e "$text" "$s/out"
     done
 }
-differ() { python3 tests/differ.py "$@"; }
 
 line=("${lead[@]}" --prompt "a red circle at the left" --condition both --steps 5 --sampler ddim --guidance 3 --seed 7 --strength 1
     --diffuse-every 1)

@@ -4,7 +4,7 @@
 set -u
 . tests/cli.bash
 s=$scratch f=tests/fixtures/diffusion clip=tests/fixtures/clip-tiny
-differ() { python3 tests/differ.py "$@"; }
+differ() { python3 tests/png_differ.py "$@"; }
 unclip=$s/unclip kandinsky=$s/kandinsky
 cp -r $f/unclip $f/kandinsky "$s"
 cp -r $f/unet-unclip "$unclip/unet"

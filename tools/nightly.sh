@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What takes too long for .ci/run: ThreadSanitizer, ten minutes of each fuzzer, the numeric tests on a processor with SSE2 alone and
-# on aarch64. Every step is run, also after one has failed; the status is the verdict. FUZZ_SECONDS=N fuzzes for N seconds each.
+# What takes too long for .ci/run: pictures of every family beside diffusers' own, ThreadSanitizer, ten minutes of each fuzzer, the
+# numeric tests on a processor with SSE2 alone and on aarch64. Every step is run, also after one has failed; the status is the verdict.
+# FUZZ_SECONDS=N fuzzes for N seconds each.
 set -u
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -56,7 +57,16 @@ fuzz() {
     done
 }
 
+# COMPARE_PYTHON=PROGRAM: a Python that has the packages; else they are fetched into build-compare.
+pictures() {
+    local python=${COMPARE_PYTHON:-build-compare/bin/python}
+    [ -x "$python" ] || { python3 -m venv build-compare &&
+        build-compare/bin/pip install -q torch==2.13.0 diffusers==0.42.1 transformers==5.24.0 peft==0.21.2 accelerate==1.15.0 pillow; } || return 1
+    "$python" -W ignore tools/compare_diffusers.py 2>build/compare_diffusers.log || { tail -20 build/compare_diffusers.log; return 1; }
+}
+
 step "packages and release build" tools/setup.sh --ci
+step "pictures beside diffusers' own" pictures
 step "threads, under ThreadSanitizer" threads
 step "a processor with SSE2 alone" tools/old_processor.sh test_nn test_latent test_average test_range test_adapter test_motion test_muon \
     test_clip test_nn_forward

@@ -1,5 +1,4 @@
-"""differ.py A B MOST: the largest difference of two pictures, in steps of 8 bits; a failure if it is more than MOST. Each is a PNG of 8-bit
-RGB, or raw samples (NAME.rgb)."""
+"""The largest difference of two pictures in steps of 8 bits, and whether it is allowed: png_differ.py PNG PNG|RGB ALLOWED. RGB: raw samples."""
 import struct, sys, zlib
 def png(path):
     data, at, body, text = open(path, "rb").read(), 8, b"", b""
