@@ -69,11 +69,11 @@ typedef struct ib_diffused_summary {
 } ib_diffused_summary;
 
 void ib_diffused_defaults(ib_diffused_options *o);
-/* Sentences for the user (what will be done, what does not fit for sure) go to way.message. A picture
- * sequence that was stopped is kept in .NAME.resume, and so are the diffused frames of other clips; the same
- * call goes on from there and gives the same bytes. IB_E_MISMATCH for embeddings that the model does not
- * take, IB_E_ARGUMENT for a size that is no multiple of what the model works in, and as ib_render_embeddings
- * and ib_render_movie. summary may be NULL. */
+/* Sentences for the user (what will be done; what may not fit, beginning with "warning: ") go to way.message.
+ * A picture sequence that was stopped is kept in .NAME.resume, and so are the diffused frames of other clips;
+ * the same call goes on from there and gives the same bytes. IB_E_MISMATCH for embeddings that the model does
+ * not take, IB_E_ARGUMENT for a size that is no multiple of what the model works in, and as
+ * ib_render_embeddings and ib_render_movie. summary may be NULL. */
 int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summary, ib_error *err);
 
 #endif

@@ -110,6 +110,7 @@ static int describe(ib_diffusing *d, ib_error *err) {
     const ib_diffusion_about *a = d->said;
     d->about.width = a->embedding_width;
     d->about.hidden = a->embedding_hidden;
+    d->about.unscaled = a->family == IB_DIFFUSION_UNCLIP && !a->normalized;
     d->about.factor = a->factor;
     d->about.sampler = a->sampler;
     d->about.steps = o->steps ? o->steps : o->draft && a->steps > DRAFT_STEPS ? DRAFT_STEPS : (int)a->steps;
