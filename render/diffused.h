@@ -42,7 +42,7 @@ typedef struct ib_diffused_options {
     const char *sampler;         /* ddim, euler, dpm++, lcm, pndm; NULL: by the model */
     const char *prediction;      /* epsilon or v_prediction; NULL: what the model's files say */
     const char *tokenizer;       /* for a model that has none of its own; NULL: none */
-    int steps;                   /* 1..1000; 0: by the sampler */
+    int steps;                   /* 1..1000; 0: by the sampler; 50 with inverted noise */
     double guidance;             /* >= 0; < 0: by the model */
     uint64_t seed;               /* as torch's generator on the CPU takes it */
     bool inverted;               /* between two pictures: frames start from noise that leads back to them */
