@@ -86,8 +86,8 @@ typedef struct ib_diffusion_job {
     double guidance;                             /* 1 or less: none */
     uint64_t seed;                               /* as torch.Generator().manual_seed on a CPU */
     int noise_level;                             /* unCLIP, of embeddings: 0..999; -1: none */
-    size_t batch;                                /* frames computed together; 0: 4 */
-    const atomic_int *stop;                      /* NULL: cannot be stopped */
+    size_t batch;           /* frames computed together at most, fewer where they are large; 0: 4 */
+    const atomic_int *stop; /* NULL: cannot be stopped */
     /* After each evaluation and each frame's decoding: frames done, and the share of all work. NULL: none */
     void (*progress)(void *context, size_t frames, double share);
     void *context;

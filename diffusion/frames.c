@@ -4,6 +4,8 @@
 #include "diffusion/denoise.h"
 #include "diffusion/private.h"
 
+enum { MOST = 64 }; /* frames at once */
+
 /* What one job's frames share, and the rows of those that are not done yet. */
 typedef struct run {
     ib_diffusion *d;
@@ -264,6 +266,7 @@ static int begin(run *r, const size_t *which, size_t n, size_t first, ib_noise *
 static int finish(run *r, const size_t *which, size_t n, float *x, float *pictures, bool *done,
                   ib_error *err) {
     size_t each = r->job->width * r->job->height * 3;
+    ib_weights_release(r->d->weights); /* or they would be there beside what decoding needs */
     for (size_t i = 0; i < n; i++) {
         const float *more = r->job->residual ? r->job->residual[which[i]] : NULL;
         float *z = x + i * r->n, *to = r->latents ? NULL : pictures + which[i] * each;
@@ -334,10 +337,19 @@ static int batch(run *r, const size_t *which, size_t n, size_t first, float *pic
     return rc;
 }
 
+/* Frames that are computed together: each costs memory by its size, and that the weights are widened once for
+ * all is little gain where a frame is large. */
+static size_t at_once(const ib_diffusion_job *job) {
+    enum { PIXELS = 4 * 384 * 384 };
+    size_t fit = PIXELS / (job->width * job->height * (job->guidance > 1 ? 2 : 1)), most = job->batch;
+    most = most ? most : 4;
+    most = most < MOST ? most : MOST;
+    return fit < 1 ? 1 : fit < most ? fit : most;
+}
+
 static int render(run *r, float *pictures, bool *done, ib_error *err) {
-    enum { MOST = 64 };
     const ib_diffusion_job *job = r->job;
-    size_t each = job->batch ? job->batch < MOST ? job->batch : MOST : 4, which[MOST];
+    size_t each = at_once(job), which[MOST];
     bool *taken = ib_calloc(job->frames, sizeof *taken);
     int rc =
         taken ? run_make(r, err) : ib_fail(err, IB_E_MEMORY, "out of memory for %zu frames", job->frames);

@@ -35,8 +35,8 @@ struct ib_diffusion {
     ib_scheduler_config scheduler;
     ib_text_side side[2];
     size_t sides, text_tokens;
-    ib_unclip unclip;
     bool zero_negative; /* an absent negative prompt is zeros, not the empty prompt */
+    ib_unclip unclip;
     float ip_scale;
     int threads;
 };
