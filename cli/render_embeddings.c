@@ -37,7 +37,12 @@ static void on_progress(void *user, const char *stage, double fraction) {
 }
 
 static void on_message(void *user, const char *sentence) {
-    cli_status(user, "%s", sentence);
+    static const char mark[] = "warning: ";
+    if (!strncmp(sentence, mark, sizeof mark - 1)) {
+        cli_warn(user, "%s", sentence + sizeof mark - 1);
+    } else {
+        cli_status(user, "%s", sentence);
+    }
 }
 
 static int print_result(cli *c, const ib_embeddings_options *o, const ib_embeddings_summary *s) {

@@ -81,7 +81,8 @@ typedef struct ib_diffusion_job {
     const float *const *start; /* [frames] pictures [height,width,3], 0..1; NULL, or one of them: noise */
     const float *strength;     /* [frames], 0..1: how far from start; 0: start as it is, 1: noise alone;
                                   NULL: 1 */
-    /* [frames], each [latent_floats]; NULL, or one of them: noise by the seed; nothing added */
+    /* [frames], each [latent_floats]; NULL, or one of them: noise by the seed; nothing added.
+     * With any noise, estimates are not clipped, which no way back from noise would survive. */
     const float *const *noise, *const *residual; /* residual: added to the latents at the end */
     size_t steps;                                /* 1..1000 */
     double guidance;                             /* 1 or less: none */

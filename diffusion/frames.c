@@ -175,12 +175,21 @@ static bool is_noise(const run *r, size_t i) {
     return !r->inverse && (!job->start || !job->start[i] || !job->strength || job->strength[i] >= 1);
 }
 
+static bool has_noise(const ib_diffusion_job *job) {
+    bool any = false;
+    for (size_t i = 0; i < job->frames && job->noise; i++) {
+        any |= job->noise[i] != NULL;
+    }
+    return any;
+}
+
 static int run_make(run *r, ib_error *err) {
     const ib_diffusion_job *job = r->job;
     ib_diffusion *d = r->d;
     int rc = check(d, job, err);
     ib_scheduler_config how = d->scheduler;
     how.sampler = r->inverse ? IB_SAMPLER_DDIM_INVERSE : how.sampler;
+    how.clip_sample = how.clip_sample && !r->inverse && !has_noise(job);
     rc = rc < 0 ? rc : ib_scheduler_open(&r->scheduler, &how, job->steps, err);
     if (rc < 0) {
         return rc;

@@ -43,7 +43,7 @@ typedef struct ib_diffused_options {
     const char *prediction;      /* epsilon or v_prediction; NULL: what the model's files say */
     const char *spacing;         /* leading, trailing or linspace; NULL: what the model's files say */
     const char *tokenizer;       /* for a model that has none of its own; NULL: none */
-    int steps;                   /* 1..1000; 0: by the sampler */
+    int steps;                   /* 1..1000; 0: by the sampler; 50 with inverted noise */
     double guidance;             /* >= 0; < 0: by the model */
     uint64_t seed;               /* as torch's generator on the CPU takes it */
     bool inverted;               /* between two pictures: frames start from noise that leads back to them */
@@ -70,11 +70,11 @@ typedef struct ib_diffused_summary {
 } ib_diffused_summary;
 
 void ib_diffused_defaults(ib_diffused_options *o);
-/* Sentences for the user (what will be done, what does not fit for sure) go to way.message. A picture
- * sequence that was stopped is kept in .NAME.resume, and so are the diffused frames of other clips; the same
- * call goes on from there and gives the same bytes. IB_E_MISMATCH for embeddings that the model does not
- * take, IB_E_ARGUMENT for a size that is no multiple of what the model works in, and as ib_render_embeddings
- * and ib_render_movie. summary may be NULL. */
+/* Sentences for the user (what will be done; what may not fit, beginning with "warning: ") go to way.message.
+ * A picture sequence that was stopped is kept in .NAME.resume, and so are the diffused frames of other clips;
+ * the same call goes on from there and gives the same bytes. IB_E_MISMATCH for embeddings that the model does
+ * not take, IB_E_ARGUMENT for a size that is no multiple of what the model works in, and as
+ * ib_render_embeddings and ib_render_movie. summary may be NULL. */
 int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summary, ib_error *err);
 
 #endif

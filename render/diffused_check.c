@@ -176,15 +176,30 @@ static int likeness(const ib_diffused_options *o, const ib_space *other, size_t 
     return rc;
 }
 
-static void warn(const ib_diffused_options *o, const ib_diffusing_about *about, const ib_rows *rows) {
+static void warn(const ib_diffused_options *o, const char *sentence) {
+    if (o->way.message) {
+        o->way.message(o->way.user, sentence);
+    }
+}
+
+static void warn_of_width(const ib_diffused_options *o, const ib_diffusing_about *about,
+                          const ib_rows *rows) {
     char line[700];
     snprintf(line, sizeof line,
              "warning: %.200s does not say which image tower it was trained with; all that is known is that "
              "the width of its embeddings, %zu, is that of %.24s...",
              o->ip_adapter ? o->ip_adapter : o->renderer, about->width, rows->space_id);
-    if (o->way.message) {
-        o->way.message(o->way.user, line);
-    }
+    warn(o, line);
+}
+
+static void warn_of_scale(const ib_diffused_options *o) {
+    char line[700];
+    snprintf(
+        line, sizeof line,
+        "warning: %.200s has no image_normalizer/ with its embeddings' mean and deviation, by which noise "
+        "is scaled; 0 and 1 are taken, which are those of Stable unCLIP h",
+        o->renderer);
+    warn(o, line);
 }
 
 int ib_diffused_check_space(const ib_diffused_options *o, const ib_diffusing_about *about,
@@ -202,7 +217,7 @@ int ib_diffused_check_space(const ib_diffused_options *o, const ib_diffusing_abo
                  !ib_space_shape(own, 64, 64, &s, &none) && s.tokens == rows->shape.tokens &&
                  s.width == rows->shape.width;
     if (!rc && !there) {
-        warn(o, about, rows);
+        warn_of_width(o, about, rows);
     } else if (!rc && !same_weights(ib_space_id(own), rows->space_id)) {
         rc = likeness(o, own, s.tokens * s.width, &c, err);
         if (!rc && c < 0.999) {
@@ -212,6 +227,9 @@ int ib_diffused_check_space(const ib_diffused_options *o, const ib_diffusing_abo
                 "%.24s...: use --space %s",
                 o->ip_adapter ? o->ip_adapter : o->renderer, ib_space_id(own), rows->space_id, name);
         }
+    }
+    if (!rc && about->unscaled && o->noise_level > 0) {
+        warn_of_scale(o);
     }
     ib_space_close(&own);
     free(name);

@@ -51,7 +51,7 @@ static int refuse(const ib_diffused_options *o, ib_error *err) {
                            o->sampler);
 }
 
-enum { LORAS = 8, DRAFT_STEPS = 8 };
+enum { LORAS = 8, DRAFT_STEPS = 8, INVERTED_STEPS = 50 };
 
 /* FILE:WEIGHT taken apart. */
 typedef struct loras {
@@ -110,9 +110,13 @@ static int describe(ib_diffusing *d, ib_error *err) {
     const ib_diffusion_about *a = d->said;
     d->about.width = a->embedding_width;
     d->about.hidden = a->embedding_hidden;
+    d->about.unscaled = a->family == IB_DIFFUSION_UNCLIP && !a->normalized;
     d->about.factor = a->factor;
     d->about.sampler = a->sampler;
-    d->about.steps = o->steps ? o->steps : o->draft && a->steps > DRAFT_STEPS ? DRAFT_STEPS : (int)a->steps;
+    d->about.steps = o->steps                             ? o->steps
+                     : o->inverted                        ? INVERTED_STEPS
+                     : o->draft && a->steps > DRAFT_STEPS ? DRAFT_STEPS
+                                                          : (int)a->steps;
     d->about.guidance = o->guidance >= 0 ? o->guidance : a->guidance;
     d->about.weights = weights_of(o->renderer);
     snprintf(d->about.what, sizeof d->about.what, "%s", a->family_name);

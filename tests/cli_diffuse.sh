@@ -173,6 +173,37 @@ run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --tokens penultimate
 refused 1 'ip-adapter.safetensors: takes image embeddings of 24 values'
 run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$model" --space "text:$model" --adapter $f/ip-adapter.safetensors --size 64x64
 refused 1 'no video gives the tokens of a prompt'
+# an image tower beside the IP-Adapter: its own, and another one
+mkdir -p "$s/ip/image_encoder"
+cp "$ip" "$s/ip/ip.safetensors"
+cp $clip/model.safetensors $clip/config.json $clip/preprocessor_config.json "$s/ip/image_encoder"
+short=("${lead[@]}" -n 3 --steps 1 --guidance 1 --strength 1 --ip-adapter "$s/ip/ip.safetensors")
+run render "${way[@]}" -o "$s/f-%d.png" "${lead[@]}" -n 3 --steps 1 --guidance 1 --strength 1
+expect 0 'warning: .*ip-adapter.safetensors does not say which image tower it was trained with'
+run render "${way[@]}" -o "$s/g-%d.png" "${short[@]}"
+expect 0
+check "with its tower beside it there is no warning" test -z "$(grep warning "$s/err")"
+python3 - "$s/ip/image_encoder/model.safetensors" "$s/other.safetensors" <<'PY'
+import json, random, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+n = 8 + struct.unpack("<Q", data[:8])[0]
+t = json.loads(data[8:n])["visual_projection.weight"]
+size = {"F16": 2, "F32": 4}[t["dtype"]]
+for at in range(n + t["data_offsets"][0] + size - 1, n + t["data_offsets"][1], size):
+    data[at] ^= 128
+open(sys.argv[1], "wb").write(data)
+# a LoRA of a model whose layers are wider
+stem, head, body = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_", {}, b""
+for name, shape in (("down", [2, 24]), ("up", [24, 2])):
+    head[stem + name + ".weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [len(body), len(body) + 192]}
+    body += bytes(192)
+text = json.dumps(head).encode()
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + body)
+PY
+run render "${way[@]}" -o "$s/no.mp4" "${short[@]}"
+refused 1 'ip.safetensors: was trained with the image tower beside it'
+run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --lora "$s/other.safetensors"
+refused 1 'other.safetensors: .*attn1'
 rm -r "$model/tokenizer"
 run render 'text:a' 'text:b' -o "$s/no.mp4" --renderer "$model" --size 64x64
 refused 1 'tokenizer'

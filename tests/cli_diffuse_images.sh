@@ -82,6 +82,13 @@ run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}"
 refused 1 'unclip: was trained with the image tower beside it' "use --space clip:.*image_encoder"
 rm -r "$unclip/image_encoder"
 
+# without mean and deviation
+mv "$unclip/image_normalizer" "$s"
+run render "${way[@]}" -o "$s/scale-%d.png" "${by_unclip[@]}" --noise-level 200
+expect 0 'warning: .*unclip has no image_normalizer/'
+check "they count" test "$(differ "$s/scale-2.png" "$s/u-2.png" 0 | tr -dc 0-9)" != 00
+mv "$s/image_normalizer" "$unclip"
+
 printf '{"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid"}' >"$unclip/image_noising_scheduler/scheduler_config.json"
 run render "${way[@]}" -o "$s/no.mp4" "${by_unclip[@]}"
 refused 1 'image_noising_scheduler: .beta_schedule. is sigmoid: this program does not have it'

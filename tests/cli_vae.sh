@@ -3,16 +3,20 @@
 set -u
 . tests/cli.bash
 s=$scratch space=vae:tests/fixtures/diffusion/pipeline
+told() { check "it says '$1'" grep -qF -e "$1" "$s/out"; }
 differ() { python3 tests/png_differ.py "$@"; }
 
 "$IB_SCENES" "$s/videos" --count 5 --frames 24 --size 64x64 >/dev/null || exit 1
 run encode "$s/videos" -o "$s/latents" --space $space --size 64x64
-expect 0 '5 encoded'
+expect 0
+told '5 encoded'
 run train "$s/latents" -o "$s/run" --preset toaster --steps 20
 expect 0
 run eval "$s/latents" -a "$s/run/adapter.safetensors" --gap 4 -o "$s/report.json"
 expect 0
-check "pictures are judged" grep -q psnr "$s/report.json"
+run eval "$s/videos" -a "$s/run/adapter.safetensors" --gap 4 --space $space --size 64x64 -o "$s/report.json"
+expect 0
+check "of videos, pictures are judged" grep -q psnr "$s/report.json"
 run render "$s/videos/scene-01.mp4@0" "$s/videos/scene-01.mp4@0.5" -o "$s/a-%d.png" -n 5 --space $space -a "$s/run/adapter.safetensors"
 expect 0 'decoding'
 ffmpeg -v error -y -i "$s/videos/scene-01.mp4" -frames:v 1 "$s/first.png"
@@ -25,7 +29,6 @@ expect 0
 check "equal keyframes, equal frames between" differ "$s/c-2.png" "$s/c-4.png" 0
 run render "$s/first.png" "$s/videos/scene-01.mp4@0.5" -o "$s/loop.mp4" -n 5 --loop --space $space
 expect 0
-told() { check "it says '$1'" grep -qF -e "$1" "$s/out"; }
 told '8 frames of 64 x 64'
 
 # refusals

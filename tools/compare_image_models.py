@@ -99,6 +99,9 @@ def kandinsky(width, seed):
     with torch.no_grad():
         unet.conv_out.weight.mul_(0.2)
         movq.decoder.conv_out.weight.mul_(0.05)
+        for name, p in movq.named_parameters():  # else attention over strong latents is chaos
+            if name.endswith("to_q.weight"):
+                p.mul_(0.125)
     scheduler = DDPMScheduler(beta_schedule="linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1)
     return KandinskyV22Pipeline(unet=unet, scheduler=scheduler, movq=movq), vision(width, seed + 2, "gelu")
 
