@@ -54,7 +54,7 @@ check "another number of threads gives the same picture" differ "$s/p/0005.png" 
 check "keyframes are exact here too" differ "$s/p/0001.png" $f/a.png 0
 
 # stopped, and gone on with
-slow=("${lead[@]}" -n 10 --steps 16 --guidance 3 --diffuse-every 1 --strength 1)
+slow=("${lead[@]}" -n 18 --steps 16 --guidance 3 --diffuse-every 1 --strength 1)
 interrupted INT "ls $s/.stopped.mkv.resume/*4.png >/dev/null 2>&1" render "${way[@]}" -o "$s/stopped.mkv" "${slow[@]}"
 refused 130 'diffused frames; they are kept in .*\.stopped\.mkv\.resume, and the same command goes on from there'
 run render "${way[@]}" -o "$s/stopped.mkv" "${slow[@]}"
