@@ -218,10 +218,42 @@ static void widen(const char *from, ib_dtype type, size_t n, float *to) {
     }
 }
 
+/* r[i][j] becomes r[j][i], in registers. */
+static IB_INLINE void transpose8(v8 r[8]) {
+    v8 a[8], b[8];
+    IB_UNROLL for (size_t i = 0; i < 8; i += 2) {
+        a[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        a[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    IB_UNROLL for (size_t i = 0; i < 8; i += 4) {
+        IB_UNROLL for (size_t k = 0; k < 2; k++) {
+            b[i + 2 * k] = __builtin_shufflevector(a[i + k], a[i + k + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+            b[i + 2 * k + 1] = __builtin_shufflevector(a[i + k], a[i + k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    }
+    IB_UNROLL for (size_t i = 0; i < 4; i++) {
+        r[i] = __builtin_shufflevector(b[i], b[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        r[i + 4] = __builtin_shufflevector(b[i], b[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
 /* to[i,j] = from[j,i] for i < n, j < 16 */
 IB_MULTIARCH
 static void turn(const float *from, size_t from_row, size_t n, float *to) {
-    for (size_t i = 0; i < n; i++) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        for (size_t half = 0; half < IB_PANEL; half += 8) {
+            v8 r[8];
+            IB_UNROLL for (size_t j = 0; j < 8; j++) {
+                r[j] = *(const v8 *)(from + (half + j) * from_row + i);
+            }
+            transpose8(r);
+            IB_UNROLL for (size_t j = 0; j < 8; j++) {
+                *(v8 *)(to + (i + j) * IB_PANEL + half) = r[j];
+            }
+        }
+    }
+    for (; i < n; i++) {
         for (size_t j = 0; j < IB_PANEL; j++) {
             to[i * IB_PANEL + j] = from[j * from_row + i];
         }
