@@ -97,6 +97,7 @@ static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *
     o->strength = cli_real(c, "strength");
     o->every = (int)cli_int(c, "diffuse-every");
     o->vae = cli_text(c, "vae");
+    o->direct = cli_flag(c, "direct");
     o->draft = cli_flag(c, "draft");
     o->pixels = cli_adapter(c, NULL);
     o->progress_diffused = on_progress;

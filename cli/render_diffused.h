@@ -102,6 +102,10 @@
          .value = "WHICH",                                                                                   \
          .help = "full: the model's own autoencoder; tiny: TAESD, if it is there; or a path (default: "      \
                  "full)"},                                                                                   \
+        {.name = "direct",                                                                                   \
+         .kind = CLI_FLAG,                                                                                   \
+         .help = "keyframes that are prompts lead by themselves; without it they are drawn first and are "   \
+                 "pictures from then on"},                                                                   \
     {                                                                                                        \
         .name = "draft", .kind = CLI_FLAG,                                                                   \
         .help = "fast: the tiny autoencoder where it is there, 8 steps (4 of an LCM), at most 256 px; what " \

@@ -8,56 +8,16 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/resume.h"
 #include "render/diffused_check.h"
-#include "render/diffused_ends.h"
+#include "render/diffused_clip.h"
 #include "render/diffused_plan.h"
 #include "render/diffused_text.h"
-#include "render/diffusing.h"
 #include "render/keyframes.h"
-#include "render/renderer.h"
-#include "render/rows.h"
-#include "video_io/writer.h"
 
-enum { BATCH = 4 };
+enum { BATCH = IB_DIFFUSED_BATCH };
 static const char part_ending[] = ".png";
-
-/* A keyframe, or a diffused frame between two. */
-typedef struct place {
-    size_t way; /* from which keyframe it counts */
-    int step;   /* from there */
-    float t;
-    bool noise;    /* from noise alone */
-    bool inverted; /* which is that of the keyframes */
-    double strength;
-} place;
-
-typedef struct clip {
-    const ib_diffused_options *o;
-    const ib_embeddings_options *w;
-    ib_diffusing *model;
-    const ib_diffusing_about *about;
-    ib_rows rows; /* empty: no embeddings */
-    ib_frame *key;
-    size_t keys, ways, interlaced;
-    int width, height;
-    ib_matrix matrix;
-    ib_renderer *pixels;
-    ib_writer *writer;
-    ib_resume resume;
-    ib_key id;            /* all that the frames depend on */
-    char *text;           /* how it was made */
-    place *plan;          /* [planned] in the order in which they are made */
-    ib_frame *made;       /* [planned] */
-    size_t planned, kept; /* kept: of them in the folder */
-    int64_t taken_up, total, written;
-    float *start, *picture;                 /* [BATCH,rows,cols,3] */
-    ib_ends ends;                           /* with inverted noise */
-    float *mixed;                           /* [2,BATCH,ends.floats] noises, residuals */
-    size_t work_done, work_all, work_batch; /* steps */
-    double began;
-    bool said;
-} clip;
+typedef ib_diffused_place place;
+typedef ib_diffused_clip clip;
 
 void ib_diffused_defaults(ib_diffused_options *o) {
     *o = (ib_diffused_options){.ip_scale = 1, .guidance = -1, .strength = 0.5, .every = 4, .noise_level = -2};
@@ -78,11 +38,51 @@ static bool is_prompt(const clip *c, size_t key) {
     return ib_key_kind_of(c->w->keyframes[key % c->keys]) == IB_KEY_PROMPT;
 }
 
+/* A prompt that becomes a picture before anything else is made. */
+static bool is_drawn(const clip *c, size_t key) {
+    return !c->o->direct && is_prompt(c, key);
+}
+
+static bool is_end(const clip *c, const place *p) {
+    return p->step == 0 || p->step == c->w->frames - 1;
+}
+
+static size_t key_of(const clip *c, const place *p) {
+    return (p->way + (p->step > 0)) % c->keys;
+}
+
+/* Drawn from its own words, whatever leads the frames between. */
+static bool is_worded(const clip *c, const place *p) {
+    return is_end(c, p) && is_drawn(c, key_of(c, p)) && c->about->reads_text;
+}
+
 /* The way's embeddings, checked against what the model takes. */
-static int make_embeddings(clip *c, ib_error *err) {
-    int rc = ib_rows_make(&c->rows, c->w, err);
+static int make_embeddings(clip *c, const ib_embeddings_options *w, ib_error *err) {
+    ib_rows_free(&c->rows);
+    int rc = ib_rows_make(&c->rows, w, err);
     rc = rc ? rc : ib_diffused_check_space(c->o, c->about, &c->rows, err);
     return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, c->rows.shape.tokens, err);
+}
+
+/* Before keyframes are drawn there is no way to embed: what can be told of the space alone. */
+static int check_space(const clip *c, ib_error *err) {
+    ib_rows none = {0};
+    int rc = ib_space_shape(c->w->space, 224, 224, &none.shape, err);
+    snprintf(none.space_id, sizeof none.space_id, "%s", ib_space_id(c->w->space));
+    return rc ? rc : ib_diffused_check_space(c->o, c->about, &none, err);
+}
+
+/* The embeddings that drawing needs, or all of them if nothing is drawn. */
+static int begin_embeddings(clip *c, ib_error *err) {
+    bool needed = false;
+    for (size_t k = 0; k < c->keys; k++) {
+        c->drawn += is_drawn(c, k);
+        needed |= !is_picture(c, k) && !(is_drawn(c, k) && c->about->reads_text);
+    }
+    if (!(ib_diffused_condition(c->o, c->about) & IB_LED_BY_IMAGE)) {
+        return IB_OK;
+    }
+    return !c->drawn || needed ? make_embeddings(c, c->w, err) : check_space(c, err);
 }
 
 static int read_key(clip *c, size_t i, ib_error *err) {
@@ -145,7 +145,7 @@ static int read_keys(clip *c, ib_error *err) {
 
 /* Pictures at both ends. */
 static bool between_pictures(const clip *c, size_t way) {
-    return is_picture(c, way) && is_picture(c, way + 1);
+    return (is_picture(c, way) || is_drawn(c, way)) && (is_picture(c, way + 1) || is_drawn(c, way + 1));
 }
 
 static size_t steps_of(const clip *c, const place *p) {
@@ -187,6 +187,17 @@ static int make_plan(clip *c, ib_error *err) {
     return IB_OK;
 }
 
+/* A keyframe that was made is there for the frames beside it. */
+static int show_key(clip *c, size_t i, ib_error *err) {
+    ib_frame *key = &c->key[key_of(c, &c->plan[i])];
+    int rc = ib_frame_alloc_rgb(key, c->width, c->height, err);
+    if (!rc) {
+        key->matrix = c->matrix;
+        ib_frame_copy(key, &c->made[i]);
+    }
+    return rc;
+}
+
 /* What the folder has of the plan, from its beginning on. */
 static int take_up(clip *c, size_t i, ib_error *err) {
     char *part = ib_resume_part(&c->resume, (int64_t)i + 1, part_ending);
@@ -198,7 +209,7 @@ static int take_up(clip *c, size_t i, ib_error *err) {
                      c->made[i].height, c->width, c->height);
     }
     free(part);
-    return rc;
+    return rc || !is_end(c, &c->plan[i]) ? rc : show_key(c, i, err);
 }
 
 /* From a picture in memory to a frame, and to its file in the folder. */
@@ -249,6 +260,11 @@ static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
         f->prompt = ib_key_prompt(c->w->keyframes[p->way]);
         f->prompt2 = ib_key_prompt(c->w->keyframes[(p->way + 1) % c->keys]);
         f->between = p->t;
+    }
+    if (is_worded(c, p)) {
+        f->embedding = NULL;
+        f->prompt = ib_key_prompt(c->w->keyframes[key_of(c, p)]);
+        f->prompt2 = NULL;
     }
     f->strength = p->noise ? 1 : p->strength;
 }
@@ -320,16 +336,6 @@ static int make_starts(clip *c, const place *p, size_t n, ib_diffusing_frame *f,
     return rc;
 }
 
-static int stopped(const clip *c, size_t done, ib_error *err) {
-    char where[512] = "the clip was dropped";
-    if (done) {
-        snprintf(where, sizeof where, "they are kept in %.400s, and the same command goes on from there",
-                 c->resume.folder);
-    }
-    return ib_fail(err, IB_E_INTERRUPTED, "%s: stopped after %zu of %zu diffused frames; %s", c->w->output,
-                   done, c->planned, where);
-}
-
 /* Places [i, i + n) of the plan, of one way. */
 static int diffuse(clip *c, size_t i, size_t n, ib_error *err) {
     size_t values = (size_t)c->width * (size_t)c->height * 3;
@@ -343,7 +349,7 @@ static int diffuse(clip *c, size_t i, size_t n, ib_error *err) {
     rc = rc ? rc : make_starts(c, c->plan + i, n, f, err);
     rc = rc ? rc : ib_diffusing_frames(c->model, f, n, (size_t)c->height, (size_t)c->width, c->picture, err);
     if (rc == IB_E_INTERRUPTED) {
-        return stopped(c, i, err);
+        return ib_diffused_stopped(c, i, err);
     }
     for (size_t k = 0; !rc && k < n; k++) {
         rc = keep(c, i + k, c->picture + k * values, err);
@@ -356,7 +362,9 @@ static int diffuse(clip *c, size_t i, size_t n, ib_error *err) {
 /* How many places from i on go through the model together. */
 static size_t batch_at(const clip *c, size_t i) {
     size_t n = 1;
-    while (n < BATCH && i + n < c->planned && c->plan[i + n].way == c->plan[i].way) {
+    const place *p = &c->plan[i];
+    while (n < BATCH && i + n < c->planned && p[n].way == p->way && is_end(c, &p[n]) == is_end(c, p) &&
+           is_worded(c, &p[n]) == is_worded(c, p)) {
         n++;
     }
     return n;
@@ -372,6 +380,33 @@ static void count_ends(clip *c, size_t i) {
             last = way;
         }
     }
+}
+
+/* The embeddings of the way, now that its drawn keyframes are pictures in the folder. */
+static int see_drawn(clip *c, ib_error *err) {
+    ib_embeddings_options w = *c->w;
+    const char **specs = calloc(c->keys, sizeof *specs);
+    char **own = calloc(c->keys, sizeof *own);
+    int rc = specs && own ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for %zu keyframes", c->keys);
+    for (size_t k = 0; !rc && k < c->keys; k++) {
+        specs[k] = c->w->keyframes[k];
+    }
+    for (size_t i = 0; !rc && i < c->planned && is_end(c, &c->plan[i]); i++) {
+        size_t k = key_of(c, &c->plan[i]);
+        if (is_drawn(c, k)) {
+            specs[k] = own[k] = ib_resume_part(&c->resume, (int64_t)i + 1, part_ending);
+            rc = own[k] ? rc : ib_fail(err, IB_E_MEMORY, "out of memory for a name");
+        }
+    }
+    w.keyframes = specs;
+    w.modality_gap = NULL;
+    rc = rc ? rc : make_embeddings(c, &w, err);
+    for (size_t k = 0; own && k < c->keys; k++) {
+        free(own[k]);
+    }
+    free(own);
+    free(specs);
+    return rc;
 }
 
 /* Everything that the model makes. */
@@ -395,106 +430,15 @@ static int diffuse_all(clip *c, ib_error *err) {
     c->began = ib_clock_seconds();
     for (size_t i = there, n; !rc && i < c->planned; i += n) {
         n = batch_at(c, i);
-        rc = c->w->stop && atomic_load(c->w->stop) ? stopped(c, i, err) : diffuse(c, i, n, err);
-    }
-    for (size_t i = 0; !rc && i < c->planned; i++) {
-        const place *p = &c->plan[i];
-        size_t k = p->way + (p->step > 0);
-        if (p->step == 0 || p->step == c->w->frames - 1) {
-            rc = ib_frame_alloc_rgb(&c->key[k], c->width, c->height, err);
-            if (!rc) {
-                c->key[k].matrix = c->matrix;
-                ib_frame_copy(&c->key[k], &c->made[i]);
-            }
+        if (c->drawn && !is_end(c, &c->plan[i]) &&
+            (ib_diffused_condition(c->o, c->about) & IB_LED_BY_IMAGE)) {
+            rc = see_drawn(c, err);
+            c->drawn = 0;
         }
+        rc = rc                                      ? rc
+             : c->w->stop && atomic_load(c->w->stop) ? ib_diffused_stopped(c, i, err)
+                                                     : diffuse(c, i, n, err);
     }
-    return rc;
-}
-
-static int write_frame(clip *c, const ib_frame *f, ib_error *err) {
-    int rc = ib_writer_write(c->writer, f, err);
-    c->written += !rc;
-    return rc;
-}
-
-/* The frames strictly between steps a and b of a way, of which fa and fb are the pictures, and b itself
- * unless it is the next keyframe. */
-static int write_between(clip *c, int a, const ib_frame *fa, int b, const ib_frame *fb, ib_frame *room,
-                         ib_error *err) {
-    const ib_embeddings_options *w = c->w;
-    double gap = (w->gap_seconds > 0 ? w->gap_seconds : (w->frames - 1) / w->fps) * (b - a) / (w->frames - 1);
-    float ta = ib_plan_place(a, w->frames, w->ease), tb = ib_plan_place(b, w->frames, w->ease);
-    int rc = IB_OK;
-    for (int j = a + 1; !rc && j < b; j++) {
-        float t = (ib_plan_place(j, w->frames, w->ease) - ta) / (tb - ta);
-        rc = w->stop && atomic_load(w->stop) ? stopped(c, c->planned, err) : IB_OK;
-        rc = rc ? rc : ib_renderer_frame(c->pixels, fa, fb, t, (float)gap, room, err);
-        rc = rc ? rc : write_frame(c, room, err);
-    }
-    return rc || b == w->frames - 1 ? rc : write_frame(c, fb, err);
-}
-
-static int write_way(clip *c, size_t way, ib_frame *room, ib_error *err) {
-    const ib_frame *at = &c->key[way];
-    int step = 0, rc = write_frame(c, at, err);
-    for (size_t i = 0; !rc && i < c->planned; i++) {
-        const place *p = &c->plan[i];
-        if (p->way == way && p->step > 0 && p->step < c->w->frames - 1) {
-            rc = write_between(c, step, at, p->step, &c->made[i], room, err);
-            step = p->step;
-            at = &c->made[i];
-        }
-    }
-    return rc ? rc : write_between(c, step, at, c->w->frames - 1, &c->key[(way + 1) % c->keys], room, err);
-}
-
-static int write_clip(clip *c, ib_error *err) {
-    ib_writer_options how = {.width = c->width,
-                             .height = c->height,
-                             .fps = c->w->fps,
-                             .matrix = c->matrix,
-                             .codec = c->w->codec,
-                             .crf = c->w->crf,
-                             .threads = c->w->threads,
-                             .frames = c->total,
-                             .overwrite = c->w->overwrite,
-                             .rgb = true,
-                             .comment = c->text};
-    ib_frame room = {0};
-    int rc = ib_writer_open(&c->writer, c->w->output, &how, err);
-    rc = rc ? rc : ib_frame_alloc(&room, c->width, c->height, err);
-    for (size_t p = 0; !rc && p < c->ways; p++) {
-        rc = write_way(c, p, &room, err);
-    }
-    if (!rc && !c->w->loop) {
-        rc = write_frame(c, &c->key[c->keys - 1], err);
-    }
-    rc = rc ? rc : ib_writer_finish(&c->writer, err);
-    ib_frame_free(&room);
-    return rc;
-}
-
-/* Refuses outputs that cannot be written before hours are spent on them. */
-static int try_output(clip *c, ib_error *err) {
-    size_t n;
-    const char **inputs = ib_diffused_inputs(c->o, &n);
-    ib_writer_options how = {.width = c->width,
-                             .height = c->height,
-                             .fps = c->w->fps,
-                             .matrix = c->matrix,
-                             .codec = c->w->codec,
-                             .crf = c->w->crf,
-                             .frames = c->total,
-                             .overwrite = c->w->overwrite,
-                             .inputs = inputs,
-                             .n_inputs = n};
-    int rc = inputs ? ib_writer_open(&c->writer, c->w->output, &how, err)
-                    : ib_fail(err, IB_E_MEMORY, "out of memory for the list of inputs");
-    ib_writer_abort(&c->writer);
-    for (size_t i = 0; !rc && i < n; i++) {
-        ib_key_add_input(&c->id, inputs[i]);
-    }
-    free(inputs);
     return rc;
 }
 
@@ -556,10 +500,8 @@ int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summar
     rc = rc ? rc : ib_diffused_check_condition(o, c.about, err);
     c.total = (int64_t)c.ways * (o->way.frames - 1) + !o->way.loop;
     rc = rc ? rc : read_keys(&c, err);
-    rc = rc ? rc : try_output(&c, err);
-    if (!rc && (ib_diffused_condition(o, c.about) & IB_LED_BY_IMAGE)) {
-        rc = make_embeddings(&c, err);
-    }
+    rc = rc ? rc : ib_diffused_try_output(&c, err);
+    rc = rc ? rc : begin_embeddings(&c, err);
     rc = rc ? rc : make_plan(&c, err);
     rc = rc ? rc : begin_resume(&c, err);
     rc = rc ? rc : ib_renderer_open(&c.pixels, o->pixels, c.width, c.height, o->way.threads, err);
@@ -568,7 +510,7 @@ int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summar
         tell_plan(&c);
         rc = diffuse_all(&c, err);
     }
-    rc = rc ? rc : write_clip(&c, err);
+    rc = rc ? rc : ib_diffused_write(&c, err);
     if (!rc && summary) {
         *summary = (ib_diffused_summary){.frames = c.total,
                                          .taken_up = c.taken_up,

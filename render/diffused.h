@@ -5,8 +5,10 @@
  * It starts from the pixel model's in-between (render/renderer.h) with noise of a strength that is zero at
  * the keyframes and largest in the middle; where that is less than one step of the sampler, the in-between
  * itself is taken. The frames between those come from the pixel model again. All frames have one noise, and
- * the sampler is deterministic, so that equal conditions give equal pictures. A keyframe that is a prompt or
- * a latent has no picture: it is diffused from noise alone, and so are all k-th frames beside it.
+ * the sampler is deterministic, so that equal conditions give equal pictures. A keyframe that is a prompt is
+ * drawn first, from noise alone, and is a picture from then on, whose embedding leads where embeddings do; a
+ * latent is drawn too, but its own embedding leads, and all k-th frames beside it start from noise alone. So
+ * do those beside prompts where `direct`.
  *
  * With inverted noise, frames between two pictures start from noise alone: from the slerp of the two noises
  * to which DDIM leads backwards from the pictures. What the way forth misses of the pictures is added to the
@@ -52,9 +54,11 @@ typedef struct ib_diffused_options {
     const char *prompt;          /* NULL: none */
     const char *negative_prompt; /* NULL: empty */
     ib_led_by condition;         /* 0: image with an IP-Adapter or a model of image embeddings, prompt
-                                  * without, both with a prompt beside */
+                                  * without, both with a prompt beside or where all keyframes are prompts
+                                  * that are drawn */
     double strength; /* of the middle between two pictures, 0..1, above 0; 1: from noise alone; default 0.5 */
     int every;       /* diffuse every that many frames; default 4 */
+    bool direct;     /* prompts lead by themselves, without becoming pictures first */
     bool draft; /* fast: TAESD where it is there, at most 8 steps (LCM: its 4), at most 256 px, unless said
                  * otherwise */
     const char *pixels; /* the pixel model, by name (adapter/named.h); NULL or "none": slerp of pictures */

@@ -40,21 +40,25 @@ int ib_diffused_check(const ib_diffused_options *o, ib_error *err) {
     return IB_OK;
 }
 
+static bool all_prompts(const ib_diffused_options *o) {
+    bool all = true;
+    for (size_t i = 0; i < o->way.n_keyframes; i++) {
+        all &= ib_key_kind_of(o->way.keyframes[i]) == IB_KEY_PROMPT;
+    }
+    return all;
+}
+
 ib_led_by ib_diffused_condition(const ib_diffused_options *o, const ib_diffusing_about *about) {
     if (o->condition) {
         return o->condition;
     }
-    bool image = about->width > 0;
-    return image ? (o->prompt ? IB_LED_BY_BOTH : IB_LED_BY_IMAGE) : IB_LED_BY_PROMPT;
+    bool image = about->width > 0, words = o->prompt || (!o->direct && about->reads_text && all_prompts(o));
+    return image ? (words ? IB_LED_BY_BOTH : IB_LED_BY_IMAGE) : IB_LED_BY_PROMPT;
 }
 
 int ib_diffused_check_condition(const ib_diffused_options *o, const ib_diffusing_about *about,
                                 ib_error *err) {
     ib_led_by cond = ib_diffused_condition(o, about);
-    bool all_prompts = true;
-    for (size_t i = 0; i < o->way.n_keyframes; i++) {
-        all_prompts &= ib_key_kind_of(o->way.keyframes[i]) == IB_KEY_PROMPT;
-    }
     if ((cond & IB_LED_BY_IMAGE) && !about->width) {
         return ib_fail(err, IB_E_ARGUMENT,
                        "%s: takes no image embeddings by itself; give it an IP-Adapter (--ip-adapter FILE), "
@@ -72,7 +76,7 @@ int ib_diffused_check_condition(const ib_diffused_options *o, const ib_diffusing
                        "gives the tokens of a prompt to learn from",
                        o->way.adapter);
     }
-    return cond == IB_LED_BY_PROMPT && !o->prompt && !all_prompts
+    return cond == IB_LED_BY_PROMPT && !o->prompt && !all_prompts(o)
                ? ib_fail(err, IB_E_ARGUMENT,
                          "%s: nothing leads its frames; give a prompt (--prompt TEXT), keyframes that are "
                          "prompts (text:...), or an IP-Adapter (--ip-adapter FILE) with --space clip:PATH",

@@ -54,9 +54,9 @@ void ib_diffused_key(ib_key *k, const ib_diffused_options *o, int width, int hei
                w->keep_interlaced);
     ib_key_add(k,
                "ip %.17g sampler %s steps %d guidance %.17g seed %llu condition %d strength %.17g every %d "
-               "level %d inverted %d\n",
+               "level %d inverted %d direct %d\n",
                o->ip_scale, o->sampler ? o->sampler : "", o->steps, o->guidance, (unsigned long long)o->seed,
-               (int)o->condition, o->strength, o->every, o->noise_level, o->inverted);
+               (int)o->condition, o->strength, o->every, o->noise_level, o->inverted, o->direct);
     ib_key_add(k, "prediction %s spacing %s tokenizer %s\n", o->prediction ? o->prediction : "",
                o->spacing ? o->spacing : "", o->tokenizer ? o->tokenizer : "");
     ib_key_add(k, "prompt %zu %s\nnegative %zu %s\n", o->prompt ? strlen(o->prompt) : 0,

@@ -110,6 +110,7 @@ static int describe(ib_diffusing *d, ib_error *err) {
     const ib_diffusion_about *a = d->said;
     d->about.width = a->embedding_width;
     d->about.hidden = a->embedding_hidden;
+    d->about.reads_text = a->has_text;
     d->about.unscaled = a->family == IB_DIFFUSION_UNCLIP && !a->normalized;
     d->about.factor = a->factor;
     d->about.sampler = a->sampler;
@@ -202,6 +203,8 @@ int ib_diffusing_set_nothing(ib_diffusing *d, const float *nothing, size_t hidde
             "%s: needs an image tower (--space clip:PATH), since it takes no picture for a black one",
             d->o->ip_adapter);
     }
+    ib_free(d->nothing);
+    d->nothing = NULL;
     int rc = ib_alloc_floats(&d->nothing, n, "an embedding", err);
     if (!rc) {
         memcpy(d->nothing, nothing, n * sizeof *nothing);

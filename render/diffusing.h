@@ -21,12 +21,13 @@ typedef struct ib_diffusing_frame {
 } ib_diffusing_frame;
 
 typedef struct ib_diffusing_about {
-    char what[160]; /* in words */
-    size_t width;   /* of embeddings that it takes; 0: none */
-    bool hidden;    /* it takes an image tower's tokens, not its embedding */
-    bool unscaled;  /* a Stable unCLIP without mean and deviation of its embeddings */
-    size_t factor;  /* sizes are multiples of it */
-    size_t side;    /* px that the model was trained at; 0: not said */
+    char what[160];  /* in words */
+    size_t width;    /* of embeddings that it takes; 0: none */
+    bool hidden;     /* it takes an image tower's tokens, not its embedding */
+    bool reads_text; /* and its text encoders are there */
+    bool unscaled;   /* a Stable unCLIP without mean and deviation of its embeddings */
+    size_t factor;   /* sizes are multiples of it */
+    size_t side;     /* px that the model was trained at; 0: not said */
     int steps;
     double guidance;
     const char *sampler;

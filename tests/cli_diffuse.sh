@@ -103,6 +103,29 @@ expect 0
 check "equal prompts give equal pictures" differ "$s/u-1.png" "$s/u-3.png" 0
 check "the first of another pair is the same" differ "$s/u-1.png" "$s/t-1.png" 0
 
+# by default prompts are drawn first and are pictures from then on
+asked=('text:a red circle' 'text:a blue square')
+run render "${asked[@]}" -o "$s/w-%d.png" -n 5 "${lead[@]}" --condition image --steps 2 --diffuse-every 2
+expect 0 '3 of 5 frames'
+run render "$s/w-1.png" "$s/w-5.png" -o "$s/x-%d.png" -n 5 "${lead[@]}" --condition image --steps 2 --diffuse-every 2
+expect 0 '1 of 5 frames'
+for i in 1 2 3 4 5; do
+    check "frame $i is as between the drawn pictures" differ "$s/w-$i.png" "$s/x-$i.png" 0
+done
+run render "${asked[@]}" -o "$s/y-%d.png" -n 5 --renderer "$model" --size 64x64 --steps 2 --direct
+expect 0 '3 of 5 frames'
+check "a prompt by itself gives the same keyframe" differ "$s/y-1.png" "$s/t-1.png" 0
+check "but other frames between" eval '! differ "$s/y-3.png" "$s/w-3.png" 0'
+interrupted INT "ls $s/.drawn.mkv.resume/*2.png >/dev/null 2>&1" render "${asked[@]}" -o "$s/drawn.mkv" "${slow[@]}"
+refused 130 'the same command goes on from there'
+run render "${asked[@]}" -o "$s/drawn.mkv" "${slow[@]}"
+expect 0 'some are there from a run that was stopped'
+run render "${asked[@]}" -o "$s/at-once.mkv" "${slow[@]}"
+expect 0
+if command -v ffmpeg >/dev/null; then
+    check "and goes on to the same clip" test "$(frames "$s/drawn.mkv")" = "$(frames "$s/at-once.mkv")"
+fi
+
 # a text encoder as transformers 5 saves it alone: no stem before its tensors' names
 python3 - "$model/text_encoder/model.safetensors" <<'PY'
 import json, struct, sys

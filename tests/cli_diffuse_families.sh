@@ -46,7 +46,7 @@ agrees() {
 travels() {
     local what=$1 model=$2 picture=$f/families/$3
     shift 3
-    run render 'text:a red circle at the left' 'text:a blue square' -o "$s/out-%d.png" --renderer "$model" --space "text:$model" \
+    run render --direct 'text:a red circle at the left' 'text:a blue square' -o "$s/out-%d.png" --renderer "$model" --space "text:$model" \
         "${both[@]}" "$@"
     expect 0 '3 of 3 frames'
     check "$what: diffusers' picture" differ "$s/out-2.png" "$picture" 2

@@ -204,7 +204,7 @@ class Comparison:
 
     def rendered(self, case, model, more):
         out = self.at("out-%d.png")
-        lead = ["text:" + PROMPT, "text:" + case.travel, "--space", "text:" + model] if case.travel else \
+        lead = ["text:" + PROMPT, "text:" + case.travel, "--direct", "--space", "text:" + model] if case.travel else \
             [*KEYS, "--space", "clip:" + CLIP, "--prompt", PROMPT]
         line = [self.program, "render", *lead, "-o", out, "-n", "3", "--renderer", model, "--seed", str(SEED), "--size", "64x64", "--strength", "1", "--diffuse-every", "1", "--guide", "none", "--overwrite",
                 *case.options, *more]
