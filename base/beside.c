@@ -2,15 +2,15 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/file.h"
 
 enum { ROOM = PATH_MAX + 64 };
 
-/* The file in the folder of `binary`, or up to `most` folders above it. */
+/* The file or folder in the folder of `binary`, or up to `most` folders above it. */
 static bool look(const char *binary, int most, const char *name, char path[ROOM]) {
     char folder[PATH_MAX];
     if (!realpath(binary, folder)) {
@@ -23,7 +23,7 @@ static bool look(const char *binary, int most, const char *name, char path[ROOM]
         }
         *slash = 0;
         int n = snprintf(path, ROOM, "%s/share/inbetween/%s", folder, name);
-        if (n > 0 && n < ROOM && ib_is_file(path)) {
+        if (n > 0 && n < ROOM && !access(path, F_OK)) {
             return true;
         }
     }
@@ -44,7 +44,7 @@ int ib_beside_program(char **path, const char *name, ib_error *err) {
     *path = NULL;
     if (own && *own) {
         int n = snprintf(place, ROOM, "%s/%s", own, name);
-        found = n > 0 && n < ROOM && ib_is_file(place);
+        found = n > 0 && n < ROOM && !access(place, F_OK);
     } else {
         snprintf(place, ROOM, "share/inbetween/%s", name); /* for the sentence */
         found = look("/proc/self/exe", 1, name, place) || look(library(), 2, name, place);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include "adapter/adapter.h"
 #include "base/file.h"
-#include "base/hub.h"
+#include "base/model_path.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/safetensors.h"
@@ -538,7 +538,7 @@ static int run_info(cli *c) {
     int status = CLI_DONE;
     for (size_t i = 0; i < cli_arg_count(c); i++) {
         char *path;
-        int rc = ib_hub_path(&path, cli_arg(c, i), &err);
+        int rc = ib_model_path(&path, cli_arg(c, i), NULL, &err);
         bool model = !rc && ib_is_dir(path) && ib_model_is(path);
         rc = rc ? rc : model ? ib_paths_add(&l, path, &err) : ib_paths_expand(&l, path, accept_known, &err);
         status = rc ? cli_fail(c, &err) : status;

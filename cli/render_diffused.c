@@ -6,7 +6,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/hub.h"
+#include "base/model_path.h"
 #include "base/json.h"
 #include "cli/adapter_options.h"
 #include "cli/picture_options.h"
@@ -164,7 +164,7 @@ typedef struct found {
 } found;
 
 static int find_path(const char **name, char **own, ib_error *err) {
-    int rc = *name ? ib_hub_path(own, *name, err) : IB_OK;
+    int rc = *name ? ib_model_path(own, *name, NULL, err) : IB_OK;
     *name = *own ? *own : *name;
     return rc;
 }

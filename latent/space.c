@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "base/hub.h"
+#include "base/model_path.h"
 #include "base/memory.h"
 #include "latent/layout.h"
 #include "latent/space_kind.h"
@@ -61,7 +61,7 @@ int ib_space_open_with(ib_space **out, const char *spec, const ib_space_options 
         o = o ? o : &defaults;
         s->threads = o->threads;
         char *path = NULL;
-        int rc = spec[n] ? ib_hub_path(&path, spec + n + 1, err) : IB_OK;
+        int rc = spec[n] ? ib_model_path(&path, spec + n + 1, k->name, err) : IB_OK;
         rc = rc ? rc : k->open(s, path, o, err);
         free(path);
         if (rc) {

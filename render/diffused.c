@@ -433,6 +433,7 @@ static int diffuse_all(clip *c, ib_error *err) {
         if (c->drawn && !is_end(c, &c->plan[i]) &&
             (ib_diffused_condition(c->o, c->about) & IB_LED_BY_IMAGE)) {
             rc = see_drawn(c, err);
+            rc = rc == IB_E_INTERRUPTED ? ib_diffused_stopped(c, i, err) : rc;
             c->drawn = 0;
         }
         rc = rc                                      ? rc

@@ -165,6 +165,23 @@ run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --renderer someone/../tiny
 refused 1 'someone/../tiny'
 unset HF_HUB_CACHE
 
+# by the name of a folder that comes with the program
+mkdir -p "$s/share/little"
+cp -r "$model"/* "$s/share/little"
+cp -r $clip "$s/share/little/clip"
+export INBETWEEN_SHARE=$s/share
+run render "${way[@]}" -o "$s/i-%d.png" -n 3 --space clip:little --guide none --size 64x64 --renderer little --ip-adapter "$ip" \
+    "${line[@]:10}"
+expect 0
+check "it is the same model too" differ "$s/i-2.png" "$s/out-2.png" 0
+run info little
+expect 0
+told 'image diffusion model'
+mkdir "$s/elsewhere"
+(cd "$s/elsewhere" && mkdir little && "$INBETWEEN" info little >"$s/out" 2>&1)
+check "a path of that name wins" eval '! grep -q "diffusion model" "$s/out"'
+unset INBETWEEN_SHARE
+
 # drafts: a size of their own, unless one is named
 run render "${way[@]}" -o "$s/d-%d.png" -n 3 "${lead[@]}" --draft --guidance 1
 expect 0 'of 64 x 64 are diffused, with 8 steps'

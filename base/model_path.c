@@ -1,4 +1,4 @@
-#include "base/hub.h"
+#include "base/model_path.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/beside.h"
+#include "base/file.h"
 
 enum { ROOM = 2 * PATH_MAX, NAME = 97, COMMIT = 64 };
 
@@ -73,8 +75,24 @@ static bool in_cache(const char *name, char found[ROOM]) {
     return n > 0 && n < ROOM && !access(found, F_OK);
 }
 
-int ib_hub_path(char **path, const char *name, ib_error *err) {
+/* A folder that comes with the program. */
+static bool comes_along(const char *name, const char *part, char found[ROOM]) {
+    ib_error none = {0};
+    char *folder;
+    if (part_length(name) != strlen(name) || !*name || ib_beside_program(&folder, name, &none)) {
+        return false;
+    }
+    int n = snprintf(found, ROOM, "%s/%s", folder, part ? part : "");
+    if (n < 0 || n >= ROOM || !part || access(found, F_OK)) {
+        n = snprintf(found, ROOM, "%s", folder);
+    }
+    free(folder);
+    return n > 0 && n < ROOM && ib_is_dir(found);
+}
+
+int ib_model_path(char **path, const char *name, const char *part, ib_error *err) {
     char found[ROOM];
-    *path = strdup(access(name, F_OK) && in_cache(name, found) ? found : name);
+    bool other = access(name, F_OK) && (comes_along(name, part, found) || in_cache(name, found));
+    *path = strdup(other ? found : name);
     return *path ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for the path of %s", name);
 }
