@@ -41,16 +41,17 @@ class Look(nn.Module):
 
 
 class Plus(nn.Module):
-    """A perceiver on the image tower's hidden tokens. [n,T,W] -> [n,tokens,context]."""
+    """A perceiver on the image tower's hidden tokens. [n,T,W] -> [n,tokens,context]. diffusers expects four layers, and
+    four times the width within."""
 
-    def __init__(self, width, context, tokens=16, hidden=128, layers=2):
+    def __init__(self, width, context, tokens=16, hidden=96, heads=2, layers=4):
         super().__init__()
         self.latents = nn.Parameter(torch.randn(1, tokens, hidden) / hidden ** 0.5)
         self.proj_in, self.proj_out = nn.Linear(width, hidden), nn.Linear(hidden, context)
         self.norm_out = nn.LayerNorm(context)
-        self.layers = nn.ModuleList(nn.ModuleList([Look(hidden, hidden // HEAD), nn.Sequential(
-            nn.LayerNorm(hidden), nn.Linear(hidden, 2 * hidden, bias=False), nn.GELU(),
-            nn.Linear(2 * hidden, hidden, bias=False))]) for _ in range(layers))
+        self.layers = nn.ModuleList(nn.ModuleList([Look(hidden, heads), nn.Sequential(
+            nn.LayerNorm(hidden), nn.Linear(hidden, 4 * hidden, bias=False), nn.GELU(),
+            nn.Linear(4 * hidden, hidden, bias=False))]) for _ in range(layers))
 
     def forward(self, x):
         x, latents = self.proj_in(x), self.latents.expand(len(x), -1, -1)

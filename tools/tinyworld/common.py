@@ -68,7 +68,7 @@ class Muon(torch.optim.Optimizer):
         for p in ps:
             m = self.state[p].setdefault("momentum", torch.zeros_like(p))
             m.lerp_(p.grad, 1 - g["momentum"])
-        x = torch.stack([torch.lerp(p.grad, self.state[p]["momentum"], g["momentum"]).view(n, k) for p in ps])
+        x = torch.stack([torch.lerp(p.grad, self.state[p]["momentum"], g["momentum"]).reshape(n, k) for p in ps])
         tall = n > k
         x = x.mT if tall else x
         x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -103,7 +103,7 @@ class Stage:
     """
 
     def __init__(self, path, parts, steps, seed=1, every=180):
-        self.path, self.parts, self.steps, self.seed, self.every = path, parts, steps, seed, every
+        self.path, self.parts, self.steps, self.seed, self.every = path, parts, steps, seed, every  # every: seconds
         self.step, self.began, self.saved, self.sums = 0, time.time(), time.time(), {}
         self.stopped = False
         torch.set_flush_denormal(True)

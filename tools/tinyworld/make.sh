@@ -11,10 +11,12 @@ mkdir -p "$out"
 stage() { # stage RESULT SCRIPT ARGUMENTS...: RESULT is there only when the stage is finished
     local result=$1 log
     shift
-    log=$out/$(basename "$1" .py).log
+    log=$(basename "$1" .py).log
     [ -e "$result" ] && return
     echo "$(date +%T) $*" | tee -a "$log"
-    "$python" "$here/$@" >>"$log" 2>&1
+    "$python" "$here/$@" >>"$log" 2>&1 &
+    echo $! >train.pid # to stop it (TERM), or to let it pause (STOP, CONT)
+    wait $!
     [ -e "$result" ]
 }
 
@@ -22,5 +24,7 @@ cd "$out"
 stage bank/scenes.npz bank.py bank
 stage clip clip.py bank clip.pt clip --steps 500
 stage vae vae.py bank vae.pt vae --steps 3000
-stage bank/encoded.done encode.py bank vae clip
+stage bank/encoded.npy encode.py bank vae clip
 stage sd unet.py bank unet.pt vae clip sd --steps 6000
+stage lcm.safetensors lcm.py bank lcm.pt clip unet.pt lcm.safetensors
+stage tinyworld finish.py sd clip lcm.safetensors tinyworld

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
 import adapters
-import bank
-from common import Average, Muon, Stage, load_clip, load_vae, pictures, pixels, rate
+from common import Average, Muon, Stage, load_clip, load_vae, pixels, rate
+from encode import Encoded
 
 WIDTH = 128
 # With a prompt, with a picture (2: the adapter is there but sees nothing), share of the samples.
@@ -94,18 +94,12 @@ def train(a):
     stage = Stage(a.checkpoint, {"world": world, "average": average, "opt": opt}, a.steps, a.seed)
     print(f"{sum(p.numel() for p in world.unet.parameters())} parameters of the U-Net, "
           f"{sum(p.numel() for p in world.parameters())} with adapters", flush=True)
-    drawn, s, tokens = bank.load(a.bank)
-    latents, pooled = (np.load(f"{a.bank}/{k}.npy", mmap_mode="r") for k in ("latents", "pooled"))
-    plain = int(s["plain"].sum())
+    encoded = Encoded(a.bank)
     scheduler = new_scheduler()
     for step, rng in stage:
         share = 0.95 if step < a.steps * 0.5 else 0.75  # of plain scenes
-        n = int(a.batch * share)
-        rows = np.sort(np.concatenate([rng.integers(256, plain, n), rng.integers(plain, len(drawn), a.batch - n)]))
-        ids = torch.from_numpy(tokens[rows, rng.integers(0, bank.WORDINGS, a.batch)].astype(np.int64))
-        z = torch.from_numpy(latents[rows].astype(np.float32))
-        context, ip = conditions(rng, towers, world, step % 2 == 1, ids,
-                                 torch.from_numpy(pooled[rows].astype(np.float32)), lambda r: pictures(drawn, rows[r]))
+        z, pooled, ids, shown = encoded.batch(rng, a.batch, share)
+        context, ip = conditions(rng, towers, world, step % 2 == 1, ids, pooled, shown)
         t = torch.from_numpy((np.arange(a.batch) + rng.random(a.batch)) / a.batch * 1000).long()
         t = t[torch.from_numpy(rng.permutation(a.batch))]
         noise = torch.randn_like(z)

@@ -43,7 +43,7 @@ def quality(vae, x):
 
 def train(a):
     torch.manual_seed(a.seed)
-    vae = model()
+    vae = model().to(memory_format=torch.channels_last)
     average = Average(vae, 0.998)
     opt = Muon([p for p in vae.parameters() if p.ndim == 4], [p for p in vae.parameters() if p.ndim != 4], a.rate)
     stage = Stage(a.checkpoint, {"model": vae, "average": average, "opt": opt}, a.steps, a.seed)
@@ -52,7 +52,7 @@ def train(a):
     for step, rng in stage:
         n = a.batch // 2
         rows = np.sort(np.concatenate([rng.integers(256, plain, n), rng.integers(plain, len(drawn), a.batch - n)]))
-        x = pictures(drawn, rows)
+        x = pictures(drawn, rows).contiguous(memory_format=torch.channels_last)
         z = vae.encode(x * 2 - 1).latents
         spread = z.std((0, 2, 3))
         noisy = z + torch.randn_like(z) * 0.2 * torch.rand(len(z), 1, 1, 1)
