@@ -44,7 +44,7 @@ class Plus(nn.Module):
     """A perceiver on the image tower's hidden tokens. [n,T,W] -> [n,tokens,context]. diffusers expects four layers, and
     four times the width within."""
 
-    def __init__(self, width, context, tokens=16, hidden=96, heads=2, layers=4):
+    def __init__(self, width, context, tokens=16, hidden=64, heads=2, layers=4):
         super().__init__()
         self.latents = nn.Parameter(torch.randn(1, tokens, hidden) / hidden ** 0.5)
         self.proj_in, self.proj_out = nn.Linear(width, hidden), nn.Linear(hidden, context)

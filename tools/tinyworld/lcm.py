@@ -15,7 +15,7 @@ from common import Average, Muon, Stage, rate
 from encode import Encoded
 from unet import Towers, World, conditions, new_scheduler
 
-RANK, GRID = 16, 20  # GRID: training steps in one step of the teacher
+RANK, GRID = 8, 20  # GRID: training steps in one step of the teacher
 PARTS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2",
          "time_emb_proj", "conv_shortcut", "conv")
 

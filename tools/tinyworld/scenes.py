@@ -20,7 +20,7 @@ TEXTURES = ["plain", "striped", "dotted", "checkered"]
 GROUNDS = ["flat", "gradient", "striped", "checkered", "dotted"]
 PLACES = [["top left", "top", "top right"], ["left", "center", "right"],
           ["bottom left", "bottom", "bottom right"]]
-SIZES = {"small": (0.125, 0.160), "large": (0.205, 0.260)}
+SIZES = {"small": (0.125, 0.160), "large": (0.205, 0.260)}  # radii in the plain subset
 MOST = 3  # objects in a scene
 # The angle after which a shape looks the same again, in turns.
 SYMMETRY = np.array([0, 1 / 4, 1 / 3, 1 / 5, 1 / 4, 0, 1, 1 / 2])
@@ -73,7 +73,7 @@ def _clashes(ground_rgb, rgb):
     return np.abs(ground_rgb - rgb).max(-1) < 0.3
 
 
-def _touching(s, k):
+def touching(s, k):
     """Whether object k touches an earlier one, for each scene."""
     hit = np.zeros(len(s["count"]), bool)
     for j in range(k):
@@ -124,7 +124,7 @@ def sample(rng, n, plain):
             for j in range(k):  # an object before one of its own colour is not seen
                 bad |= s["colour"][:, j] == s["colour"][:, k]
             if plain:
-                bad |= _touching(s, k)
+                bad |= touching(s, k)
             else:
                 for j in range(k):
                     bad |= np.hypot(s["x"][:, j] - s["x"][:, k], s["y"][:, j] - s["y"][:, k]) < 0.2

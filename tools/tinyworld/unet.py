@@ -28,7 +28,7 @@ MIXES = [(1, 1, 0.20), (1, 0, 0.25), (1, 2, 0.05), (0, 1, 0.38), (0, 2, 0.07), (
 
 def new_unet():
     return adapters.install(UNet2DConditionModel(
-        sample_size=8, in_channels=16, out_channels=16, block_out_channels=(96, 128), layers_per_block=1,
+        sample_size=8, in_channels=16, out_channels=16, block_out_channels=(96, 96), layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=WIDTH, attention_head_dim=4))
 

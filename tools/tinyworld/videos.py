@@ -33,8 +33,9 @@ def _bounce(x, low, high):
 def _move(rng, s, k, t):
     """Changes object k over time t [n], in place; says how."""
     x, y, r = (float(s[f][0, k]) for f in "xyr")
+    plain = bool(s["plain"][0])
     how = str(rng.choice(["even", "smooth", "start", "stop", "bounce", "circle", "rest"],
-                         p=[0.15, 0.25, 0.1, 0.1, 0.2, 0.1, 0.1]))
+                         p=[0.15, 0.25, 0.1, 0.1, 0.2, 0.1, 0.1] if k else [0.15, 0.3, 0.1, 0.1, 0.25, 0.1, 0]))
     low, high = 0.85 * r, 1 - 0.85 * r
     if how == "bounce":
         angle, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 1.8)
@@ -54,11 +55,11 @@ def _move(rng, s, k, t):
         to = float(np.clip(r * rng.choice([0.6, 1.5]), 0.1, 0.3))
         s["r"][:, k] = r + (to - r) * ease(t, "smooth")
         done["growth"] = round(to / r, 2)
-    if rng.random() < 0.35:
+    if not plain and rng.random() < 0.4:
         turn = rng.uniform(-1, 1) * np.pi
         s["angle"][:, k] += turn * ease(t, "smooth")
         done["turn_degrees"] = round(float(np.degrees(turn)))
-    if rng.random() < 0.15:
+    if not plain and rng.random() < 0.2:
         to = scenes.COLOUR_VALUES[rng.integers(len(scenes.COLOURS))]
         if np.abs(to - s["ground_rgb"][0, 0]).max() > 0.3:
             s["rgb"][:, k] += (to - s["rgb"][0, k]) * ease(t, "smooth")[:, None]
@@ -82,11 +83,13 @@ def _film(rng, s, t):
 
 
 def sample(rng, frames, plain):
-    """A scene for each frame, and what moves how."""
-    s = scenes.take(scenes.sample(rng, 1, plain), np.zeros(frames, int))
+    """A scene for each frame, and what moves how. Plain objects stay upright, apart and of one colour."""
     t = np.linspace(0, 1, frames, dtype=np.float32)
-    moves = [_move(rng, s, k, t) for k in range(int(s["count"][0]))]
-    return s, {"objects": moves, "camera": {} if plain or rng.random() < 0.5 else _film(rng, s, t)}
+    while True:
+        s = scenes.take(scenes.sample(rng, 1, plain), np.zeros(frames, int))
+        moves = [_move(rng, s, k, t) for k in range(int(s["count"][0]))]
+        if not plain or len(moves) < 2 or not scenes.touching(s, 1).any():
+            return s, {"objects": moves, "camera": {} if plain or rng.random() < 0.5 else _film(rng, s, t)}
 
 
 def truth(s, text, how):
