@@ -2,6 +2,7 @@
 import math
 import os
 import random
+import shutil
 import signal
 import time
 import warnings
@@ -98,14 +99,14 @@ def rate(step, steps, warm=100, flat=0.6):
 class Stage:
     """A training that goes on where it stopped; SIGTERM stops it after the step at hand.
 
-    parts: name -> object with state_dict. Everything random comes from generators seeded by the step, so a stage that
+    parts: name -> object with state_dict. until: a part of the stage ends here, with a copy of the checkpoint. Everything random comes from generators seeded by the step, so a stage that
     was stopped gives what it would have given.
     """
 
-    def __init__(self, path, parts, steps, seed=1, every=180):
+    def __init__(self, path, parts, steps, seed=1, every=180, until=0):
         self.path, self.parts, self.steps, self.seed, self.every = path, parts, steps, seed, every  # every: seconds
         self.step, self.began, self.saved, self.sums = 0, time.time(), time.time(), {}
-        self.stopped = False
+        self.stopped, self.until = False, until or steps
         torch.set_flush_denormal(True)
         if os.path.exists(path):
             state = torch.load(path, weights_only=True)
@@ -127,8 +128,11 @@ class Stage:
             torch.manual_seed(self.seed * 1000003 + self.step)
             yield self.step, np.random.default_rng([self.seed, self.step])
             self.step += 1
-            if time.time() - self.saved > self.every or self.step == self.steps:
+            if time.time() - self.saved > self.every or self.step == self.until:
                 self.save()
+            if self.step == self.until < self.steps:
+                shutil.copy(self.path, f"{self.path.removesuffix('.pt')}-{self.step}.pt")
+                raise SystemExit
 
     def save(self):
         torch.save({"step": self.step, **{n: p.state_dict() for n, p in self.parts.items()}}, self.path + ".part")

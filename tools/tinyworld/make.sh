@@ -25,6 +25,8 @@ stage bank/scenes.npz bank.py bank
 stage clip clip.py bank clip.pt clip --steps 500
 stage vae vae.py bank vae.pt vae --steps 3000
 stage bank/encoded.npy encode.py bank vae clip
+stage unet-2000.pt unet.py bank unet.pt vae clip sd --steps 6000 --until 2000
+stage unet-4000.pt unet.py bank unet.pt vae clip sd --steps 6000 --until 4000
 stage sd unet.py bank unet.pt vae clip sd --steps 6000
 stage lcm.safetensors lcm.py bank lcm.pt clip unet.pt lcm.safetensors
 stage tinyworld finish.py sd clip lcm.safetensors tinyworld

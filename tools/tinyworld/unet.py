@@ -91,7 +91,8 @@ def train(a):
     matrices = [p for n, p in world.named_parameters() if p.ndim in (2, 4) and "conv_in" not in n and "conv_out" not in n]
     chosen = {id(p) for p in matrices}
     opt = Muon(matrices, [p for p in world.parameters() if id(p) not in chosen], a.rate)
-    stage = Stage(a.checkpoint, {"world": world, "average": average, "opt": opt}, a.steps, a.seed)
+    stage = Stage(a.checkpoint, {"world": world, "average": average, "opt": opt}, a.steps, a.seed,
+                  until=a.until)
     print(f"{sum(p.numel() for p in world.unet.parameters())} parameters of the U-Net, "
           f"{sum(p.numel() for p in world.parameters())} with adapters", flush=True)
     encoded = Encoded(a.bank)
@@ -161,6 +162,7 @@ if __name__ == "__main__":
     p.add_argument("clip")
     p.add_argument("folder")
     p.add_argument("--steps", type=int, default=4000)
+    p.add_argument("--until", type=int, default=0, help="end the stage here; the same command without it goes on")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--rate", type=float, default=2e-3)
     p.add_argument("--seed", type=int, default=1)
