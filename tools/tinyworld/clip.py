@@ -1,6 +1,6 @@
 """Trains the world's CLIP and writes it in Hugging Face's layout.
 
-    python clip.py BANK CHECKPOINT FOLDER [--steps 5000]
+    python clip.py BANK CHECKPOINT FOLDER [--steps 900]
 
 The loss is CLIP's. Beside it stand two others that speed it up, and whose heads are thrown away: a head on the pooled
 embedding says for each cell of a 6x6 grid whether an object's centre is there and what it is, and a head on the hidden
@@ -132,6 +132,22 @@ def export(model, folder):
                    "image_mean": MEAN.flatten().tolist(), "image_std": STD.flatten().tolist()}, f, indent=1)
 
 
+def families(s):
+    """Rows of the plain scenes, those of one background and colour and number of objects together."""
+    rows = np.flatnonzero(s["plain"])
+    key = (s["ground_colour"][rows].astype(int) * 16 + s["colour"][rows, 0]) * 4 + s["count"][rows]
+    return rows[np.argsort(key, kind="stable")]
+
+
+def choose(rng, alike, plain, all, n, hard, group=8):
+    """Rows of a batch, six of ten plain. hard: share that comes in groups of scenes that only shape, place and size
+    tell apart."""
+    groups = int(n * hard) // group
+    close = alike[(rng.integers(0, len(alike) - group, groups)[:, None] + np.arange(group)).ravel()]
+    few = max(int(n * 0.6) - len(close), 0)
+    return np.sort(np.concatenate([close, rng.integers(0, plain, few), rng.integers(plain, all, n - few - len(close))]))
+
+
 def train(a):
     torch.manual_seed(a.seed)
     model, heads = CLIPModel(config()), Heads()
@@ -142,19 +158,19 @@ def train(a):
     opt = Muon(matrices, others, a.rate)
     stage = Stage(a.checkpoint, {"model": model, "heads": heads, "average": average, "opt": opt}, a.steps, a.seed)
     drawn, s, tokens = bank.load(a.bank)
-    plain = int(s["plain"].sum())
+    plain, alike = int(s["plain"].sum()), families(s)
     for step, rng in stage:
-        n = int(a.batch * 0.6)
-        rows = np.sort(np.concatenate([rng.integers(0, plain, n), rng.integers(plain, len(drawn), a.batch - n)]))
+        rows = choose(rng, alike, plain, len(drawn), a.batch, 0 if step < 0.55 * a.steps else 0.6)
         ids = torch.from_numpy(tokens[rows, rng.integers(0, bank.WORDINGS, len(rows))].astype(np.int64))
         x = pixels(pictures(drawn, rows))
         zi, zt, hidden = towers(model, x, ids)
         scale = model.logit_scale.exp().clamp(max=100)
         score = scale * F.normalize(zi, dim=-1) @ F.normalize(zt, dim=-1).T
         at = torch.arange(a.batch)
+        score = score.masked_fill((ids[:, None] == ids[None]).all(-1) & (at[:, None] != at), -1e4)  # the same caption
         contrast = (F.cross_entropy(score, at) + F.cross_entropy(score.T, at)) / 2
         pooled, local = aids(heads, zi, hidden[:, 1:], targets(scenes.take(s, rows)))
-        loss = contrast + a.aid * (pooled + local) * max(0.3, 1 - step / a.steps)
+        loss = contrast + a.aid * (pooled + local) * max(0.5, 1 - step / a.steps)
         opt.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -177,7 +193,7 @@ if __name__ == "__main__":
     p.add_argument("bank")
     p.add_argument("checkpoint")
     p.add_argument("folder")
-    p.add_argument("--steps", type=int, default=5000)
+    p.add_argument("--steps", type=int, default=900)
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--rate", type=float, default=2e-3)
     p.add_argument("--aid", type=float, default=0.3)

@@ -45,7 +45,8 @@ def train(a):
     torch.manual_seed(a.seed)
     vae = model().to(memory_format=torch.channels_last)
     average = Average(vae, 0.998)
-    opt = Muon([p for p in vae.parameters() if p.ndim == 4], [p for p in vae.parameters() if p.ndim != 4], a.rate)
+    inner = lambda p: p.ndim == 4 and min(p.shape[:2]) >= 32  # not from or to pictures and latents
+    opt = Muon([p for p in vae.parameters() if inner(p)], [p for p in vae.parameters() if not inner(p)], a.rate)
     stage = Stage(a.checkpoint, {"model": vae, "average": average, "opt": opt}, a.steps, a.seed)
     drawn, s, _ = bank.load(a.bank)
     plain = int(s["plain"].sum())
