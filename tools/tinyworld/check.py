@@ -28,26 +28,26 @@ from unet import Towers
 PLAIN = ["-n", "3", "--strength", "1", "--diffuse-every", "1", "--size", "64x64", "--guide", "none", "--overwrite"]
 
 
-def run(folder, a, *words):
-    """The middle picture of three: it begins with noise alone."""
+def run(folder, a, frame, *words):
+    """One of three pictures. The middle one begins with noise alone; a prompt's own is the first."""
     made = subprocess.run([a.inbetween, "render", *words, "-o", f"{folder}/out-%d.png", *PLAIN, "--renderer", a.world,
-                           "--seed", "7", *(["--steps", str(a.steps)] if a.steps else []),
-                           *(["--guidance", str(a.guidance)] if a.guidance else [])], capture_output=True, text=True)
+                           "--seed", "7", "--steps", str(a.steps), "--guidance", str(a.guidance)],
+                          capture_output=True, text=True)
     if made.returncode:
         raise SystemExit(made.stderr)
-    return np.asarray(Image.open(f"{folder}/out-2.png").convert("RGB"))
+    return np.asarray(Image.open(f"{folder}/out-{frame}.png").convert("RGB"))
 
 
 def from_picture(folder, a, picture, plus):
     path = f"{folder}/key.png"
     Image.fromarray(picture).save(path)
     adapter = f"{a.world}/ip-adapter{'-plus' if plus else ''}.safetensors"
-    return run(folder, a, path, path, "--space", f"clip:{a.world}/clip", "--tokens",
+    return run(folder, a, 2, path, path, "--space", f"clip:{a.world}/clip", "--tokens",
                "penultimate" if plus else "pooled", "--ip-adapter", adapter, "--condition", "image")
 
 
 def from_prompt(folder, a, text):
-    return run(folder, a, "text:" + text, "text:" + text, "--space", f"text:{a.world}")
+    return run(folder, a, 1, "text:" + text, "text:" + text, "--space", f"text:{a.world}")
 
 
 if __name__ == "__main__":
@@ -56,8 +56,8 @@ if __name__ == "__main__":
     p.add_argument("inbetween")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--n", type=int, default=100)
-    p.add_argument("--steps", type=int, default=0, help="0: the program's default")
-    p.add_argument("--guidance", type=float, default=0, help="0: the program's default")
+    p.add_argument("--steps", type=int, default=12)
+    p.add_argument("--guidance", type=float, default=2)
     p.add_argument("--sheet", help="a PNG of what was drawn")
     a = p.parse_args()
     torch.set_flush_denormal(True)
