@@ -7,7 +7,8 @@ import numpy as np
 import scenes
 
 OBJECTS = ["a {size} {texture} {colour} {shape} at the {place}", "{size} {texture} {colour} {shape}, {place}",
-           "a {texture} {colour} {shape} that is {size} in the {place}", "at the {place} a {size} {texture} {colour} {shape}",
+           "a {texture} {colour} {shape} that is {size} in the {place}",
+           "at the {place} a {size} {texture} {colour} {shape}",
            "there is a {size} {texture} {colour} {shape} at the {place}"]
 GROUNDS = ["{objects} on a {ground} background", "{objects} on {ground}", "{ground} background, {objects}",
            "on {ground}: {objects}", "a picture of {objects} before a {ground} background"]

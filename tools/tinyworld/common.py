@@ -99,8 +99,9 @@ def rate(step, steps, warm=100, flat=0.6):
 class Stage:
     """A training that goes on where it stopped; SIGTERM stops it after the step at hand.
 
-    parts: name -> object with state_dict. until: a part of the stage ends here, with a copy of the checkpoint. Everything random comes from generators seeded by the step, so a stage that
-    was stopped gives what it would have given.
+    parts: name -> object with state_dict. until: a part of the stage ends here, with a copy of the checkpoint.
+    Everything random comes from generators seeded by the step, so a stage that was stopped gives what it would have
+    given.
     """
 
     def __init__(self, path, parts, steps, seed=1, every=180, until=0):
@@ -145,7 +146,8 @@ class Stage:
         if (self.step + 1) % every == 0:
             means = "  ".join(f"{k} {np.mean(v):.4f}" for k, v in self.sums.items())
             speed = (time.time() - self.began) / every
-            print(f"{time.strftime('%H:%M:%S')}  step {self.step + 1} of {self.steps}  {means}  {speed:.3f} s/step", flush=True)
+            print(f"{time.strftime('%H:%M:%S')}  step {self.step + 1} of {self.steps}  {means}  {speed:.3f} s/step",
+                  flush=True)
             self.sums, self.began = {}, time.time()
 
 

@@ -18,7 +18,7 @@ AT = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
 
 def _ground(p):
     """The colour of the border: the median of what lies nearest to the border's most common colour."""
-    edge = np.concatenate([p[:2].reshape(-1, 3), p[-2:].reshape(-1, 3), p[:, :2].reshape(-1, 3), p[:, -2:].reshape(-1, 3)])
+    edge = np.concatenate([e.reshape(-1, 3) for e in (p[:2], p[-2:], p[:, :2], p[:, -2:])])
     bins = (edge * 5.999).astype(int) @ np.array([36, 6, 1])
     best = edge[bins == np.bincount(bins).argmax()].mean(0)
     return np.median(edge[np.abs(edge - best).max(1) < 0.15], 0)

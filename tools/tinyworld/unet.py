@@ -88,7 +88,7 @@ def train(a):
     torch.manual_seed(a.seed)
     world, towers = World(), Towers(a.clip)
     average = Average(world, 0.9985)
-    matrices = [p for n, p in world.named_parameters() if p.ndim in (2, 4) and "conv_in" not in n and "conv_out" not in n]
+    matrices = [p for n, p in world.named_parameters() if p.ndim in (2, 4) and not ("conv_in" in n or "conv_out" in n)]
     chosen = {id(p) for p in matrices}
     opt = Muon(matrices, [p for p in world.parameters() if id(p) not in chosen], a.rate)
     stage = Stage(a.checkpoint, {"world": world, "average": average, "opt": opt}, a.steps, a.seed,

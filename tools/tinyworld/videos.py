@@ -42,7 +42,8 @@ def _move(rng, s, k, t):
         s["x"][:, k] = _bounce(x + np.cos(angle) * speed * t, low, high)
         s["y"][:, k] = _bounce(y + np.sin(angle) * speed * t, low, high)
     elif how == "circle":
-        radius, turns, phase = rng.uniform(0.1, 0.25), rng.choice([-1, 1]) * rng.uniform(0.4, 1), rng.uniform(0, 2 * np.pi)
+        radius, turns = rng.uniform(0.1, 0.25), rng.choice([-1, 1]) * rng.uniform(0.4, 1)
+        phase = rng.uniform(0, 2 * np.pi)
         a = phase + 2 * np.pi * turns * t
         s["x"][:, k] = np.clip(x + radius * (np.cos(a) - np.cos(phase)), low, high)
         s["y"][:, k] = np.clip(y + radius * (np.sin(a) - np.sin(phase)), low, high)
