@@ -1,8 +1,11 @@
-/* libFuzzer target: any bytes as the config of an autoencoder, of a TAESD or of a U-Net, as an index, or as
- * edits of weights' headers. The good files are the fixtures beside this one. */
+/* libFuzzer target: any bytes as the config of an autoencoder, of a TAESD, of a U-Net or of a scheduler, as
+ * an index, or as edits of the headers of weights and of IP-Adapters. The good files are the fixtures beside
+ * this one. */
 #include <libgen.h>
 #include "base/memory.h"
+#include "diffusion/ip_adapter.h"
 #include "diffusion/model.h"
+#include "diffusion/scheduler.h"
 #include "diffusion/vae.h"
 #include "fuzz_edits.h"
 
@@ -11,13 +14,17 @@ enum { ROOM = 1 << 20 };
 static char folder[64];
 
 typedef struct good {
-    const char *fixture, *file;
+    const char *fixture, *file; /* under fixtures/diffusion; in the folder */
     uint8_t bytes[ROOM];
     size_t n, header;
 } good;
-static good weights[] = {{"vae", "vae/diffusion_pytorch_model.safetensors"},
-                         {"unet", "unet/diffusion_pytorch_model.safetensors"},
-                         {"taesd", "tiny/diffusion_pytorch_model.safetensors"}};
+static good weights[] = {
+    {"vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors"},
+    {"unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.safetensors"},
+    {"taesd/diffusion_pytorch_model.safetensors", "tiny/diffusion_pytorch_model.safetensors"},
+    {"ip-base/ip-adapter.safetensors", "base/ip-adapter.safetensors"},
+    {"ip-plus/ip-adapter.safetensors", "plus/ip-adapter.safetensors"}};
+enum { WEIGHTS = sizeof weights / sizeof *weights, TEXTS = 5 };
 
 static void store(const char *name, const uint8_t *b, size_t n) {
     char path[160];
@@ -44,14 +51,13 @@ static void begin_fuzz(void) {
         abort();
     }
     atexit(remove_folder);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < WEIGHTS; i++) {
         good *g = &weights[i];
         snprintf(path, sizeof path, "mkdir %s/%.*s", folder, (int)(strchr(g->file, '/') - g->file), g->file);
         if (system(path)) {
             abort();
         }
-        snprintf(path, sizeof path, "%.400s/fixtures/diffusion/%s/diffusion_pytorch_model.safetensors", at,
-                 g->fixture);
+        snprintf(path, sizeof path, "%.400s/fixtures/diffusion/%s", at, g->fixture);
         FILE *f = fopen(path, "rb");
         g->n = f ? fread(g->bytes, 1, ROOM, f) : 0;
         if (g->n < 8 || g->n == ROOM || fclose(f)) {
@@ -86,36 +92,90 @@ static void use(const char *vae, const char *model) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char *const texts[] = {"vae/config.json", "unet/config.json", "tiny/config.json",
-                                        "vae/diffusion_pytorch_model.safetensors.index.json"};
+static void use_scheduler(void) {
+    ib_scheduler_config c;
+    ib_scheduler *s = NULL;
+    ib_error err = {0};
+    bool there, known;
+    int rc = ib_scheduler_config_read(&c, folder, -1, &there, &known, &err);
+    check(rc, &err);
+    if (!rc) {
+        check(ib_scheduler_open(&s, &c, 7, &err), &err);
+    }
+    if (s) {
+        float x[4] = {1, -1}, e[4] = {0.5F}, noise[4] = {0};
+        check(ib_scheduler_begin(s, 4, &err), &err);
+        for (size_t i = 0; i < ib_scheduler_evaluations(s); i++) {
+            ib_scheduler_step(s, i, x, e, noise);
+        }
+    }
+    ib_scheduler_close(&s);
+}
+
+static void use_ip(const char *path) {
+    ib_ip_adapter *a = NULL;
+    ib_error err = {0};
+    float x[3 * 64] = {0.5F, -0.5F}, tokens[4096];
+    check(ib_ip_adapter_open(&a, path, 0, &err), &err);
+    if (a) {
+        const ib_ip_about *about = ib_ip_adapter_about(a);
+        if (about->width <= 64 && about->tokens * about->context <= sizeof tokens / sizeof *tokens) {
+            check(ib_ip_adapter_tokens(a, x, 1, about->plus ? 3 : 1, 1, tokens, &err), &err);
+        }
+    }
+    ib_ip_adapter_close(&a);
+}
+
+static void fuzz_text(int kind, const uint8_t *data, size_t size) {
+    static const char *const texts[TEXTS] = {"vae/config.json", "unet/config.json", "tiny/config.json",
+                                             "vae/diffusion_pytorch_model.safetensors.index.json",
+                                             "scheduler_config.json"};
     char path[160];
+    snprintf(path, sizeof path, "%s%s%s", folder, kind == 2 || kind == 3 ? "/" : "",
+             kind == 2   ? "tiny"
+             : kind == 3 ? texts[kind]
+                         : "");
+    store(texts[kind], data, size);
+    if (kind == 4) {
+        use_scheduler();
+    } else {
+        use(kind == 1 ? NULL : path, kind > 1 ? NULL : folder);
+    }
+    if (kind < 3) {
+        store(texts[kind], (const uint8_t *)"{}", 2);
+    }
+}
+
+static void fuzz_header(int kind, const uint8_t *data, size_t size) {
+    static uint8_t bytes[ROOM];
+    char path[160];
+    good *g = &weights[kind];
+    memcpy(bytes, g->bytes, g->n);
+    size_t n = fuzz_edit(bytes, g->header, data, size);
+    store(g->file, bytes, n == g->header ? g->n : n);
+    snprintf(path, sizeof path, "%s%s%s", folder, kind > 1 ? "/" : "",
+             kind == 2  ? "tiny"
+             : kind > 2 ? g->file
+                        : "");
+    if (kind > 2) {
+        use_ip(path);
+    } else {
+        use(kind == 1 ? NULL : path, kind == 2 ? NULL : folder);
+    }
+    store(g->file, g->bytes, g->n);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!*folder) {
         begin_fuzz();
     }
-    if (!size) {
-        return 0;
-    }
-    int kind = *data++ % 7;
-    size--;
-    snprintf(path, sizeof path, "%s%s", folder, kind == 2 || kind == 6 ? "/tiny" : "");
-    if (kind < 3) {
-        store(texts[kind], data, size);
-        use(kind == 1 ? NULL : path, kind == 2 ? NULL : folder);
-        store(texts[kind], (const uint8_t *)"{}", 2);
-    } else if (kind == 3) {
-        char index[160];
-        store(texts[kind], data, size);
-        snprintf(index, sizeof index, "%s/%s", folder, texts[kind]);
-        use(index, NULL);
-    } else {
-        static uint8_t bytes[ROOM];
-        good *g = &weights[kind - 4];
-        memcpy(bytes, g->bytes, g->n);
-        size_t n = fuzz_edit(bytes, g->header, data, size);
-        store(g->file, bytes, n == g->header ? g->n : n);
-        use(kind == 5 ? NULL : path, kind == 6 ? NULL : folder);
-        store(g->file, g->bytes, g->n);
+    if (size) {
+        int kind = *data % (TEXTS + WEIGHTS);
+        if (kind < TEXTS) {
+            fuzz_text(kind, data + 1, size - 1);
+        } else {
+            fuzz_header(kind - TEXTS, data + 1, size - 1);
+        }
     }
     return 0;
 }
