@@ -246,7 +246,7 @@ static ib_attend attention(const ib_ip_adapter *a, const work *w) {
                        .width = HEAD,
                        .q = w->q,
                        .k = w->kv,
-                       .v = w->kv + a->inner,
+                       .v = w->kv ? w->kv + a->inner : NULL, /* not yet there while scratch is counted */
                        .q_row = a->inner,
                        .k_row = 2 * a->inner,
                        .v_row = 2 * a->inner,
