@@ -50,7 +50,7 @@ expect 0
 check "equal runs give equal bytes" diff -r "$s/p" "$s/q"
 run render "${way[@]}" -o "$s/r/" "${short[@]}" --threads 1
 expect 0
-check "another number of threads gives the same picture" differ "$s/p/0005.png" "$s/r/0005.png" 1
+check "another number of threads gives the same bytes" diff -r "$s/p" "$s/r"
 check "keyframes are exact here too" differ "$s/p/0001.png" $f/a.png 0
 
 # stopped, and gone on with
