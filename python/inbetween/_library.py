@@ -127,3 +127,8 @@ class Handle:
                 self._pointer = None
         finally:
             self._lock.release()
+
+    def forget(self) -> None:
+        """To be called within `use`, before a function of the library that releases the pointer itself."""
+        ffi.gc(self._pointer, None)
+        self._pointer = None
