@@ -8,12 +8,15 @@ An object belongs to one thread at a time (`BusyError`); the interpreter's lock 
 from __future__ import annotations
 
 from ._library import version
+from .adapter import Adapter, AdapterInfo, Strengths
 from .errors import Error
 from .latent_file import Guides, GuideWindow, LatentFile, LatentInfo, LatentWriter
 from .shape import Shape
 from .space import Space, slerp
 
 __all__ = [
+    "Adapter",
+    "AdapterInfo",
     "Error",
     "GuideWindow",
     "Guides",
@@ -22,6 +25,7 @@ __all__ = [
     "LatentWriter",
     "Shape",
     "Space",
+    "Strengths",
     "slerp",
     "version",
 ]
