@@ -55,17 +55,18 @@ def _load() -> Any:
 
 
 lib = _load()
+lib.ib_ffmpeg_quiet()
 libc = ffi.dlopen(None)
 
 
 def version() -> str:
     """Of the library that runs: "MAJOR.MINOR.PATCH"."""
-    return ffi.string(lib.ib_version()).decode()
+    return text_of(lib.ib_version())
 
 
 def text_of(pointer: Any) -> str:
     """A C string, or an array of char; NULL is empty."""
-    return ffi.string(pointer).decode("utf-8", "backslashreplace") if pointer else ""
+    return str(ffi.string(pointer), "utf-8", "backslashreplace") if pointer else ""
 
 
 def encoded(value: str | os.PathLike[str]) -> bytes:

@@ -134,7 +134,8 @@ class LatentFile:
         number = index.__index__()
         if not -len(self) <= number < len(self):
             raise IndexError(f"{self.path}: has no latent {number}: there are {len(self)}")
-        return self.read(number % len(self), 1)[0]
+        z = self.read(number % len(self), 1)
+        return z.reshape(z.shape[1:])
 
     def __iter__(self) -> Iterator[Floats]:
         for i in range(len(self)):
@@ -159,7 +160,7 @@ class LatentFile:
         times: ArrayLike | None = None,
         cuts: ArrayLike | None = None,
         picture_size: tuple[int, int] | None = None,
-        source: str = "",
+        source: str | None = None,
     ) -> None:
         """Writes latents [N, latent], any tower's or VAE's, as a file of their own. What the arguments mean: `LatentWriter`.
 
@@ -187,7 +188,8 @@ class LatentWriter:
 
     space: a `Space`, or the id of your own: whatever names the coordinates, such as "vae:mine". shape: of one latent. fps: of the
     frames. picture_size: width and height of the encoded pictures in px; None: unknown (1 x 1), or what the patch space's grid says.
-    Numbers are stored as IEEE half.
+    source: name of the video; files of one name count as one video when training sets some apart for validation; None: the file's own
+    name. Numbers are stored as IEEE half.
     """
 
     def __init__(
@@ -198,7 +200,7 @@ class LatentWriter:
         space: Space | str,
         fps: float,
         picture_size: tuple[int, int] | None = None,
-        source: str = "",
+        source: str | None = None,
     ):
         name = space.id if isinstance(space, Space) else space
         if not isinstance(name, str):
@@ -217,7 +219,8 @@ class LatentWriter:
         ):
             raise MismatchError(f"shape: is {list(shape.array)}: {name} makes another one of pictures of {width} x {height} px")
         raw = ffi.new("ib_latent_info *")
-        raw.space_id, raw.source = _fitting(name, "space", 255), _fitting(os.path.basename(source), "source", 511, empty=True)
+        text = os.fsdecode(path) if source is None else source
+        raw.space_id, raw.source = _fitting(name, "space", 255), _fitting(os.path.basename(text), "source", 511)
         shape.fill(raw.shape)
         raw.frame_width, raw.frame_height, raw.matrix = width, height, 2
         raw.fps, raw.every = float(fps), 1
@@ -265,8 +268,8 @@ def _copy(pointer: Any, kind: str, n: int, dtype: type) -> NDArray[Any]:
     return np.frombuffer(ffi.buffer(pointer, n * ffi.sizeof(kind)), dtype).copy()
 
 
-def _fitting(text: str, name: str, most: int, empty: bool = False) -> bytes:
+def _fitting(text: str, name: str, most: int) -> bytes:
     raw = encoded(text)
-    if len(raw) > most or not (raw or empty):
-        raise ArgumentError(f"{name}: has {len(raw)} bytes: it is to have from {0 if empty else 1} to {most}")
+    if not 0 < len(raw) <= most:
+        raise ArgumentError(f"{name}: has {len(raw)} bytes: it is to have from 1 to {most}")
     return raw
