@@ -37,7 +37,7 @@ def _places(name: str) -> list[str]:
     return [place for place in places if os.path.exists(place)] + [name]
 
 
-def _load() -> Any:
+def _load() -> tuple[Any, str]:
     major, minor = _version_of_declarations()
     name = "libinbetween.so." + (f"0.{minor}" if major == "0" else major)
     reasons = []
@@ -50,11 +50,11 @@ def _load() -> Any:
         version = ffi.string(library.ib_version()).decode()
         if version.split(".")[:2] != [major, minor]:
             raise NoLibraryError(f"{place}: is version {version}: this package needs {major}.{minor}")
-        return library
+        return library, place
     raise NoLibraryError(f"{name}: cannot be loaded: {'; '.join(reasons)}")
 
 
-lib = _load()
+lib, lib_path = _load()
 lib.ib_ffmpeg_quiet()
 libc = ffi.dlopen(None)
 
