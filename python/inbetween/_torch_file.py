@@ -18,6 +18,8 @@ from pathlib import Path
 import safetensors
 import torch
 
+from .errors import ArgumentError, FileError, FormatError, NonfiniteError
+
 FORMAT = "2"
 PATCH_SPACE = "patch:dct8+4:v1"
 PATCH_WIDTH = 96
@@ -123,7 +125,7 @@ class Config:
     def preset(name: str, space: str, layout: str, width: int, guide: str = "") -> Config:
         """The sizes "toaster", "default" or "large", as `inbetween train --preset` has them."""
         if name not in _PRESETS:
-            raise ValueError(f"there is no preset '{name}'; choose toaster, default or large")
+            raise ArgumentError(f"there is no preset '{name}'; choose toaster, default or large")
         grid, single, sequence = _PRESETS[name]
         if layout == "grid":
             motion = space == PATCH_SPACE
@@ -159,26 +161,26 @@ class Config:
         return self.trust if self.motion and not self.strengths else 1.0
 
     def check(self) -> None:
-        """ValueError with a sentence for sizes that no model has."""
+        """ArgumentError with a sentence for sizes that no model has."""
         grid = self.layout == "grid"
         if self.layout not in LAYOUTS:
-            raise ValueError(f"unknown layout '{self.layout}'")
+            raise ArgumentError(f"unknown layout '{self.layout}'")
         if not 1 <= self.width <= 65536:
-            raise ValueError(f"the latent width must be 1 to 65536, not {self.width}")
+            raise ArgumentError(f"the latent width must be 1 to 65536, not {self.width}")
         for what, channels in (("model's", self.fine), ("coarse", self.coarse if self.coarse_blocks else 16)):
             if not 16 <= channels <= 4096 or channels % 16:
-                raise ValueError(f"the {what} width must be a multiple of 16 from 16 to 4096, not {channels}")
+                raise ArgumentError(f"the {what} width must be a multiple of 16 from 16 to 4096, not {channels}")
         if not 1 <= self.fine_blocks <= 32 or not 0 <= self.coarse_blocks <= 32:
-            raise ValueError("a model has 1 to 32 fine and 0 to 32 coarse blocks, "
-                             f"not {self.fine_blocks} and {self.coarse_blocks}")
+            raise ArgumentError("a model has 1 to 32 fine and 0 to 32 coarse blocks, "
+                                f"not {self.fine_blocks} and {self.coarse_blocks}")
         if not grid and (self.coarse_blocks or self.motion):
-            raise ValueError("coarse blocks and the motion head need the 'grid' layout")
+            raise ArgumentError("coarse blocks and the motion head need the 'grid' layout")
         if not 0 <= self.trust <= 1:
-            raise ValueError(f"expected a trust of 0 to 1, got {self.trust:g}")
+            raise ArgumentError(f"expected a trust of 0 to 1, got {self.trust:g}")
         if self.motion and self.guide:
-            raise ValueError("the space of pictures has no use for a guide")
+            raise ArgumentError("the space of pictures has no use for a guide")
         if self.motion and self.width != PATCH_WIDTH:
-            raise ValueError(f"the motion head needs the patch space's width of {PATCH_WIDTH}, not {self.width}")
+            raise ArgumentError(f"the motion head needs the patch space's width of {PATCH_WIDTH}, not {self.width}")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the tensors, in the order of the file."""
@@ -265,15 +267,18 @@ class Config:
 def read(path: str | os.PathLike[str]) -> tuple[Config, dict[str, torch.Tensor], dict[str, str], str]:
     """The architecture, the tensors as float32, the rest of the metadata and the file's SHA-256.
 
-    OSError if the file cannot be read, ValueError "PATH: what is wrong" if it is no adapter.
+    FileError if the file cannot be read, FormatError if it is no adapter that this version takes.
     """
-    data = Path(path).read_bytes()
+    try:
+        data = Path(path).read_bytes()
+    except OSError as e:
+        raise FileError(f"{os.fspath(path)}: cannot be read: {e.strerror}") from None
     try:
         tensors, meta = _parse(data)
         config = Config.parse(meta)
         _check(config, tensors)
     except (ValueError, safetensors.SafetensorError) as e:
-        raise ValueError(f"{os.fspath(path)}: {e}") from None
+        raise FormatError(f"{os.fspath(path)}: {e}") from None
     own = config.metadata()
     rest = {k: v for k, v in meta.items() if k not in own and k != "inbetween.parents"}
     return config, {k: tensors[k].float() for k in config.shapes()}, rest, hashlib.sha256(data).hexdigest()
@@ -308,18 +313,18 @@ def write(path: str | os.PathLike[str], config: Config, tensors: Mapping[str, to
           metadata: Mapping[str, str]) -> None:
     """The bytes that the C program writes for the same weights and metadata. The file appears when it is whole.
 
-    ValueError "PATH: ..." if a weight is not finite or the metadata names the architecture's own keys.
+    NonfiniteError if a weight is not finite, ArgumentError if the metadata names the architecture's own keys.
     """
     own, name = config.metadata(), os.fspath(path)
     twice = sorted(own.keys() & metadata.keys())
     if twice:
-        raise ValueError(f"{name}: not written, the model itself says what '{twice[0]}' is")
+        raise ArgumentError(f"{name}: not written, the model itself says what '{twice[0]}' is")
     header: dict[str, object] = {"__metadata__": own | {str(k): str(v) for k, v in metadata.items()}}
     parts, at = [], 0
     for key, shape in config.shapes().items():
         t = tensors[key].detach().to("cpu", torch.float32).contiguous()
         if not torch.isfinite(t).all():
-            raise ValueError(f"{name}: not written, the weights hold a number that is not finite ('{key}')")
+            raise NonfiniteError(f"{name}: not written, the weights hold a number that is not finite ('{key}')")
         parts.append(t.numpy().astype("<f4", copy=False).tobytes())
         header[key] = {"dtype": "F32", "shape": list(shape), "data_offsets": [at, at + len(parts[-1])]}
         at += len(parts[-1])

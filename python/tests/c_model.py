@@ -62,6 +62,14 @@ def _at(a: np.ndarray | None) -> object:
     return None if a is None else a.ctypes.data_as(_floats)
 
 
+def patches(planes: np.ndarray, rows: int, cols: int) -> np.ndarray:
+    """Planes [n, 96 rows cols] as latents of the patch space, [n, rows, cols, 96]."""
+    z = np.empty((len(planes), rows, cols, 96), np.float32)
+    for i in range(len(planes)):
+        lib.ib_patch_forward(_at(planes[i]), rows, cols, _at(z[i]))
+    return z
+
+
 class Model:
     """A model of the C library; new with `config`, or from a file with `path`."""
 

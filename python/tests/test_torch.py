@@ -21,6 +21,8 @@ CONFIGS = {
     "sequence guided": (Config("tokens:test", "sequence", 12, 32, guide="prior:motion:2"), (9, 12)),
     "grid": (Config("vae:test", "grid", 4, 16, 32, 1, 2), (6, 9, 4)),
     "grid one level": (Config("vae:test", "grid", 4, 16, 0, 2, 0), (4, 5, 4)),
+    "patch": (Config("patch:dct8+4:v1", "grid", 96, 16, 16, 1, 1, True, 0.6), (3, 4, 96)),
+    "patch strengths": (Config("patch:dct8+4:v1", "grid", 96, 16, 0, 1, 0, True, 0.6, strengths=STRENGTHS), (2, 3, 96)),
     "grid guided": (Config("vae:test", "grid", 4, 16, 16, 1, 1, guide="prior:motion:2"), (5, 5, 4)),
 }
 
@@ -35,11 +37,29 @@ def model_of(config, seed=3):
     return c
 
 
+def pictures(shape, n, rng):
+    """Keyframes of the patch space: a smooth texture, moved."""
+    rows, cols, _ = shape
+    planes = np.empty((2, n, 96 * rows * cols), np.float32)
+    for i in range(n):
+        wave, way = rng.uniform(0.1, 0.5, (6, 2)), rng.uniform(-4, 4, 2)
+        for side in (0, 1):
+            parts = []
+            for k, step in enumerate((1, 2, 2)):
+                y, x = np.mgrid[0 : 8 * rows : step, 0 : 8 * cols : step] + side * way[:, None, None]
+                v = sum(np.sin(a * y + b * x + k) for a, b in wave)
+                parts.append(((0.5 if k == 0 else 0) + (0.08 if k == 0 else 0.03) * v).ravel())
+            planes[side, i] = np.concatenate(parts)
+    return (c_model.patches(planes[0], rows, cols), c_model.patches(planes[1], rows, cols))
+
+
 def samples(config, shape, n=12, seed=5):
     """Keyframes, times, gaps and, with guides, guide, feature and which have one."""
     rng = np.random.default_rng(seed)
     z0 = rng.standard_normal((n, *shape), dtype=np.float32)
     z1 = z0 + rng.uniform(0.1, 2, (n, *[1] * len(shape))).astype("f4") * rng.standard_normal(z0.shape, dtype=np.float32)
+    if config.motion:
+        z0, z1 = pictures(shape, n, rng)
     t = rng.uniform(0.02, 0.98, n).astype("f4")
     t[:2] = 0.5
     z0[1], z1[1] = z1[0], z0[0]
@@ -85,8 +105,10 @@ def test_gradients_are_those_of_the_program(name, tmp_path):
     c.save(tmp_path / "a.safetensors")
     model = InBetween.from_file(tmp_path / "a.safetensors").train()
     target = case["z0"] + np.random.default_rng(9).standard_normal(case["z0"].shape, dtype=np.float32)
+    if config.motion:
+        target = case["z0"] + 0.1 * (target - case["z0"])
     value, want = c.learn(**case, target=target, unit=0.7)
-    got = loss(run(model, case), torch.from_numpy(target), 0.7)
+    got = loss(run(model, case), torch.from_numpy(target), 0.7, config.motion)
     got.backward()
     assert got.item() == pytest.approx(value, rel=1e-5)
     for key, p in model.named_parameters():
