@@ -18,6 +18,7 @@ from pathlib import Path
 import safetensors
 import torch
 
+from .adapter import Strengths
 from .errors import ArgumentError, FileError, FormatError, NonfiniteError
 
 FORMAT = "2"
@@ -45,48 +46,40 @@ _PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Strengths:
-    """How far the parts of a model are followed, by the gap (docs/model.md, Strengths).
+def strength_at(s: Strengths, which: str, gap_seconds: float, pictures: bool) -> float:
+    """Of "guide", "guided" or "alone" (docs/model.md, Strengths).
 
-    seconds: middles of the bins, rising, at most 8. guide, guided, alone: of each bin, 0 to 1: of the guide,
-    of the correction beside a guide, of the correction alone. In the patch space `alone` is that of all.
+    Linear between the bins in the logarithm of the gap; above the last it falls to 0 at twice that gap, but in the
+    space of pictures it stays.
     """
+    middle, value = s.gap_seconds, getattr(s, which)
+    if gap_seconds <= middle[0]:
+        return value[0]
+    if gap_seconds >= middle[-1]:
+        return value[-1] if pictures else value[-1] * max(0.0, 1 - math.log2(gap_seconds / middle[-1]))
+    k = next(i for i, m in enumerate(middle) if gap_seconds <= m)
+    part = math.log(gap_seconds / middle[k - 1]) / math.log(middle[k] / middle[k - 1])
+    return value[k - 1] + part * (value[k] - value[k - 1])
 
-    seconds: tuple[float, ...]
-    guide: tuple[float, ...]
-    guided: tuple[float, ...]
-    alone: tuple[float, ...]
 
-    def at(self, which: str, gap_seconds: float, pictures: bool) -> float:
-        """Linear in the logarithm of the gap; above the last bin it falls to 0 at twice the gap, but for pictures."""
-        middle, value = self.seconds, getattr(self, which)
-        if gap_seconds <= middle[0]:
-            return value[0]
-        if gap_seconds >= middle[-1]:
-            return value[-1] if pictures else value[-1] * max(0.0, 1 - math.log2(gap_seconds / middle[-1]))
-        k = next(i for i, m in enumerate(middle) if gap_seconds <= m)
-        part = math.log(gap_seconds / middle[k - 1]) / math.log(middle[k] / middle[k - 1])
-        return value[k - 1] + part * (value[k] - value[k - 1])
+def _write_strengths(s: Strengths) -> str:
+    rows = zip(s.gap_seconds, s.guide, s.guided, s.alone)
+    return "; ".join(" ".join(_number(v) for v in row) for row in rows)
 
-    def text(self) -> str:
-        rows = zip(self.seconds, self.guide, self.guided, self.alone)
-        return "; ".join(" ".join(_number(v) for v in row) for row in rows)
 
-    @staticmethod
-    def parse(text: str) -> Strengths:
-        """ValueError for anything but 1 to 8 bins with values in their ranges."""
-        rows = [[_single(float(v)) for v in part.split()] for part in text.split(";")]
-        seconds = [row[0] for row in rows if len(row) == 4]
-        good = (
-            len(seconds) == len(rows) <= MOST_BINS
-            and all(1e-6 <= s <= 1e6 for s in seconds)
-            and all(a < b for a, b in zip(seconds, seconds[1:]))
-            and all(0 <= v <= 1 for row in rows for v in row[1:])
-        )
-        if not good:
-            raise ValueError("no strengths")
-        return Strengths(*(tuple(column) for column in zip(*rows)))
+def _read_strengths(text: str) -> Strengths:
+    """ValueError for anything but 1 to 8 bins with values in their ranges."""
+    rows = [[_single(float(v)) for v in part.split()] for part in text.split(";")]
+    seconds = [row[0] for row in rows if len(row) == 4]
+    good = (
+        len(seconds) == len(rows) <= MOST_BINS
+        and all(1e-6 <= s <= 1e6 for s in seconds)
+        and all(a < b for a, b in zip(seconds, seconds[1:]))
+        and all(0 <= v <= 1 for row in rows for v in row[1:])
+    )
+    if not good:
+        raise ValueError(f"'inbetween.strengths' holds no strengths: '{text[:60]}'")
+    return Strengths(*(tuple(column) for column in zip(*rows)))
 
 
 def _single(v: float) -> float:
@@ -232,7 +225,7 @@ class Config:
         if self.guide:
             meta["inbetween.guide"] = self.guide
         if self.strengths:
-            meta["inbetween.strengths"] = self.strengths.text()
+            meta["inbetween.strengths"] = _write_strengths(self.strengths)
         return meta | {"modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": "inbetween-v2/in-between"}
 
     @staticmethod
@@ -250,7 +243,7 @@ class Config:
         try:
             sizes = {k: int(need(f"inbetween.{k}"), 10) for k in _SIZES}
             trust = float(need("inbetween.trust"))
-            strengths = Strengths.parse(meta["inbetween.strengths"]) if "inbetween.strengths" in meta else None
+            strengths = _read_strengths(meta["inbetween.strengths"]) if "inbetween.strengths" in meta else None
         except ValueError as e:
             if "metadata has no" in str(e):
                 raise

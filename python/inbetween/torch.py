@@ -22,11 +22,13 @@ from torch import Tensor
 
 from . import _torch_file as file
 from . import _torch_pixels as pixels
-from ._torch_file import Config, Strengths
+from ._torch_data import Windows
+from ._torch_file import Config
 from ._torch_layers import Gate, Linear, Trunk, gate_features, position_features, slerp
+from .adapter import Strengths
 from .errors import ArgumentError, MismatchError
 
-__all__ = ["Config", "InBetween", "Strengths", "loss"]
+__all__ = ["Config", "InBetween", "Strengths", "Windows", "loss"]
 
 _DISTANCE_FLOOR = 1e-3
 _ERROR_FLOOR = 2e-6
@@ -174,7 +176,7 @@ class InBetween(Trunk):
         if self.training:
             return gap.new_ones(len(gap), 1, 1)
         s = self.config.strengths
-        values = [self.trust * (s.at(which, g, self.config.motion) if s else 1.0) for g in gap.tolist()]
+        values = [self.trust * (file.strength_at(s, which, g, self.config.motion) if s else 1.0) for g in gap.tolist()]
         return gap.new_tensor(values)[:, None, None]
 
     def _useful(self, gap: Tensor) -> Tensor:
@@ -182,8 +184,8 @@ class InBetween(Trunk):
         s = self.config.strengths
         if self.training or not s:
             return torch.ones_like(gap, dtype=torch.bool)
-        return torch.tensor([s.at("guide", g, False) > 0 or s.at("guided", g, False) > 0 for g in gap.tolist()],
-                            device=gap.device)
+        followed = [any(file.strength_at(s, which, g, False) > 0 for which in ("guide", "guided")) for g in gap.tolist()]
+        return torch.tensor(followed, device=gap.device)
 
     def _check(self, z0: Tensor, z1: Tensor, guide: Tensor | None, feature: Tensor | None) -> tuple[int, int, int]:
         c = self.config
