@@ -1,0 +1,150 @@
+"""Builds the package (PEP 517): the library with CMake, then a wheel of it and the Python files.
+
+It needs nothing from PyPI. The library's own needs, such as FFmpeg, HDF5 and OpenBLAS, come from the system, when it is built and when it
+runs; the wheel is for systems with the same versions of them. In the environment: CMAKE_ARGS are further arguments of CMake,
+INBETWEEN_BUILD is a build folder whose library is taken as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import io
+import os
+import re
+import subprocess
+import sysconfig
+import tarfile
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent  # the folder of pyproject.toml
+PACKAGE = HERE / "inbetween"
+PACKED_SOURCE = "libinbetween"  # of an sdist: where the library's source lies
+# Of the library's source tree: what an sdist takes.
+NOT_SOURCE = {"docs", "examples", "python", "tests", "tools", "integrations"}
+SOURCE_ENDINGS = {".c", ".h", ".cmake", ".in", ".txt", ".tsv", ".safetensors"}
+
+
+def source_tree() -> Path:
+    """The library's source: in an sdist beside the package, in a checkout around it."""
+    for place in (HERE / PACKED_SOURCE, HERE.parent):
+        if (place / "cmake" / "install.cmake").is_file():
+            return place
+    raise SystemExit(f"{HERE}: cannot be built: the library's source is neither in {PACKED_SOURCE}/ nor one folder up")
+
+
+def version() -> str:
+    """That of base/version.h."""
+    text = (source_tree() / "base" / "version.h").read_text(encoding="utf-8")
+    return ".".join(re.search(rf"#define IB_VERSION_{part} (\d+)", text).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
+
+
+def metadata() -> str:
+    """Core metadata, version 2.1."""
+    project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = ["Metadata-Version: 2.1", f"Name: {project['name']}", f"Version: {version()}", f"Summary: {project['description']}"]
+    lines += [f"License: {project['license']['text']}", "License-File: LICENSE", f"Requires-Python: {project['requires-python']}"]
+    lines += [f"Classifier: {one}" for one in project["classifiers"]]
+    lines += [f"Requires-Dist: {one}" for one in project["dependencies"]]
+    for extra, needs in project["optional-dependencies"].items():
+        lines += [f"Provides-Extra: {extra}"] + [f'Requires-Dist: {one}; extra == "{extra}"' for one in needs]
+    readme = (HERE / project["readme"]).read_text(encoding="utf-8")
+    return "\n".join(lines) + f"\nDescription-Content-Type: text/markdown\n\n{readme}"
+
+
+def license_text() -> bytes:
+    return (source_tree() / "LICENSE").read_bytes()
+
+
+def declarations() -> str:
+    """What inbetween/_declarations.py makes of the headers."""
+    spec = importlib.util.spec_from_file_location("_declarations", PACKAGE / "_declarations.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.from_tree(source_tree())
+
+
+def library(folder: Path) -> Path:
+    """The shared library, built in `folder` unless INBETWEEN_BUILD names another one."""
+    given = os.environ.get("INBETWEEN_BUILD")
+    if not given:
+        options = ["CMAKE_BUILD_TYPE=Release", "INBETWEEN_SHARED=ON", "INBETWEEN_MPI=OFF"]
+        options += [f"INBETWEEN_{part}=OFF" for part in ("INSTALL", "PAGES", "TESTS")]
+        more = os.environ.get("CMAKE_ARGS", "").split()
+        subprocess.check_call(["cmake", "-S", source_tree(), "-B", folder, *(f"-D{option}" for option in options), *more])
+        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
+        subprocess.check_call(["cmake", "--build", folder, "--target", "inbetween_shared", "--parallel", jobs])
+    return (Path(given) if given else folder).resolve() / "libinbetween.so"
+
+
+def soname() -> str:
+    major, minor, _ = version().split(".")
+    return "libinbetween.so." + (f"0.{minor}" if major == "0" else major)
+
+
+def write_wheel(path: Path, files: dict[str, bytes], info: str) -> None:
+    """files: by their names in the wheel; RECORD is added to them."""
+    record = io.StringIO()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for name, data in [*files.items(), (f"{info}/RECORD", b"")]:
+            if name.endswith("/RECORD"):
+                record.write(f"{name},,\n")
+                data = record.getvalue().encode()
+            else:
+                digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+                record.write(f"{name},sha256={digest},{len(data)}\n")
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o100644 << 16
+            wheel.writestr(entry, data)
+
+
+def build_wheel(wheel_directory: str, config_settings: object = None, metadata_directory: object = None) -> str:
+    tag = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    info = f"inbetween-{version()}.dist-info"
+    name = f"inbetween-{version()}-{tag}.whl"
+    files = {f"inbetween/{path.name}": path.read_bytes() for path in sorted(PACKAGE.iterdir()) if path.suffix in (".py", ".typed")}
+    files["inbetween/declarations.h"] = declarations().encode()
+    with tempfile.TemporaryDirectory() as folder:
+        files[f"inbetween/lib/{soname()}"] = library(Path(folder)).read_bytes()
+    for path in sorted((source_tree() / "models").glob("default.*")):  # where the library looks for it: base/beside.h
+        files[f"inbetween/share/inbetween/{path.name}"] = path.read_bytes()
+    files[f"{info}/METADATA"] = metadata().encode()
+    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: inbetween_build\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
+    files[f"{info}/licenses/LICENSE"] = license_text()
+    write_wheel(Path(wheel_directory) / name, files, info)
+    return name
+
+
+def sdist_files() -> dict[str, bytes]:
+    """By their names in the sdist: the package's folder, and the library's source without tests and documents."""
+    source = source_tree()
+    found = {}
+    for path in sorted(HERE.rglob("*")):
+        inner = path.relative_to(HERE)
+        if path.is_file() and inner.parts[0] != PACKED_SOURCE and not any(p.startswith((".", "__pycache__")) for p in inner.parts):
+            found[str(inner)] = path.read_bytes()
+    folders = [p for p in sorted(source.iterdir()) if p.is_dir() and p.name not in NOT_SOURCE and not p.name.startswith((".", "build"))]
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix in SOURCE_ENDINGS:
+                found[f"{PACKED_SOURCE}/{path.relative_to(source)}"] = path.read_bytes()
+    for name in ("CMakeLists.txt", "LICENSE"):
+        found[f"{PACKED_SOURCE}/{name}"] = (source / name).read_bytes()
+    return found
+
+
+def build_sdist(sdist_directory: str, config_settings: object = None) -> str:
+    base = f"inbetween-{version()}"
+    files = sdist_files()
+    files["PKG-INFO"] = metadata().encode()
+    files["LICENSE"] = license_text()
+    with tarfile.open(Path(sdist_directory) / f"{base}.tar.gz", "w:gz") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(f"{base}/{name}")
+            entry.size, entry.mode = len(data), 0o644
+            archive.addfile(entry, io.BytesIO(data))
+    return f"{base}.tar.gz"

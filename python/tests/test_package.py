@@ -1,0 +1,94 @@
+"""The sdist, the wheel made from it, and that what is installed from it runs by itself."""
+
+import base64
+import csv
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from inbetween import _declarations, version
+from inbetween._library import lib_path
+
+ROOT = _declarations.source_tree()
+pytestmark = pytest.mark.skipif(ROOT is None or not Path(lib_path).is_file(), reason="needs the source tree and a build folder")
+
+USE = """
+import inbetween, numpy as np
+from inbetween import _declarations, _library
+assert _declarations.PACKED.is_file() and _library.lib_path.startswith(str(_declarations.HERE)), _library.lib_path
+with inbetween.Adapter.load("default") as adapter:
+    z = np.random.default_rng(1).standard_normal((2, 3, 4, 96)).astype(np.float32)
+    assert adapter.between(z[0], z[1], 0.5).shape == (3, 4, 96)
+print(inbetween.version())
+"""
+
+
+def hook(folder, call, **environment):
+    """A hook of the backend, as pip calls it."""
+    code = f"import sys; sys.path.insert(0, 'build_backend'); import inbetween_build; print(inbetween_build.{call})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env={**os.environ, **environment}, check=True, capture_output=True, text=True
+    )
+    return done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    """The folder of an unpacked sdist."""
+    folder = tmp_path_factory.mktemp("sdist")
+    name = hook(ROOT / "python", f"build_sdist({str(folder)!r})")
+    with tarfile.open(folder / name) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / f"inbetween-{version()}"
+
+
+def test_sdist_has_all_that_cmake_wants(unpacked, tmp_path):
+    listed = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    for name in (
+        "pyproject.toml",
+        "PKG-INFO",
+        "LICENSE",
+        "README.md",
+        "inbetween/py.typed",
+        "tests/conftest.py",
+        "libinbetween/base/api.h",
+    ):
+        assert name in listed
+    done = subprocess.run(
+        ["cmake", "-S", unpacked / "libinbetween", "-B", tmp_path, "-DINBETWEEN_TESTS=OFF", "-DINBETWEEN_INSTALL=OFF"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_wheel_runs_by_itself(unpacked, tmp_path):
+    name = hook(unpacked, f"build_wheel({str(tmp_path)!r})", INBETWEEN_BUILD=str(Path(lib_path).parent))
+    assert name.startswith(f"inbetween-{version()}-py3-none-linux_")
+    again = tmp_path / "again"
+    again.mkdir()
+    hook(ROOT / "python", f"build_wheel({str(again)!r})", INBETWEEN_BUILD=str(Path(lib_path).parent))
+    assert (again / name).read_bytes() == (tmp_path / name).read_bytes()
+    with zipfile.ZipFile(tmp_path / name) as wheel:
+        info = f"inbetween-{version()}.dist-info"
+        rows = list(csv.reader(wheel.read(f"{info}/RECORD").decode().splitlines()))
+        assert {row[0] for row in rows} == set(wheel.namelist())
+        for file, digest, size in rows[:-1]:
+            data = wheel.read(file)
+            assert digest == "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            assert int(size) == len(data)
+        assert wheel.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+        assert f"Version: {version()}\n" in wheel.read(f"{info}/METADATA").decode()
+    target = tmp_path / "installed"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, tmp_path / name], check=True)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("INBETWEEN_")}
+    done = subprocess.run(
+        [sys.executable, "-c", USE], cwd=tmp_path, env={**clean, "PYTHONPATH": str(target)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == version() + "\n"
