@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any, Mapping
@@ -197,19 +198,20 @@ class Adapter:
         """
         z0, z1 = floats(z0, "z0"), floats(z1, "z1")
         shape = self._shape_of(z0)
-        try:
-            batch = np.broadcast_shapes(shape.batch_of(z0, "z0"), shape.batch_of(z1, "z1"))
-        except ValueError as problem:
-            if isinstance(problem, MismatchError):
-                raise
-            raise MismatchError(f"z0 and z1: have the shapes {list(z0.shape)} and {list(z1.shape)}: they do not go together") from None
+        batch, other = shape.batch_of(z0, "z0"), shape.batch_of(z1, "z1")
+        more = (1,) * min(1, np.ndim(t))
+        starts = [(name, z, own + more) for name, z, own in (("z0", z0, batch), ("z1", z1, other))]
+        if batch != other:
+            try:
+                batch = np.broadcast_shapes(batch, other)
+            except ValueError:
+                text = f"z0 and z1: have the shapes {list(z0.shape)} and {list(z1.shape)}: they do not go together"
+                raise MismatchError(text) from None
         places = numbers(t, "t")
         whole_shape = batch + places.shape[-1:]
         request = np.zeros(whole_shape, REQUEST)
-        floats_each = shape.tokens * shape.width
-        more = (1,) * (len(whole_shape) - len(batch))
-        request["z0"] = _addresses(z0, shape.batch_of(z0, "z0") + more, floats_each)
-        request["z1"] = _addresses(z1, shape.batch_of(z1, "z1") + more, floats_each)
+        for name, z, own in starts:
+            request[name] = _addresses(z, own, shape.tokens * shape.width)
         _put(request, "t", places, "t")
         seconds = numbers(gap_seconds, "gap_seconds")
         _put(request, "gap_seconds", seconds.reshape(seconds.shape + more) if seconds.ndim else seconds, "gap_seconds")
@@ -243,7 +245,7 @@ class Adapter:
                 raise MismatchError(f"guide's {name}: have the shape {list(array.shape)}: here it is {list(request.shape + ending)}")
         if (features < 0).any():
             raise ArgumentError("guide's features: are 0 or more")
-        request["guide"] = _addresses(pictures, request.shape, int(np.prod(one)))
+        request["guide"] = _addresses(pictures, request.shape, math.prod(one))
         request["feature"] = _addresses(features, request.shape, told[0])
         return pictures, features
 
@@ -274,7 +276,8 @@ class Adapter:
 
 def _addresses(array: Floats, batch: tuple[int, ...], each: int) -> NDArray[np.uintp]:
     """Of the parts of `array`, `each` floats long. -> batch"""
-    return (array.ctypes.data + np.arange(int(np.prod(batch)), dtype=np.uintp) * np.uintp(4 * each)).astype(np.uintp).reshape(batch)
+    first = int(ffi.cast("uintptr_t", ffi.from_buffer(array)))
+    return np.arange(first, first + 4 * each * math.prod(batch), 4 * each, dtype=np.uintp).reshape(batch)
 
 
 def _put(request: NDArray[Any], field: str, values: NDArray[np.float64], name: str) -> None:

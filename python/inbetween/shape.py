@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._library import ffi
+from ._library import ffi, lib
 from .errors import ArgumentError, MismatchError, NonfiniteError
 
 Floats = NDArray[np.float32]
@@ -71,9 +71,11 @@ def floats(value: ArrayLike, name: str) -> Floats:
     array = np.asarray(value)
     if array.dtype.kind != "f":
         raise TypeError(f"{name}: has the dtype {array.dtype}: it is to be float32, float16 or float64")
-    with np.errstate(over="ignore"):
-        array = np.require(array, np.float32, ["C", "A"])
-    if not np.isfinite(array).all():
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+    array = np.require(array, np.float32, ["C", "A"])
+    if not lib.ib_params_finite(pointer(array), array.size):
         raise NonfiniteError(f"{name}: has NaN or infinity in it")
     return array
 
