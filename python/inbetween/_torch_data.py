@@ -51,8 +51,9 @@ class Windows(Dataset):
     keyframes differ less than the median window's come less often. Where files have guides, half of the samples
     are windows that have them. An item is a dictionary of tensors, float32: z0, z1, target [latent]; t,
     gap_seconds []; where any file has guides also guide [2, latent], feature [8] and guided [], bool. They go
-    into `InBetween.forward` under these names, `target` aside. Files are opened in each worker of a DataLoader.
-    Other than the program it does not mirror pictures.
+    into `InBetween.forward` under these names, `target` aside. Each worker of a DataLoader opens the files for
+    itself. Videos for validation are the caller's to set apart, and pictures are not altered but for the crop, where
+    the program also mirrors, resamples and recolours them (train/augment.h).
 
     paths: latent files of one space. gap: least and most frames from keyframe to keyframe, 2 or more. samples: how
     many there are. crop: of a grid, the rows and columns of tokens to take, at a random place; needed where files

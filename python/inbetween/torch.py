@@ -12,6 +12,7 @@ docs/model.md says what is computed. Predictions equal the program's within 1e-5
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -81,6 +82,12 @@ class InBetween(Trunk):
             parent = {"role": "init", "name": name, "sha256": digest}
             meta["inbetween.parents"] = json.dumps([parent], ensure_ascii=False, separators=(",", ":"))
         file.write(path, self.config, self.state_dict(), meta)
+
+    def set_strengths(self, strengths: Strengths | None) -> None:
+        """Those that predictions apply and `save` writes; None: none. They belong to the weights they were fitted to, so a
+        model that was trained further has none that fit. Trust becomes 1 with strengths, else what the file says."""
+        self.config = dataclasses.replace(self.config, strengths=strengths)
+        self.trust = self.config.first_trust
 
     def forward(self, z0: Tensor, z1: Tensor, t: Tensor | float, gap_seconds: Tensor | float,
                 guide: Tensor | None = None, feature: Tensor | None = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from inbetween import errors  # noqa: E402
 from inbetween._library import call, ffi, lib  # noqa: E402
 from inbetween.torch import Config, InBetween, Strengths, Windows, loss  # noqa: E402
 
-STRENGTHS = Strengths((0.25, 1.0, 4.0), (0.5, 0.25, 0.75), (0.25, 0.5, 0.125), (1.0, 0.5, 0.25))
+STRENGTHS = Strengths((0.25, 1.0, 4.0), (0.5, 0, 0.75), (0.25, 0, 0.125), (1.0, 0.5, 0.25))
 CONFIGS = {
     "single": (Config("vectors:test", "single", 24, 32, fine_blocks=2), (24,)),
     "single width 1": (Config("vectors:one", "single", 1, 16), (1,)),
@@ -69,6 +71,7 @@ def samples(config, shape, n=12, seed=5):
     z0[1], z1[1] = z1[0], z0[0]
     gap = np.exp(rng.uniform(np.log(0.05), np.log(7), n)).astype("f4")
     gap[1] = gap[0]
+    gap[3:5] = 9, 1  # where STRENGTHS leave nothing, and nothing of guides
     case = dict(z0=z0, z1=z1, t=t, gap=gap)
     if config.guide:
         mean = (z0 + z1)[:, None] / 2
@@ -119,6 +122,21 @@ def test_gradients_are_those_of_the_program(name, tmp_path):
         off = rms(p.grad.numpy() - want[key]) / max(rms(want[key]), 1e-12)
         assert off < 1e-4, f"{key}: {off:.2e} of {rms(want[key]):.2e}"
     assert set(want) == {k for k, _ in model.named_parameters()}
+
+
+def test_strengths_and_trust():
+    config, shape = CONFIGS["single strengths"]
+    model, case = InBetween(config).eval(), samples(config, shape)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.2 * torch.randn_like(p)
+    held = run(model, case)
+    model.set_strengths(None)
+    whole = run(model, case)
+    assert not torch.equal(held, whole) and torch.allclose(run(model.train(), case), whole)
+    model.eval().trust = 0.0
+    path = model.slerp(*(torch.from_numpy(case[k]) for k in ("z0", "z1", "t")))
+    assert torch.equal(run(model, case), path)
 
 
 def test_files_are_those_of_the_program(tmp_path):
@@ -343,3 +361,17 @@ def test_presets_are_those_of_the_library(tmp_path):
             with inbetween.Adapter.new(preset, space, layout, width) as adapter:
                 adapter.save(tmp_path / "a.safetensors")
             assert InBetween.from_file(tmp_path / "a.safetensors").config == Config.preset(preset, space, layout, width)
+
+
+def test_the_page_runs(tmp_path, monkeypatch):
+    """docs/torch.md's program, on the CPU and shorter."""
+    page = Path(__file__).parents[2] / "docs" / "torch.md"
+    lines = [line[4:] for line in page.read_text().splitlines() if line.startswith("    ")]
+    text = "\n".join(lines).replace("cuda", "cpu").replace("range(1000)", "range(3)").replace("num_workers=4", "num_workers=0")
+    monkeypatch.chdir(tmp_path)
+    a, b = waves(tmp_path / "latents", 2)
+    a.rename("latents/a.h5"), b.rename("latents/b.h5")
+    (tmp_path / "run").mkdir()
+    InBetween(Config("waves:single", "single", 6, 16)).save("run/adapter.safetensors")
+    exec(compile(text, str(page), "exec"), {})
+    assert inbetween.Adapter.load("mine.safetensors").info.space_id == "waves:single"
