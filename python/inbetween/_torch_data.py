@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset
 
 from .errors import ArgumentError, EmptyError, MismatchError
 from .latent_file import LatentFile
+from .shape import Floats
 
 _HALF_WEIGHT = 64  # windows at which a shot counts half of a long one
 _LEAST_CHANCE = 0.1
@@ -36,7 +38,8 @@ class _Clip:
 
     def starts(self, gap: int) -> NDArray[np.int64]:
         """[shots]: frames at which a window of this gap can begin."""
-        return np.maximum(np.diff(self.shots) - gap, 0)
+        n: NDArray[np.int64] = np.maximum(np.diff(self.shots) - gap, 0)
+        return n
 
     def weight(self, gap: int) -> float:
         n = self.starts(gap)
@@ -44,7 +47,7 @@ class _Clip:
         return math.sqrt(total) if total > 1 else total
 
 
-class Windows(Dataset):
+class Windows(Dataset[dict[str, torch.Tensor]]):
     """Windows to learn from: two keyframes within one shot and a target between them. Sample i depends on seed and i.
 
     A clip is drawn by the number of its windows, long shots counting alike; the gap is log-uniform; windows whose
@@ -140,7 +143,7 @@ class Windows(Dataset):
         seconds, t = end - begin, (at - begin) / (end - begin) if end > begin else 0.0
         if not (seconds > 0 and 0 < t < 1):  # times that do not increase
             seconds, t = gap / clip.fps, offset / gap
-        item = {"z0": z0, "z1": z1, "target": self._file(k)[first + offset], "t": np.float32(t),
+        item: dict[str, Any] = {"z0": z0, "z1": z1, "target": self._file(k)[first + offset], "t": np.float32(t),
                 "gap_seconds": np.float32(seconds)}
         if self._guided is not None:
             item |= {"guide": np.zeros((2, *z0.shape), np.float32), "feature": np.zeros(8, np.float32)}
@@ -152,7 +155,7 @@ class Windows(Dataset):
             self._cut(item, clip, rng)
         return {name: torch.from_numpy(np.ascontiguousarray(v)) if np.ndim(v) else torch.tensor(v) for name, v in item.items()}
 
-    def _cut(self, item: dict[str, NDArray], clip: _Clip, rng: np.random.Generator) -> None:
+    def _cut(self, item: dict[str, Any], clip: _Clip, rng: np.random.Generator) -> None:
         assert self.crop is not None
         (r, q), (rows, cols) = self.crop, (clip.shape.rows, clip.shape.cols)
         y, x = int(rng.integers(rows - r + 1)), int(rng.integers(cols - q + 1))
@@ -160,12 +163,12 @@ class Windows(Dataset):
             if name in item:
                 item[name] = item[name][..., y : y + r, x : x + q, :]
 
-    def _keyframes(self, window: tuple[int, int, int, int, int | None]) -> tuple[NDArray, NDArray]:
+    def _keyframes(self, window: tuple[int, int, int, int, int | None]) -> tuple[Floats, Floats]:
         k, first, gap, _, _ = window
         f = self._file(k)
         return f[first], f[first + gap]
 
-    def _apart(self, z0: NDArray, z1: NDArray) -> float:
+    def _apart(self, z0: Floats, z1: Floats) -> float:
         """Mean square of the difference, over evenly spread tokens."""
         a, b = (z.reshape(-1, z.shape[-1]) for z in (z0, z1))
         step = max(len(a) // _TOKENS_COMPARED, 1)

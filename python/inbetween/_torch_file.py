@@ -52,7 +52,7 @@ def strength_at(s: Strengths, which: str, gap_seconds: float, pictures: bool) ->
     Linear between the bins in the logarithm of the gap; above the last it falls to 0 at twice that gap, but in the
     space of pictures it stays.
     """
-    middle, value = s.gap_seconds, getattr(s, which)
+    middle, value = s.gap_seconds, {"guide": s.guide, "guided": s.guided, "alone": s.alone}[which]
     if gap_seconds <= middle[0]:
         return value[0]
     if gap_seconds >= middle[-1]:
@@ -83,7 +83,7 @@ def _read_strengths(text: str) -> Strengths:
 
 
 def _single(v: float) -> float:
-    return struct.unpack("<f", struct.pack("<f", v))[0]
+    return float(struct.unpack("<f", struct.pack("<f", v))[0])
 
 
 def _number(v: float) -> str:

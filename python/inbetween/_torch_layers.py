@@ -7,6 +7,7 @@ linear maps [inputs, outputs], 3x3 convolutions [9, inputs, outputs] with the ta
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,16 +65,17 @@ class Block(Film):
     def __init__(self, channels: int, layout: str) -> None:
         super().__init__(channels)
         if layout == "grid":
-            self.mix1, self.mix2 = Convolution(channels), Convolution(channels, 0.2)
+            mixes: list[nn.Module] = [Convolution(channels), Convolution(channels, 0.2)]
         else:
-            self.mix1, self.mix2 = Linear(channels, channels), Linear(channels, channels, 0.2)
+            mixes = [Linear(channels, channels), Linear(channels, channels, 0.2)]
+        self.mix1, self.mix2 = mixes
         if layout == "sequence":
             self.qkv, self.attend = Linear(channels, 3 * channels), Linear(channels, channels, 0.2)
             self.heads = channels // next(n for n in (64, 32, 16) if channels % n == 0)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         h = super().forward(x, time)
-        y = x + self.mix2(F.silu(self.mix1(h)))
+        y: Tensor = x + self.mix2(F.silu(self.mix1(h)))
         if hasattr(self, "qkv"):
             b, t, c = h.shape
             q, k, v = self.qkv(h).reshape(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -84,8 +86,8 @@ class Block(Film):
 def gather2x2(x: Tensor) -> Tensor:
     """[B, R, Q, C] -> [B, ceil(R/2), ceil(Q/2), 4C]: the 2x2 tokens under each coarse one, zero beyond an edge."""
     b, r, q, c = x.shape
-    x = F.pad(x, (0, 0, 0, q % 2, 0, r % 2))
-    return x.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).permute(0, 1, 3, 2, 4, 5).flatten(3)
+    x = F.pad(x, (0, 0, 0, q % 2, 0, r % 2)).reshape(b, (r + 1) // 2, 2, (q + 1) // 2, 2, c)
+    return x.permute(0, 1, 3, 2, 4, 5).flatten(3)
 
 
 def scatter2x2(x: Tensor, rows: int, cols: int) -> Tensor:
@@ -111,7 +113,7 @@ class Trunk(nn.Module):
 
     def run(self, features: Tensor, t: Tensor, gap_seconds: Tensor) -> Tensor:
         time = F.silu(self.time(time_features(t, gap_seconds)))
-        x = self.into(features)
+        x: Tensor = self.into(features)
         for block in self.before:
             x = block(x, time)
         if hasattr(self, "coarse"):
@@ -121,7 +123,8 @@ class Trunk(nn.Module):
             x = x + scatter2x2(self.up(below), x.shape[1], x.shape[2])
         for block in self.after:
             x = block(x, time)
-        return self.out(x, time)
+        out: Tensor = self.out(x, time)
+        return out
 
 
 def time_features(t: Tensor, gap_seconds: Tensor) -> Tensor:
@@ -148,20 +151,20 @@ def position_features(tokens: int) -> Tensor:
     octave = 2.0 ** torch.arange((POSITION_FEATURES - 1) // 4, dtype=torch.float64)
     angle = math.pi * x[:, :, None] * octave  # [2, T, octaves]
     waves = torch.stack([angle.sin(), angle.cos()], -1).permute(1, 0, 2, 3).flatten(1)
-    before = (k < extra).double()[:, None]
-    return torch.cat([before, waves * (1 - before)], 1).float()
+    alone = (k < extra).double()[:, None]
+    return torch.cat([alone, waves * (1 - alone)], 1).float()
 
 
 class _Open(torch.autograd.Function):
     """Clamps to [0,1]; at the ends the gradient passes where it leads inside, so a closed gate can open."""
 
     @staticmethod
-    def forward(ctx, g: Tensor) -> Tensor:
+    def forward(ctx: Any, g: Tensor) -> Tensor:
         ctx.save_for_backward(g)
         return g.clamp(0, 1)
 
     @staticmethod
-    def backward(ctx, d: Tensor) -> Tensor:
+    def backward(ctx: Any, d: Tensor) -> Tensor:
         (g,) = ctx.saved_tensors
         return torch.where(((g > 0) | (d < 0)) & ((g < 1) | (d > 0)), d, 0)
 
@@ -173,11 +176,12 @@ class Gate(Linear):
         super().__init__(GATE_WIDTH, 2, 0.0)
         self.into = Linear(c.gate_inputs, GATE_WIDTH)
 
-    def forward(self, features: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def open(self, features: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """features [B, T, inputs], t [B] -> gate, share [B, T]."""
-        g, r = super().forward(F.silu(self.into(features))).unbind(-1)
+        g, r = self(F.silu(self.into(features))).unbind(-1)
         odds = torch.log(t / (1 - t))[:, None]
-        return _Open.apply(_GATE_UNIT * g), torch.sigmoid(_SHARE_UNIT * r + odds)
+        gate: Tensor = _Open.apply(_GATE_UNIT * g)  # type: ignore[no-untyped-call]
+        return gate, torch.sigmoid(_SHARE_UNIT * r + odds)
 
 
 def _log_ratio(a: Tensor, b: Tensor) -> Tensor:

@@ -25,12 +25,12 @@ _local = threading.local()
 
 def _estimator(rows: int, cols: int) -> Handle:
     """This thread's, of one size at a time."""
-    key, handle = getattr(_local, "estimator", (None, None))
-    if key != (rows, cols):
+    if getattr(_local, "size", None) != (rows, cols):
         new = ffi.new("ib_estimate **")
         call(lib.ib_estimate_create, new, rows, cols)
-        handle = Handle("ib_estimate", new[0], lib.ib_estimate_free, "motion estimate")
-        _local.estimator = (rows, cols), handle
+        _local.handle = Handle("ib_estimate", new[0], lib.ib_estimate_free, "motion estimate")
+        _local.size = rows, cols
+    handle: Handle = _local.handle
     return handle
 
 
@@ -121,9 +121,9 @@ def warp(spline: Tensor, fx: Tensor, fy: Tensor) -> Tensor:
     b, planes, h, w = spline.shape
     x, vx = _place(torch.arange(w - 2, device=fx.device) + fx, w - 3)
     y, vy = _place(torch.arange(h - 2, device=fx.device)[:, None] + fy, h - 3)
-    wx, wy, flat, out = _weights(vx), _weights(vy), spline.flatten(2), 0
+    wx, wy, flat, out = _weights(vx), _weights(vy), spline.flatten(2), spline.new_zeros(())
     for i in range(4):
-        row = 0
+        row = spline.new_zeros(())
         for j in range(4):
             at = ((y + i) * w + x + j).reshape(b, 1, -1).expand(-1, planes, -1)
             row = row + wx[j][:, None] * flat.gather(2, at).reshape(b, planes, h - 2, w - 2)
@@ -167,8 +167,8 @@ def mix(mixing: Tensor, mixture: Tensor, bow: Tensor, e: dict[str, Tensor]) -> T
 
     mixing: [B, R, Q, 5 D]; mixture: the blend, [B, R, Q, D]; bow: 4t(1-t), broadcast over it.
     """
-    a, b, *c = mixing.unflatten(-1, (MIXINGS, -1)).unbind(-2)
-    z = mixture + a * (e["slerp"] - mixture) + bow * b * (e["carried0"] - e["carried1"])
+    a, b, *c = mixing.reshape(*mixing.shape[:-1], MIXINGS, -1).unbind(-2)
+    z: Tensor = mixture + a * (e["slerp"] - mixture) + bow * b * (e["carried0"] - e["carried1"])
     for k, weight in enumerate(c):
         z = z + weight * (e["hypothesis"][:, k] - mixture)
     return z

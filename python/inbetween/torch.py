@@ -106,7 +106,7 @@ class InBetween(Trunk):
             raise ArgumentError("an in-between needs t in [0,1] and a gap above 0 seconds")
         u, v = z0.reshape(shape), z1.reshape(shape)
         a, b, ordered_t, turn = _order(u, v, t)
-        if guide is not None and self.config.guide:
+        if guide is not None and feature is not None and self.config.guide:
             guide = guide.reshape(len(z0), 2, *shape[1:])
             guide = _swap(turn, guide, guide.flip(1))
             feature = _swap(turn, feature, feature[:, [1, 0, 2, 3, 4, 5, 6, 7]])
@@ -136,12 +136,12 @@ class InBetween(Trunk):
         follow = torch.zeros_like(z0)
         if c.guide:
             has = guided[:, None, None].to(z0.dtype)
-            if guide is None:
+            if guide is None or feature is None:
                 features += [follow, has.expand(-1, z0.shape[1], 1)]
             else:
                 first, last = ((guide[:, k] - path) * has for k in (0, 1))
                 inputs = has * gate_features(z0, z1, path, first, last, t, gap, feature, c.layout != "single")
-                gate, share = self.gate(inputs, t)
+                gate, share = self.gate.open(inputs, t)
                 gate = gate[..., None] * has * self._strength("guide", gap)
                 follow = gate * (first + share[..., None] * (last - first))
                 mean = first + t[:, None, None] * (last - first)
@@ -154,7 +154,8 @@ class InBetween(Trunk):
             seen = seen.reshape(*shape[:-1], -1)
         f = self.correction(self.run(seen, t, gap))
         held = torch.where(guided[:, None, None], self._strength("guided", gap), self._strength("alone", gap))
-        return path + follow + bow * s * held * f.reshape(z0.shape)
+        z: Tensor = path + follow + bow * s * held * f.reshape(z0.shape)
+        return z
 
     def _pictures(self, z0: Tensor, z1: Tensor, t: Tensor, gap: Tensor, e: dict[str, Tensor] | None) -> Tensor:
         """[B, R, Q, 96] of ordered samples with a motion head."""
@@ -164,13 +165,14 @@ class InBetween(Trunk):
         held, bow = self._strength("alone", gap)[..., None], (4 * t * (1 - t))[:, None, None, None]
         first = pixels.first_mixing(self.config.width).to(z0.device)
         mixture = pixels.blend(pixels.motion_fields(held * self.motion(out), e), t, e)
-        z = pixels.mix((1 - held) * first + held * self.mixing(out), mixture, bow, e)
-        return z + bow * s * held * self.correction(out)
+        z: Tensor = pixels.mix((1 - held) * first + held * self.mixing(out), mixture, bow, e)
+        z += bow * s * held * self.correction(out)
+        return z
 
     def slerp(self, z0: Tensor, z1: Tensor, t: Tensor | float) -> Tensor:
         """What the model builds on, and is compared with: the space's slerp. Arguments as of `forward`."""
-        u, v, t, turn = _order(*(z.reshape(self._check(z0, z1, None, None)) for z in (z0, z1)),
-                               self._each(t, len(z0), "t"))
+        shape = self._check(z0, z1, None, None)
+        u, v, t, _ = _order(z0.reshape(shape), z1.reshape(shape), self._each(t, len(z0), "t"))
         return (pixels.patch_slerp if self.config.space == file.PATCH_SPACE else slerp)(u, v, t).reshape(z0.shape)
 
     def estimate(self, z0: Tensor, z1: Tensor, t: Tensor | float) -> dict[str, Tensor]:
