@@ -16,6 +16,7 @@ from inbetween import errors  # noqa: E402
 from inbetween._library import call, ffi, lib  # noqa: E402
 from inbetween.torch import Config, InBetween, Strengths, Windows, loss  # noqa: E402
 
+ROOT = Path(__file__).parents[2]
 STRENGTHS = Strengths((0.25, 1.0, 4.0), (0.5, 0, 0.75), (0.25, 0, 0.125), (1.0, 0.5, 0.25))
 CONFIGS = {
     "single": (Config("vectors:test", "single", 24, 32, fine_blocks=2), (24,)),
@@ -103,6 +104,19 @@ def test_predictions_are_those_of_the_program(name, tmp_path):
     assert off < 1e-5
     if config.width > 1:
         assert rms(want - slerp) > 1e-3 * rms(want)  # the comparison can fail
+
+
+@pytest.mark.parametrize("name", ["models/default", "tests/golden/adapter-2", "tests/golden/member-2"])
+def test_trained_adapters(name):
+    """Files of the tree, float32 and float16, with their trust."""
+    path = ROOT / f"{name}.safetensors"
+    model = InBetween.from_file(path)
+    case = samples(model.config, (4, 6, 96) if model.config.motion else (8,), n=5)
+    with inbetween.Adapter.load(path) as adapter:
+        want = adapter.between(case["z0"], case["z1"], case["t"][:, None], gap_seconds=case["gap"])[:, 0]
+    off = rms(run(model, case).detach().numpy() - want) / rms(want)
+    print(f"{name}: {off:.2e} of the RMS")
+    assert off < 1e-5
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -365,7 +379,7 @@ def test_presets_are_those_of_the_library(tmp_path):
 
 def test_the_page_runs(tmp_path, monkeypatch):
     """docs/torch.md's program, on the CPU and shorter."""
-    page = Path(__file__).parents[2] / "docs" / "torch.md"
+    page = ROOT / "docs" / "torch.md"
     lines = [line[4:] for line in page.read_text().splitlines() if line.startswith("    ")]
     text = "\n".join(lines).replace("cuda", "cpu").replace("range(1000)", "range(3)").replace("num_workers=4", "num_workers=0")
     monkeypatch.chdir(tmp_path)
