@@ -48,7 +48,12 @@ class Convolution(nn.Module):
 
 
 class Film(nn.Module):
-    """silu(norm(x) (1 + scale) + shift), scale and shift from the time layer."""
+    """silu(norm(x) (1 + scale) + shift), scale and shift from the time layer.
+
+    dropout: while training, the chance that a channel is left out of a sample; the others grow by 1 / (1 - dropout).
+    """
+
+    dropout = 0.0
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -56,7 +61,8 @@ class Film(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         scale, shift = self.film(time).reshape(len(x), *[1] * (x.dim() - 2), -1).chunk(2, -1)
-        return F.silu(F.layer_norm(x, x.shape[-1:], eps=_NORM_EPS) * (1 + scale) + shift)
+        y = F.silu(F.layer_norm(x, x.shape[-1:], eps=_NORM_EPS) * (1 + scale) + shift)
+        return y * F.dropout(torch.ones_like(scale), self.dropout) if self.training and self.dropout else y
 
 
 class Block(Film):

@@ -25,7 +25,7 @@ from . import _torch_file as file
 from . import _torch_pixels as pixels
 from ._torch_data import Windows
 from ._torch_file import Config
-from ._torch_layers import Gate, Linear, Trunk, gate_features, position_features, slerp
+from ._torch_layers import Film, Gate, Linear, Trunk, gate_features, position_features, slerp
 from .adapter import Strengths
 from .errors import ArgumentError, MismatchError
 
@@ -82,6 +82,20 @@ class InBetween(Trunk):
             parent = {"role": "init", "name": name, "sha256": digest}
             meta["inbetween.parents"] = json.dumps([parent], ensure_ascii=False, separators=(",", ":"))
         file.write(path, self.config, self.state_dict(), meta)
+
+    @property
+    def dropout(self) -> float:
+        """While training, the chance that a channel of the trunk is left out of a sample; 0 at first. With a motion head
+        `inbetween train` has 0.05."""
+        return self.out.dropout
+
+    @dropout.setter
+    def dropout(self, rate: float) -> None:
+        if not 0 <= rate < 1:
+            raise ArgumentError(f"expected a dropout of 0 or more and below 1, got {rate:g}")
+        for module in self.modules():
+            if isinstance(module, Film):
+                module.dropout = rate
 
     def set_strengths(self, strengths: Strengths | None) -> None:
         """Those that predictions apply and `save` writes; None: none. They belong to the weights they were fitted to, so a

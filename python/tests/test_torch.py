@@ -153,6 +153,22 @@ def test_strengths_and_trust():
     assert torch.equal(run(model, case), path)
 
 
+def test_dropout():
+    model, case = InBetween(CONFIGS["sequence"][0]), samples(*CONFIGS["sequence"])
+    x, time = torch.randn(5, 7, 64), torch.randn(5, 64)
+    whole = model.out(x, time)
+    model.dropout = 0.5
+    part = model.out(x, time) / whole
+    kept = part[:, 0]
+    assert torch.allclose(part, kept[:, None].expand_as(part), atol=1e-4)  # all tokens of a sample alike
+    assert set(kept.round(decimals=3).unique().tolist()) == {0.0, 2.0} and 100 < (kept > 1).sum() < 220
+    assert all(block.dropout == 0.5 for block in (*model.before, *model.after))
+    assert torch.equal(model.eval().out(x, time), whole)
+    assert torch.isfinite(run(model.train(), case)).all()
+    with pytest.raises(errors.ArgumentError, match="dropout"):
+        model.dropout = 1.0
+
+
 def test_files_are_those_of_the_program(tmp_path):
     for i, (config, _) in enumerate(CONFIGS.values()):
         c = model_of(config)
