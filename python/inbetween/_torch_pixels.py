@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def _estimator(rows: int, cols: int) -> Handle:
 
 
 def estimate(z0: Tensor, z1: Tensor, t: Tensor) -> dict[str, Tensor]:
-    """What the model starts from, of ordered samples (t up to 1/2), on the device of z0.
+    """What the model starts from, of ordered samples (t up to 1/2), on the device of z0; by torch's number of threads.
 
     z0, z1: [B, R, Q, 96]; t: [B]. NonfiniteError if a keyframe is not finite. Parts, each with B in front: slerp,
     carried0, carried1 [R, Q, 96]; hypothesis [3, R, Q, 96]; seen [R, Q, 74]; gate [2R, 2Q] in [0,1]; prior
@@ -58,10 +59,19 @@ def estimate(z0: Tensor, z1: Tensor, t: Tensor) -> dict[str, Tensor]:
         "spline1": (lib.ib_estimate_spline_floats(rows, cols),),
     }
     parts = {name: np.empty((b, *shape), np.float32) for name, shape in shapes.items()}
-    with _estimator(rows, cols).use() as e:
-        for i, at in enumerate(t.tolist()):
-            to = ffi.new("ib_estimate_parts *", {k: ffi.from_buffer("float[]", p[i]) for k, p in parts.items()})
-            call(lib.ib_estimate_make, e, *(ffi.from_buffer("float[]", k[i]) for k in keys), at, to)
+    places, threads = t.tolist(), min(b, torch.get_num_threads())
+
+    def make(samples: range) -> None:
+        with _estimator(rows, cols).use() as e:
+            for i in samples:
+                to = ffi.new("ib_estimate_parts *", {k: ffi.from_buffer("float[]", p[i]) for k, p in parts.items()})
+                call(lib.ib_estimate_make, e, *(ffi.from_buffer("float[]", k[i]) for k in keys), places[i], to)
+
+    if threads == 1:
+        make(range(b))
+    else:  # threads of this call alone: a process that forks has none of them
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(make, [range(k, b, threads) for k in range(threads)]))
     out = {name: torch.from_numpy(p).to(z0.device) for name, p in parts.items()}
     luma = (8 * rows + 2) * (8 * cols + 2)
     for k in "01":

@@ -153,6 +153,20 @@ def test_strengths_and_trust():
     assert torch.equal(run(model, case), path)
 
 
+def test_estimate_beforehand(monkeypatch):
+    """By any number of threads, and given to the model, it makes no difference to the bit."""
+    config, shape = CONFIGS["patch"]
+    model, case = InBetween(config).eval(), samples(config, shape, n=5)
+    pair = [torch.from_numpy(case[k]) for k in ("z0", "z1", "t")]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    one, z = model.estimate(*pair), run(model, case)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    three = model.estimate(*pair)
+    assert one.keys() == three.keys() and all(torch.equal(one[k], three[k]) for k in one)
+    assert torch.equal(model(*pair, torch.from_numpy(case["gap"]), estimate=three), z)
+    assert not torch.equal(model(*pair, torch.from_numpy(case["gap"]), estimate=one | {"prior": one["prior"] + 1}), z)
+
+
 def test_dropout():
     model, case = InBetween(CONFIGS["sequence"][0]), samples(*CONFIGS["sequence"])
     x, time = torch.randn(5, 7, 64), torch.randn(5, 64)
