@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 import warnings
 
@@ -12,6 +13,7 @@ from conftest import moving
 
 import inbetween
 from inbetween import LatentFile, Renderer, errors
+from inbetween._job import Job, Sentence
 
 
 @pytest.fixture(autouse=True)
@@ -236,3 +238,19 @@ def test_sizes_are_two_numbers(films, tmp_path, size):
 def test_space_of_embeddings_is_a_space(tmp_path):
     with pytest.raises(TypeError, match="space"):
         inbetween.render(["text:a", "text:b"], tmp_path / "o.safetensors", space=5)
+
+
+def test_warnings_point_at_the_caller():
+    job = Job()
+
+    def function(_error):
+        job._events.put(Sentence("warning: odd"))
+        return 0
+
+    def long_call():
+        job.run(function)
+
+    with pytest.warns(UserWarning, match="^odd$") as caught:
+        line = sys._getframe().f_lineno + 1
+        long_call()
+    assert (caught[0].filename, caught[0].lineno) == (__file__, line)
