@@ -1,20 +1,33 @@
 #!/usr/bin/env bash
 # Tests the Python package on the library in build/, in a virtual environment of its own (build-python/), which is kept for the next time.
-# A test that is skipped counts as failed. Arguments go to pytest: tools/test-python.sh -k slerp
+# What it needs from PyPI is in python/tests/requirements.txt. A test that is skipped counts as failed. Arguments go to pytest:
+# tools/test-python.sh -k slerp. With INBETWEEN_LIBRARY another library is tested, a file or a build folder; where it is one with
+# AddressSanitizer (preset sanitize), that is loaded first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ ! -e build/libinbetween.so ]; then
+library=${INBETWEEN_LIBRARY:-$PWD/build}
+if [ "$library" = "$PWD/build" ] && [ ! -e build/libinbetween.so ]; then
     tools/setup.sh
 fi
 venv=$PWD/build-python
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
 fi
-"$venv/bin/pip" install --quiet --disable-pip-version-check numpy cffi pytest tqdm matplotlib
-export PYTHONPATH=$PWD/python INBETWEEN_LIBRARY=$PWD/build MPLBACKEND=Agg
+"$venv/bin/pip" install --quiet --disable-pip-version-check -r python/tests/requirements.txt
+export PYTHONPATH=$PWD/python INBETWEEN_LIBRARY=$library MPLBACKEND=Agg
+file=$library
+if [ -d "$library" ]; then
+    file=$library/libinbetween.so
+fi
+preload=()
+if readelf -d "$file" | grep -q libasan; then
+    preload=("LD_PRELOAD=$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so)"
+        ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1)
+fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-"$venv/bin/python" -X faulthandler -m pytest -p no:cacheprovider -rs --rootdir=python python/tests "$@" </dev/null | tee "$log"
+env "${preload[@]}" "$venv/bin/python" -X faulthandler -m pytest -p no:cacheprovider -rs --rootdir=python python/tests "$@" \
+    </dev/null | tee "$log"
 if grep -q "^SKIPPED" "$log"; then
     echo "test-python.sh: tests were skipped" >&2
     exit 1

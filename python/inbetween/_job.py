@@ -110,7 +110,7 @@ class Sentence(str):
 def _handle(event: Any, on_event: Callable[[Any], None] | None) -> None:
     if isinstance(event, Sentence):
         if event.startswith(WARNING):
-            warnings.warn(str(event[len(WARNING) :]), stacklevel=5)
+            warnings.warn(str(event[len(WARNING) :]), stacklevel=4)
         else:
             log.info("%s", event)
     elif on_event is not None:

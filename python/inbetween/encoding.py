@@ -14,7 +14,7 @@ from ._job import Bar, Job
 from ._library import ffi, lib, text_of
 from .errors import ArgumentError
 from .latent_file import LatentFile, Path
-from .shape import Floats, choice
+from .shape import Floats, choice, pair, threads_of, whole
 from .space import FITS, Space
 
 
@@ -68,16 +68,16 @@ def encode_file(
             )  # fmt: skip
     job, o, stats = Job(), ffi.new("ib_encode_options *"), ffi.new("ib_encode_stats *")
     lib.ib_encode_defaults(o)
-    job.fill(o, fit=choice(fit, FITS, "fit"), every=every, guide=guide, guide_windows=guide_windows, threads=threads)
+    job.fill(o, fit=choice(fit, FITS, "fit"), every=every, guide=guide, guide_windows=guide_windows, threads=threads_of(threads))
     job.fill(o, keep_interlaced=keep_interlaced, force=force, overwrite=overwrite, stop=job.stop)
     if size is not None:
-        job.fill(o, width=size[0], height=size[1])
+        o.width, o.height = pair(size, "size", 16, 16384)
     if guide_gaps is not None:
         if not 0 < len(guide_gaps) <= lib.IB_ENCODE_GUIDE_GAPS:
             raise ArgumentError(f"guide_gaps: are {len(guide_gaps)}: they are to be from 1 to {lib.IB_ENCODE_GUIDE_GAPS}")
         job.fill(o, guide_gaps=len(guide_gaps))
         for i, gap in enumerate(guide_gaps):
-            o.guide_gap[i] = gap
+            o.guide_gap[i] = whole(gap, "guide_gaps", 2, lib.IB_GUIDE_MAX_GAP)
     o.progress = job.report("void(void *, size_t, int64_t)", EncodeProgress)
     with space._handle.use() as raw, Bar(progress, os.path.basename(os.fsdecode(source)), lambda e: e) as bar:
         job.run(lib.ib_encode_video, job.text(source), job.text(out), raw, o, stats, on_event=bar)

@@ -11,6 +11,7 @@ from ._job import Bar, Job
 from ._library import ffi, lib, libc, text_of
 from .errors import ArgumentError, OutOfMemoryError
 from .latent_file import Path
+from .shape import pair, threads_of, whole
 
 
 class EvalProgress(NamedTuple):
@@ -46,22 +47,30 @@ def evaluate(
     job, o, report = Job(), ffi.new("ib_eval_options *"), ffi.new("ib_eval_report *")
     lib.ib_eval_defaults(o)
     listed = [adapters] if isinstance(adapters, (str, os.PathLike)) else list(adapters)
-    several = list(gaps) if isinstance(gaps, Sequence) else [gaps]
-    if not 0 < len(several) <= lib.IB_EVAL_MAX_GAPS or len(set(several)) != len(several) or not all(2 <= gap <= 1000 for gap in several):
-        raise ArgumentError(f"gaps: are {several}: they are 1 to {lib.IB_EVAL_MAX_GAPS} different numbers from 2 to 1000")
+    several = [whole(gap, "gaps", 2, 1000) for gap in (gaps if isinstance(gaps, Sequence) else [gaps])]
+    if not 0 < len(several) <= lib.IB_EVAL_MAX_GAPS or len(set(several)) != len(several):
+        raise ArgumentError(f"gaps: are {several}: they are 1 to {lib.IB_EVAL_MAX_GAPS} different numbers")
     for i, gap in enumerate(several):
         o.gap[i] = gap
     job.fill(o, inputs=job.paths(inputs), adapters=job.paths(listed), own_adapter=None if listed else "default", gaps=len(several))
-    job.fill(o, space=space, windows_per_clip=windows_per_clip, trust=trust, sharpness=sharpness, guide=guide, minterpolate=minterpolate)
-    job.fill(o, keep_interlaced=keep_interlaced, threads=threads, stop=job.stop)
+    job.fill(
+        o,
+        space=space,
+        windows_per_clip=whole(windows_per_clip, "windows_per_clip", 0, 1 << 30),
+        trust=trust,
+        sharpness=sharpness,
+        guide=guide,
+        minterpolate=minterpolate,
+    )
+    job.fill(o, keep_interlaced=keep_interlaced, threads=threads_of(threads), stop=job.stop)
     if isinstance(size, str):
         if size != "native":
             raise ArgumentError(f"size: is {size!r}: it is (width, height) or 'native'")
         o.native = True
     elif size is not None:
-        if not all(side % 2 == 0 and 16 <= side <= 16384 for side in size):
-            raise ArgumentError(f"size: is {size}: sides are even, from 16 to 16384")
-        job.fill(o, width=size[0], height=size[1])
+        o.width, o.height = pair(size, "size", 16, 16384)
+        if o.width % 2 or o.height % 2:
+            raise ArgumentError(f"size: is {size}: sides are even")
     o.progress = job.report(
         "void(void *, const ib_eval_progress *)", lambda p: EvalProgress(text_of(p.file), p.number, p.files, p.windows, p.fraction)
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Iterator, NamedTuple
 
@@ -165,7 +167,8 @@ class LatentFile:
         """Writes latents [N, latent], any tower's or VAE's, as a file of their own. What the arguments mean: `LatentWriter`.
 
         layout: None: by the number of axes, [N, D] single, [N, T, D] sequence, [N, rows, cols, D] grid. times: [N] seconds, never
-        falling; None: frame numbers / fps. cuts: [N], true where a new shot begins.
+        falling; None: frame numbers / fps. cuts: [N], true where a new shot begins. What tells the video from others is the SHA-256 of
+        its latents.
         """
         z = floats(latents, "latents")
         if layout is None:
@@ -178,7 +181,9 @@ class LatentFile:
         for name, array in (("times", seconds), ("cuts", shots)):
             if array.shape != (len(z),):
                 raise ArgumentError(f"{name}: has the shape {list(array.shape)}: there are {len(z)} latents")
-        with LatentWriter(path, shape, space=space, fps=fps, picture_size=picture_size, source=source) as writer:
+        with np.errstate(over="ignore"):
+            digest = hashlib.sha256(z.astype("<f2").tobytes()).hexdigest()
+        with LatentWriter(path, shape, space=space, fps=fps, picture_size=picture_size, source=source, source_sha256=digest) as writer:
             for one, second, cut in zip(z, seconds, shots):
                 writer.append(one, second, cut)
 
@@ -188,8 +193,8 @@ class LatentWriter:
 
     space: a `Space`, or the id of your own: whatever names the coordinates, such as "vae:mine". shape: of one latent. fps: of the
     frames. picture_size: width and height of the encoded pictures in px; None: unknown (1 x 1), or what the patch space's grid says.
-    source: name of the video; files of one name count as one video when training sets some apart for validation; None: the file's own
-    name. Numbers are stored as IEEE half.
+    source: name of the video; None: the file's own name. source_sha256: 64 hexadecimal digits that tell the video from others, which
+    training needs to set videos apart for validation; empty: the name does. Numbers are stored as IEEE half.
     """
 
     def __init__(
@@ -201,6 +206,7 @@ class LatentWriter:
         fps: float,
         picture_size: tuple[int, int] | None = None,
         source: str | None = None,
+        source_sha256: str = "",
     ):
         name = space.id if isinstance(space, Space) else space
         if not isinstance(name, str):
@@ -221,6 +227,9 @@ class LatentWriter:
         raw = ffi.new("ib_latent_info *")
         text = os.fsdecode(path) if source is None else source
         raw.space_id, raw.source = _fitting(name, "space", 255), _fitting(os.path.basename(text), "source", 511)
+        if not re.fullmatch("([0-9a-f]{64})?", source_sha256):
+            raise ArgumentError("source_sha256: is to be 64 hexadecimal digits in small letters, or empty")
+        raw.source_sha256 = source_sha256.encode()
         shape.fill(raw.shape)
         raw.frame_width, raw.frame_height, raw.matrix = width, height, 2
         raw.fps, raw.every = float(fps), 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
@@ -14,7 +15,7 @@ from ._library import Handle, call, encoded, ffi, lib, text_of
 from .errors import ArgumentError, MismatchError
 from .frames import BT709, Pictures, empty_frame, frame_of, pictures
 from .latent_file import Path
-from .shape import numbers, whole
+from .shape import numbers, pair, threads_of, whole
 from .space import Space
 
 
@@ -52,7 +53,7 @@ def render(
     overwrite: bool = False,
     keep_interlaced: bool = False,
     threads: int = 0,
-    space: Space | None = None,
+    space: Space | str | None = None,
     guide: str | os.PathLike[str] | None = None,
     modality_gap: Path | None = None,
     preview_from: Sequence[Path] = (),
@@ -73,10 +74,11 @@ def render(
     names, n = job.texts(keyframes)
     common: dict[str, Any] = dict(
         keyframes=names, n_keyframes=n, output=output, frames=frames, fps=fps, gap_seconds=gap_seconds, ease=ease, loop=loop, trust=trust,
-        codec=codec, crf=crf, overwrite=overwrite, keep_interlaced=keep_interlaced, threads=threads, stop=job.stop,
+        codec=codec, crf=crf, overwrite=overwrite, keep_interlaced=keep_interlaced, threads=threads_of(threads), stop=job.stop,
     )  # fmt: skip
     if size is not None:
-        common.update(width=size[0], height=size[1])
+        width, height = pair(size, "size", 16, 16384)
+        common.update(width=width, height=height)
     name = os.path.basename(os.fsdecode(output))
     if lib.ib_embeddings_name(encoded(output)) or preview_from:
         if sharpness or compare:
@@ -89,13 +91,14 @@ def render(
             o.preview_from, o.n_preview = job.texts(preview_from)
         o.progress = job.report("void(void *, const char *, double)", lambda stage, part: RenderProgress(part, 1.0, text_of(stage)))
         o.message = job.messages()
-        with Bar(progress, name, lambda e: e[:2]) as bar:
-            if space is None:
-                job.run(lib.ib_render_embeddings, o, s, on_event=bar)
-            else:
-                with space._handle.use() as raw:
-                    o.space = raw
-                    job.run(lib.ib_render_embeddings, o, s, on_event=bar)
+        with ExitStack() as stack:
+            if isinstance(space, str):
+                space = stack.enter_context(Space(space, threads=threads))
+            if space is not None:
+                if not isinstance(space, Space):
+                    raise TypeError(f"space: is {type(space).__name__}: it is to be a Space or its name")
+                o.space = stack.enter_context(space._handle.use())
+            job.run(lib.ib_render_embeddings, o, s, on_event=stack.enter_context(Bar(progress, name, lambda e: e[:2])))
         return RenderResult(s.rows, s.width, s.height, s.rows / fps, s.guided)
     if space is not None or guide is not None or modality_gap is not None:
         raise ArgumentError("space, guide and modality_gap: are for embeddings, not for pictures")
@@ -115,7 +118,7 @@ class Renderer:
         out = ffi.new("ib_renderer **")
         width, height = whole(width, "width", 1, 16384), whole(height, "height", 1, 16384)
         name = ffi.NULL if adapter is None else ffi.new("char[]", encoded(adapter))
-        call(lib.ib_renderer_open, out, name, width, height, whole(threads, "threads", 0, 1024))
+        call(lib.ib_renderer_open, out, name, width, height, threads_of(threads))
         self.size = width, height
         self._handle = Handle("ib_renderer", out[0], lib.ib_renderer_close, "renderer")
 

@@ -12,6 +12,7 @@ from ._library import ffi, lib
 from .errors import ArgumentError, MismatchError, NonfiniteError
 
 Floats = NDArray[np.float32]
+MOST_THREADS = 1024  # OpenMP ends the process where it cannot have as many as are asked for
 LAYOUTS = ("grid", "sequence", "single")  # in the order of ib_layout
 
 
@@ -111,3 +112,17 @@ def whole(value: int, name: str, least: int, most: int) -> int:
     if not least <= number <= most:
         raise ArgumentError(f"{name}: is {number}: it is to be from {least} to {most}")
     return number
+
+
+def pair(value: Any, name: str, least: int, most: int) -> tuple[int, int]:
+    """Two whole numbers in a range; TypeError or ArgumentError."""
+    numbers_given = list(value) if isinstance(value, (tuple, list)) else []
+    if len(numbers_given) != 2:
+        raise TypeError(f"{name}: is {value!r}: it is to be two whole numbers")
+    first, second = (whole(number, name, least, most) for number in numbers_given)
+    return first, second
+
+
+def threads_of(value: int) -> int:
+    """A number of threads; 0: as many as there are processors."""
+    return whole(value, "threads", 0, MOST_THREADS)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ._library import Handle, call, encoded, ffi, lib, text_of
 from .errors import ArgumentError, UnsupportedError
 from .frames import Pictures, empty_frame, frame_of, picture_of, pictures
-from .shape import Floats, Shape, choice, floats, numbers, pointer, whole
+from .shape import Floats, Shape, choice, floats, numbers, pointer, threads_of, whole
 
 FITS = ("crop", "squash")
 TOKENS = ("pooled", "penultimate")
@@ -34,7 +34,7 @@ class Space:
         how = ffi.new("ib_space_options *")
         how.fit, how.tokens = choice(fit, FITS, "fit"), choice(tokens, TOKENS, "tokens")
         how.activation, how.tokenizer = texts
-        how.threads = whole(threads, "threads", 0, 1024)
+        how.threads = threads_of(threads)
         out = ffi.new("ib_space **")
         call(lib.ib_space_open_with, out, encoded(spec), how)
         self._handle = Handle("ib_space", out[0], lib.ib_space_close, spec)

@@ -10,6 +10,7 @@ from ._job import Bar, Job
 from ._library import ffi, lib
 from .errors import ArgumentError
 from .latent_file import Path
+from .shape import pair, threads_of
 
 
 class TrainProgress(NamedTuple):
@@ -84,12 +85,12 @@ def train(
     job.fill(o, latents=job.paths(latents), valid=job.paths(valid), run=run, resume=resume, overwrite=overwrite, steps=steps)
     job.fill(o, minutes=minutes, valid_fraction=valid_fraction, preset=preset, init=init, optimiser=optimiser, batch=batch, lr=lr)
     job.fill(o, weight_decay=weight_decay, clip_norm=clip_norm, ema_decay=ema_decay, warmup_steps=warmup_steps, no_guide=no_guide)
-    job.fill(o, seed=seed, threads=threads, state_seconds=state_seconds, state_steps=state_steps, keep_states=keep_states)
+    job.fill(o, seed=seed, threads=threads_of(threads), state_seconds=state_seconds, state_steps=state_steps, keep_states=keep_states)
     job.fill(o, log_seconds=log_seconds, valid_seconds=valid_seconds, patience=patience, pool=pool, stop=job.stop)
     if gaps is not None:
-        job.fill(o, gap_min=gaps[0], gap_max=gaps[1])
+        o.gap_min, o.gap_max = pair(gaps, "gaps", 2, 1000)
     if crop is not None:
-        job.fill(o, crop_width=crop[0], crop_height=crop[1])
+        o.crop_width, o.crop_height = pair(crop, "crop", 8, 16384)
     o.progress = job.report("void(void *, const ib_train_progress *)", _progress)
     o.message = job.messages()
     with Bar(progress, os.path.basename(os.fsdecode(run)), lambda e: (e.step, e.steps)) as bar:

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 import warnings
 
@@ -12,6 +13,7 @@ from conftest import moving
 
 import inbetween
 from inbetween import LatentFile, Renderer, errors
+from inbetween._job import Job, Sentence
 
 
 @pytest.fixture(autouse=True)
@@ -208,3 +210,47 @@ def test_progress_bar(data):
     with contextlib.redirect_stderr(io.StringIO()) as text:
         train(data, steps=10, progress=True)
     assert "run:" in text.getvalue()
+
+
+@pytest.mark.parametrize("threads, kind", [(-1, errors.ArgumentError), (1 << 31, errors.ArgumentError), (1.5, TypeError), ("2", TypeError)])
+def test_threads_are_few(data, films, threads, kind):
+    """OpenMP ends the process where it cannot have as many as are asked for."""
+    for call in (
+        lambda: train(data, steps=1, threads=threads),
+        lambda: inbetween.evaluate(data / "data", threads=threads),
+        lambda: inbetween.encode_file(films[0], data / "o.h5", threads=threads),
+        lambda: inbetween.render(films[:2], data / "o.mp4", threads=threads),
+        lambda: Renderer(64, 48, threads=threads),
+        lambda: inbetween.Space("patch", threads=threads),
+    ):
+        with pytest.raises(kind, match="threads"):
+            call()
+
+
+@pytest.mark.parametrize("size", [[], (16,), "64x48", b"xx", (16, 16, 16), (16.5, 16)])
+def test_sizes_are_two_numbers(films, tmp_path, size):
+    with pytest.raises(TypeError):
+        inbetween.encode_file(films[0], tmp_path / "o.h5", size=size)
+    with pytest.raises(TypeError):
+        inbetween.render(films[:2], tmp_path / "o.mp4", size=size)
+
+
+def test_space_of_embeddings_is_a_space(tmp_path):
+    with pytest.raises(TypeError, match="space"):
+        inbetween.render(["text:a", "text:b"], tmp_path / "o.safetensors", space=5)
+
+
+def test_warnings_point_at_the_caller():
+    job = Job()
+
+    def function(_error):
+        job._events.put(Sentence("warning: odd"))
+        return 0
+
+    def long_call():
+        job.run(function)
+
+    with pytest.warns(UserWarning, match="^odd$") as caught:
+        line = sys._getframe().f_lineno + 1
+        long_call()
+    assert (caught[0].filename, caught[0].lineno) == (__file__, line)

@@ -1,5 +1,6 @@
 """Spaces, slerp and latent files."""
 
+import hashlib
 import threading
 
 import numpy as np
@@ -93,6 +94,7 @@ def test_file_goes_round(tmp_path, shape):
     LatentFile.write(path, z, space="mine:v1", fps=12, cuts=np.arange(9) == 5, source="a/b.mp4")
     with LatentFile(path) as file:
         assert len(file) == 9 and file.space_id == "mine:v1" and file.shape.array == shape
+        assert file.info.source_sha256 == hashlib.sha256(z.tobytes()).hexdigest()
         assert file.info.fps == 12 and file.info.source == "b.mp4" and not file.guide_windows
         np.testing.assert_array_equal(file.cuts, [i in (0, 5) for i in range(9)])
         np.testing.assert_allclose(file.times, np.arange(9) / 12)
@@ -146,6 +148,7 @@ def test_file_refuses_others(tmp_path):
         (dict(layout="row"), errors.ArgumentError),
         (dict(layout="grid"), errors.ArgumentError),
         (dict(picture_size=(0, 5)), errors.ArgumentError),
+        (dict(source="x" * 600), errors.ArgumentError),
     ],
 )
 def test_write_refuses_and_leaves_nothing(tmp_path, change, kind):
@@ -165,6 +168,8 @@ def test_writer_in_pieces(tmp_path):
                 LatentWriter(tmp_path / "b.h5", Shape("single", 1, 1, 4), space=space, fps=5)
     with pytest.raises(errors.ClosedError):
         writer.append(np.zeros((2, 3, 96)), 1.0)
+    with pytest.raises(errors.ArgumentError):
+        LatentWriter(tmp_path / "d.h5", Shape("single", 1, 1, 4), space="x", fps=5, source_sha256="abc")
     with pytest.raises(KeyError), LatentWriter(tmp_path / "c.h5", Shape("single", 1, 1, 4), space="x", fps=5) as writer:
         writer.append(np.zeros(4), 0.0)
         raise KeyError
