@@ -57,8 +57,9 @@ static bool main_commit(const char *folder, char commit[COMMIT + 1]) {
 
 static bool in_cache(const char *name, char found[ROOM]) {
     char folder[ROOM], commit[COMMIT + 1];
-    size_t owner = part_length(name), repository = owner ? part_length(name + owner + 1) : 0;
-    if (!repository || name[owner] != '/' || strstr(name, "..")) {
+    size_t owner = part_length(name),
+           repository = owner && name[owner] == '/' ? part_length(name + owner + 1) : 0;
+    if (!repository || strstr(name, "..")) {
         return false;
     }
     const char *rest = name + owner + 1 + repository;
