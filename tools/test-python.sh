@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests the Python package on the library in build/, in a virtual environment of its own (build-python/), which is kept for the next time.
-# What it needs from PyPI is in python/tests/requirements.txt. A test that is skipped counts as failed. Arguments go to pytest:
+# What it needs is in python/tests/requirements.txt. PyPI's own build of torch is a large one, for GPUs; another index may have one for the
+# CPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. A test that is skipped counts as failed. Arguments go to pytest:
 # tools/test-python.sh -k slerp. With INBETWEEN_LIBRARY another library is tested, a file or a build folder; where it is one with
 # AddressSanitizer (preset sanitize), that is loaded first.
 set -euo pipefail
