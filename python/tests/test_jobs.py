@@ -185,6 +185,7 @@ def test_train_refuses(data, encoded):
 
 
 def test_ctrl_c_keeps_the_run(data):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
