@@ -19,7 +19,7 @@ expect 0
 check "of videos, pictures are judged" grep -q psnr "$s/report.json"
 run render "$s/videos/scene-01.mp4@0" "$s/videos/scene-01.mp4@0.5" -o "$s/a-%d.png" -n 5 --space $space -a "$s/run/adapter.safetensors"
 expect 0 'decoding'
-ffmpeg -v error -y -i "$s/videos/scene-01.mp4" -frames:v 1 "$s/first.png"
+cp "$s/a-1.png" "$s/first.png"
 run render "$s/first.png" "$s/videos/scene-01.mp4@0.5" -o "$s/b-%d.png" -n 5 --space $space
 expect 0
 check "a keyframe is in the clip as it is" differ "$s/b-1.png" "$s/first.png" 0
