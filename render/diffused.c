@@ -56,23 +56,13 @@ static bool is_worded(const clip *c, const place *p) {
     return is_end(c, p) && is_drawn(c, key_of(c, p)) && c->about->reads_text;
 }
 
-/* The way's embeddings, checked against what the model takes. */
 static int make_embeddings(clip *c, const ib_embeddings_options *w, ib_error *err) {
     ib_rows_free(&c->rows);
     int rc = ib_rows_make(&c->rows, w, err);
-    rc = rc ? rc : ib_diffused_check_space(c->o, c->about, &c->rows, err);
     return rc ? rc : ib_diffusing_set_nothing(c->model, c->rows.nothing, c->rows.shape.tokens, err);
 }
 
-/* Before keyframes are drawn there is no way to embed: what can be told of the space alone. */
-static int check_space(const clip *c, ib_error *err) {
-    ib_rows none = {0};
-    int rc = ib_space_shape(c->w->space, 224, 224, &none.shape, err);
-    snprintf(none.space_id, sizeof none.space_id, "%s", ib_space_id(c->w->space));
-    return rc ? rc : ib_diffused_check_space(c->o, c->about, &none, err);
-}
-
-/* The embeddings that drawing needs, or all of them if nothing is drawn. */
+/* The embeddings that drawing needs, or all of them if nothing is drawn; what is drawn is embedded later. */
 static int begin_embeddings(clip *c, ib_error *err) {
     bool needed = false;
     for (size_t k = 0; k < c->keys; k++) {
@@ -82,7 +72,8 @@ static int begin_embeddings(clip *c, ib_error *err) {
     if (!(ib_diffused_condition(c->o, c->about) & IB_LED_BY_IMAGE)) {
         return IB_OK;
     }
-    return !c->drawn || needed ? make_embeddings(c, c->w, err) : check_space(c, err);
+    int rc = ib_diffused_check_space(c->o, c->about, err);
+    return rc || (c->drawn && !needed) ? rc : make_embeddings(c, c->w, err);
 }
 
 static int read_key(clip *c, size_t i, ib_error *err) {

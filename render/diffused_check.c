@@ -99,16 +99,15 @@ int ib_diffused_check_size(const ib_diffused_options *o, const ib_diffusing_abou
 
 /* ---- the image tower ---- */
 
-static int check_shape(const ib_diffused_options *o, const ib_diffusing_about *about, const ib_rows *rows,
+static int check_shape(const ib_diffused_options *o, const ib_diffusing_about *about, const ib_shape *s,
                        ib_error *err) {
-    const ib_shape *s = &rows->shape;
     if (s->width == about->width && (s->tokens > 1) == about->hidden) {
         return IB_OK;
     }
     return ib_fail(err, IB_E_MISMATCH,
                    "%s: takes image embeddings of %s%zu values, the space %s gives %s%zu%s",
                    o->ip_adapter ? o->ip_adapter : o->renderer, about->hidden ? "tokens of " : "",
-                   about->width, rows->space_id, s->tokens > 1 ? "tokens of " : "", s->width,
+                   about->width, ib_space_id(o->way.space), s->tokens > 1 ? "tokens of " : "", s->width,
                    s->width != about->width ? ""
                    : s->tokens > 1          ? "; --tokens pooled gives one"
                                             : "; --tokens penultimate gives them");
@@ -186,13 +185,12 @@ static void warn(const ib_diffused_options *o, const char *sentence) {
     }
 }
 
-static void warn_of_width(const ib_diffused_options *o, const ib_diffusing_about *about,
-                          const ib_rows *rows) {
+static void warn_of_width(const ib_diffused_options *o, const ib_diffusing_about *about) {
     char line[700];
     snprintf(line, sizeof line,
              "warning: %.200s does not say which image tower it was trained with; all that is known is that "
              "the width of its embeddings, %zu, is that of %.24s...",
-             o->ip_adapter ? o->ip_adapter : o->renderer, about->width, rows->space_id);
+             o->ip_adapter ? o->ip_adapter : o->renderer, about->width, ib_space_id(o->way.space));
     warn(o, line);
 }
 
@@ -206,30 +204,32 @@ static void warn_of_scale(const ib_diffused_options *o) {
     warn(o, line);
 }
 
-int ib_diffused_check_space(const ib_diffused_options *o, const ib_diffusing_about *about,
-                            const ib_rows *rows, ib_error *err) {
-    int rc = check_shape(o, about, rows, err);
+int ib_diffused_check_space(const ib_diffused_options *o, const ib_diffusing_about *about, ib_error *err) {
+    const char *id = ib_space_id(o->way.space);
+    ib_shape asked = {0}, s = {0};
+    int rc =
+        ib_space_shape(o->way.space, 224, 224, &asked, err); /* one for all sizes, where a space resizes */
+    rc = rc ? rc : check_shape(o, about, &asked, err);
     char *name = rc ? NULL : tower_of(o);
-    ib_space_options how = {.fit = strstr(rows->space_id, ":squash") ? IB_FIT_SQUASH : IB_FIT_CROP,
+    ib_space_options how = {.fit = strstr(id, ":squash") ? IB_FIT_SQUASH : IB_FIT_CROP,
                             .tokens = about->hidden ? IB_TOKENS_PENULTIMATE : IB_TOKENS_POOLED,
                             .threads = o->way.threads};
     ib_space *own = NULL;
-    ib_shape s = {0};
     ib_error none = {0};
     double c = 0;
     bool there = name && !ib_space_open_with(&own, name, &how, &none) &&
-                 !ib_space_shape(own, 64, 64, &s, &none) && s.tokens == rows->shape.tokens &&
-                 s.width == rows->shape.width;
+                 !ib_space_shape(own, 64, 64, &s, &none) && s.tokens == asked.tokens &&
+                 s.width == asked.width;
     if (!rc && !there) {
-        warn_of_width(o, about, rows);
-    } else if (!rc && !same_weights(ib_space_id(own), rows->space_id)) {
+        warn_of_width(o, about);
+    } else if (!rc && !same_weights(ib_space_id(own), id)) {
         rc = likeness(o, own, s.tokens * s.width, &c, err);
         if (!rc && c < 0.999) {
             rc = ib_fail(
                 err, IB_E_MISMATCH,
                 "%s: was trained with the image tower beside it, %.24s..., and not with that of --space, "
                 "%.24s...: use --space %s",
-                o->ip_adapter ? o->ip_adapter : o->renderer, ib_space_id(own), rows->space_id, name);
+                o->ip_adapter ? o->ip_adapter : o->renderer, ib_space_id(own), id, name);
         }
     }
     if (!rc && about->unscaled && o->noise_level > 0) {

@@ -51,19 +51,23 @@ static int write_way(ib_diffused_clip *c, size_t way, ib_frame *room, ib_error *
     return rc ? rc : write_between(c, step, at, c->w->frames - 1, &c->key[(way + 1) % c->keys], room, err);
 }
 
+static ib_writer_options options_of(const ib_diffused_clip *c) {
+    return (ib_writer_options){.width = c->width,
+                               .height = c->height,
+                               .fps = c->w->fps,
+                               .matrix = c->matrix,
+                               .codec = c->w->codec,
+                               .crf = c->w->crf,
+                               .threads = c->w->threads,
+                               .frames = c->total,
+                               .overwrite = c->w->overwrite,
+                               .rgb = true};
+}
+
 int ib_diffused_write(ib_diffused_clip *c, ib_error *err) {
-    ib_writer_options how = {.width = c->width,
-                             .height = c->height,
-                             .fps = c->w->fps,
-                             .matrix = c->matrix,
-                             .codec = c->w->codec,
-                             .crf = c->w->crf,
-                             .threads = c->w->threads,
-                             .frames = c->total,
-                             .overwrite = c->w->overwrite,
-                             .rgb = true,
-                             .comment = c->text};
+    ib_writer_options how = options_of(c);
     ib_frame room = {0};
+    how.comment = c->text;
     int rc = ib_writer_open(&c->writer, c->w->output, &how, err);
     rc = rc ? rc : ib_frame_alloc(&room, c->width, c->height, err);
     for (size_t p = 0; !rc && p < c->ways; p++) {
@@ -80,16 +84,9 @@ int ib_diffused_write(ib_diffused_clip *c, ib_error *err) {
 int ib_diffused_try_output(ib_diffused_clip *c, ib_error *err) {
     size_t n;
     const char **inputs = ib_diffused_inputs(c->o, &n);
-    ib_writer_options how = {.width = c->width,
-                             .height = c->height,
-                             .fps = c->w->fps,
-                             .matrix = c->matrix,
-                             .codec = c->w->codec,
-                             .crf = c->w->crf,
-                             .frames = c->total,
-                             .overwrite = c->w->overwrite,
-                             .inputs = inputs,
-                             .n_inputs = n};
+    ib_writer_options how = options_of(c);
+    how.inputs = inputs;
+    how.n_inputs = n;
     int rc = inputs ? ib_writer_open(&c->writer, c->w->output, &how, err)
                     : ib_fail(err, IB_E_MEMORY, "out of memory for the list of inputs");
     ib_writer_abort(&c->writer);
