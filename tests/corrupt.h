@@ -144,6 +144,21 @@ static inline const char *corrupt_damage(uint8_t *b, size_t *n, int number, ib_r
     }
 }
 
+/* A word in the place of what stands at `at`, to the next comma, bracket or end of a line. b has room for 64
+ * bytes more. */
+static inline void corrupt_value(uint8_t *b, size_t *n, size_t at, const char *word) {
+    size_t end = at, m = strlen(word);
+    while (end < *n && !strchr(",]}\n", b[end])) {
+        end++;
+    }
+    if (at >= *n || m > end - at + 64) {
+        return;
+    }
+    memmove(b + at + m, b + end, *n - end);
+    memcpy(b + at, word, m);
+    *n = *n - (end - at) + m;
+}
+
 /* What bits and bytes seldom do to text: other values in place of numbers, words and brackets. b has room for
  * 64 bytes more. */
 static inline void corrupt_text(uint8_t *b, size_t *n, ib_rng *r) {
@@ -153,20 +168,11 @@ static inline void corrupt_text(uint8_t *b, size_t *n, ib_rng *r) {
                                         "true", "[8, 8]", "[0, 8]",
                                         "7",    "0.1",    "1024"};
     const char *word = words[ib_rng_below(r, sizeof words / sizeof *words)];
-    size_t at = ib_rng_below(r, *n), end, m = strlen(word);
+    size_t at = ib_rng_below(r, *n);
     while (at < *n && b[at] != ':') {
         at++;
     }
-    at += at < *n;
-    for (end = at; end < *n && !strchr(",]}\n", b[end]);) {
-        end++;
-    }
-    if (at >= *n || m > end - at + 64) {
-        return;
-    }
-    memmove(b + at + m, b + end, *n - end);
-    memcpy(b + at, word, m);
-    *n = *n - (end - at) + m;
+    corrupt_value(b, n, at + (at < *n), word);
 }
 
 static inline uint8_t *corrupt_load(const char *path, size_t *n) {

@@ -92,21 +92,12 @@ static void damage_text(uint8_t *b, size_t *n, ib_rng *r) {
                                         "true",
                                         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["};
     const char *word = words[ib_rng_below(r, sizeof words / sizeof *words)];
-    size_t at = ib_rng_below(r, *n), end, m = strlen(word);
+    size_t at = ib_rng_below(r, *n);
     bool value = ib_rng_below(r, 3) != 0; /* mostly what a name stands for */
     while (at < *n && !(value ? b[at] == ':' : strchr("0123456789:\"[{", b[at]) != NULL)) {
         at++;
     }
-    at += value && at < *n;
-    for (end = at; end < *n && !strchr(",]}\n", b[end]);) {
-        end++;
-    }
-    if (at >= *n || m > end - at + 64) {
-        return;
-    }
-    memmove(b + at + m, b + end, *n - end);
-    memcpy(b + at, word, m);
-    *n = *n - (end - at) + m;
+    corrupt_value(b, n, at + (value && at < *n), word);
 }
 
 int main(int argc, char **argv) {
