@@ -13,18 +13,23 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
-import torch
-from diffusers import (AutoencoderKL, DDIMScheduler, DDPMScheduler, KandinskyV22Pipeline, PNDMScheduler, StableUnCLIPImg2ImgPipeline,
-                       UNet2DConditionModel, VQModel)
-from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
-from PIL import Image
-from safetensors.torch import load_file, save_file
-from transformers import (CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection)
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FIXTURES = os.path.join(ROOT, "tests", "fixtures")
+sys.path.insert(0, os.path.join(FIXTURES, "diffusion"))
+import random_weights  # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-CLIP = os.path.join(HERE, "..", "tests", "fixtures", "clip-tiny")
-GO = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "build", "inbetween")
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from diffusers import (AutoencoderKL, DDIMScheduler, DDPMScheduler, KandinskyV22Pipeline, PNDMScheduler,  # noqa: E402
+                       StableUnCLIPImg2ImgPipeline, UNet2DConditionModel, VQModel)
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer  # noqa: E402
+from PIL import Image  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+from transformers import (CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig,  # noqa: E402
+                          CLIPVisionModelWithProjection)
+
+CLIP = os.path.join(FIXTURES, "clip-tiny")
+GO = sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "build", "inbetween")
 PROMPT, SIDE, STEPS = "a red circle at the left", 64, 5
 
 
@@ -108,93 +113,18 @@ def kandinsky(width, seed):
 
 # ---- single files ----
 
-RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3", "time_emb_proj": "emb_layers.1",
-          "conv_shortcut": "skip_connection"}
-TOP = {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2", "time_embedding.linear_1": "time_embed.0",
-       "time_embedding.linear_2": "time_embed.2", "class_embedding.linear_1": "label_emb.0.0", "class_embedding.linear_2": "label_emb.0.2"}
-
-
-def swap(table, name):
-    for ours, theirs in table.items():
-        if name.startswith(ours + "."):
-            return theirs + name[len(ours):]
-    return name
-
-
-def unet_name(name, attends):
-    """diffusers' name to the original one; attends[i]: up block i has attentions. Two layers."""
-    p = name.split(".")
-    if p[0] == "mid_block":
-        at = 1 if p[1] == "attentions" else 2 * int(p[2])
-        return f"middle_block.{at}." + swap(RESNET if p[1] == "resnets" else {}, ".".join(p[3:]))
-    if p[0] not in ("down_blocks", "up_blocks"):
-        return swap(TOP, name)
-    i, kind, j, rest = int(p[1]), p[2], int(p[3]), ".".join(p[4:])
-    if kind == "downsamplers":
-        return f"input_blocks.{3 * (i + 1)}.0.op." + p[-1]
-    if kind == "upsamplers":
-        return f"output_blocks.{3 * i + 2}.{2 if attends[i] else 1}." + rest
-    block = f"input_blocks.{3 * i + j + 1}" if p[0] == "down_blocks" else f"output_blocks.{3 * i + j}"
-    return f"{block}.0." + swap(RESNET, rest) if kind == "resnets" else f"{block}.1." + rest
-
-
-def vae_name(name, levels):
-    p = name.split(".")
-    if len(p) < 3 or p[1] not in ("down_blocks", "up_blocks", "mid_block"):
-        return name.replace("conv_norm_out", "norm_out")
-    if p[1] == "mid_block":
-        if p[2] == "resnets":
-            return f"{p[0]}.mid.block_{int(p[3]) + 1}." + ".".join(p[4:])
-        inner = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
-        return f"{p[0]}.mid.attn_1." + swap(inner, ".".join(p[4:]))
-    i, rest = int(p[2]), ".".join(p[5:]).replace("conv_shortcut", "nin_shortcut")
-    level = f"{p[0]}.down.{i}" if p[1] == "down_blocks" else f"{p[0]}.up.{levels - 1 - i}"
-    return level + (f".block.{p[4]}." + rest if p[3] == "resnets" else {"d": ".downsample.", "u": ".upsample."}[p[3][0]] + rest)
-
-
-TOWER = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "self_attn.out_proj": "attn.out_proj"}
-
-
-def tower(state, before, after, table):
-    """A tower from Hugging Face's names to OpenCLIP's: q, k and v become one, projections turn."""
-    out = {}
-    for name, t in state.items():
-        name = name.removeprefix("text_model.").removeprefix("vision_model.")
-        if ".layers." in name:
-            i, rest = name.split(".layers.")[1].split(".", 1)
-            if rest.startswith("self_attn.q_proj"):
-                kind = rest.rsplit(".", 1)[1]
-                stem = next(n for n in state if n.endswith(f"layers.{i}.{rest}"))[:-len("q_proj." + kind)]
-                out[f"{after}transformer.resblocks.{i}.attn.in_proj_{kind}"] = torch.cat([state[f"{stem}{x}_proj.{kind}"] for x in "qkv"])
-            elif not rest.startswith(("self_attn.k_proj", "self_attn.v_proj")):
-                out[f"{after}transformer.resblocks.{i}." + swap(TOWER, rest)] = t
-        elif name in table:
-            out[before + table[name]] = t.T if "projection" in name else t
-    return out
+def halves(part, model):
+    """{PART/NAME: (shape, bytes)} of a model."""
+    stem = "text_model." if part == "text_encoder" else ""  # which transformers 5 leaves out
+    return {f"{part}/{n if n.startswith(stem) else stem + n}": (tuple(t.shape), t.half().contiguous().numpy().tobytes())
+            for n, t in model.state_dict().items()}
 
 
 def single_file(pipe, path):
-    text = pipe.text_encoder.state_dict()
-    extra = randomize(CLIPTextModel(pipe.text_encoder.config), 99).state_dict()  # the last layer, which is not used
-    last = pipe.text_encoder.config.num_hidden_layers
-    text |= {n.replace("layers.0.", f"layers.{last}."): t for n, t in extra.items() if ".layers.0." in n}
-    image = pipe.image_encoder.state_dict()
-    attends = ["CrossAttn" in kind for kind in pipe.unet.config.up_block_types]
-    out = {"model.diffusion_model." + unet_name(n, attends): t for n, t in pipe.unet.state_dict().items()}
-    for n, t in pipe.vae.state_dict().items():
-        square = "mid_block.attentions" in n and n.endswith("weight") and "group_norm" not in n
-        out["first_stage_model." + vae_name(n, 4)] = t[:, :, None, None] if square else t
-    root = "cond_stage_model.model."
-    out |= tower(text, root, root, {"embeddings.token_embedding.weight": "token_embedding.weight",
-                                    "embeddings.position_embedding.weight": "positional_embedding", "final_layer_norm.weight": "ln_final.weight",
-                                    "final_layer_norm.bias": "ln_final.bias"})
-    out[root + "text_projection"] = torch.eye(64)
-    out |= tower(image, "embedder.model.visual.", "embedder.model.visual.",
-                 {"embeddings.class_embedding": "class_embedding", "embeddings.patch_embedding.weight": "conv1.weight",
-                  "embeddings.position_embedding.weight": "positional_embedding", "pre_layrnorm.weight": "ln_pre.weight",
-                  "pre_layrnorm.bias": "ln_pre.bias", "post_layernorm.weight": "ln_post.weight", "post_layernorm.bias": "ln_post.bias",
-                  "visual_projection.weight": "proj"})
-    save_file({n: t.half().contiguous() for n, t in out.items()}, path)
+    out = random_weights.single(halves("unet", pipe.unet) | halves("vae", pipe.vae) | halves("text_encoder", pipe.text_encoder))
+    out["cond_stage_model.model.text_projection"] = (64, 64), np.eye(64, dtype=np.float16).tobytes()
+    image = halves("image_encoder", pipe.image_encoder)
+    random_weights.write(path, out | random_weights.openclip(image, "image_encoder", "embedder.model.visual."))
 
 
 # ---- both programs ----
