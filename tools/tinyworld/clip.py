@@ -6,7 +6,6 @@ The loss is CLIP's. Beside it stand two others that speed it up, and whose heads
 embedding says for each cell of a 6x6 grid whether an object's centre is there and what it is, and a head on the hidden
 tokens before the last block says what each patch shows.
 """
-import argparse
 import json
 import os
 
@@ -18,7 +17,7 @@ from transformers import CLIPConfig, CLIPModel
 import bank
 import captions
 import scenes
-from common import Muon, Stage, Average, pictures, pixels, rate, MEAN, STD
+from common import Average, MEAN, Muon, STD, Stage, learn, pictures, pixels, rate, training_arguments
 
 WIDTH, GRID, PATCHES = 128, 6, 8
 NS, NC, NT = len(scenes.SHAPES), len(scenes.COLOURS), len(scenes.TEXTURES)
@@ -171,13 +170,7 @@ def train(a):
         contrast = (F.cross_entropy(score, at) + F.cross_entropy(score.T, at)) / 2
         pooled, local = aids(heads, zi, hidden[:, 1:], targets(scenes.take(s, rows)))
         loss = contrast + a.aid * (pooled + local) * max(0.5, 1 - step / a.steps)
-        opt.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for g in opt.param_groups:
-            g["lr"] = a.rate * rate(step, a.steps)
-        opt.step()
-        average.update(model, step)
+        learn(loss, model, opt, average, step, a.rate * rate(step, a.steps))
         stage.log(every=a.log, contrast=contrast, pooled=pooled, local=local, scale=scale)
         if (step + 1) % (10 * a.log) == 0:
             kept = CLIPModel(config())
@@ -189,14 +182,6 @@ def train(a):
 
 
 if __name__ == "__main__":
-    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("bank")
-    p.add_argument("checkpoint")
-    p.add_argument("folder")
-    p.add_argument("--steps", type=int, default=900)
-    p.add_argument("--batch", type=int, default=256)
-    p.add_argument("--rate", type=float, default=2e-3)
+    p = training_arguments(__doc__, "bank", "checkpoint", "folder", steps=900, batch=256, rate=2e-3)
     p.add_argument("--aid", type=float, default=0.3)
-    p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--log", type=int, default=100)
     train(p.parse_args())

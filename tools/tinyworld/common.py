@@ -1,4 +1,5 @@
 """What every training here needs: an optimizer, a schedule, checkpoints, a log."""
+import argparse
 import math
 import os
 import random
@@ -149,6 +150,30 @@ class Stage:
             print(f"{time.strftime('%H:%M:%S')}  step {self.step + 1} of {self.steps}  {means}  {speed:.3f} s/step",
                   flush=True)
             self.sums, self.began = {}, time.time()
+
+
+def learn(loss, module, opt, average, step, lr):
+    """One step down the gradient, which is clipped, and into the average."""
+    opt.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    for g in opt.param_groups:
+        g["lr"] = lr
+    opt.step()
+    average.update(module, step)
+
+
+def training_arguments(doc, *names, steps, batch, rate, log=100):
+    """The parser of a training: files and folders by position, and what all trainings can be told."""
+    p = argparse.ArgumentParser(description=doc.split("\n")[0])
+    for name in names:
+        p.add_argument(name)
+    p.add_argument("--steps", type=int, default=steps)
+    p.add_argument("--batch", type=int, default=batch)
+    p.add_argument("--rate", type=float, default=rate)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--log", type=int, default=log)
+    return p
 
 
 class Average(torch.nn.Module):

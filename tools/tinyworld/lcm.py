@@ -5,13 +5,12 @@
 A point of the path and the point that one guided DDIM step of the teacher finds before it must lead to the same
 picture. The guidance goes into the LoRA: it is used without (--guidance 1, --sampler lcm).
 """
-import argparse
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from common import Average, Muon, Stage, rate
+from common import Average, Muon, Stage, learn, rate, training_arguments
 from encode import Encoded
 from unet import Towers, World, conditions, new_scheduler
 
@@ -106,25 +105,12 @@ def train(a):
         v = predict(noisy, t, context, ip, lora(world.unet))
         mine = skip * noisy + out * picture_of(v, noisy, root, rest)
         loss = (((mine - target).square() + 0.1 ** 2).sqrt() - 0.1).mean()
-        opt.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(lora.parameters(), 1.0)
-        for g in opt.param_groups:
-            g["lr"] = a.rate * rate(step, a.steps, 50)
-        opt.step()
-        average.update(lora, step)
+        learn(loss, lora, opt, average, step, a.rate * rate(step, a.steps, 50))
         stage.log(every=a.log, loss=loss)
     save_file(average.into(lora).tensors(), a.file)
 
 
 if __name__ == "__main__":
-    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for name in ("bank", "checkpoint", "clip", "unet", "file"):
-        p.add_argument(name)
-    p.add_argument("--steps", type=int, default=1500)
-    p.add_argument("--batch", type=int, default=32)
-    p.add_argument("--rate", type=float, default=1e-3)
+    p = training_arguments(__doc__, "bank", "checkpoint", "clip", "unet", "file", steps=1500, batch=32, rate=1e-3, log=50)
     p.add_argument("--guidance", type=float, default=2.5)
-    p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--log", type=int, default=50)
     train(p.parse_args())

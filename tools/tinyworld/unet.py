@@ -6,7 +6,6 @@ Each step is for one adapter, base and Plus in turn. A sample has a prompt, a pi
 guidance works with and without an adapter. The prediction is v (Salimans and Ho 2022, arXiv:2202.00512), and the last
 step of the schedule is pure noise (Lin et al. 2023, arXiv:2305.08891).
 """
-import argparse
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
 import adapters
-from common import Average, Muon, Stage, load_clip, load_vae, pixels, rate
+from common import Average, Muon, Stage, learn, load_clip, load_vae, pixels, rate, training_arguments
 from encode import Encoded
 
 WIDTH = 128
@@ -107,13 +106,7 @@ def train(a):
         noisy = scheduler.add_noise(z, noise, t)
         said = world.unet(noisy, t, context, cross_attention_kwargs={"ip": ip}).sample
         loss = torch.nn.functional.mse_loss(said, scheduler.get_velocity(z, noise, t))
-        opt.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(world.parameters(), 1.0)
-        for g in opt.param_groups:
-            g["lr"] = a.rate * rate(step, a.steps, 200, 0.7)
-        opt.step()
-        average.update(world, step)
+        learn(loss, world, opt, average, step, a.rate * rate(step, a.steps, 200, 0.7))
         stage.log(every=a.log, loss=loss)
     export(average.into(world), a.vae, a.clip, a.folder)
 
@@ -155,16 +148,6 @@ def export(world, vae, clip, folder):
 
 
 if __name__ == "__main__":
-    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("bank")
-    p.add_argument("checkpoint")
-    p.add_argument("vae")
-    p.add_argument("clip")
-    p.add_argument("folder")
-    p.add_argument("--steps", type=int, default=4000)
+    p = training_arguments(__doc__, "bank", "checkpoint", "vae", "clip", "folder", steps=4000, batch=64, rate=2e-3)
     p.add_argument("--until", type=int, default=0, help="end the stage here; the same command without it goes on")
-    p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--rate", type=float, default=2e-3)
-    p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--log", type=int, default=100)
     train(p.parse_args())

@@ -4,7 +4,6 @@
 
 Pictures of 64x64 become latents of 8x8x16. Noise on the latents while it learns makes the decoder forgiving.
 """
-import argparse
 import os
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 
 import bank
-from common import Average, Muon, Stage, pictures, rate
+from common import Average, Muon, Stage, learn, pictures, rate, training_arguments
 
 
 def model(channels=16, width=32):
@@ -60,13 +59,7 @@ def train(a):
         y = vae.decode(noisy).sample / 2 + 0.5
         rebuilt = loss_of(y, x)
         centred = (spread - 1).square().mean() + z.mean((0, 2, 3)).square().mean() + F.relu(z.abs() - 3).mean()
-        opt.zero_grad()
-        (rebuilt + 0.02 * centred).backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        for g in opt.param_groups:
-            g["lr"] = a.rate * rate(step, a.steps)
-        opt.step()
-        average.update(vae, step)
+        learn(rebuilt + 0.02 * centred, vae, opt, average, step, a.rate * rate(step, a.steps))
         stage.log(every=a.log, loss=rebuilt, centred=centred)
         if (step + 1) % (10 * a.log) == 0:
             print("PSNR, spread, largest:", quality(average.into(model()), pictures(drawn, np.arange(256))), flush=True)
@@ -77,13 +70,5 @@ def train(a):
 
 
 if __name__ == "__main__":
-    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("bank")
-    p.add_argument("checkpoint")
-    p.add_argument("folder")
-    p.add_argument("--steps", type=int, default=4000)
-    p.add_argument("--batch", type=int, default=16)
-    p.add_argument("--rate", type=float, default=2e-3)
-    p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--log", type=int, default=100)
+    p = training_arguments(__doc__, "bank", "checkpoint", "folder", steps=4000, batch=16, rate=2e-3)
     train(p.parse_args())
