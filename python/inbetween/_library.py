@@ -7,7 +7,7 @@ import re
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Self
 
 import cffi
 
@@ -133,3 +133,19 @@ class Handle:
         """To be called within `use`, before a function of the library that releases the pointer itself."""
         ffi.gc(self._pointer, None)
         self._pointer = None
+
+
+class Closing:
+    """What holds a handle: `with` closes it."""
+
+    _handle: Handle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Releases what it holds; again does nothing."""
+        self._handle.close()

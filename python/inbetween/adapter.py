@@ -10,7 +10,7 @@ from typing import Any, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._library import Handle, call, encoded, ffi, lib, libc, text_of
+from ._library import Closing, Handle, call, encoded, ffi, lib, libc, text_of
 from .errors import ArgumentError, MismatchError
 from .latent_file import Guides, LatentFile, Path
 from .shape import LAYOUTS, Floats, Shape, choice, floats, numbers, pointer, whole
@@ -58,7 +58,7 @@ class AdapterInfo:
     metadata: dict[str, str]  # of the file; empty where there is none
 
 
-class Adapter:
+class Adapter(Closing):
     """An in-between model in memory. One thread at a time; `with` closes it."""
 
     def __init__(self, raw: Any, name: str, metadata: dict[str, str]):
@@ -115,15 +115,9 @@ class Adapter:
         call(lib.ib_adapter_create, out, config, whole(seed, "seed", 0, (1 << 64) - 1))
         return Adapter(out[0], preset, {})
 
-    def __enter__(self) -> Adapter:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
     def close(self) -> None:
         """Releases it; again does nothing."""
-        self._handle.close()
+        super().close()
         if self._work is not None:
             self._work.close()
             self._work = None

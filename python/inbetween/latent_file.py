@@ -11,7 +11,7 @@ from typing import Any, Iterator, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._library import Handle, call, encoded, ffi, lib, text_of
+from ._library import Closing, Handle, call, encoded, ffi, lib, text_of
 from .errors import ArgumentError, MismatchError
 from .shape import Floats, Shape, floats, numbers, pointer, whole
 from .space import Space
@@ -48,7 +48,7 @@ class GuideWindow(NamedTuple):
     at: int
 
 
-class LatentFile:
+class LatentFile(Closing):
     """An open latent file. A sequence of its latents: file[3], file[2:9], for z in file. One thread at a time; `with` closes it."""
 
     def __init__(self, path: Path):
@@ -79,16 +79,6 @@ class LatentFile:
                 self.guide_windows = [GuideWindow(w.first, w.gap, w.at) for w in (table.window[i] for i in range(table.windows))]
                 size = table.guides * lib.IB_GUIDE_FEATURES
                 self._features = _copy(table.feature, "float", size, np.float32).reshape(table.guides, lib.IB_GUIDE_FEATURES)
-
-    def __enter__(self) -> LatentFile:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Releases it; again does nothing."""
-        self._handle.close()
 
     @property
     def space_id(self) -> str:

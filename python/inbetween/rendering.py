@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._job import Bar, Job
-from ._library import Handle, call, encoded, ffi, lib, text_of
+from ._library import Closing, Handle, call, encoded, ffi, lib, text_of
 from .errors import ArgumentError, MismatchError
 from .frames import BT709, Pictures, empty_frame, frame_of, pictures
 from .latent_file import Path
@@ -111,7 +111,7 @@ def render(
     return RenderResult(s.frames, s.width, s.height, s.seconds)
 
 
-class Renderer:
+class Renderer(Closing):
     """Pictures between two pictures in memory, of width x height px. One thread at a time; `with` closes it."""
 
     def __init__(self, width: int, height: int, *, adapter: Path | None = "default", threads: int = 0):
@@ -121,16 +121,6 @@ class Renderer:
         call(lib.ib_renderer_open, out, name, width, height, threads_of(threads))
         self.size = width, height
         self._handle = Handle("ib_renderer", out[0], lib.ib_renderer_close, "renderer")
-
-    def __enter__(self) -> Renderer:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Releases what it holds; again does nothing."""
-        self._handle.close()
 
     def between(self, first: ArrayLike, last: ArrayLike, t: ArrayLike, *, gap_seconds: float = 1.0) -> Pictures:
         """first, last: uint8 [H, W, 3]. t, in [0, 1]: one number -> [H, W, 3]; [n] -> [n, H, W, 3]. Pictures pass through 4:2:0."""

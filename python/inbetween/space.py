@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._library import Handle, call, encoded, ffi, lib, text_of
+from ._library import Closing, Handle, call, encoded, ffi, lib, text_of
 from .errors import ArgumentError, UnsupportedError
 from .frames import Pictures, empty_frame, frame_of, picture_of, pictures
 from .shape import Floats, Shape, choice, floats, numbers, pointer, threads_of, whole
@@ -17,7 +17,7 @@ FITS = ("crop", "squash")
 TOKENS = ("pooled", "penultimate")
 
 
-class Space:
+class Space(Closing):
     """A space by name: "patch", "clip:PATH" or "vae:PATH". One thread at a time; `with` closes it."""
 
     def __init__(
@@ -38,16 +38,6 @@ class Space:
         out = ffi.new("ib_space **")
         call(lib.ib_space_open_with, out, encoded(spec), how)
         self._handle = Handle("ib_space", out[0], lib.ib_space_close, spec)
-
-    def __enter__(self) -> Space:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Releases what it holds; again does nothing."""
-        self._handle.close()
 
     @property
     def id(self) -> str:
