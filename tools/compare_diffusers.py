@@ -10,7 +10,6 @@ folder and from a single file of it under the original names: its ends must be t
 to 2 steps. The status is the verdict.
 """
 import argparse
-import json
 import os
 import shutil
 import subprocess

@@ -44,8 +44,8 @@ def prepare(cache):
 def make_model(folder):
     """Stable Diffusion 1.5's networks with random weights, as diffusers saves them."""
     import torch
-    from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float16)

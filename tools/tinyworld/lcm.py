@@ -6,7 +6,6 @@ A point of the path and the point that one guided DDIM step of the teacher finds
 picture. The guidance goes into the LoRA: it is used without (--guidance 1, --sampler lcm).
 """
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
