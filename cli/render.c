@@ -28,24 +28,25 @@ static void on_progress(void *user, int64_t done, int64_t total) {
                  (long long)done, (long long)total, rate, left);
 }
 
-/* 0, or the status of wrong usage. Pictures are made with the default, embeddings only with what is named. */
+/* 0, or the status of wrong usage. */
 static int choose_adapter(cli *c, ib_movie_options *o) {
     const char *word = cli_text(c, "adapter");
     bool diffused = cli_is_set(c, "renderer"), embeddings = diffused || cli_wants_embeddings(c, o);
-    if (embeddings && word && (!strcmp(word, IB_ADAPTER_DEFAULT) || !strcmp(word, IB_ADAPTER_PRIOR))) {
-        return cli_usage(c, "--adapter %s is for pictures; for embeddings name a file of their space", word);
+    if (embeddings && word && !strcmp(word, IB_ADAPTER_PRIOR)) {
+        return cli_usage(c, "--adapter prior is for pictures; for embeddings name a file of their space");
     }
-    o->adapter = embeddings && !word ? NULL : cli_adapter(c, word);
-    if (cli_is_set(c, "trust") && !o->adapter) {
+    o->adapter = embeddings ? word : cli_adapter(c, word); /* cli_space_adapter goes on */
+    bool leads = o->adapter && strcmp(o->adapter, IB_ADAPTER_NONE) != 0;
+    if (cli_is_set(c, "trust") && !leads) {
         return cli_usage(c, "--trust needs an adapter; --adapter says which");
     }
-    if (cli_is_set(c, "sharpness") && !o->adapter) {
+    if (cli_is_set(c, "sharpness") && !leads) {
         return cli_usage(c, "--sharpness needs an adapter; --adapter says which");
     }
     if (cli_is_set(c, "guide") && !embeddings) {
         return cli_usage(c, "--guide is for spaces without pictures, such as --space clip:PATH");
     }
-    if (o->compare && !o->adapter) {
+    if (o->compare && !leads) {
         return cli_usage(c, "--compare needs an adapter; --adapter says which");
     }
     return CLI_DONE;
@@ -166,7 +167,7 @@ static const cli_option options[] = {
      .letter = 'a',
      .kind = CLI_TEXT,
      .value = CLI_ADAPTER_VALUE,
-     .help = CLI_ADAPTER_WORDS ". Without it: default for pictures, none for embeddings"},
+     .help = CLI_ADAPTER_WORDS ". Without it: default, which for embeddings is what comes with --space"},
     {.name = "frames",
      .letter = 'n',
      .kind = CLI_INT,

@@ -9,6 +9,7 @@
 #include "base/model_path.h"
 #include "base/json.h"
 #include "cli/adapter_options.h"
+#include "cli/model_parts.h"
 #include "cli/picture_options.h"
 #include "cli/render_embeddings.h"
 #include "diffusion/diffusion.h"
@@ -158,9 +159,10 @@ static int open_space(cli *c, const ib_movie_options *clip, ib_diffused_options 
     return CLI_DONE;
 }
 
-/* Names of repositories in the hub's cache, instead of paths. */
+/* Paths that stand for names, and what lies ready in the model's folder. */
 typedef struct found {
-    char *renderer, *ip_adapter, *vae;
+    char *renderer, *ip_adapter, *vae, *lora, *adapter;
+    const char *loras[1];
 } found;
 
 static int find_path(const char **name, char **own, ib_error *err) {
@@ -174,6 +176,28 @@ static int find_paths(ib_diffused_options *o, found *f, ib_error *err) {
     int rc = find_path(&o->renderer, &f->renderer, err);
     rc = rc ? rc : find_path(&o->ip_adapter, &f->ip_adapter, err);
     return rc || word ? rc : find_path(&o->vae, &f->vae, err);
+}
+
+/* What was not named and lies ready in the model's folder. */
+static void take_parts(cli *c, ib_diffused_options *o, found *f) {
+    static const char mark[] = "clip:";
+    const char *space = cli_text(c, "space");
+    bool embeddings = space && !strncmp(space, mark, sizeof mark - 1) && o->condition != IB_LED_BY_PROMPT;
+    if (!o->ip_adapter && embeddings) {
+        bool hidden = !strcmp(cli_text(c, "tokens"), "penultimate");
+        f->ip_adapter =
+            cli_model_part(o->renderer, hidden ? "ip-adapter-plus.safetensors" : "ip-adapter.safetensors");
+        o->ip_adapter = f->ip_adapter;
+    }
+    if (o->draft && !o->n_lora && !o->sampler) {
+        f->lora = cli_model_part(o->renderer, "lcm-lora.safetensors");
+        if (f->lora) {
+            f->loras[0] = f->lora;
+            o->lora = f->loras;
+            o->n_lora = 1;
+            o->sampler = "lcm";
+        }
+    }
 }
 
 /* All CLIPs read prompts by one vocabulary: that of the image tower serves a model that came without. NULL:
@@ -209,8 +233,12 @@ int cli_render_diffused(cli *c, const ib_movie_options *clip) {
     if (!status && find_paths(&o, &f, &err)) {
         status = cli_fail(c, &err);
     }
+    if (!status) {
+        take_parts(c, &o, &f);
+    }
     status = status ? status : open_space(c, clip, &o, &space);
     o.way.space = space;
+    status = status ? status : cli_space_adapter(c, space, &o.way.adapter, &f.adapter);
     if (!status) {
         int rc = ib_render_diffused(&o, &s, &err);
         cli_progress_end(c);
@@ -220,6 +248,8 @@ int cli_render_diffused(cli *c, const ib_movie_options *clip) {
     free(f.renderer);
     free(f.ip_adapter);
     free(f.vae);
+    free(f.lora);
+    free(f.adapter);
     free(tokenizer);
     return status;
 }

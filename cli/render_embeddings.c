@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/model_parts.h"
 #include "cli/picture_options.h"
 #include "cli/space_options.h"
 #include "render/decoded.h"
@@ -171,6 +172,7 @@ int cli_render_embeddings(cli *c, const ib_movie_options *clip) {
     ib_embeddings_options o;
     ib_embeddings_summary s;
     ib_space *space = NULL;
+    char *adapter = NULL;
     ib_error err = {0};
     int status = cli_embeddings_options(c, clip, &o);
     if (!status && cli_space_check_output(c, o.output, &err)) {
@@ -178,6 +180,7 @@ int cli_render_embeddings(cli *c, const ib_movie_options *clip) {
     }
     status = status ? status : cli_open_way_space(c, clip, false, &space);
     o.space = space;
+    status = status ? status : cli_space_adapter(c, space, &o.adapter, &adapter);
     if (!status && space && ib_space_decodes(space) && !ib_embeddings_name(o.output)) {
         status = render_clip(c, &o);
     } else if (!status && ib_render_embeddings(&o, &s, &err)) {
@@ -194,5 +197,6 @@ int cli_render_embeddings(cli *c, const ib_movie_options *clip) {
         status = print_result(c, &o, &s);
     }
     ib_space_close(&space);
+    free(adapter);
     return status;
 }

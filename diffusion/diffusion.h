@@ -43,6 +43,7 @@ typedef struct ib_diffusion_about {
     const char *family_name, *sampler, *prediction; /* words for people */
     bool sampler_said, sampler_known; /* a file says which; and it is one that this program has */
     size_t factor;                    /* widths and heights are multiples of it, in px */
+    size_t side;                      /* px that it was trained at; single files: as their family was */
     size_t text_floats;               /* of a prompt's condition; 0: the model reads no text */
     size_t text_tokens, text_width;   /* of it that are tokens; the rest is the pooled text (SDXL) */
     bool has_text;                    /* and its text encoders are there */

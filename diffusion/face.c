@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "diffusion/config.h"
+#include "diffusion/model.h"
 #include "diffusion/private.h"
 
 static const char *const FAMILIES[] = {"Stable Diffusion", "Stable unCLIP", "SDXL", "Kandinsky 2.2"};
@@ -139,6 +140,10 @@ static void describe(ib_diffusion *d) {
     const ib_unet_config *c = &d->config;
     a->family_name = FAMILIES[a->family];
     a->factor = ib_vae_about_of(d->vae)->factor;
+    a->side = ib_model_sample_size(d->path) * a->factor;
+    if (!a->side) {
+        a->side = a->family == IB_DIFFUSION_SDXL ? 1024 : d->scheduler.prediction == IB_PREDICT_V ? 768 : 512;
+    }
     if (a->family == IB_DIFFUSION_KANDINSKY) {
         a->factor *= a->factor; /* as it was trained: latents of multiples of 8 */
     }

@@ -52,6 +52,20 @@ static void take_text(const json_t *j, const char *key, char *out, size_t bytes)
     snprintf(out, bytes, "%s", text ? text : "");
 }
 
+size_t ib_model_sample_size(const char *path) {
+    ib_error ignored = {0};
+    char *folder = ib_is_dir(path) ? ib_join(path, "unet") : NULL;
+    json_t *unet = NULL;
+    size_t side = 0;
+    if (folder && !ib_config_load(&unet, folder, "config.json", &ignored) &&
+        ib_config_count(unet, "sample_size", 1, 8192, &side, folder, &ignored)) {
+        side = 0;
+    }
+    json_decref(unet);
+    free(folder);
+    return side;
+}
+
 static int read_configs(ib_model_about *a, const char *path, const ib_weights *w, ib_error *err) {
     json_t *index = NULL, *unet = NULL, *scheduler = NULL;
     char *place = ib_join(path, "scheduler");

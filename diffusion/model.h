@@ -41,4 +41,8 @@ bool ib_model_is(const char *path);
  * other inputs than latents (inpainting, upscaling). */
 int ib_model_describe(ib_model_about *a, const char *path, ib_error *err);
 
+/* The size in latents that the U-Net in a diffusers folder was trained at (its config's sample_size); 0:
+ * nothing says so. */
+size_t ib_model_sample_size(const char *path);
+
 #endif

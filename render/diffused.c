@@ -125,7 +125,7 @@ static int read_keys(clip *c, ib_error *err) {
             rc || !first || !c->width ? rc : ib_diffused_check_size(c->o, c->about, c->width, c->height, err);
     }
     if (!c->width) {
-        c->width = c->height = (int)(c->about->side ? c->about->side : 512);
+        c->width = c->height = (int)c->about->side;
         if (c->o->draft) {
             ib_plan_draft_size(&c->width, &c->height, c->about->factor);
         }

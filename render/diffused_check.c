@@ -115,27 +115,27 @@ static int check_shape(const ib_diffused_options *o, const ib_diffusing_about *a
 
 /* "clip:PATH" of the tower that comes with the model or its IP-Adapter; NULL: none does. malloc'ed. */
 static char *tower_of(const ib_diffused_options *o) {
-    static const char mark[] = "clip:", inner[] = "image_encoder";
-    const char *of = o->ip_adapter ? o->ip_adapter : o->renderer, *base = ib_basename(of);
-    bool file = !ib_is_dir(of);
-    size_t stem = file ? (size_t)(base - of) : strlen(of);
-    char *name = malloc(sizeof mark + strlen(of) + sizeof inner + 4);
-    if (!name) {
-        return NULL;
+    static const char mark[] = "clip:";
+    static const char *const inner[] = {"image_encoder", "clip"};
+    const char *of = o->ip_adapter ? o->ip_adapter : o->renderer;
+    size_t stem = ib_is_dir(of) ? strlen(of) : (size_t)(ib_basename(of) - of),
+           room = sizeof mark + strlen(of) + 16;
+    char *name = malloc(room);
+    while (stem > 1 && of[stem - 1] == '/') {
+        stem--;
     }
-    snprintf(name, sizeof mark + strlen(of) + sizeof inner + 4, "%s%.*s%s%s", mark, (int)stem, of,
-             file && stem ? ""
-             : file       ? "./"
-                          : "/",
-             inner);
-    if (!ib_is_dir(name + sizeof mark - 1)) {
-        snprintf(name, sizeof mark + strlen(of), "%s%s", mark, of);
-        if (!file || o->ip_adapter) {
-            free(name);
-            name = NULL;
+    for (size_t i = 0; name && i < sizeof inner / sizeof *inner; i++) {
+        snprintf(name, room, "%s%.*s/%s", mark, stem ? (int)stem : 1, stem ? of : ".", inner[i]);
+        if (ib_is_dir(name + sizeof mark - 1)) {
+            return name;
         }
     }
-    return name;
+    if (name && !ib_is_dir(of) && !o->ip_adapter) { /* a single file may hold its own tower */
+        snprintf(name, room, "%s%s", mark, of);
+        return name;
+    }
+    free(name);
+    return NULL;
 }
 
 /* Equal weights have one hash, the first part of the id behind its kind. */

@@ -113,6 +113,7 @@ static int describe(ib_diffusing *d, ib_error *err) {
     d->about.reads_text = a->has_text;
     d->about.unscaled = a->family == IB_DIFFUSION_UNCLIP && !a->normalized;
     d->about.factor = a->factor;
+    d->about.side = a->side;
     d->about.sampler = a->sampler;
     d->about.steps = o->steps                             ? o->steps
                      : o->inverted                        ? INVERTED_STEPS

@@ -27,7 +27,7 @@ typedef struct ib_diffusing_about {
     bool reads_text; /* and its text encoders are there */
     bool unscaled;   /* a Stable unCLIP without mean and deviation of its embeddings */
     size_t factor;   /* sizes are multiples of it */
-    size_t side;     /* px that the model was trained at; 0: not said */
+    size_t side;     /* px that the model was trained at */
     int steps;
     double guidance;
     const char *sampler;

@@ -98,6 +98,31 @@ run render "$s/pan.mp4@0" "$s/pan.mp4@1" -o "$s/hidden.safetensors" --space "$sp
 expect 0
 check "hidden states have three dimensions" grep -q 'hidden_states \[3, [0-9]*, [0-9]*\]' "$s/out"
 
+# an adapter that lies in the model's folder leads by itself, if it is of this very space
+model=${space#clip:}
+[ -d "$model" ] || model=$(dirname "$model")
+cp -r "$model" "$s/ready"
+ready() { run render "$s/pan.mp4@0" "$s/pan.mp4@1" -o "$s/$1.safetensors" --space "clip:$s/ready" --frames 3 "${@:2}"; }
+ready named --adapter "$adapter"
+expect 0
+ready slerp --adapter none
+expect 0
+cp "$adapter" "$s/ready/adapter-pooled.safetensors"
+ready itself
+expect 0 'adapter-pooled.safetensors leads'
+check "as if it were named" cmp "$s/itself.safetensors" "$s/named.safetensors"
+ready none --adapter none
+expect 0
+check "none is slerp" cmp "$s/none.safetensors" "$s/slerp.safetensors"
+check "which is something else" eval '! cmp -s "$s/none.safetensors" "$s/named.safetensors"'
+ready squashed --fit squash
+expect 0
+check "in another space it does not lead" eval '! grep -q leads "$s/out"'
+ready no --tokens penultimate --adapter default
+refused 2 'none comes with this space'
+ready no --adapter prior
+refused 2 'for pictures'
+
 # what cannot be, in one sentence each
 run render 'text:a' 'text:b' -o "$s/no.mp4" --space "$space"
 refused 1 '\-\-preview-from' '\.safetensors'

@@ -94,6 +94,24 @@ refused 1 'none.safetensors: '
 run render "${way[@]}" -o "$s/no.mp4" "${lead[@]}" --lora "$ip"
 refused 1 'ip-adapter.safetensors'
 
+# what lies ready in the model's folder is used: the IP-Adapter, its tower (no warning then), and for drafts the LCM-LoRA
+cp -r "$model" "$s/ready"
+cp "$ip" "$s/ready/ip-adapter.safetensors"
+cp -r $clip "$s/ready/clip"
+run render "${way[@]}" -o "$s/ready-%d.png" -n 3 --renderer "$s/ready" --space "clip:$s/ready/clip" --guide none --size 64x64 "${line[@]:10}"
+expect 0
+check "the tower beside the IP-Adapter is known" eval '! grep -q "does not say which image tower" "$s/out"'
+check "the IP-Adapter in the folder is the one that was named" differ "$s/ready-2.png" "$s/out-2.png" 0
+cp "$s/style.safetensors" "$s/ready/lcm-lora.safetensors"
+draft=(-n 3 --renderer "$s/ready" --space "text:$s/ready" --draft)
+run render 'text:a red circle' 'text:a blue square' -o "$s/draft-%d.png" "${draft[@]}"
+expect 0 'with 4 steps of lcm'
+run render 'text:a red circle' 'text:a blue square' -o "$s/named-%d.png" "${draft[@]}" --sampler lcm --lora "$s/style.safetensors"
+expect 0
+check "a draft takes the LCM-LoRA that lies there" differ "$s/draft-1.png" "$s/named-1.png" 0
+side=$(python3 -c "import json; print(8 * json.load(open('$model/unet/config.json'))['sample_size'])")
+check "a clip of prompts alone has the model's own size" grep -q "frames of $side x $side" "$s/out"
+
 # prompts lead from one to the next, without any image tower
 run render 'text:a red circle' 'text:a blue square' -o "$s/t-%d.png" -n 3 --renderer "$model" --space "text:$model" --size 64x64 --steps 2 \
     --diffuse-every 1
