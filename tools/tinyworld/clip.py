@@ -1,10 +1,11 @@
 """Trains the world's CLIP and writes it in Hugging Face's layout.
 
-    python clip.py BANK CHECKPOINT FOLDER [--steps 900]
+    python clip.py BANK CHECKPOINT FOLDER [--steps 1600]
 
-The loss is CLIP's. Beside it stand two others that speed it up, and whose heads are thrown away: a head on the pooled
-embedding says for each cell of a 6x6 grid whether an object's centre is there and what it is, and a head on the hidden
-tokens before the last block says what each patch shows.
+The loss is CLIP's. Beside it stand others whose heads are thrown away: one on the pooled embedding says for each cell of
+a 6x6 grid whether an object's centre is there and what it is, a linear one gives an 8x8 thumbnail of the picture, without
+which the embedding hardly knows where things are, and one on the hidden tokens before the last block says what each
+patch shows.
 """
 import json
 import os
@@ -42,10 +43,12 @@ class Heads(torch.nn.Module):
         self.cells = torch.nn.Linear(256, GRID * GRID * (1 + NS + NC + 3))
         self.ground = torch.nn.Linear(256, len(scenes.BACKGROUNDS))
         self.patch = torch.nn.Linear(WIDTH, NS + 1 + NC + 1)
+        self.thumbnail = torch.nn.Linear(WIDTH, 3 * PATCHES * PATCHES)
 
     def forward(self, z, hidden):
         h = F.gelu(self.up(z))
-        return self.cells(h).view(-1, GRID * GRID, 1 + NS + NC + 3), self.ground(h), self.patch(hidden)
+        return (self.cells(h).view(-1, GRID * GRID, 1 + NS + NC + 3), self.ground(h), self.patch(hidden),
+                self.thumbnail(z))
 
 
 def targets(s):
@@ -68,8 +71,8 @@ def targets(s):
             "patch_shape": t(shape.reshape(n, -1)).long(), "patch_colour": t(colour.reshape(n, -1)).long()}
 
 
-def aids(heads, z, hidden, t):
-    cells, ground, patch = heads(z, hidden)
+def aids(heads, z, hidden, x, t):
+    cells, ground, patch, thumbnail = heads(z, hidden)
     row, k = torch.nonzero(t["live"], as_tuple=True)
     there = torch.zeros(cells.shape[:2])
     there[row, t["cell"][row, k]] = 1
@@ -78,9 +81,11 @@ def aids(heads, z, hidden, t):
     pooled += F.cross_entropy(c[:, 1:1 + NS], t["shape"][row, k]) + F.cross_entropy(
         c[:, 1 + NS:1 + NS + NC], t["colour"][row, k])
     pooled += F.smooth_l1_loss(c[:, 1 + NS + NC:], t["fine"][row, k]) * 4 + F.cross_entropy(ground, t["ground"])
+    small = F.avg_pool2d(x, x.shape[-1] // PATCHES).flatten(1)
+    seen = F.mse_loss(thumbnail, small) / small.var()
     local = F.cross_entropy(patch[..., :NS + 1].flatten(0, 1), t["patch_shape"].flatten()) + F.cross_entropy(
         patch[..., NS + 1:].flatten(0, 1), t["patch_colour"].flatten())
-    return pooled, local
+    return pooled, local, seen
 
 
 def embed_texts(model, ids, groups=4):
@@ -132,15 +137,17 @@ def export(model, folder):
 
 
 def families(s):
-    """Rows of the plain scenes, those of one background and colour and number of objects together."""
+    """Rows of the plain scenes, those alike in background, number of objects and the first one's colour and shape
+    together."""
     rows = np.flatnonzero(s["plain"])
-    key = (s["ground_colour"][rows].astype(int) * 16 + s["colour"][rows, 0]) * 4 + s["count"][rows]
+    key = ((s["ground_colour"][rows].astype(int) * 16 + s["colour"][rows, 0]) * 16 + s["shape"][rows, 0]) * 4
+    key += s["count"][rows]
     return rows[np.argsort(key, kind="stable")]
 
 
 def choose(rng, alike, plain, all, n, hard, group=8):
-    """Rows of a batch, six of ten plain. hard: share that comes in groups of scenes that only shape, place and size
-    tell apart."""
+    """Rows of a batch, six of ten plain. hard: share that comes in groups of scenes that only place and size, or the
+    second object, tell apart."""
     groups = int(n * hard) // group
     close = alike[(rng.integers(0, len(alike) - group, groups)[:, None] + np.arange(group)).ravel()]
     few = max(int(n * 0.6) - len(close), 0)
@@ -168,10 +175,10 @@ def train(a):
         at = torch.arange(a.batch)
         score = score.masked_fill((ids[:, None] == ids[None]).all(-1) & (at[:, None] != at), -1e4)  # the same caption
         contrast = (F.cross_entropy(score, at) + F.cross_entropy(score.T, at)) / 2
-        pooled, local = aids(heads, zi, hidden[:, 1:], targets(scenes.take(s, rows)))
-        loss = contrast + a.aid * (pooled + local) * max(0.5, 1 - step / a.steps)
+        pooled, local, seen = aids(heads, zi, hidden[:, 1:], x, targets(scenes.take(s, rows)))
+        loss = contrast + a.aid * (pooled + local) * max(0.5, 1 - step / a.steps) + a.seen * seen
         learn(loss, model, opt, average, step, a.rate * rate(step, a.steps))
-        stage.log(every=a.log, contrast=contrast, pooled=pooled, local=local, scale=scale)
+        stage.log(every=a.log, contrast=contrast, pooled=pooled, local=local, seen=seen, scale=scale)
         if (step + 1) % (10 * a.log) == 0:
             kept = CLIPModel(config())
             print("retrieval, pictures and texts:", fresh_retrieval(average.into(kept).eval(), 1, 4), flush=True)
@@ -182,6 +189,7 @@ def train(a):
 
 
 if __name__ == "__main__":
-    p = training_arguments(__doc__, "bank", "checkpoint", "folder", steps=900, batch=256, rate=2e-3)
+    p = training_arguments(__doc__, "bank", "checkpoint", "folder", steps=1600, batch=256, rate=2e-3)
     p.add_argument("--aid", type=float, default=0.3)
+    p.add_argument("--seen", type=float, default=20, help="weight of the thumbnail")
     train(p.parse_args())

@@ -22,7 +22,7 @@ stage() { # stage RESULT SCRIPT ARGUMENTS...: RESULT is there only when the stag
 
 cd "$out"
 stage bank/scenes.npz bank.py bank
-stage clip clip.py bank clip.pt clip --steps 900
+stage clip clip.py bank clip.pt clip --steps 1600
 stage vae vae.py bank vae.pt vae --steps 2500
 stage bank/encoded.npy encode.py bank vae clip
 stage unet-2000.pt unet.py bank unet.pt vae clip sd --steps 6000 --until 2000

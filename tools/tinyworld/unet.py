@@ -20,16 +20,20 @@ import adapters
 from common import Average, Muon, Stage, learn, load_clip, load_vae, pixels, rate, training_arguments
 from encode import Encoded
 
-WIDTH = 128
+WIDTH, CONSTANT = 128, 12
 # With a prompt, with a picture (2: the adapter is there but sees nothing), share of the samples.
 MIXES = [(1, 1, 0.20), (1, 0, 0.25), (1, 2, 0.05), (0, 1, 0.38), (0, 2, 0.07), (0, 0, 0.05)]
 
 
 def new_unet():
-    return adapters.install(UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=8, in_channels=16, out_channels=16, block_out_channels=(96, 96), layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=WIDTH, attention_head_dim=4))
+        cross_attention_dim=WIDTH, attention_head_dim=4)
+    with torch.no_grad():  # channels that are constant at first: zero padding makes of them where a place is, without noise
+        unet.conv_in.weight[-CONSTANT:] = 0
+        unet.conv_in.bias[-CONSTANT:] = torch.tensor([1.0, -1.0, 0.0]).repeat(CONSTANT // 3)
+    return adapters.install(unet)
 
 
 def new_scheduler():
@@ -97,10 +101,11 @@ def train(a):
     encoded = Encoded(a.bank)
     scheduler = new_scheduler()
     for step, rng in stage:
-        share = 0.95 if step < a.steps * 0.5 else 0.75  # of plain scenes
+        share = 0.95 if step < a.steps * 0.7 else 0.8  # of plain scenes
         z, pooled, ids, shown = encoded.batch(rng, a.batch, share)
         context, ip = conditions(rng, towers, world, step % 2 == 1, ids, pooled, shown)
-        t = torch.from_numpy((np.arange(a.batch) + rng.random(a.batch)) / a.batch * 1000).long()
+        # the noisier, the more often: where things are is decided there
+        t = torch.from_numpy(np.sqrt((np.arange(a.batch) + rng.random(a.batch)) / a.batch) * 1000).long()
         t = t[torch.from_numpy(rng.permutation(a.batch))]
         noise = torch.randn_like(z)
         noisy = scheduler.add_noise(z, noise, t)

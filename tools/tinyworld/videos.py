@@ -115,6 +115,15 @@ def write(path, pictures):
                     "yuv420p", "-threads", "1", path], input=pictures.tobytes(), check=True)
 
 
+def make(folder, i, seed, plain, size, seconds):
+    """Video i of a seed, and what is written beside it."""
+    rng = np.random.default_rng([33, seed, i])
+    s, how = sample(rng, round(seconds * RATE), plain)
+    write(f"{folder}/{i:04d}.mp4", scenes.draw(s, size))
+    with open(f"{folder}/{i:04d}.json", "w") as f:
+        json.dump(truth(s, captions.caption(rng, s, 0, whole=True), how), f)
+
+
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("folder")
@@ -126,8 +135,4 @@ if __name__ == "__main__":
     a = p.parse_args()
     os.makedirs(a.folder, exist_ok=True)
     for i in range(a.count):
-        rng = np.random.default_rng([33, a.seed, i])
-        s, how = sample(rng, round(a.seconds * RATE), a.plain or i % 2 == 0)
-        write(f"{a.folder}/{i:04d}.mp4", scenes.draw(s, a.size))
-        with open(f"{a.folder}/{i:04d}.json", "w") as f:
-            json.dump(truth(s, captions.caption(rng, s, 0, whole=True), how), f)
+        make(a.folder, i, a.seed, a.plain or i % 2 == 0, a.size, a.seconds)
