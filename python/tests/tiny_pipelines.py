@@ -19,7 +19,7 @@ from diffusers import (
     VQModel,
 )
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from inbetween import _declarations
 
@@ -83,7 +83,7 @@ def unclip():
     normalizer = random(StableUnCLIPImageNormalizer, 5, embedding_dim=WIDTH)
     normalizer.mean.data, normalizer.std.data = 0.3 * torch.randn(1, WIDTH), torch.rand(1, WIDTH) + 0.5
     return StableUnCLIPImg2ImgPipeline(
-        feature_extractor=None, image_encoder=CLIPVisionModelWithProjection.from_pretrained(CLIP).float().eval(),
+        feature_extractor=CLIPImageProcessor(), image_encoder=CLIPVisionModelWithProjection.from_pretrained(CLIP).float().eval(),
         image_normalizer=normalizer, image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"), tokenizer=tokenizer,
         text_encoder=encoder, unet=unet, scheduler=DDIMScheduler(**NOISE), vae=vae(),
     )  # fmt: skip
