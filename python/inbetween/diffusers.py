@@ -34,7 +34,7 @@ from .space import slerp
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DrawProgress", "Way", "film", "frames", "prompts"]
+__all__ = ["DrawProgress", "Way", "film", "frames", "prompts", "read_way"]
 
 One = str | os.PathLike[str] | Tensor | np.ndarray[Any, Any] | Mapping[str, Any]
 Way = One | Sequence[One]
@@ -124,6 +124,30 @@ def prompts(pipe: Any, texts: Sequence[str], frames: int = 25, **encode: Any) ->
     return way
 
 
+def read_way(one: One, name: str = "way") -> dict[str, Tensor]:
+    """A way's tensors by the names of `frames`, and `pts`: rows and negative ones checked against each other, and finite. name: of an
+    array or a mapping, in errors."""
+    if isinstance(one, (str, os.PathLike)):
+        one, name = _load(one), os.fsdecode(one)
+    if not isinstance(one, Mapping):
+        rows = _floats(one, name)
+        if rows.ndim not in (2, 3):
+            raise MismatchError(f"{name}: has the shape {list(rows.shape)}: rows are [N, D] or [N, T, D]")
+        return {IMAGES[rows.ndim - 2]: rows}
+    known = {*IMAGES, *TEXTS, "pts"}
+    tensors = {key: _floats(value, f"{name}: {key}") for key, value in one.items() if key.removeprefix("negative_") in known}
+    ranks = {"image_embeds": 2, "hidden_states": 3, "prompt_embeds": 3, "pooled_prompt_embeds": 2, "pts": 1}
+    for key, tensor in tensors.items():
+        kind = key.removeprefix("negative_")
+        if tensor.ndim != ranks[kind]:
+            raise MismatchError(f"{name}: {key}: has the shape {list(tensor.shape)}: it has {ranks[kind]} axes")
+        if key != kind and (len(tensor) != 1 or kind in tensors and tensor.shape[1:] != tensors[kind].shape[1:]):
+            raise MismatchError(f"{name}: {key}: has the shape {list(tensor.shape)}: it is one row like those of {kind}")
+    if set(IMAGES) <= tensors.keys():
+        raise MismatchError(f"{name}: has image_embeds and hidden_states: a way has one of the two; a list has several ways")
+    return tensors
+
+
 class _Drawing:
     """A way, and the pipeline that draws it."""
 
@@ -140,7 +164,7 @@ class _Drawing:
                 f"{type(pipe).__name__}: is led by no way: this draws with Stable unCLIP, Kandinsky 2.2, Stable Diffusion and SDXL"
             )
         several = list(way) if isinstance(way, (list, tuple)) else [way]
-        read = [_read(one, f"way {i}" if len(several) > 1 else "way") for i, one in enumerate(several)]
+        read = [read_way(one, f"way {i}" if len(several) > 1 else "way") for i, one in enumerate(several)]
         counts = {len(tensors[name]) for tensors in read for name in (*IMAGES, *TEXTS) if name in tensors}
         if len(counts) != 1 or 0 in counts:
             raise MismatchError(f"way: has {' and '.join(map(str, sorted(counts))) or 'no'} rows: all parts have one number, 1 at least")
@@ -331,29 +355,6 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             setattr(owner, name, before)
         else:
             delattr(owner, name)
-
-
-def _read(one: One, name: str) -> dict[str, Tensor]:
-    """The tensors of a way that mean something here."""
-    if isinstance(one, (str, os.PathLike)):
-        one, name = _load(one), os.fsdecode(one)
-    if not isinstance(one, Mapping):
-        rows = _floats(one, name)
-        if rows.ndim not in (2, 3):
-            raise MismatchError(f"{name}: has the shape {list(rows.shape)}: rows are [N, D] or [N, T, D]")
-        return {IMAGES[rows.ndim - 2]: rows}
-    known = {*IMAGES, *TEXTS, "pts"}
-    tensors = {key: _floats(value, f"{name}: {key}") for key, value in one.items() if key.removeprefix("negative_") in known}
-    ranks = {"image_embeds": 2, "hidden_states": 3, "prompt_embeds": 3, "pooled_prompt_embeds": 2, "pts": 1}
-    for key, tensor in tensors.items():
-        kind = key.removeprefix("negative_")
-        if tensor.ndim != ranks[kind]:
-            raise MismatchError(f"{name}: {key}: has the shape {list(tensor.shape)}: it has {ranks[kind]} axes")
-        if key != kind and (len(tensor) != 1 or kind in tensors and tensor.shape[1:] != tensors[kind].shape[1:]):
-            raise MismatchError(f"{name}: {key}: has the shape {list(tensor.shape)}: it is one row like those of {kind}")
-    if set(IMAGES) <= tensors.keys():
-        raise MismatchError(f"{name}: has image_embeds and hidden_states: a way has one of the two; a list has several ways")
-    return tensors
 
 
 def _load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
