@@ -37,7 +37,9 @@ def nodes():
     vision.Output, comfy.clip_vision = Output, vision
     sys.modules.update({"comfy": comfy, "comfy.clip_vision": vision})
     folder = ROOT / "integrations" / "comfyui"
-    spec = importlib.util.spec_from_file_location("custom_nodes_inbetween", folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = importlib.util.spec_from_file_location(
+        "custom_nodes_inbetween", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
@@ -119,7 +121,10 @@ def test_between_conditionings(nodes):
 
 
 def test_way_files(nodes, tmp_path):
-    for name, shape, there in (("image_embeds", (4, WIDTH), "image_embeds"), ("hidden_states", (4, TOKENS, HIDDEN), "penultimate_hidden_states")):
+    for name, shape, there in (
+        ("image_embeds", (4, WIDTH), "image_embeds"),
+        ("hidden_states", (4, TOKENS, HIDDEN), "penultimate_hidden_states"),
+    ):
         rows = torch.randn(shape)
         save_file({name: rows, "pts": torch.arange(4.0, dtype=torch.float64)}, tmp_path / "way.safetensors")
         batch, frames, count = run(nodes, "InbetweenLoadWay", path=str(tmp_path / "way.safetensors"))
