@@ -67,7 +67,7 @@ pictures() {
 
 step "packages and release build" tools/setup.sh --ci
 step "pictures beside diffusers' own" pictures
-step "the Python package" tools/test-python.sh
+step "the Python package with older libraries" tools/test-python.sh --old
 step "threads, under ThreadSanitizer" threads
 step "a processor with SSE2 alone" tools/old_processor.sh test_nn test_latent test_average test_range test_adapter test_motion test_muon \
     test_clip test_nn_forward

@@ -18,7 +18,7 @@ case ${1:-} in
     ;;
 esac
 if [ "${1:-}" = --ci ]; then
-    packages="$packages g++ clang libclang-rt-dev clang-format-16 libomp-dev git chromium fonts-dejavu-core qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+    packages="$packages python3-venv g++ clang libclang-rt-dev clang-format-16 libomp-dev git chromium fonts-dejavu-core qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 fi
 
 missing=

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from inbetween import Adapter, slerp
 from inbetween.errors import MismatchError, UnsupportedError
 
@@ -108,6 +109,7 @@ class LoadWay:
 
     def load(self, path: str) -> tuple[Any, list[Any], int]:
         from comfy.clip_vision import Output
+
         from inbetween.diffusers import read_way
 
         tensors = {FILE_NAMES[name]: tensor for name, tensor in read_way(path).items() if name in FILE_NAMES}

@@ -23,6 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent  # the folder of pyproject.toml
 PACKAGE = HERE / "inbetween"
+WHEEL_LICENSE = "MIT AND GPL-3.0-or-later"  # its library is linked against FFmpeg, which Debian builds under the GPL
 PACKED_SOURCE = "libinbetween"  # of an sdist: where the library's source lies
 # Of the library's source tree: what an sdist takes.
 NOT_SOURCE = {"docs", "examples", "python", "tests", "tools", "integrations"}
@@ -43,11 +44,12 @@ def version() -> str:
     return ".".join(re.search(rf"#define IB_VERSION_{part} (\d+)", text).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
 
 
-def metadata() -> str:
-    """Core metadata, version 2.1."""
+def metadata(kind: str) -> str:
+    """Core metadata, version 2.4, of the "sdist" or the "wheel"."""
     project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = ["Metadata-Version: 2.1", f"Name: {project['name']}", f"Version: {version()}", f"Summary: {project['description']}"]
-    lines += [f"License: {project['license']['text']}", "License-File: LICENSE", f"Requires-Python: {project['requires-python']}"]
+    lines = ["Metadata-Version: 2.4", f"Name: {project['name']}", f"Version: {version()}", f"Summary: {project['description']}"]
+    lines += [f"License-Expression: {project['license'] if kind == 'sdist' else WHEEL_LICENSE}"]
+    lines += [f"License-File: {name}" for name in licenses()] + [f"Requires-Python: {project['requires-python']}"]
     lines += [f"Classifier: {one}" for one in project["classifiers"]]
     lines += [f"Requires-Dist: {one}" for one in project["dependencies"]]
     for extra, needs in project["optional-dependencies"].items():
@@ -56,8 +58,10 @@ def metadata() -> str:
     return "\n".join(lines) + f"\nDescription-Content-Type: text/markdown\n\n{readme}"
 
 
-def license_text() -> bytes:
-    return (source_tree() / "LICENSE").read_bytes()
+def licenses() -> dict[str, bytes]:
+    """The licences' texts, by the names that they have in an sdist and below a wheel's licenses/."""
+    texts = {"LICENSE": (source_tree() / "LICENSE").read_bytes()}
+    return texts | {f"LICENSES/{path.name}": path.read_bytes() for path in sorted((HERE / "LICENSES").iterdir())}
 
 
 def declarations() -> str:
@@ -112,9 +116,9 @@ def build_wheel(wheel_directory: str, config_settings: object = None, metadata_d
         files[f"inbetween/lib/{soname()}"] = library(Path(folder)).read_bytes()
     for path in sorted((source_tree() / "models").glob("default.*")):  # where the library looks for it: base/beside.h
         files[f"inbetween/share/inbetween/{path.name}"] = path.read_bytes()
-    files[f"{info}/METADATA"] = metadata().encode()
+    files[f"{info}/METADATA"] = metadata("wheel").encode()
     files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: inbetween_build\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
-    files[f"{info}/licenses/LICENSE"] = license_text()
+    files |= {f"{info}/licenses/{name}": text for name, text in licenses().items()}
     write_wheel(Path(wheel_directory) / name, files, info)
     return name
 
@@ -140,8 +144,8 @@ def sdist_files() -> dict[str, bytes]:
 def build_sdist(sdist_directory: str, config_settings: object = None) -> str:
     base = f"inbetween-{version()}"
     files = sdist_files()
-    files["PKG-INFO"] = metadata().encode()
-    files["LICENSE"] = license_text()
+    files["PKG-INFO"] = metadata("sdist").encode()
+    files |= licenses()
     with tarfile.open(Path(sdist_directory) / f"{base}.tar.gz", "w:gz") as archive:
         for name, data in files.items():
             entry = tarfile.TarInfo(f"{base}/{name}")

@@ -128,7 +128,8 @@ def read_way(one: One, name: str = "way") -> dict[str, Tensor]:
     """A way's tensors by the names of `frames`, and `pts`: rows and negative ones checked against each other, and finite. name: of an
     array or a mapping, in errors."""
     if isinstance(one, (str, os.PathLike)):
-        one, name = _load(one), os.fsdecode(one)
+        name = os.fsdecode(one)
+        one = _load(name)
     if not isinstance(one, Mapping):
         rows = _floats(one, name)
         if rows.ndim not in (2, 3):
@@ -163,7 +164,7 @@ class _Drawing:
             raise UnsupportedError(
                 f"{type(pipe).__name__}: is led by no way: this draws with Stable unCLIP, Kandinsky 2.2, Stable Diffusion and SDXL"
             )
-        several = list(way) if isinstance(way, (list, tuple)) else [way]
+        several: list[Any] = list(way) if isinstance(way, (list, tuple)) else [way]
         read = [read_way(one, f"way {i}" if len(several) > 1 else "way") for i, one in enumerate(several)]
         counts = {len(tensors[name]) for tensors in read for name in (*IMAGES, *TEXTS) if name in tensors}
         if len(counts) != 1 or 0 in counts:
@@ -357,8 +358,7 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             delattr(owner, name)
 
 
-def _load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    text = os.fsdecode(path)
+def _load(text: str) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(text)
     except OSError as problem:

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import email
 import hashlib
 import os
 import subprocess
@@ -54,12 +55,15 @@ def test_sdist_has_all_that_cmake_wants(unpacked, tmp_path):
         "pyproject.toml",
         "PKG-INFO",
         "LICENSE",
+        "LICENSES/GPL-3.0-or-later.txt",
         "README.md",
         "inbetween/py.typed",
         "tests/conftest.py",
         "libinbetween/base/api.h",
     ):
         assert name in listed
+    said = email.message_from_bytes((unpacked / "PKG-INFO").read_bytes())
+    assert said["License-Expression"] == "MIT" and said["Metadata-Version"] == "2.4"
     done = subprocess.run(
         ["cmake", "-S", unpacked / "libinbetween", "-B", tmp_path, "-DINBETWEEN_TESTS=OFF", "-DINBETWEEN_INSTALL=OFF"],
         capture_output=True, text=True,
@@ -82,8 +86,12 @@ def test_wheel_runs_by_itself(unpacked, tmp_path):
             data = wheel.read(file)
             assert digest == "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
             assert int(size) == len(data)
-        assert wheel.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-        assert f"Version: {version()}\n" in wheel.read(f"{info}/METADATA").decode()
+        said = email.message_from_bytes(wheel.read(f"{info}/METADATA"))
+        assert (said["Version"], said["License-Expression"]) == (version(), "MIT AND GPL-3.0-or-later")
+        texts = {name: wheel.read(f"{info}/licenses/{name}").decode() for name in said.get_all("License-File")}
+        assert texts["LICENSE"] == (ROOT / "LICENSE").read_text()
+        assert "GNU GENERAL PUBLIC LICENSE\n                       Version 3" in texts["LICENSES/GPL-3.0-or-later.txt"]
+        assert "How to Apply These Terms" in texts["LICENSES/GPL-3.0-or-later.txt"]  # to its end
     target = tmp_path / "installed"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, tmp_path / name], check=True)
     clean = {k: v for k, v in os.environ.items() if not k.startswith("INBETWEEN_")}

@@ -56,8 +56,9 @@ def sd(scheduler=DDIMScheduler):
     tokenizer, encoder = text()
     keep = {name: value for name, value in NOISE.items() if scheduler is DDIMScheduler or name != "clip_sample"}
     return StableDiffusionPipeline(
-        vae=vae(), text_encoder=encoder, tokenizer=tokenizer, unet=random(UNet2DConditionModel, 2, cross_attention_dim=32, **UNET, **BLOCKS),
-        scheduler=scheduler(**keep), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        vae=vae(), text_encoder=encoder, tokenizer=tokenizer,
+        unet=random(UNet2DConditionModel, 2, cross_attention_dim=32, **UNET, **BLOCKS),
+        scheduler=scheduler(**keep), safety_checker=None, feature_extractor=CLIPImageProcessor(), requires_safety_checker=False,
     )  # fmt: skip
 
 
@@ -72,7 +73,8 @@ def sdxl():
                   projection_class_embeddings_input_dim=6 * 8 + WIDTH, **UNET, **BLOCKS)  # fmt: skip
     return StableDiffusionXLPipeline(
         vae=vae(), text_encoder=encoder, text_encoder_2=CLIPTextModelWithProjection.from_pretrained(CLIP).float().eval(),
-        tokenizer=tokenizer, tokenizer_2=tokenizer, unet=unet, scheduler=DDIMScheduler(**NOISE), add_watermarker=False,
+        tokenizer=tokenizer, tokenizer_2=tokenizer, unet=unet, scheduler=DDIMScheduler(**NOISE),
+        add_watermarker=False, feature_extractor=CLIPImageProcessor(),
     )  # fmt: skip
 
 
