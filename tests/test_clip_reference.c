@@ -1,6 +1,7 @@
 /* The towers against what independent implementations computed: token numbers, pixels, hidden states and
- * embeddings of small random models. tests/fixtures/clip-tiny is always here; models with the real
- * vocabulary, in both file layouts, are tested too where they lie beside the tree. */
+ * embeddings of small random models. tests/fixtures/clip-tiny, of transformers, and clip-openclip, of
+ * open_clip, are always here; models with the real vocabulary, in both file layouts, are tested too where
+ * they lie beside the tree. */
 #include <jansson.h>
 #include "base/memory.h"
 #include "clip/clip.h"
@@ -190,6 +191,8 @@ static void test_fixture(const char *folder, const char *weights, const char *to
 
 int main(void) {
     RUN(test_fixture("tests/fixtures/clip-tiny", "", NULL));
+    RUN(test_fixture("tests/fixtures/clip-openclip", "", NULL));
+    RUN(test_fixture("tests/fixtures/clip-openclip", "/open_clip_model.safetensors", NULL));
     if (ib_is_dir(BESIDE)) {
         RUN(test_fixture(BESIDE "clip-tiny-hf", "", BESIDE "clip-tiny-hf"));
         RUN(test_fixture(BESIDE "clip-tiny-openclip", "/open_clip_model.safetensors", BESIDE "clip-tiny-hf"));
