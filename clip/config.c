@@ -98,6 +98,12 @@ static int open_clip(ib_clip_config *c, const json_t *model, const char *path, i
     return rc ? rc : get_count(vision, "image_size", 16384, &c->vision.image_size, path, err);
 }
 
+int ib_clip_refuse_siglip(const char *path, ib_error *err) {
+    return ib_fail(err, IB_E_UNSUPPORTED,
+                   "%s: is of a SigLIP: only CLIP is known here; SigLIP pools and reads text in other ways",
+                   path);
+}
+
 int ib_clip_config_load(ib_clip_config *c, const char *path, ib_error *err) {
     json_t *root;
     int rc = ib_json_load(&root, path, IB_JSON_SMALL_BYTES, err);
@@ -108,7 +114,9 @@ int ib_clip_config_load(ib_clip_config *c, const char *path, ib_error *err) {
     const json_t *vision = json_object_get(root, "vision_config"),
                  *text = json_object_get(root, "text_config");
     const char *type = json_string_value(json_object_get(root, "model_type"));
-    if (json_is_object(model)) {
+    if (type && !strncmp(type, "siglip", strlen("siglip"))) {
+        rc = ib_clip_refuse_siglip(path, err);
+    } else if (json_is_object(model)) {
         rc = open_clip(c, model, path, err);
     } else if (json_is_object(vision) || json_is_object(text)) {
         if (json_is_object(vision)) {

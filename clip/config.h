@@ -27,8 +27,10 @@ typedef struct ib_clip_config {
 
 /* Hugging Face's config.json (of the whole model or of one tower) or OpenCLIP's open_clip_config.json, told
  * apart by content. What is not in the file keeps its value in *c. IB_E_UNSUPPORTED for an activation that
- * this program does not have. */
+ * this program does not have, and for a SigLIP. */
 int ib_clip_config_load(ib_clip_config *c, const char *path, ib_error *err);
+/* IB_E_UNSUPPORTED: path belongs to a SigLIP. */
+int ib_clip_refuse_siglip(const char *path, ib_error *err);
 
 typedef enum ib_clip_filter { IB_CLIP_BICUBIC, IB_CLIP_BILINEAR } ib_clip_filter;
 

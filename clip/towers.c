@@ -117,6 +117,18 @@ static int load_towers(ib_clip_tower *t, const candidate *c, const char *activat
     return ib_clip_tower_load(t, err);
 }
 
+/* SigLIP's image tower ends in a head that asks with a probe; no CLIP has one. */
+static bool is_siglip(const char *name) {
+    static const char *ends[] = {"vision_model.head.probe", "head.probe", "visual.trunk.attn_pool.latent"};
+    for (size_t i = 0, n = strlen(name); i < sizeof ends / sizeof *ends; i++) {
+        size_t m = strlen(ends[i]);
+        if (n >= m && !strcmp(name + n - m, ends[i]) && (n == m || name[n - m - 1] == '.')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, const char *under,
                         ib_clip_tower *vision, ib_clip_tower *text, ib_error *err) {
     candidates l = {0};
@@ -126,6 +138,9 @@ int ib_clip_towers_open(const ib_clip_sources *s, const char *activation, const 
         for (size_t f = 0; f < s->v[i].path.n; f++) {
             for (size_t k = 0; k < ib_st_count(s->v[i].file[f]); k++) {
                 const char *name = ib_st_at(s->v[i].file[f], k)->name;
+                if (is_siglip(name)) {
+                    return ib_clip_refuse_siglip(s->v[i].path.v[f], err);
+                }
                 if (!under || !strncmp(name, under, strlen(under))) {
                     consider(&l, &s->v[i], name);
                 }
