@@ -29,4 +29,5 @@ stage unet-2000.pt unet.py bank unet.pt vae clip sd --steps 6000 --until 2000
 stage unet-4000.pt unet.py bank unet.pt vae clip sd --steps 6000 --until 4000
 stage sd unet.py bank unet.pt vae clip sd --steps 6000
 stage lcm.safetensors lcm.py bank lcm.pt clip unet.pt lcm.safetensors
+[ -e clip/adapter-penultimate.safetensors ] || PYTHON=$python "$here/joint.sh" "$PWD/clip" joint
 stage tinyworld finish.py sd clip lcm.safetensors tinyworld

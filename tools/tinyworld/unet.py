@@ -101,11 +101,13 @@ def train(a):
     encoded = Encoded(a.bank)
     scheduler = new_scheduler()
     for step, rng in stage:
-        share = 0.95 if step < a.steps * 0.7 else 0.8  # of plain scenes
+        share = 0.95 if step < a.steps * 0.7 else 0.85  # of plain scenes
         z, pooled, ids, shown = encoded.batch(rng, a.batch, share)
         context, ip = conditions(rng, towers, world, step % 2 == 1, ids, pooled, shown)
-        # the noisier, the more often: where things are is decided there
-        t = torch.from_numpy(np.sqrt((np.arange(a.batch) + rng.random(a.batch)) / a.batch) * 1000).long()
+        # Where things are is decided where there is hardly anything but noise: that is learned first, by itself.
+        low = 1 - min(1.0, max(0.1, 0.1 + 0.9 * (step / a.steps - 0.14) / 0.18))
+        u = np.sqrt((np.arange(a.batch) + rng.random(a.batch)) / a.batch)
+        t = torch.from_numpy((low + (1 - low) * u) * 1000).long().clamp(max=999)
         t = t[torch.from_numpy(rng.permutation(a.batch))]
         noise = torch.randn_like(z)
         noisy = scheduler.add_noise(z, noise, t)
