@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,8 @@ def floats(value: ArrayLike, name: str) -> Floats:
     if array.dtype != np.float32:
         with np.errstate(over="ignore"):
             array = array.astype(np.float32)
-    array = np.require(array, np.float32, ["C", "A"])
+    if not array.flags.carray:  # carray: contiguous, aligned and writeable
+        array = np.require(array, np.float32, ["C", "A"])
     if not lib.ib_params_finite(pointer(array), array.size):
         raise NonfiniteError(f"{name}: has NaN or infinity in it")
     return array
@@ -83,6 +85,8 @@ def floats(value: ArrayLike, name: str) -> Floats:
 
 def numbers(value: ArrayLike, name: str) -> NDArray[np.float64]:
     """One or several real numbers, as times and places are; whole ones too."""
+    if type(value) is float and math.isfinite(value):  # what most calls have
+        return np.array(value)
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name}: has the dtype {array.dtype}: it is to be numbers")
