@@ -25,9 +25,10 @@ stage bank/scenes.npz bank.py bank
 stage clip clip.py bank clip.pt clip --steps 1600
 stage vae vae.py bank vae.pt vae --steps 2500
 stage bank/encoded.npy encode.py bank vae clip
-stage unet-2000.pt unet.py bank unet.pt vae clip sd --steps 6000 --until 2000
-stage unet-4000.pt unet.py bank unet.pt vae clip sd --steps 6000 --until 4000
-stage sd unet.py bank unet.pt vae clip sd --steps 6000
+stage unet-2000.pt unet.py bank unet.pt vae clip sd --steps 8000 --until 2000
+stage unet-4000.pt unet.py bank unet.pt vae clip sd --steps 8000 --until 4000
+stage unet-6000.pt unet.py bank unet.pt vae clip sd --steps 8000 --until 6000
+stage sd unet.py bank unet.pt vae clip sd --steps 8000
 stage lcm.safetensors lcm.py bank lcm.pt clip unet.pt lcm.safetensors
 [ -e clip/adapter-penultimate.safetensors ] || PYTHON=$python "$here/joint.sh" "$PWD/clip" joint
 stage tinyworld finish.py sd clip lcm.safetensors tinyworld

@@ -106,7 +106,7 @@ def train(a):
         context, ip = conditions(rng, towers, world, step % 2 == 1, ids, pooled, shown)
         # Where things are is decided where there is hardly anything but noise: that is learned first, by itself.
         low = 1 - min(1.0, max(0.1, 0.1 + 0.9 * (step / a.steps - 0.14) / 0.18))
-        u = np.sqrt((np.arange(a.batch) + rng.random(a.batch)) / a.batch)
+        u = ((np.arange(a.batch) + rng.random(a.batch)) / a.batch) ** (0.5 + 0.5 * step / a.steps)
         t = torch.from_numpy((low + (1 - low) * u) * 1000).long().clamp(max=999)
         t = t[torch.from_numpy(rng.permutation(a.batch))]
         noise = torch.randn_like(z)
