@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/gaps.h"
 #include "cli/picture_options.h"
+#include "cli/search_options.h"
 #include "cli/space_options.h"
 #include "eval/eval.h"
 #include "latent/latent_file.h"
@@ -138,7 +139,15 @@ static int parse_eval(cli *c, ib_eval_options *o) {
     if (o->native && cli_is_set(c, "strips")) {
         return cli_usage(c, "--strips shows small frames; it does not go with --size native");
     }
+    cli_search search;
     int status = check_names(c);
+    status = status ? status : cli_search_options(c, &search);
+    o->search = search.candidates;
+    o->search_judge = search.judge;
+    o->beam = search.beam;
+    o->condense = search.condense;
+    o->search_seconds = search.seconds;
+    o->search_seed = search.seed;
     status = status ? status : cli_keep_interlaced(c, &o->keep_interlaced);
     return status ? status : parse_gaps(c, o);
 }
@@ -186,7 +195,9 @@ static int check_output(const cli *c, const char *name, ib_error *err) {
     const char *const *adapter;
     size_t adapters = cli_list(c, "adapter", &adapter);
     const char *guide = cli_text(c, "guide");
+    const char *judge = cli_text(c, "judge");
     int rc = cli_space_check_output(c, name, err);
+    rc = rc || !judge ? rc : ib_output_check(name, &judge, 1, NULL, err);
     rc = rc || !guide ? rc : ib_output_check(name, &guide, 1, NULL, err);
     rc = rc ? rc : ib_output_check(name, adapter, adapters, NULL, err);
     for (size_t i = 0; !rc && i < cli_arg_count(c); i++) {
@@ -411,6 +422,7 @@ static const cli_option options[] = {
          "windows"},
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
+    CLI_SEARCH,
     {0}};
 
 const cli_command cli_eval = {

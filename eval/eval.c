@@ -284,6 +284,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         return rc;
     }
     report->shown_gap = gap_to_show(o);
+    report->search = o->search;
     /* OpenBLAS takes its threads from here wherever we are not parallel ourselves, and its sums depend on
      * their number */
     int threads_before = omp_get_max_threads();
@@ -313,6 +314,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         ib_adapter_free(&e.judge.adapter[i]);
     }
     free(e.judge.adapter);
+    ib_searching_free(&e.judge.searching);
     for (size_t i = 0; e.shown && i < files.n + 2; i++) {
         ib_eval_shown_free(&e.shown[i]);
     }
