@@ -139,15 +139,8 @@ static int parse_eval(cli *c, ib_eval_options *o) {
     if (o->native && cli_is_set(c, "strips")) {
         return cli_usage(c, "--strips shows small frames; it does not go with --size native");
     }
-    cli_search search;
     int status = check_names(c);
-    status = status ? status : cli_search_options(c, &search);
-    o->search = search.candidates;
-    o->search_judge = search.judge;
-    o->beam = search.beam;
-    o->condense = search.condense;
-    o->search_seconds = search.seconds;
-    o->search_seed = search.seed;
+    status = status ? status : cli_search_options(c, &o->search);
     status = status ? status : cli_keep_interlaced(c, &o->keep_interlaced);
     return status ? status : parse_gaps(c, o);
 }

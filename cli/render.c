@@ -12,6 +12,7 @@
 #include "cli/picture_options.h"
 #include "cli/render_diffused.h"
 #include "cli/render_embeddings.h"
+#include "cli/search_options.h"
 #include "cli/space_options.h"
 #include "render/movie.h"
 
@@ -45,6 +46,9 @@ static int choose_adapter(cli *c, ib_movie_options *o) {
     }
     if (cli_is_set(c, "guide") && !embeddings) {
         return cli_usage(c, "--guide is for spaces without pictures, such as --space clip:PATH");
+    }
+    if (cli_is_set(c, "search") && !embeddings) {
+        return cli_usage(c, "--search is for spaces without pictures, such as --space clip:PATH");
     }
     if (o->compare && !leads) {
         return cli_usage(c, "--compare needs an adapter; --adapter says which");
@@ -239,6 +243,7 @@ static const cli_option options[] = {
      .help = "use only every Nth of their frames"},
     CLI_CLIP,
     CLI_DIFFUSED_OPTIONS,
+    CLI_SEARCH,
     {0}};
 
 const cli_command cli_render = {

@@ -43,15 +43,7 @@
         .help = "of candidates that are drawn"                                                               \
     }
 
-typedef struct cli_search {
-    size_t candidates; /* 0: no search */
-    const char *judge;
-    size_t beam, condense;
-    double seconds; /* 0: no limit */
-    uint64_t seed;
-} cli_search;
-
 /* 0, or the status of wrong usage. */
-int cli_search_options(cli *c, cli_search *s);
+int cli_search_options(cli *c, ib_search_asked *s);
 
 #endif

@@ -25,7 +25,7 @@ static bool is_taken(const ib_eval_report *r, size_t i, const char *name) {
             return true;
         }
     }
-    for (size_t k = 0; k < IB_SEARCHED && r->search; k++) {
+    for (size_t k = 0; k < IB_SEARCHED && r->search.candidates; k++) {
         if (!strcmp(ib_searched_names[k], name)) {
             return true;
         }
@@ -145,11 +145,10 @@ static int open_search(ib_evaluation *e, ib_error *err) {
         rc = s->row[i] ? name_method(r, r->methods++, ib_searched_names[i], kind, err) : IB_OK;
     }
     if (!rc && s->rows) {
-        r->beam = s->o.beam;
-        r->condense = s->o.condense;
-        r->search_seconds = s->o.seconds;
+        r->search =
+            (ib_search_asked){s->o.candidates, NULL, s->o.beam, s->o.condense, s->o.seconds, s->o.seed};
     }
-    return rc || !s->judge ? rc : ib_sha256_file(e->o->search_judge, r->judge_sha256, err);
+    return rc || !s->judge ? rc : ib_sha256_file(e->o->search.judge, r->judge_sha256, err);
 }
 
 int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {

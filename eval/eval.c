@@ -284,7 +284,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         return rc;
     }
     report->shown_gap = gap_to_show(o);
-    report->search = o->search;
+    report->search.candidates = o->search.candidates;
     /* OpenBLAS takes its threads from here wherever we are not parallel ourselves, and its sums depend on
      * their number */
     int threads_before = omp_get_max_threads();

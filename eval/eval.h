@@ -11,12 +11,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include "base/api.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/stop.h"
 #include "latent/space.h"
+#include "search/asked.h"
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
@@ -208,13 +208,12 @@ typedef struct ib_eval_report {
     bool decodes;      /* the space shows pictures */
     int width, height; /* luma samples that were asked for of videos; 0, 0: each at its own size */
     int windows_per_clip;
-    double trust;                  /* as asked for; below 0: each adapter at its own */
-    double sharpness;              /* as asked for */
-    size_t search, beam, condense; /* as asked for; 0: no search */
-    double search_seconds;
-    char judge_sha256[65]; /* empty: no judge */
-    bool explains;         /* a space of embeddings: gaps have explanations */
-    bool unguided;         /* guides were not to be used */
+    double trust;           /* as asked for; below 0: each adapter at its own */
+    double sharpness;       /* as asked for */
+    ib_search_asked search; /* as asked for; its judge is not kept */
+    char judge_sha256[65];  /* empty: no judge */
+    bool explains;          /* a space of embeddings: gaps have explanations */
+    bool unguided;          /* guides were not to be used */
     char
         guide[160]; /* id of the pixel model that guides come from (latent/guides.h); empty: there are none */
     size_t methods; /* baselines, minterpolate if asked for, other programs, rows of guides, adapters,
@@ -269,14 +268,9 @@ typedef struct ib_eval_options {
      * adapter/named.h does; by default the one that the adapters were trained with, which must then be the
      * prior or the default. */
     const char *guide;
-    /* A search among candidates (docs/search.md) around the last adapter: rows of what it finds and of the
-     * nearest candidate. */
-    size_t search;              /* candidates at every place, at most 4096; default 0: no search */
-    const char *search_judge;   /* file of the judge; NULL (default): no search, but the nearest candidate */
-    size_t beam;                /* paths that are followed, at most 64; 0: 1 */
-    size_t condense;            /* best candidates of which the mean is taken; 0: 1 */
-    double search_seconds;      /* for each window; 0: no limit */
-    uint64_t search_seed;       /* of drawn candidates; 0: 1 */
+    /* A search around the last adapter: rows of what it finds and of the nearest candidate; without a judge
+     * of that alone. */
+    ib_search_asked search;
     bool keep_interlaced;       /* interlaced videos as they are; default false: deinterlaced */
     bool minterpolate;          /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
     const ib_eval_rival *rival; /* [rivals] other programs; each is started once and ends with the call */

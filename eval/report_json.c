@@ -192,11 +192,12 @@ static json_t *json_protocol(const ib_eval_report *r) {
     if (r->explains) {
         json_object_set_new(p, "guide", *r->guide ? words(r->guide) : json_null());
     }
-    if (r->search) {
+    if (r->search.candidates) {
+        const ib_search_asked *s = &r->search;
         json_object_set_new(p, "search",
-                            json_pack("{s:o,s:o,s:o,s:o}", "candidates", count(r->search), "beam",
-                                      count(r->beam), "condense", count(r->condense), "seconds",
-                                      number_report_json(r->search_seconds)));
+                            json_pack("{s:o,s:o,s:o,s:o}", "candidates", count(s->candidates), "beam",
+                                      count(s->beam), "condense", count(s->condense), "seconds",
+                                      number_report_json(s->seconds)));
         json_object_set_new(p, "judge_sha256", *r->judge_sha256 ? words(r->judge_sha256) : json_null());
     }
     json_object_set_new(p, "gaps", gaps);

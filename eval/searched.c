@@ -8,36 +8,25 @@ const char *const ib_searched_names[IB_SEARCHED] = {"mean of candidates", "searc
                                                     "nearest candidate"};
 
 int ib_searching_open(ib_searching *s, const ib_eval_options *o, const char *space_id, ib_error *err) {
-    *s = (ib_searching){.o = {.candidates = o->search,
-                              .beam = o->beam ? o->beam : 1,
-                              .condense = o->condense ? o->condense : 1,
-                              .seconds = o->search_seconds,
-                              .seed = o->search_seed ? o->search_seed : 1,
-                              .threads = 1,
-                              .stop = o->stop}};
-    if (!o->search) {
-        return o->search_judge
-                   ? ib_fail(err, IB_E_ARGUMENT, "%s: a judge is for a search, and none was asked for",
-                             o->search_judge)
-                   : IB_OK;
+    *s = (ib_searching){0};
+    int rc = ib_search_begin(&o->search, space_id, "this evaluation", &s->o, &s->judge, err);
+    s->o.stop = o->stop;
+    if (rc || !o->search.candidates) {
+        return rc;
     }
-    int rc = ib_search_check(&s->o, err);
-    if (!rc && o->native) {
-        rc = ib_fail(err, IB_E_UNSUPPORTED, "a search is among latents, not at the videos' own size");
+    if (o->native) {
+        return ib_fail(err, IB_E_UNSUPPORTED, "a search is among latents, not at the videos' own size");
     }
-    if (!rc && s->o.condense > 1 && !o->search_judge) {
-        rc = ib_fail(err, IB_E_ARGUMENT, "to condense the best candidates takes a judge");
+    if (s->o.condense > 1 && !s->judge) {
+        return ib_fail(err, IB_E_ARGUMENT, "to condense the best candidates takes a judge");
     }
-    rc = rc || !o->search_judge ? rc : ib_search_judge_open(&s->judge, o->search_judge, err);
-    rc = rc || !s->judge ? rc
-                         : ib_search_judge_check(s->judge, o->search_judge, space_id, "this evaluation", err);
     s->row[IB_SEARCHED_MEAN] = s->row[IB_SEARCHED_NEAREST] = true;
     s->row[IB_SEARCHED_BEST] = s->judge != NULL;
     s->row[IB_SEARCHED_CONDENSED] = s->judge && s->o.condense > 1;
-    for (size_t i = 0; i < IB_SEARCHED && !rc; i++) {
+    for (size_t i = 0; i < IB_SEARCHED; i++) {
         s->rows += s->row[i];
     }
-    return rc;
+    return IB_OK;
 }
 
 void ib_searching_free(ib_searching *s) {

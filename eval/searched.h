@@ -24,8 +24,8 @@ typedef struct ib_searching {
     ib_search_options o;
 } ib_searching;
 
-/* o->search 0: no rows. IB_E_ARGUMENT, IB_E_UNSUPPORTED; those of opening a judge. *s is to be freed in any
- * case. */
+/* No rows if no search is asked for. IB_E_ARGUMENT, IB_E_UNSUPPORTED; those of opening a judge. *s is to be
+ * freed in any case. */
 int ib_searching_open(ib_searching *s, const ib_eval_options *o, const char *space_id, ib_error *err);
 void ib_searching_free(ib_searching *s);
 

@@ -27,6 +27,29 @@ int ib_search_check(const ib_search_options *o, ib_error *err) {
                : ib_fail(err, IB_E_ARGUMENT, "a search wants seconds above 0, not %g", o->seconds);
 }
 
+int ib_search_begin(const ib_search_asked *asked, const char *space_id, const char *what,
+                    ib_search_options *o, ib_search_judge **judge, ib_error *err) {
+    *judge = NULL;
+    *o = (ib_search_options){.candidates = asked->candidates,
+                             .beam = asked->beam ? asked->beam : 1,
+                             .condense = asked->condense ? asked->condense : 1,
+                             .seconds = asked->seconds,
+                             .seed = asked->seed ? asked->seed : 1,
+                             .threads = 1};
+    if (!asked->candidates) {
+        return asked->judge ? ib_fail(err, IB_E_ARGUMENT,
+                                      "%s: a judge is for a search, and none was asked for", asked->judge)
+                            : IB_OK;
+    }
+    int rc = ib_search_check(o, err);
+    rc = rc || !asked->judge ? rc : ib_search_judge_open(judge, asked->judge, err);
+    rc = rc || !*judge ? rc : ib_search_judge_check(*judge, asked->judge, space_id, what, err);
+    if (rc) {
+        ib_search_judge_free(judge);
+    }
+    return rc;
+}
+
 void ib_search_order(size_t n, ib_search_node *node) {
     /* the nodes themselves are the queue of ranges: each is split where it was taken out */
     size_t filled = 0;

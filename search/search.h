@@ -5,6 +5,7 @@
 #define IB_SEARCH_SEARCH_H
 
 #include "base/stop.h"
+#include "search/asked.h"
 #include "search/judge.h"
 
 #ifdef __cplusplus
@@ -23,6 +24,10 @@ typedef struct ib_search_options {
     const atomic_int *stop; /* non-zero: as if the time were over; may be NULL */
 } ib_search_options;
 
+/* What was asked for, with its judge, if one is named: of the space `space_id`, or IB_E_MISMATCH (`what`
+ * names it in the sentence). Errors are also those of ib_search_check and ib_search_judge_open. */
+int ib_search_begin(const ib_search_asked *asked, const char *space_id, const char *what,
+                    ib_search_options *o, ib_search_judge **judge, ib_error *err);
 /* IB_E_ARGUMENT for numbers out of range. */
 int ib_search_check(const ib_search_options *o, ib_error *err);
 

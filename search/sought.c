@@ -14,7 +14,7 @@ int ib_sought_create(ib_sought *s, const ib_adapter *a, const char *space_id, co
     size_t n = shape->tokens * shape->width, all, values;
     *s = (ib_sought){.shape = *shape, .geometry = ib_geometry_of(space_id), .most = most};
     bool fits = !ib_size_mul(most, n, &values) && !ib_size_mul(values, 3 + PICTURES, &all) &&
-                !ib_size_add(all, 2 * n + most * (1 + IB_GUIDE_FEATURES + IB_SOUGHT_WHOLE), &all);
+                !ib_size_add(all, 2 * n + most * (2 + IB_GUIDE_FEATURES + IB_SOUGHT_WHOLE), &all);
     int rc = fits ? ib_alloc_floats(&s->arena, all, "a window to search", err)
                   : ib_fail(err, IB_E_MEMORY, "out of memory for a window of %zu frames to search", most);
     if (!rc) {
@@ -25,7 +25,8 @@ int ib_sought_create(ib_sought *s, const ib_adapter *a, const char *space_id, co
         s->guide = s->own + values;
         s->calm = s->guide + PICTURES * values;
         s->t = s->calm + values;
-        s->feature = s->t + most;
+        s->gate = s->t + most;
+        s->feature = s->gate + most;
         s->whole = s->feature + most * IB_GUIDE_FEATURES;
     }
     return rc || !a ? rc : ib_adapter_work_create(&s->work, a, shape, 1, false, err);
@@ -132,6 +133,7 @@ int ib_sought_answer(ib_sought *s, const ib_adapter *a, ib_error *err) {
                          s->feature + k * IB_GUIDE_FEATURES};
         memcpy(own, slerp, n * sizeof *own);
         rc = a ? ib_adapter_predict(a, s->work, &in, 1, own, err) : IB_OK;
+        s->gate[k] = a && s->guided && !rc ? ib_adapter_gate(s->work, 0) : 0;
         if (!s->guided) {
             memcpy(guide, slerp, n * sizeof *guide);
             memcpy(guide + n, slerp, n * sizeof *guide);

@@ -33,6 +33,7 @@ typedef struct ib_sought {
     float *own;   /* [n,T,D] the adapter's answer, or slerp */
     float *calm;  /* [n,T,D] the mean by t of the guide's pictures here and at the places beside it; slerp
                      without guides, as `guide` then is */
+    float *gate;  /* [n] how far the adapter follows its guide (ib_adapter_gate) */
     float *whole; /* [n,IB_SOUGHT_WHOLE] how far things are apart, all tokens together (search/judge.h) */
 
     ib_adapter_work *work;

@@ -79,6 +79,34 @@ run eval "$s/l" --search 4 --judge "$s/short.safetensors"
 refused 1 'short.safetensors'
 run eval "$s/l" --search 4 --judge "$adapter"
 refused 1 'not a judge of in-betweens'
+
+# render
+way="$s/way.safetensors --space $space --frames 9 --gap-seconds 0.3 --adapter $adapter"
+ends="$s/v/scene-01.mp4@0 $s/v/scene-01.mp4@0.3"
+run render $ends -o $way
+expect 0
+cp "$s/way.safetensors" "$s/own.safetensors"
+run render $ends -o $way --search 1 --judge "$judge"
+expect 0
+check "one candidate is the adapter's own answer" same_tensors "$s/way.safetensors" "$s/own.safetensors"
+run render $ends -o $way $search --condense 27 --beam 2
+expect 0
+check "more are not" sh -c "! cmp -s '$s/way.safetensors' '$s/own.safetensors'"
+cp "$s/way.safetensors" "$s/sought.safetensors"
+run render $ends -o $way $search --condense 27 --beam 2 --threads 2
+expect 0
+check "any number of threads" cmp "$s/way.safetensors" "$s/sought.safetensors"
+run info "$s/way.safetensors"
+check "the file says how" grep -q 'candidates 27 beam 2 condense 27' "$s/out"
+run render $ends -o $way $search --search-seconds 0.001
+expect 0
+run render $ends -o "$s/no.safetensors" --space "$space" --search 4
+refused 1 'takes a judge'
+run render $ends -o "$s/no.mp4" --search 4 --judge "$judge"
+refused 2 '--search is for spaces without pictures'
+run render $ends -o "$judge" --space "$space" --search 4 --judge "$judge"
+refused 1 'judge.safetensors'
+absent "$s/no.safetensors" "$s/no.mp4"
 run eval "$s/l" $search -o "$judge"
 refused 2 'a report'
 report

@@ -373,10 +373,8 @@ static void test_rows(void) {
     CHECK_OK(seen_write(path, &s, &err), &err);
     ib_eval_defaults(&o);
     o.inputs = &inputs;
-    o.search = 27;
-    o.condense = 27;
-    o.beam = 2;
-    o.search_judge = in_scratch("learned.safetensors");
+    o.search = (ib_search_asked){.candidates = 27, .condense = 27, .beam = 2};
+    o.search.judge = in_scratch("learned.safetensors");
     CHECK_OK(ib_eval(&o, &r, &err), &err);
     double skill[IB_EVAL_SLERP + 16];
     const char *names[] = {"mean of candidates", "search", "search, condensed", "nearest candidate"};
@@ -393,15 +391,15 @@ static void test_rows(void) {
     CHECK_ABOVE(skill[3], skill[2]);
     ib_eval_report_free(&r);
     /* without a judge the nearest candidate alone; a judge without a search, to condense without a judge */
-    o.search_judge = NULL;
-    o.condense = 1;
+    o.search.judge = NULL;
+    o.search.condense = 1;
     CHECK_OK(ib_eval(&o, &r, &err), &err);
     CHECK_INT(r.method[r.methods - 1].kind, IB_METHOD_ORACLE);
     ib_eval_report_free(&r);
-    o.condense = 2;
+    o.search.condense = 2;
     CHECK_INT(ib_eval(&o, &r, &err), IB_E_ARGUMENT);
-    o.search = 0;
-    o.search_judge = in_scratch("learned.safetensors");
+    o.search.candidates = 0;
+    o.search.judge = in_scratch("learned.safetensors");
     CHECK_INT(ib_eval(&o, &r, &err), IB_E_ARGUMENT);
 }
 
