@@ -126,6 +126,7 @@ static int parse_eval(cli *c, ib_eval_options *o) {
     o->minterpolate = cli_flag(c, "minterpolate");
     o->trust = cli_trust(c);
     o->sharpness = cli_real(c, "sharpness");
+    o->guide_scale = cli_real(c, "guide-scale");
     o->strips = cli_text(c, "strips") || wants_page(c);
     o->threads = cli_threads(c);
     o->stop = cli_stop(c);
@@ -413,6 +414,7 @@ static const cli_option options[] = {
          "by default the one that --adapter was trained with. Latent files have their own guides, and where "
          "there are any, no other windows of that gap are judged. 'none' judges without guides, on all "
          "windows"},
+    CLI_GUIDE_SCALE,
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
     CLI_SEARCH,

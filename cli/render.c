@@ -47,6 +47,9 @@ static int choose_adapter(cli *c, ib_movie_options *o) {
     if (cli_is_set(c, "guide") && !embeddings) {
         return cli_usage(c, "--guide is for spaces without pictures, such as --space clip:PATH");
     }
+    if (cli_is_set(c, "guide-scale") && (!embeddings || !o->adapter)) {
+        return cli_usage(c, "--guide-scale is for adapters of spaces without pictures, such as clip:PATH");
+    }
     if (cli_is_set(c, "search") && !embeddings) {
         return cli_usage(c, "--search is for spaces without pictures, such as --space clip:PATH");
     }
@@ -225,6 +228,7 @@ static const cli_option options[] = {
          "clip: the pixel model whose pictures between the keyframes guide the adapter: the file that it was "
          "trained with, 'default', 'prior', or 'none' for no guides (default: that one, if it comes with the "
          "program)"},
+    CLI_GUIDE_SCALE,
     {.name = "modality-gap",
      .kind = CLI_TEXT,
      .value = "FILE",

@@ -121,6 +121,7 @@ int cli_embeddings_options(cli *c, const ib_movie_options *clip, ib_embeddings_o
     o->adapter = clip->adapter;
     o->trust = clip->trust;
     o->guide = cli_text(c, "guide");
+    o->guide_scale = cli_real(c, "guide-scale");
     o->modality_gap = cli_text(c, "modality-gap");
     o->frames = clip->frames;
     o->fps = clip->fps;

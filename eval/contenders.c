@@ -98,6 +98,7 @@ static int open_adapters(ib_evaluation *e, ib_error *err) {
                 ib_adapter_trust(e->judge.adapter[i], e->o->trust);
             }
             ib_adapter_sharpen(e->judge.adapter[i], e->o->sharpness);
+            ib_adapter_guide_scale(e->judge.adapter[i], e->o->guide_scale);
             r->trust = ib_adapter_trust_of(e->judge.adapter[i]);
             e->judge.adapters++;
             r->judged = r->methods++;

@@ -210,6 +210,7 @@ typedef struct ib_eval_report {
     int windows_per_clip;
     double trust;           /* as asked for; below 0: each adapter at its own */
     double sharpness;       /* as asked for */
+    double guide_scale;     /* as asked for */
     ib_search_asked search; /* as asked for; its judge is not kept */
     char judge_sha256[65];  /* empty: no judge */
     bool explains;          /* a space of embeddings: gaps have explanations */
@@ -271,6 +272,7 @@ typedef struct ib_eval_options {
     /* A search around the last adapter: rows of what it finds and of the nearest candidate; without a judge
      * of that alone. */
     ib_search_asked search;
+    double guide_scale;         /* of adapters with guides (ib_adapter_guide_scale); default 1 */
     bool keep_interlaced;       /* interlaced videos as they are; default false: deinterlaced */
     bool minterpolate;          /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
     const ib_eval_rival *rival; /* [rivals] other programs; each is started once and ends with the call */

@@ -191,6 +191,7 @@ static json_t *json_protocol(const ib_eval_report *r) {
     json_object_set_new(p, "sharpness", number_report_json(r->sharpness));
     if (r->explains) {
         json_object_set_new(p, "guide", *r->guide ? words(r->guide) : json_null());
+        json_object_set_new(p, "guide_scale", number_report_json(r->guide_scale));
     }
     if (r->search.candidates) {
         const ib_search_asked *s = &r->search;

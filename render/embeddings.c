@@ -38,7 +38,8 @@ typedef struct embeddings {
 } embeddings;
 
 void ib_embeddings_defaults(ib_embeddings_options *o) {
-    *o = (ib_embeddings_options){.frames = 25, .fps = 24, .preview_every = 1, .crf = -1, .trust = -1};
+    *o = (ib_embeddings_options){
+        .frames = 25, .fps = 24, .preview_every = 1, .crf = -1, .trust = -1, .guide_scale = 1};
 }
 
 bool ib_embeddings_name(const char *output) {
@@ -62,6 +63,10 @@ static int check_embeddings(const ib_embeddings_options *o, ib_error *err) {
     }
     if (!(o->trust == -1 || (o->trust >= 0 && o->trust <= 1))) {
         return ib_fail(err, IB_E_ARGUMENT, "a trust of %g, 0 to 1 was expected", o->trust);
+    }
+    if (!(o->guide_scale >= 0 && o->guide_scale <= IB_GUIDE_SCALE_MOST)) {
+        return ib_fail(err, IB_E_ARGUMENT, "a guide scale of %g, 0 to %g was expected", o->guide_scale,
+                       IB_GUIDE_SCALE_MOST);
     }
     if (o->space && ib_space_decodes(o->space)) {
         return ib_fail(err, IB_E_UNSUPPORTED,
@@ -96,6 +101,9 @@ static int open_adapter(embeddings *e, ib_error *err) {
     int rc = ib_adapter_open(&e->adapter, e->o->adapter, err);
     if (!rc && e->o->trust >= 0) {
         ib_adapter_trust(e->adapter, e->o->trust);
+    }
+    if (!rc) {
+        ib_adapter_guide_scale(e->adapter, e->o->guide_scale);
     }
     return rc || !e->o->space
                ? rc

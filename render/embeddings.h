@@ -28,6 +28,7 @@ typedef struct ib_embeddings_options {
         *guide; /* for an adapter with guides, the pixel model that makes them between keyframes that are
                  * pictures, by name (adapter/named.h). It must be the one that the adapter was trained with.
                  * NULL: that one, if it is the program's own; IB_GUIDE_NONE (guide/guide.h): no guides */
+    double guide_scale;       /* ib_adapter_guide_scale; default 1 */
     ib_search_asked search;   /* with a judge; one that is stopped gives the best so far (summary.ended) */
     const ib_space *space;    /* NULL if all keyframes are latents and there is no preview */
     const char *modality_gap; /* file of render/modality_gap.h, added to prompts; NULL: prompts as they are */

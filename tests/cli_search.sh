@@ -100,6 +100,17 @@ run info "$s/way.safetensors"
 check "the file says how" grep -q 'candidates 27 beam 2 condense 27' "$s/out"
 run render $ends -o $way $search --search-seconds 0.001
 expect 0
+run render $ends -o $way --guide-scale 0
+expect 0
+run render $ends -o $way --guide-scale 1
+check "a scale of 1 changes nothing" same_tensors "$s/way.safetensors" "$s/own.safetensors"
+run eval "$s/l" -a "$adapter" --gap 4 --guide-scale 1.5 --json
+expect 0
+check "the scale is in the protocol" grep -q '"guide_scale": 1.5' "$s/out"
+run eval "$s/l" --guide-scale 11
+refused 2 'guide-scale'
+run render $ends -o "$s/no.mp4" --guide-scale 2
+refused 2 '--guide-scale is for adapters of spaces without pictures'
 run render $ends -o "$s/no.safetensors" --space "$space" --search 4
 refused 1 'takes a judge'
 run render $ends -o "$s/no.mp4" --search 4 --judge "$judge"
