@@ -107,4 +107,8 @@ void ib_judge_score(const ib_search_judge *j, float *x, size_t n, float *scratch
               second);
     ib_silu(second, n * IB_JUDGE_WIDTH, second);
     ib_linear(second, p + IB_JUDGE_OUT, p + IB_JUDGE_OUT_BIAS, n, IB_JUDGE_WIDTH, 1, score);
+    for (size_t r = 0; r < n; r++) {
+        score[r] =
+            isfinite(score[r]) ? score[r] : -1e30f; /* a damaged judge, or latents beyond its numbers */
+    }
 }

@@ -57,7 +57,8 @@ void ib_judge_look(ib_judge_view *v, const ib_strand *at, const float *left, flo
                    float right_t, float *room);
 /* z: [n,D]; x: [n,IB_JUDGE_INPUTS] */
 void ib_judge_inputs(const ib_judge_view *v, const float *z, size_t n, float *x);
-/* Higher is better. x: [n,IB_JUDGE_INPUTS], is changed; scratch: ib_judge_scratch(n) floats; score: [n] */
+/* Higher is better; always finite. x: [n,IB_JUDGE_INPUTS], is changed; scratch: ib_judge_scratch(n) floats;
+ * score: [n] */
 size_t ib_judge_scratch(size_t n);
 void ib_judge_score(const ib_search_judge *j, float *x, size_t n, float *scratch, float *score);
 

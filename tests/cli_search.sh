@@ -118,6 +118,36 @@ refused 2 '--search is for spaces without pictures'
 run render $ends -o "$judge" --space "$space" --search 4 --judge "$judge"
 refused 1 'judge.safetensors'
 absent "$s/no.safetensors" "$s/no.mp4"
+
+# distil
+common="$adapter $s/l $search --condense 27 --threads 1 --steps 6"
+run distil $common -o "$s/distilled" --json
+expect 0
+check "all windows of all but one video" [ "$(value windows)" = $((2 * (5 + 2))) ]
+check "validated on the other" [ "$(value valid_videos)" = 1 ]
+run info "$s/distilled/adapter.safetensors"
+check "the parent is named" grep -q 'adapter.safetensors' "$s/out"
+check "and the judge" grep -q "$(sha256sum "$judge" | cut -c1-64)" "$s/out"
+run info "$s/distilled/targets/000001.h5" --check
+expect 0
+check "targets have guides" grep -q 'pixel model: prior:' "$s/out"
+run distil $common -o "$s/distilled"
+refused 1 'there are targets already'
+run distil $common -o "$s/once-more"
+expect 0
+check "the same bits" same_tensors "$s/distilled/adapter.safetensors" "$s/once-more/adapter.safetensors"
+check "of targets too" cmp "$s/distilled/targets/000002.h5" "$s/once-more/targets/000002.h5"
+run distil "$adapter" "$s/l" -o "$s/no"
+refused 2 'are missing'
+run distil "$adapter" "$s/l/scene-01.h5" $search -o "$s/no"
+refused 1 'there is 1'
+run distil "$INBETWEEN_SHARE/default.safetensors" "$s/l" $search -o "$s/no"
+refused 1 'a judge of the space'
+run distil "$adapter" "$s/l" --search 4 --judge "$s/short.safetensors" -o "$s/no"
+refused 1 'short.safetensors'
+run distil "$adapter" "$s/l" "$s/none" $search -o "$s/no"
+refused 1 'none'
+untouched "$s/no"
 run eval "$s/l" $search -o "$judge"
 refused 2 'a report'
 report

@@ -214,6 +214,51 @@ static void test_file(void) {
     ib_search_judge_free(&j);
 }
 
+/* Bits flipped, bytes zeroed, ends cut off: refused, or a judge with which a search is finite. */
+static void test_damaged(void) {
+    enum { CASES = 300, N = 3 * 3 * WIDE };
+    ib_error err;
+    ib_rng r;
+    ib_rng_seed(&r, 3);
+    const char *path = in_scratch("damaged.safetensors");
+    ib_search_judge *j = plain_judge(-1);
+    CHECK_OK(ib_search_judge_save(j, path, &err), &err);
+    ib_search_judge_free(&j);
+    FILE *f = fopen(path, "rb");
+    uint8_t *whole = ib_calloc(1 << 17, 1), *bytes = ib_calloc(1 << 17, 1);
+    size_t n = fread(whole, 1, 1 << 17, f), header = 8 + (size_t)whole[0] + ((size_t)whole[1] << 8),
+           opened = 0;
+    fclose(f);
+    ib_sought s = window_of(4, true, NULL);
+    for (int i = 0; i < CASES; i++) {
+        size_t keep = i % 3 ? n : ib_rng_below(&r, n);
+        memcpy(bytes, whole, n);
+        for (int k = 0; k < 4 && i % 3; k++) {
+            size_t at = ib_rng_below(&r, i % 2 ? header : n);
+            bytes[at] = i % 3 == 1 ? 0 : bytes[at] ^ (uint8_t)(1u << ib_rng_below(&r, 8));
+        }
+        f = fopen(path, "wb");
+        CHECK(fwrite(bytes, 1, keep, f) == keep);
+        fclose(f);
+        if (ib_search_judge_open(&j, path, &err)) {
+            CHECK(!j && strstr(err.text, path));
+            continue;
+        }
+        float z[N];
+        ib_search_options o = {.candidates = 40, .beam = 2, .condense = 9, .seed = 1, .threads = 1};
+        CHECK_OK(ib_search_window(j, &s, &o, z, NULL, &err), &err);
+        for (int k = 0; k < N; k++) {
+            CHECK(isfinite(z[k]));
+        }
+        ib_search_judge_free(&j);
+        opened++;
+    }
+    CHECK(opened > 20 && opened < 250);
+    ib_sought_free(&s);
+    ib_free(whole);
+    ib_free(bytes);
+}
+
 /* ---- search ---- */
 
 static const ib_search_options usual = {.candidates = 40, .beam = 3, .condense = 1, .seed = 1, .threads = 1};
@@ -433,6 +478,7 @@ int main(void) {
     RUN(test_mean());
     RUN(test_losses());
     RUN(test_file());
+    RUN(test_damaged());
     RUN(test_choice());
     RUN(test_bits());
     RUN(test_stop());
