@@ -319,18 +319,27 @@ static int sample_part(ib_judge_samples *s, const ib_judge_sampling *o, const pa
     return rc;
 }
 
-/* Errors in the unit of slerp's mean one. */
-static void set_unit(ib_judge_samples *s) {
-    double sum = 0;
+/* Slerp's mean error at a gap. */
+static double mean_error(const ib_judge_samples *s, int gap) {
+    double sum = 0, n = 0;
     for (size_t i = 0; i < s->trains; i++) {
-        sum += (double)s->train[i].slerp_error;
+        sum += s->train[i].gap == gap ? (double)s->train[i].slerp_error : 0;
+        n += s->train[i].gap == gap;
     }
-    float by = (float)((double)s->trains / (sum + 1e-30));
+    return n > 0 && sum > 0 ? sum / n : 1;
+}
+
+/* Errors in the unit of slerp's mean one at the same gap, so that all gaps count alike. */
+static void set_unit(ib_judge_samples *s) {
+    int gap = 0;
+    double unit = 1;
     for (size_t i = 0; i < s->trains + s->valids; i++) {
         ib_judge_sample *c = i < s->trains ? &s->train[i] : &s->valid[i - s->trains];
-        c->slerp_error *= by;
+        unit = c->gap == gap ? unit : mean_error(s, c->gap); /* those of a gap follow each other */
+        gap = c->gap;
+        c->slerp_error /= (float)unit;
         for (size_t k = 0; k < c->candidates * c->candidates; k++) {
-            c->gram[k] *= by;
+            c->gram[k] /= (float)unit;
         }
     }
 }

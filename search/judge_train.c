@@ -13,11 +13,11 @@
 #include "search/judge_loss.h"
 
 enum { BATCH = 16, MOST = IB_JUDGE_CASE_MOST, W = IB_JUDGE_WIDTH, IN = IB_JUDGE_INPUTS, BINS = 10 };
-static const double peak_rate = 2e-3, weight_decay = 0.01;
+static const double peak_rate = 1e-3, weight_decay = 0.1, mean_decay = 0.999;
 static const float temperatures[] = {0.125f, 0.25f, 0.5f, 0.7f, 1, 1.4f, 2, 4, 8};
 
 void ib_judge_training_defaults(ib_judge_training *o) {
-    *o = (ib_judge_training){.samples = 20000, .epochs = 20, .valid_part = 0.1, .seed = 1, .threads = 1};
+    *o = (ib_judge_training){.samples = 20000, .epochs = 10, .valid_part = 0.1, .seed = 1, .threads = 1};
 }
 
 static int check(const ib_judge_training *o, ib_error *err) {
@@ -47,12 +47,12 @@ typedef struct trainer {
     const ib_judge_kind *kind;
     float *x, *pre[2], *act[2], *score; /* [BATCH MOST, ...] */
     float *dpre, *dact, *dscore;
-    float *grad, *moment[2], *best; /* [IB_JUDGE_PARAMS] */
+    float *grad, *moment[2], *raw, *best; /* [IB_JUDGE_PARAMS]; raw: weights, whose mean the judge has */
     int64_t updates;
 } trainer;
 
 static int open_trainer(trainer *t, ib_error *err) {
-    size_t rows = (size_t)BATCH * MOST, all = rows * (IN + 6 * W + 2) + 4 * (size_t)IB_JUDGE_PARAMS;
+    size_t rows = (size_t)BATCH * MOST, all = rows * (IN + 6 * W + 2) + 5 * (size_t)IB_JUDGE_PARAMS;
     int rc = ib_alloc_floats(&t->x, all, "training a judge", err);
     if (!rc) {
         memset(t->x, 0, all * sizeof *t->x);
@@ -67,7 +67,8 @@ static int open_trainer(trainer *t, ib_error *err) {
         t->grad = t->dscore + rows;
         t->moment[0] = t->grad + IB_JUDGE_PARAMS;
         t->moment[1] = t->moment[0] + IB_JUDGE_PARAMS;
-        t->best = t->moment[1] + IB_JUDGE_PARAMS;
+        t->raw = t->moment[1] + IB_JUDGE_PARAMS;
+        t->best = t->raw + IB_JUDGE_PARAMS;
     }
     return rc;
 }
@@ -89,8 +90,8 @@ static size_t put_inputs(const trainer *t, const ib_judge_sample *const *sample,
     return rows;
 }
 
-static void forward(const trainer *t, size_t rows) {
-    const float *p = t->judge->params;
+/* p: raw weights, or the judge's */
+static void forward(const trainer *t, const float *p, size_t rows) {
     ib_linear(t->x, p + IB_JUDGE_INTO, p + IB_JUDGE_INTO_BIAS, rows, IN, W, t->pre[0]);
     ib_silu(t->pre[0], rows * W, t->act[0]);
     ib_linear(t->act[0], p + IB_JUDGE_HIDDEN, p + IB_JUDGE_HIDDEN_BIAS, rows, W, W, t->pre[1]);
@@ -100,7 +101,7 @@ static void forward(const trainer *t, size_t rows) {
 
 /* dscore -> grad, added to */
 static void backward(const trainer *t, size_t rows) {
-    const float *p = t->judge->params;
+    const float *p = t->raw;
     float *g = t->grad;
     ib_linear_backward(t->act[1], p + IB_JUDGE_OUT, t->dscore, rows, W, 1, t->dact, g + IB_JUDGE_OUT,
                        g + IB_JUDGE_OUT_BIAS);
@@ -116,16 +117,19 @@ static ib_judge_case case_of(const ib_judge_sample *s, const float *score) {
     return (ib_judge_case){s->candidates, s->rows, score, s->error, s->gram};
 }
 
-/* Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101). */
+/* Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101); the judge has the weights'
+ * exponential mean. */
 static void update(trainer *t, double rate) {
     double first = 1 - pow(0.9, (double)++t->updates), second = 1 - pow(0.999, (double)t->updates);
-    float *w = t->judge->params, *m = t->moment[0], *v = t->moment[1];
+    double n = (double)t->updates, decay = fmin(mean_decay, (n + 1) / (n + 10));
+    float *w = t->raw, *ema = t->judge->params, *m = t->moment[0], *v = t->moment[1];
     for (size_t i = 0; i < IB_JUDGE_PARAMS; i++) {
         double g = (double)t->grad[i];
         m[i] = (float)(0.9 * (double)m[i] + 0.1 * g);
         v[i] = (float)(0.999 * (double)v[i] + 0.001 * g * g);
         double step = (double)m[i] / first / (sqrt((double)v[i] / second) + 1e-8);
         w[i] -= (float)(rate * (step + weight_decay * (double)w[i]));
+        ema[i] = (float)(decay * (double)ema[i] + (1 - decay) * (double)w[i]);
     }
 }
 
@@ -133,7 +137,7 @@ static void learn(trainer *t, const ib_judge_sample *const *sample, size_t n, do
     size_t rows = put_inputs(t, sample, n), at = 0;
     memset(t->dscore, 0, rows * sizeof *t->dscore);
     memset(t->grad, 0, IB_JUDGE_PARAMS * sizeof *t->grad);
-    forward(t, rows);
+    forward(t, t->raw, rows);
     for (size_t i = 0; i < n; at += sample[i++]->rows) {
         ib_judge_case c = case_of(sample[i], t->score + at);
         t->kind->loss(&c, 1 / (float)n, t->dscore + at);
@@ -148,7 +152,7 @@ static double try_out(trainer *t, const ib_judge_samples *s) {
     for (size_t i = 0; i < s->valids; i++) {
         const ib_judge_sample *one = &s->valid[i];
         size_t rows = put_inputs(t, &one, 1);
-        forward(t, rows);
+        forward(t, t->judge->params, rows);
         ib_judge_case c = case_of(one, t->score);
         loss += t->kind->loss(&c, 0, t->dscore);
     }
@@ -304,7 +308,7 @@ static void conclude(trainer *t, const ib_judge_samples *s, ib_judge_report *r) 
     size_t coolest = 0;
     for (size_t i = 0; i < s->valids; i++) {
         const ib_judge_sample *one = &s->valid[i];
-        forward(t, put_inputs(t, &one, 1));
+        forward(t, t->judge->params, put_inputs(t, &one, 1));
         weigh(one, t->score, &w);
     }
     for (size_t i = 1; i < sizeof temperatures / sizeof *temperatures; i++) {
@@ -379,6 +383,7 @@ int ib_judge_train(ib_search_judge **out, const ib_judge_training *o, ib_judge_r
         snprintf(t.judge->kind, sizeof t.judge->kind, "%s", t.kind->name);
         find_scale(t.judge, &s);
         begin(t.judge, o->seed);
+        memcpy(t.raw, t.judge->params, sizeof t.judge->params);
         rc = run_epochs(&t, o, &s, err);
         if (!rc) {
             conclude(&t, &s, report);

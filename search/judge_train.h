@@ -15,7 +15,7 @@ typedef struct ib_judge_training {
     const char *adapter;     /* file whose answers are judged; NULL: slerp's */
     const char *kind;        /* search/judge_loss.h; NULL: the first */
     size_t samples;          /* places that are looked at, of all videos; default 20000 */
-    int epochs;              /* times that they are gone through; default 20 */
+    int epochs;              /* times that they are gone through; default 10 */
     double valid_part;       /* of the videos, (0,1): tried on, at least one; default 0.1 */
     uint64_t seed;
     int threads;

@@ -28,7 +28,7 @@ PY
 judge() {
     local file=$out/$1.safetensors
     [ -f "$file" ] || "$inbetween" train-judge "$train" -a "$adapter" -o "$file" --kind "$1" --samples "${SAMPLES:-20000}" \
-        --epochs "${EPOCHS:-20}" >"$out/$1.txt" 2>/dev/null
+        --epochs "${EPOCHS:-10}" >"$out/$1.txt" 2>/dev/null
 }
 # sought NAME OPTION...: an evaluation, its report in $out/NAME.json, its seconds in $seconds
 sought() {

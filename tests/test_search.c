@@ -377,7 +377,7 @@ static ib_search_judge *learn(const char *kind, ib_judge_report *r) {
     o.latents = &latents;
     o.kind = kind;
     o.samples = 900;
-    o.epochs = 10;
+    o.epochs = 25;
     o.valid_part = 0.34;
     CHECK_OK(ib_judge_train(&j, &o, r, &err), &err);
     return j;
