@@ -47,8 +47,8 @@ static int choose_adapter(cli *c, ib_movie_options *o) {
     if (cli_is_set(c, "guide") && !embeddings) {
         return cli_usage(c, "--guide is for spaces without pictures, such as --space clip:PATH");
     }
-    if (cli_is_set(c, "guide-scale") && (!embeddings || !o->adapter)) {
-        return cli_usage(c, "--guide-scale is for adapters of spaces without pictures, such as clip:PATH");
+    if (cli_is_set(c, "guide-scale") && !embeddings) {
+        return cli_usage(c, "--guide-scale is for spaces without pictures, such as --space clip:PATH");
     }
     if (cli_is_set(c, "search") && !embeddings) {
         return cli_usage(c, "--search is for spaces without pictures, such as --space clip:PATH");

@@ -110,7 +110,7 @@ check "the scale is in the protocol" grep -q '"guide_scale": 1.5' "$s/out"
 run eval "$s/l" --guide-scale 11
 refused 2 'guide-scale'
 run render $ends -o "$s/no.mp4" --guide-scale 2
-refused 2 '--guide-scale is for adapters of spaces without pictures'
+refused 2 '--guide-scale is for spaces without pictures'
 run render $ends -o "$s/no.safetensors" --space "$space" --search 4
 refused 1 'takes a judge'
 run render $ends -o "$s/no.mp4" --search 4 --judge "$judge"
