@@ -134,6 +134,12 @@ IB_API double ib_adapter_trust_of(const ib_adapter *a);
  * (adapter/sharpen.c). Clamped to [0,1]; 0 at first. Not to be called while another thread predicts. */
 IB_API void ib_adapter_sharpen(ib_adapter *a, double sharpness);
 
+/* How far predictions are led by their guides: 1, at first, as they were trained; 0 as if there were none;
+ * above 1 further than that (adapter/guide_scale.c). Clamped to [0,IB_GUIDE_SCALE_MOST]; costs a second
+ * prediction unless it is 1. Not to be called while another thread predicts. */
+#define IB_GUIDE_SCALE_MOST 10.0
+IB_API void ib_adapter_guide_scale(ib_adapter *a, double scale);
+
 /* One request: keyframes and the place between them. */
 typedef struct ib_between {
     const float *z0, *z1; /* [T,D] */

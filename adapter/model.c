@@ -424,8 +424,8 @@ double ib_adapter_trust_of(const ib_adapter *a) {
     return a->trust;
 }
 
-int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
-                       ib_error *err) {
+int ib_model_answer(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
+                    ib_error *err) {
     int rc = check_model(w, in, n, err), waiting = 0;
     size_t floats = w->shape.tokens * w->shape.width;
     ib_ordered ordered[MOST_AT_ONCE];
@@ -445,6 +445,13 @@ int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between
         }
     }
     return waiting && !rc ? ib_model_predict(a, w, ordered, waiting, to, err) : rc;
+}
+
+int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
+                       ib_error *err) {
+    int rc = ib_model_answer(a, w, in, n, z, err);
+    bool scaled = a->guide_scale != 1 && *a->config.guide;
+    return rc || !scaled ? rc : ib_model_scale_guides(a, w, in, n, z, err);
 }
 
 int ib_adapter_parts(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *slerp,

@@ -240,6 +240,7 @@ int ib_adapter_outline(ib_adapter **out, const ib_adapter_config *config, ib_err
     }
     a->config = *config;
     /* layouts without motion took no notice of it before, and strengths take its place */
+    a->guide_scale = 1;
     a->trust = config->motion && !config->strengths.bins ? config->trust : 1;
     a->config.space_id[sizeof a->config.space_id - 1] = 0;
     a->block = ib_calloc(blocks, sizeof *a->block);

@@ -48,12 +48,13 @@ typedef struct ib_block {
 
 struct ib_adapter {
     ib_adapter_config config;
-    bool spatial;     /* blocks mix by 3x3 convolutions (grid), not by linear maps (single, sequence) */
-    bool attention;   /* blocks attend from token to token (sequence) */
-    double trust;     /* in what was learned, by predictions (ib_adapter_trust) */
-    double sharpness; /* ib_adapter_sharpen */
-    size_t features;  /* inputs per token */
-    bool guided;      /* follows guides, through the gate */
+    bool spatial;       /* blocks mix by 3x3 convolutions (grid), not by linear maps (single, sequence) */
+    bool attention;     /* blocks attend from token to token (sequence) */
+    double trust;       /* in what was learned, by predictions (ib_adapter_trust) */
+    double sharpness;   /* ib_adapter_sharpen */
+    double guide_scale; /* ib_adapter_guide_scale */
+    size_t features;    /* inputs per token */
+    bool guided;        /* follows guides, through the gate */
     size_t gate_inputs;
     ib_param *tensor;
     size_t tensors;
@@ -187,6 +188,12 @@ void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, const ib_ordere
 
 /* sharpen.c: a prediction z [T,D], right after ib_model_assemble. w->fields and w->pixels become those of the
  * sharper blend. */
+/* ib_adapter_predict with guides followed as they are. */
+int ib_model_answer(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
+                    ib_error *err);
+/* guide_scale.c: z, what it said, becomes that of the adapter's scale; gates stay. */
+int ib_model_scale_guides(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
+                          ib_error *err);
 void ib_model_sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, float sharpness, float *z);
 
 /* motion_out of n ordered samples, all that the motion head says: the same as ib_model_predict finds, without

@@ -24,6 +24,13 @@
                 "keyframe, not from the mean of two"                                                         \
     }
 
+#define CLI_GUIDE_SCALE                                                                                      \
+    {                                                                                                        \
+        .name = "guide-scale", .kind = CLI_REAL, .value = "W", .initial = "1", .min = 0,                     \
+        .max = IB_GUIDE_SCALE_MOST,                                                                          \
+        .help = "how far guides lead an adapter: 1 as it was trained, 0 not at all, above 1 further"         \
+    }
+
 /* What an --adapter option's value may be, and what the words mean, for its help. */
 #define CLI_ADAPTER_VALUE "ADAPTER"
 #define CLI_ADAPTER_WORDS                                                                                    \

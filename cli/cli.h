@@ -45,8 +45,8 @@ typedef struct cli_command {
 } cli_command;
 
 /* One per subcommand, each in its own file cli/NAME.c; main.c lists them. */
-extern const cli_command cli_encode, cli_train, cli_pool, cli_render, cli_retime, cli_modality_gap, cli_eval,
-    cli_merge, cli_info;
+extern const cli_command cli_encode, cli_train, cli_train_judge, cli_distil, cli_pool, cli_render, cli_retime,
+    cli_modality_gap, cli_eval, cli_merge, cli_info;
 
 size_t cli_arg_count(const cli *c);
 const char *cli_arg(const cli *c, size_t i);

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/gaps.h"
 #include "cli/picture_options.h"
+#include "cli/search_options.h"
 #include "cli/space_options.h"
 #include "eval/eval.h"
 #include "latent/latent_file.h"
@@ -125,6 +126,7 @@ static int parse_eval(cli *c, ib_eval_options *o) {
     o->minterpolate = cli_flag(c, "minterpolate");
     o->trust = cli_trust(c);
     o->sharpness = cli_real(c, "sharpness");
+    o->guide_scale = cli_real(c, "guide-scale");
     o->strips = cli_text(c, "strips") || wants_page(c);
     o->threads = cli_threads(c);
     o->stop = cli_stop(c);
@@ -139,6 +141,7 @@ static int parse_eval(cli *c, ib_eval_options *o) {
         return cli_usage(c, "--strips shows small frames; it does not go with --size native");
     }
     int status = check_names(c);
+    status = status ? status : cli_search_options(c, &o->search);
     status = status ? status : cli_keep_interlaced(c, &o->keep_interlaced);
     return status ? status : parse_gaps(c, o);
 }
@@ -186,7 +189,9 @@ static int check_output(const cli *c, const char *name, ib_error *err) {
     const char *const *adapter;
     size_t adapters = cli_list(c, "adapter", &adapter);
     const char *guide = cli_text(c, "guide");
+    const char *judge = cli_text(c, "judge");
     int rc = cli_space_check_output(c, name, err);
+    rc = rc || !judge ? rc : ib_output_check(name, &judge, 1, NULL, err);
     rc = rc || !guide ? rc : ib_output_check(name, &guide, 1, NULL, err);
     rc = rc ? rc : ib_output_check(name, adapter, adapters, NULL, err);
     for (size_t i = 0; !rc && i < cli_arg_count(c); i++) {
@@ -409,8 +414,10 @@ static const cli_option options[] = {
          "by default the one that --adapter was trained with. Latent files have their own guides, and where "
          "there are any, no other windows of that gap are judged. 'none' judges without guides, on all "
          "windows"},
+    CLI_GUIDE_SCALE,
     CLI_SPACE_OPTIONS,
     CLI_DEINTERLACE,
+    CLI_SEARCH,
     {0}};
 
 const cli_command cli_eval = {

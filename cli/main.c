@@ -13,9 +13,9 @@
 #include "video_io/reader.h"
 #include "video_io/versions.h"
 
-const cli_command *const cli_commands[] = {
-    &cli_encode,       &cli_train, &cli_pool,  &cli_render, &cli_retime,
-    &cli_modality_gap, &cli_eval,  &cli_merge, &cli_info,   NULL};
+const cli_command *const cli_commands[] = {&cli_encode, &cli_train,  &cli_train_judge, &cli_distil,
+                                           &cli_pool,   &cli_render, &cli_retime,      &cli_modality_gap,
+                                           &cli_eval,   &cli_merge,  &cli_info,        NULL};
 
 const cli_command *cli_command_find(const char *name) {
     for (size_t i = 0; cli_commands[i]; i++) {

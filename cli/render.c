@@ -12,6 +12,7 @@
 #include "cli/picture_options.h"
 #include "cli/render_diffused.h"
 #include "cli/render_embeddings.h"
+#include "cli/search_options.h"
 #include "cli/space_options.h"
 #include "render/movie.h"
 
@@ -45,6 +46,12 @@ static int choose_adapter(cli *c, ib_movie_options *o) {
     }
     if (cli_is_set(c, "guide") && !embeddings) {
         return cli_usage(c, "--guide is for spaces without pictures, such as --space clip:PATH");
+    }
+    if (cli_is_set(c, "guide-scale") && !embeddings) {
+        return cli_usage(c, "--guide-scale is for spaces without pictures, such as --space clip:PATH");
+    }
+    if (cli_is_set(c, "search") && !embeddings) {
+        return cli_usage(c, "--search is for spaces without pictures, such as --space clip:PATH");
     }
     if (o->compare && !leads) {
         return cli_usage(c, "--compare needs an adapter; --adapter says which");
@@ -221,6 +228,7 @@ static const cli_option options[] = {
          "clip: the pixel model whose pictures between the keyframes guide the adapter: the file that it was "
          "trained with, 'default', 'prior', or 'none' for no guides (default: that one, if it comes with the "
          "program)"},
+    CLI_GUIDE_SCALE,
     {.name = "modality-gap",
      .kind = CLI_TEXT,
      .value = "FILE",
@@ -239,6 +247,7 @@ static const cli_option options[] = {
      .help = "use only every Nth of their frames"},
     CLI_CLIP,
     CLI_DIFFUSED_OPTIONS,
+    CLI_SEARCH,
     {0}};
 
 const cli_command cli_render = {

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "cli/model_parts.h"
 #include "cli/picture_options.h"
+#include "cli/search_options.h"
 #include "cli/space_options.h"
 #include "render/decoded.h"
 #include "render/embeddings.h"
@@ -99,8 +100,9 @@ static int print_clip(cli *c, const ib_embeddings_options *o, const ib_embedding
 static int render_clip(cli *c, const ib_embeddings_options *o) {
     ib_embeddings_summary s;
     ib_error err = {0};
-    if (o->n_preview || o->modality_gap || o->guide) {
-        return cli_usage(c, "--preview-from, --modality-gap and --guide are for spaces without pictures");
+    if (o->n_preview || o->modality_gap || o->guide || o->search.candidates) {
+        return cli_usage(
+            c, "--preview-from, --modality-gap, --guide and --search are for spaces without pictures");
     }
     int rc = ib_render_decoded(o, &s, &err);
     cli_progress_end(c);
@@ -119,6 +121,7 @@ int cli_embeddings_options(cli *c, const ib_movie_options *clip, ib_embeddings_o
     o->adapter = clip->adapter;
     o->trust = clip->trust;
     o->guide = cli_text(c, "guide");
+    o->guide_scale = cli_real(c, "guide-scale");
     o->modality_gap = cli_text(c, "modality-gap");
     o->frames = clip->frames;
     o->fps = clip->fps;
@@ -138,6 +141,10 @@ int cli_embeddings_options(cli *c, const ib_movie_options *clip, ib_embeddings_o
     o->progress = on_progress;
     o->message = on_message;
     o->user = c;
+    int status = cli_search_options(c, &o->search);
+    if (status) {
+        return status;
+    }
     return clip->compare ? cli_usage(c, "--compare puts pictures beside each other, and this space has none")
                          : CLI_DONE;
 }
@@ -195,6 +202,10 @@ int cli_render_embeddings(cli *c, const ib_movie_options *clip) {
         }
         cli_tell_interlaced(c, s.interlaced, o.keep_interlaced);
         status = print_result(c, &o, &s);
+        if (s.ended) {
+            cli_warn(c, "the search was ended early: what it had not reached is the adapter's own answer");
+        }
+        status = !status && s.ended && atomic_load(cli_stop(c)) ? CLI_INTERRUPTED : status;
     }
     ib_space_close(&space);
     free(adapter);

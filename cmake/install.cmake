@@ -7,7 +7,7 @@ set(IB_PUBLIC_HEADERS
     base/api.h base/error.h base/file.h base/memory.h base/rng.h base/safetensors.h base/stop.h base/version.h
     video_io/frame.h video_io/reader.h video_io/writer.h video_io/cuts.h
     latent/space.h latent/geometry.h latent/patch.h latent/latent_file.h latent/guides.h latent/windows.h
-    motion/pair.h adapter/adapter.h adapter/estimate.h adapter/named.h weights/average.h guide/guide.h guide/encode.h render/movie.h render/renderer.h render/retime.h render/embeddings.h render/modality_gap.h eval/eval.h eval/score.h train/train.h merge/merge.h)
+    motion/pair.h adapter/adapter.h adapter/estimate.h adapter/named.h weights/average.h search/asked.h guide/guide.h guide/encode.h render/movie.h render/renderer.h render/retime.h render/embeddings.h render/modality_gap.h eval/eval.h eval/score.h train/train.h merge/merge.h)
 
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${IB_PUBLIC_HEADERS})
 

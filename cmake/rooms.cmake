@@ -23,7 +23,7 @@ if(INBETWEEN_FUZZERS)
 endif()
 
 # Rooms full of loops that GCC vectorises at -O3, whatever the kind of build, except where they are to be looked at.
-set(ib_vectorised adapter clip diffusion eval guide latent motion nn train weights)
+set(ib_vectorised adapter clip diffusion eval guide latent motion nn search train weights)
 
 # ib_NAME: a room as a static library, for those who may call it; its objects also go into libinbetween.
 function(ib_room name)

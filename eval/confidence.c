@@ -147,11 +147,15 @@ static ib_eval_interval difference_confidence(const ib_eval_report *r, const ib_
     return interval_of(d, a, b + g->counted);
 }
 
+static bool is_compared(const ib_eval_report *r, size_t m) {
+    return r->method[m].kind == IB_METHOD_ADAPTER || r->method[m].kind == IB_METHOD_SEARCH;
+}
+
 static int pairs_confidence(const ib_eval_report *r, ib_eval_gap *g, const draws *d, ib_error *err) {
     size_t n = 0;
     double *room = ib_calloc(2 * g->counted + IB_EVAL_RESAMPLES, sizeof *room);
     for (size_t m = 0; m < r->methods; m++) {
-        n += r->method[m].kind == IB_METHOD_ADAPTER ? m : 0;
+        n += is_compared(r, m) ? m : 0;
     }
     g->pair = calloc(n + 1, sizeof *g->pair);
     if (!room || !g->pair) {
@@ -159,7 +163,7 @@ static int pairs_confidence(const ib_eval_report *r, ib_eval_gap *g, const draws
         return ib_fail(err, IB_E_MEMORY, "out of memory for comparing %zu methods", r->methods);
     }
     for (size_t m = 0; m < r->methods; m++) {
-        for (size_t k = 0; k < m && r->method[m].kind == IB_METHOD_ADAPTER; k++) {
+        for (size_t k = 0; k < m && is_compared(r, m); k++) {
             ib_eval_pair *p = &g->pair[g->pairs++];
             size_t with_psnr;
             *p = (ib_eval_pair){.method = m, .rival = k};

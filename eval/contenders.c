@@ -25,6 +25,11 @@ static bool is_taken(const ib_eval_report *r, size_t i, const char *name) {
             return true;
         }
     }
+    for (size_t k = 0; k < IB_SEARCHED && r->search.candidates; k++) {
+        if (!strcmp(ib_searched_names[k], name)) {
+            return true;
+        }
+    }
     for (size_t k = 0; k < IB_EXPLAINED && r->explains; k++) {
         if (!strcmp(ib_explained_names[k], name)) {
             return true;
@@ -93,6 +98,7 @@ static int open_adapters(ib_evaluation *e, ib_error *err) {
                 ib_adapter_trust(e->judge.adapter[i], e->o->trust);
             }
             ib_adapter_sharpen(e->judge.adapter[i], e->o->sharpness);
+            ib_adapter_guide_scale(e->judge.adapter[i], e->o->guide_scale);
             r->trust = ib_adapter_trust_of(e->judge.adapter[i]);
             e->judge.adapters++;
             r->judged = r->methods++;
@@ -131,6 +137,21 @@ static int open_programs(ib_evaluation *e, ib_error *err) {
     return rc;
 }
 
+static int open_search(ib_evaluation *e, ib_error *err) {
+    ib_eval_report *r = e->report;
+    ib_searching *s = &e->judge.searching;
+    int rc = ib_searching_open(s, e->o, r->space_id, err);
+    for (size_t i = 0; i < IB_SEARCHED && !rc && s->rows; i++) {
+        ib_eval_kind kind = i == IB_SEARCHED_NEAREST ? IB_METHOD_ORACLE : IB_METHOD_SEARCH;
+        rc = s->row[i] ? name_method(r, r->methods++, ib_searched_names[i], kind, err) : IB_OK;
+    }
+    if (!rc && s->rows) {
+        r->search =
+            (ib_search_asked){s->o.candidates, NULL, s->o.beam, s->o.condense, s->o.seconds, s->o.seed};
+    }
+    return rc || !s->judge ? rc : ib_sha256_file(e->o->search.judge, r->judge_sha256, err);
+}
+
 int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
     ib_eval_report *r = e->report;
     ib_judge *j = &e->judge;
@@ -139,7 +160,8 @@ int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
     j->adapter = calloc(n + 1, sizeof *j->adapter);
     j->program = calloc(e->o->rivals + 1, sizeof *j->program);
     r->method =
-        calloc(IB_BASELINES + 1 + e->o->rivals + IB_SEENS + n + IB_EXPLAINED + IB_ORACLES, sizeof *r->method);
+        calloc(IB_BASELINES + 1 + e->o->rivals + IB_SEENS + n + IB_SEARCHED + IB_EXPLAINED + IB_ORACLES,
+               sizeof *r->method);
     if (!j->adapter || !j->program || !r->method) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu adapters and %zu programs", n, e->o->rivals);
     }
@@ -156,6 +178,7 @@ int ib_eval_open_contenders(ib_evaluation *e, bool videos, ib_error *err) {
         rc = name_method(r, r->methods++, ib_seen_names[i], IB_METHOD_GUIDE, err);
     }
     rc = rc ? rc : open_adapters(e, err);
+    rc = rc ? rc : open_search(e, err);
     for (size_t i = 0; i < ib_judge_explained(j) && !rc; i++) {
         rc = name_method(r, r->methods++, ib_explained_names[i], IB_METHOD_ORACLE, err);
     }

@@ -14,7 +14,7 @@
 enum { MAX_GAP = 1000 };
 
 void ib_eval_defaults(ib_eval_options *o) {
-    *o = (ib_eval_options){.width = 192, .height = 112, .gap = {8}, .gaps = 1, .trust = -1};
+    *o = (ib_eval_options){.width = 192, .height = 112, .gap = {8}, .gaps = 1, .trust = -1, .guide_scale = 1};
 }
 
 static int check_eval(const ib_eval_options *o, ib_error *err) {
@@ -35,6 +35,10 @@ static int check_eval(const ib_eval_options *o, ib_error *err) {
     }
     if (!(o->sharpness >= 0 && o->sharpness <= 1)) {
         return ib_fail(err, IB_E_ARGUMENT, "expected a sharpness of 0 to 1, got %g", o->sharpness);
+    }
+    if (!(o->guide_scale >= 0 && o->guide_scale <= IB_GUIDE_SCALE_MOST)) {
+        return ib_fail(err, IB_E_ARGUMENT, "expected a guide scale of 0 to %g, got %g", IB_GUIDE_SCALE_MOST,
+                       o->guide_scale);
     }
     if (o->gaps < 1 || o->gaps > IB_EVAL_MAX_GAPS) {
         return ib_fail(err, IB_E_ARGUMENT, "expected 1 to %d gaps, got %zu", IB_EVAL_MAX_GAPS, o->gaps);
@@ -276,6 +280,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
                                .windows_per_clip = o->windows_per_clip,
                                .trust = o->trust,
                                .sharpness = o->sharpness,
+                               .guide_scale = o->guide_scale,
                                .unguided = o->guide && !strcmp(o->guide, IB_GUIDE_NONE),
                                .gaps = o->gaps};
     int rc = check_eval(o, err);
@@ -284,6 +289,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         return rc;
     }
     report->shown_gap = gap_to_show(o);
+    report->search.candidates = o->search.candidates;
     /* OpenBLAS takes its threads from here wherever we are not parallel ourselves, and its sums depend on
      * their number */
     int threads_before = omp_get_max_threads();
@@ -313,6 +319,7 @@ int ib_eval(const ib_eval_options *o, ib_eval_report *report, ib_error *err) {
         ib_adapter_free(&e.judge.adapter[i]);
     }
     free(e.judge.adapter);
+    ib_searching_free(&e.judge.searching);
     for (size_t i = 0; e.shown && i < files.n + 2; i++) {
         ib_eval_shown_free(&e.shown[i]);
     }

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/stop.h"
 #include "latent/space.h"
+#include "search/asked.h"
 #include "video_io/frame.h"
 
 #ifdef __cplusplus
@@ -78,7 +79,8 @@ typedef enum ib_eval_kind {
     IB_METHOD_PROGRAM, /* another program */
     IB_METHOD_ADAPTER,
     IB_METHOD_ORACLE,
-    IB_METHOD_GUIDE /* what guides alone show */
+    IB_METHOD_GUIDE, /* what guides alone show */
+    IB_METHOD_SEARCH /* what a search among candidates finds */
 } ib_eval_kind;
 
 typedef struct ib_eval_method {
@@ -168,7 +170,7 @@ typedef struct ib_eval_gap {
     /* Over clips with windows, [methods]; a clip whose figure is NaN does not take part in that figure. */
     ib_eval_score *mean, *low, *high;
     ib_eval_score *at;  /* [gap - 1, methods], likewise */
-    ib_eval_pair *pair; /* every adapter against the baselines and the adapters before it */
+    ib_eval_pair *pair; /* every adapter and row of a search against all methods before it */
     size_t pairs;
     ib_eval_window worst[IB_EVAL_WORST]; /* of all clips, least gain of the judged method first */
     size_t worsts;
@@ -206,10 +208,13 @@ typedef struct ib_eval_report {
     bool decodes;      /* the space shows pictures */
     int width, height; /* luma samples that were asked for of videos; 0, 0: each at its own size */
     int windows_per_clip;
-    double trust;     /* as asked for; below 0: each adapter at its own */
-    double sharpness; /* as asked for */
-    bool explains;    /* a space of embeddings: gaps have explanations */
-    bool unguided;    /* guides were not to be used */
+    double trust;           /* as asked for; below 0: each adapter at its own */
+    double sharpness;       /* as asked for */
+    double guide_scale;     /* as asked for */
+    ib_search_asked search; /* as asked for; its judge is not kept */
+    char judge_sha256[65];  /* empty: no judge */
+    bool explains;          /* a space of embeddings: gaps have explanations */
+    bool unguided;          /* guides were not to be used */
     char
         guide[160]; /* id of the pixel model that guides come from (latent/guides.h); empty: there are none */
     size_t methods; /* baselines, minterpolate if asked for, other programs, rows of guides, adapters,
@@ -264,6 +269,10 @@ typedef struct ib_eval_options {
      * adapter/named.h does; by default the one that the adapters were trained with, which must then be the
      * prior or the default. */
     const char *guide;
+    /* A search around the last adapter: rows of what it finds and of the nearest candidate; without a judge
+     * of that alone. */
+    ib_search_asked search;
+    double guide_scale;         /* of adapters with guides (ib_adapter_guide_scale); default 1 */
     bool keep_interlaced;       /* interlaced videos as they are; default false: deinterlaced */
     bool minterpolate;          /* also FFmpeg's filter on the same keyframes (video_io/minterpolate.h) */
     const ib_eval_rival *rival; /* [rivals] other programs; each is started once and ends with the call */

@@ -22,6 +22,9 @@ size_t ib_judge_adapter(const ib_judge *j, size_t adapter) {
 bool ib_scene_shows(const ib_scene *s, size_t rival) {
     size_t first = IB_BASELINES + ib_judge_givers(s->judge);
     bool of_guides = rival >= first && rival < first + s->judge->seen;
+    if (rival >= ib_judge_adapter(s->judge, s->judge->adapters)) {
+        return s->searched != NULL;
+    }
     return !of_guides || (rival == ib_judge_seen(s->judge, IB_SEEN_GUIDE) && s->sees);
 }
 

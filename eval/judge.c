@@ -13,7 +13,7 @@
 #include "video_io/minterpolate.h"
 
 size_t ib_judge_rivals(const ib_judge *j) {
-    return IB_BASELINES + ib_judge_givers(j) + j->seen + j->adapters;
+    return IB_BASELINES + ib_judge_givers(j) + j->seen + j->adapters + j->searching.rows;
 }
 
 size_t ib_judge_givers(const ib_judge *j) {
@@ -72,6 +72,7 @@ typedef struct worker {
     ib_step *step;   /* [largest gap + 1, rivals] */
     float *place;    /* [largest gap - 1] */
     size_t largest;
+    ib_searched searched;
 } worker;
 
 /* The keyframes around a window. */
@@ -124,6 +125,9 @@ static int judge_window(worker *w, const ib_store *store, int gap, size_t first,
     }
     int rc = load_keys(s, store, gap, first, err);
     rc = rc || !ib_judge_givers(j) ? rc : give(w, gap, err);
+    rc = rc || !j->searching.rows
+             ? rc
+             : ib_searched_window(&w->searched, ib_store_file(store), first, gap, guide, err);
     s->given = w->given;
     s->given_stride = w->largest;
     rc = rc ? rc : load_truth(s, store, first, err);
@@ -165,12 +169,19 @@ static int open_worker(worker *w, const ib_judge *j, const ib_latent_file *f, in
     if (!w->given || !w->step || !w->place) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for windows of %d frames", largest);
     }
-    return ib_scene_open(&w->scene, j, &i->shape, i->frame_width, i->frame_height, (ib_matrix)i->matrix, NULL,
-                         err);
+    int rc = ib_scene_open(&w->scene, j, &i->shape, i->frame_width, i->frame_height, (ib_matrix)i->matrix,
+                           NULL, err);
+    if (rc || !j->searching.rows) {
+        return rc;
+    }
+    w->scene.searched = &w->searched;
+    return ib_searched_open(&w->searched, &j->searching, j->adapters ? j->adapter[j->adapters - 1] : NULL,
+                            i->space_id, &i->shape, (size_t)largest - 1, err);
 }
 
 static void close_worker(worker *w) {
     ib_scene_close(&w->scene);
+    ib_searched_close(&w->searched);
     ib_free(w->given);
     ib_free(w->step);
     free(w->place);

@@ -7,10 +7,11 @@
 #include "eval/figures.h"
 #include "eval/methods.h"
 #include "eval/program.h"
+#include "eval/searched.h"
 #include "eval/store.h"
 
 /* The methods, in this order: baselines, minterpolate if asked for, other programs, rows of guides, adapters,
- * explanations, oracles. */
+ * rows of a search, explanations, oracles. */
 typedef struct ib_judge {
     const ib_space *space;       /* NULL: nothing can be encoded or decoded, latent files are what there is */
     const ib_geometry *geometry; /* of the latents */
@@ -19,9 +20,10 @@ typedef struct ib_judge {
     bool minterpolate, keep_interlaced;
     ib_program **program; /* [programs] */
     size_t programs;
-    size_t seen;    /* how many of enum ib_seen (eval/guides.h), the last ones */
-    bool explains;  /* a space of embeddings: rows of eval/explain.h */
-    size_t oracles; /* how many of enum ib_oracle, the last ones */
+    size_t seen;            /* how many of enum ib_seen (eval/guides.h), the last ones */
+    ib_searching searching; /* rows of a search, behind the adapters */
+    bool explains;          /* a space of embeddings: rows of eval/explain.h */
+    size_t oracles;         /* how many of enum ib_oracle, the last ones */
     int threads;
     const atomic_int *stop;
     void (*tick)(void *user, size_t windows,

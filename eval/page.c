@@ -63,7 +63,8 @@ const char *ib_page_class(const ib_eval_report *r, size_t method, char name[32])
 
 bool ib_page_charts_method(const ib_eval_report *r, size_t method) {
     static const char *const left_out[] = {"hold-first", "nearest"};
-    bool out = r->method[method].kind == IB_METHOD_ORACLE || r->method[method].kind == IB_METHOD_GUIDE;
+    bool out = r->method[method].kind == IB_METHOD_ORACLE || r->method[method].kind == IB_METHOD_GUIDE ||
+               r->method[method].kind == IB_METHOD_SEARCH;
     for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
         out = out || !strcmp(r->method[method].name, left_out[i]);
     }

@@ -155,7 +155,7 @@ static json_t *json_inputs(const ib_eval_report *r) {
 }
 
 static json_t *json_methods(const ib_eval_report *r) {
-    static const char *const kinds[] = {"baseline", "program", "adapter", "oracle", "guide"};
+    static const char *const kinds[] = {"baseline", "program", "adapter", "oracle", "guide", "search"};
     json_t *all = json_array();
     for (size_t m = 0; m < r->methods; m++) {
         json_t *one =
@@ -191,6 +191,15 @@ static json_t *json_protocol(const ib_eval_report *r) {
     json_object_set_new(p, "sharpness", number_report_json(r->sharpness));
     if (r->explains) {
         json_object_set_new(p, "guide", *r->guide ? words(r->guide) : json_null());
+        json_object_set_new(p, "guide_scale", number_report_json(r->guide_scale));
+    }
+    if (r->search.candidates) {
+        const ib_search_asked *s = &r->search;
+        json_object_set_new(p, "search",
+                            json_pack("{s:o,s:o,s:o,s:o}", "candidates", count(s->candidates), "beam",
+                                      count(s->beam), "condense", count(s->condense), "seconds",
+                                      number_report_json(s->seconds)));
+        json_object_set_new(p, "judge_sha256", *r->judge_sha256 ? words(r->judge_sha256) : json_null());
     }
     json_object_set_new(p, "gaps", gaps);
     json_object_set_new(p, "bootstrap",

@@ -113,8 +113,11 @@ int ib_scene_make(ib_scene *s, size_t rival, float t, int k, ib_error *err) {
         return ib_space_encode(j->space, &s->frame, s->out, err);
     } else if (rival == ib_judge_seen(j, IB_SEEN_GUIDE)) {
         memcpy(s->out, s->seen, s->n * sizeof *s->out);
+    } else if (rival >= ib_judge_adapter(j, j->adapters)) {
+        size_t row = rival - ib_judge_adapter(j, j->adapters);
+        memcpy(s->out, ib_searched_at(s->searched, row, k), s->n * sizeof *s->out);
     } else {
-        size_t i = rival - IB_BASELINES - ib_judge_givers(j) - j->seen;
+        size_t i = rival - ib_judge_adapter(j, 0);
         if (s->native) {
             int rc =
                 ib_adapter_render(j->adapter[i], s->work[i], s->pair, t, s->gap_seconds, 1, &s->frame, err);
@@ -202,8 +205,9 @@ static ib_step step_of(const ib_scene *s, const ib_path *p, const ib_frame *now,
 
 /* Of what it has just made; NaN for all but adapters that were given a guide. */
 static double gate_of(const ib_scene *s, size_t rival) {
-    size_t first = IB_BASELINES + ib_judge_givers(s->judge) + s->judge->seen;
-    bool has = s->sees && rival >= first && *ib_adapter_config_of(s->judge->adapter[rival - first])->guide;
+    size_t first = ib_judge_adapter(s->judge, 0), end = ib_judge_adapter(s->judge, s->judge->adapters);
+    bool has = s->sees && rival >= first && rival < end &&
+               *ib_adapter_config_of(s->judge->adapter[rival - first])->guide;
     return has ? (double)ib_adapter_gate(s->work[rival - first], 0) : NAN;
 }
 

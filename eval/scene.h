@@ -35,9 +35,10 @@ typedef struct ib_scene {
     size_t given_stride;
     float *guide; /* [IB_GUIDE_PICTURES,T,D] of the target at hand; NULL where there are no rows of guides */
     float *seen;  /* [T,D] the mean of its pictures by t, in the same block */
-    const float *feature;   /* [IB_GUIDE_FEATURES] of it */
-    bool sees;              /* it is there */
-    ib_adapter_work **work; /* [adapters] */
+    const float *feature;        /* [IB_GUIDE_FEATURES] of it */
+    bool sees;                   /* it is there */
+    ib_adapter_work **work;      /* [adapters] */
+    const ib_searched *searched; /* of the window; NULL: no rows of a search */
     ib_ms_ssim *ms;
     ib_path *path; /* [rivals + 1], the last is the truth's */
     size_t rivals;

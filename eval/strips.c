@@ -256,7 +256,7 @@ static int draw_strips(const ib_evaluation *e, const ib_shown *s, ib_eval_strip 
     }
     for (size_t m = 0; m <= rivals && !rc; m++) {
         size_t method = m ? m - 1 : SIZE_MAX, row = strip->rows;
-        if (m && !has_row(method)) {
+        if (m && (!has_row(method) || !ib_scene_shows(&scene, method))) {
             continue;
         }
         strip->method[row] = method;

@@ -17,8 +17,9 @@
 #include "render/path.h"
 #include "render/preview.h"
 #include "render/rows.h"
+#include "render/seeking.h"
 
-enum { MAX_FRAMES = 1000000, MAX_KEYFRAMES = 100000, MOST_META = 13 };
+enum { MAX_FRAMES = 1000000, MAX_KEYFRAMES = 100000, MOST_META = 15 };
 
 /* Everything of one call. */
 typedef struct embeddings {
@@ -33,10 +34,12 @@ typedef struct embeddings {
                        no such thing */
     ib_path_options path;
     ib_guiding guiding;
+    ib_seeking seeking;
 } embeddings;
 
 void ib_embeddings_defaults(ib_embeddings_options *o) {
-    *o = (ib_embeddings_options){.frames = 25, .fps = 24, .preview_every = 1, .crf = -1, .trust = -1};
+    *o = (ib_embeddings_options){
+        .frames = 25, .fps = 24, .preview_every = 1, .crf = -1, .trust = -1, .guide_scale = 1};
 }
 
 bool ib_embeddings_name(const char *output) {
@@ -60,6 +63,10 @@ static int check_embeddings(const ib_embeddings_options *o, ib_error *err) {
     }
     if (!(o->trust == -1 || (o->trust >= 0 && o->trust <= 1))) {
         return ib_fail(err, IB_E_ARGUMENT, "a trust of %g, 0 to 1 was expected", o->trust);
+    }
+    if (!(o->guide_scale >= 0 && o->guide_scale <= IB_GUIDE_SCALE_MOST)) {
+        return ib_fail(err, IB_E_ARGUMENT, "a guide scale of %g, 0 to %g was expected", o->guide_scale,
+                       IB_GUIDE_SCALE_MOST);
     }
     if (o->space && ib_space_decodes(o->space)) {
         return ib_fail(err, IB_E_UNSUPPORTED,
@@ -94,6 +101,9 @@ static int open_adapter(embeddings *e, ib_error *err) {
     int rc = ib_adapter_open(&e->adapter, e->o->adapter, err);
     if (!rc && e->o->trust >= 0) {
         ib_adapter_trust(e->adapter, e->o->trust);
+    }
+    if (!rc) {
+        ib_adapter_guide_scale(e->adapter, e->o->guide_scale);
     }
     return rc || !e->o->space
                ? rc
@@ -149,11 +159,17 @@ static int make_rows(embeddings *e, ib_error *err) {
                                 .gap_seconds = (float)gap,
                                 .stop = o->stop,
                                 .geometry = ib_geometry_of(e->keys.space_id)};
+    int rc = ib_seeking_open(&e->seeking, &o->search, e->keys.space_id, o->threads, o->stop, err);
+    if (rc) {
+        return rc;
+    }
+    e->path.seeking = e->seeking.judge ? &e->seeking : NULL;
+    e->path.space_id = e->keys.space_id;
     e->rows = ib_path_rows(&e->path, e->keys.n);
     if (ib_size_mul(e->rows, values, &all)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu rows", e->rows);
     }
-    int rc = ib_alloc_floats(&e->z, all, "the path's embeddings", err);
+    rc = ib_alloc_floats(&e->z, all, "the path's embeddings", err);
     rc = rc ? rc : ib_alloc_floats(&e->t, e->rows, "the path's places", err);
     e->pts = rc ? NULL : ib_calloc(e->rows, sizeof *e->pts);
     if (!rc && !e->pts) {
@@ -218,7 +234,7 @@ static int write_file(embeddings *e, ib_error *err) {
     const ib_shape *s = &e->keys.shape;
     bool single = s->layout == IB_LAYOUT_SINGLE;
     int64_t rows = (int64_t)e->rows, tokens = (int64_t)s->tokens, width = (int64_t)s->width;
-    char fps[32], frames[16], adapter[65], gap[65], *keys = NULL;
+    char fps[32], frames[16], adapter[65], gap[65], judge[65], search[64], *keys = NULL;
     ib_st_meta meta[MOST_META];
     size_t n = 0, m = 0;
     ib_st_tensor t[5] = {{.name = single ? "image_embeds" : "hidden_states", .dtype = IB_F32, .data = e->z}};
@@ -242,6 +258,7 @@ static int write_file(embeddings *e, ib_error *err) {
     snprintf(frames, sizeof frames, "%d", o->frames);
     int rc = sha_of(o->adapter, adapter, err);
     rc = rc ? rc : sha_of(o->modality_gap, gap, err);
+    rc = rc ? rc : sha_of(o->search.judge, judge, err);
     if (!rc && !(keys = describe_keys(e))) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for the description of the keyframes");
     }
@@ -261,6 +278,13 @@ static int write_file(embeddings *e, ib_error *err) {
         if (e->gate) {
             meta[m++] = (ib_st_meta){"inbetween.guide", ib_guide_model(e->guiding.guide)};
         }
+        if (e->seeking.judge) {
+            const ib_search_options *how = &e->seeking.o;
+            snprintf(search, sizeof search, "candidates %zu beam %zu condense %zu", how->candidates,
+                     how->beam, how->condense);
+            meta[m++] = (ib_st_meta){"inbetween.search", search};
+            meta[m++] = (ib_st_meta){"inbetween.judge_sha256", judge};
+        }
         if (o->modality_gap) {
             meta[m++] = (ib_st_meta){"inbetween.modality_gap_sha256", gap};
         }
@@ -271,7 +295,7 @@ static int write_file(embeddings *e, ib_error *err) {
 }
 
 const char **ib_embeddings_inputs(const ib_embeddings_options *o, size_t *n) {
-    const char **list = calloc(o->n_keyframes + o->n_preview + 3, sizeof *list);
+    const char **list = calloc(o->n_keyframes + o->n_preview + 4, sizeof *list);
     *n = 0;
     for (size_t i = 0; list && i < o->n_keyframes; i++) {
         list[(*n)++] = o->keyframes[i];
@@ -283,6 +307,7 @@ const char **ib_embeddings_inputs(const ib_embeddings_options *o, size_t *n) {
         list[(*n)++] = o->adapter;
         list[(*n)++] = o->modality_gap;
         list[(*n)++] = o->guide;
+        list[(*n)++] = o->search.judge;
     }
     return list;
 }
@@ -303,6 +328,7 @@ static void release(embeddings *e) {
     ib_free(e->pts);
     ib_free(e->nothing);
     ib_guiding_free(&e->guiding);
+    ib_seeking_free(&e->seeking);
     ib_keyframes_free(&e->keys);
     ib_adapter_free(&e->adapter);
 }
@@ -353,6 +379,7 @@ int ib_render_embeddings(const ib_embeddings_options *o, ib_embeddings_summary *
         s.guided = e.guiding.usable;
         snprintf(s.guide, sizeof s.guide, "%s", ib_guide_model(e.guiding.guide));
     }
+    s.ended = e.seeking.ended;
     s.interlaced += e.keys.interlaced;
     if (!rc && summary) {
         *summary = s;

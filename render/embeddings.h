@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/stop.h"
 #include "latent/space.h"
+#include "search/asked.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,6 +28,8 @@ typedef struct ib_embeddings_options {
         *guide; /* for an adapter with guides, the pixel model that makes them between keyframes that are
                  * pictures, by name (adapter/named.h). It must be the one that the adapter was trained with.
                  * NULL: that one, if it is the program's own; IB_GUIDE_NONE (guide/guide.h): no guides */
+    double guide_scale;       /* ib_adapter_guide_scale; default 1 */
+    ib_search_asked search;   /* with a judge; one that is stopped gives the best so far (summary.ended) */
     const ib_space *space;    /* NULL if all keyframes are latents and there is no preview */
     const char *modality_gap; /* file of render/modality_gap.h, added to prompts; NULL: prompts as they are */
     int frames;               /* from one keyframe to the next, both counted, 2..1000000 */
@@ -55,6 +58,7 @@ typedef struct ib_embeddings_summary {
     size_t prompts;    /* keyframes that are */
     size_t guided;     /* ways from keyframe to keyframe with guides */
     char guide[160];   /* id of their pixel model (guide/guide.h); empty: no guides */
+    bool ended;        /* a search was out of time somewhere, or was stopped */
     size_t interlaced; /* keyframes and videos of previews that are */
     /* previews only: */
     int width, height;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "render/seeking.h"
 
 /* Requests that go through the model together: of one token many, of hundreds few. */
 enum { SINGLES = 64, SEQUENCES = 8 };
@@ -77,12 +78,16 @@ static int make_way(walk *w, size_t way, const float *z0, const float *z1, float
                     ib_error *err) {
     const ib_path_options *o = w->o;
     int steps = o->frames - 2, n, rc = IB_OK;
+    for (int i = 0; i < steps; i++) {
+        float x = (float)(i + 1) / (float)(o->frames - 1);
+        t[i] = o->ease ? x * x * (3 - 2 * x) : x;
+    }
+    if (o->seeking && steps > 0) {
+        return ib_seeking_way(o->seeking, w->adapter, o, o->space_id, w->s, way, z0, z1, t, (size_t)steps,
+                              rows, gate, err);
+    }
     for (int first = 0; !rc && first < steps; first += n) {
         n = steps - first < w->most ? steps - first : w->most;
-        for (int i = 0; i < n; i++) {
-            float x = (float)(first + i + 1) / (float)(o->frames - 1);
-            t[first + i] = o->ease ? x * x * (3 - 2 * x) : x;
-        }
         if (o->stop && atomic_load(o->stop)) {
             return ib_fail(err, IB_E_INTERRUPTED, "interrupted");
         }

@@ -23,6 +23,8 @@ typedef struct ib_path_options {
     const atomic_int *stop;
     const ib_geometry *geometry; /* of the keys */
     ib_path_guides guides;       /* make NULL: none */
+    struct ib_seeking *seeking;  /* render/seeking.h; NULL: the model's own answers */
+    const char *space_id;        /* for that */
 } ib_path_options;
 
 /* Rows of a path of n keyframes: (n - 1)(frames - 1) + 1, of a loop n (frames - 1). */

@@ -329,7 +329,7 @@ quiet info --check "$s/v" "$s/ql" "$s/run/adapter.safetensors" "$s/clip/model.sa
 run info "$s/nowhere" "$s/fp8.safetensors" --quiet
 expect 1 'nowhere'
 check "errors are printed, and nothing else" [ ! -s "$s/out" -a "$(wc -l <"$s/err")" = 1 ]
-for command in encode train render retime eval merge pool modality-gap info; do
+for command in encode train train-judge distil render retime eval merge pool modality-gap info; do
     run "$command" --help
     check "the help of $command says so" grep -q 'print only errors, warnings and the JSON that' "$s/out"
 done

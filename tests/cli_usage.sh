@@ -73,7 +73,7 @@ absent "$scratch/c.mp4" "$scratch/o"
 status=$? words='--help >/dev/full'
 expect 1 'cannot write to standard output'
 "$INBETWEEN" --man >"$scratch/page"
-check "the man page has all commands" [ "$(grep -c '^\.SH INBETWEEN ' "$scratch/page")" = 9 ]
+check "the man page has all commands" [ "$(grep -c '^\.SH INBETWEEN ' "$scratch/page")" = 11 ]
 check "the man page has the headings of train's options" grep -qx '\.SS Optimiser' "$scratch/page"
 if command -v groff >/dev/null; then
     check "groff takes the man page without a word" [ -z "$(groff -man -Tutf8 -ww "$scratch/page" 2>&1 >/dev/null)" ]

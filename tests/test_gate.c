@@ -176,6 +176,43 @@ static void test_follows(ib_layout layout) {
 }
 
 /* Whatever the weights are. */
+/* 0: the answer without a guide; 2: twice as far from it; the gate is said as it is. */
+static void test_scale(ib_layout layout) {
+    ib_error err;
+    ib_shape shape = shape_of(layout);
+    size_t n = shape.tokens * 96;
+    sample s = make_sample(3, 5, 0.3f, 1);
+    ib_adapter *a = make(layout, 0.03f);
+    ib_adapter_work *w = NULL;
+    float *h = guide_of(s.target, s.target, n), *z = ib_calloc(8 * n, 4);
+    ib_between in[2] = {{s.z0, s.z1, 0.3f, 0.3f, h, doubts}, {s.z0, s.z1, 0.3f, 0.3f, NULL, NULL}};
+    open_halfway(a);
+    ib_adapter_refresh(a);
+    CHECK_OK(ib_adapter_work_create(&w, a, &shape, 2, false, &err), &err);
+    CHECK_OK(ib_adapter_predict(a, w, in, 2, z, &err), &err);
+    float gate = ib_adapter_gate(w, 0);
+    CHECK(gate > 0.1f);
+    ib_adapter_guide_scale(a, 0);
+    CHECK_OK(ib_adapter_predict(a, w, in, 2, z + 2 * n, &err), &err);
+    ib_adapter_guide_scale(a, 2);
+    CHECK_OK(ib_adapter_predict(a, w, in, 2, z + 4 * n, &err), &err);
+    CHECK_NEAR(ib_adapter_gate(w, 0), gate, 0);
+    double far = 0;
+    for (size_t i = 0; i < n; i++) {
+        float with = z[i], without = z[n + i];
+        CHECK_NEAR(z[2 * n + i], without, 1e-5);
+        CHECK_NEAR(z[4 * n + i], without + 2 * (with - without), 1e-4);
+        CHECK(z[3 * n + i] == without && z[5 * n + i] == without);
+        far += fabs((double)(with - without));
+    }
+    CHECK(far > 0);
+    ib_adapter_work_free(&w);
+    ib_adapter_free(&a);
+    ib_free(h);
+    ib_free(z);
+    free_sample(&s);
+}
+
 static void test_turned(ib_layout layout) {
     ib_error err;
     ib_shape shape = shape_of(layout);
@@ -267,6 +304,7 @@ int main(void) {
         RUN(test_gradients(layouts[i]));
         RUN(test_begins_closed(layouts[i]));
         RUN(test_follows(layouts[i]));
+        RUN(test_scale(layouts[i]));
         RUN(test_turned(layouts[i]));
     }
     RUN(test_strengths());

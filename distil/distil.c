@@ -1,0 +1,183 @@
+#include "distil/distil.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "distil/targets.h"
+
+enum { VALID_EVERY = 10 };
+
+/* A real file. */
+typedef struct video {
+    char *path; /* of the list */
+    char sha[65];
+    bool valid;
+} video;
+
+typedef struct distilling {
+    const ib_distilling *o;
+    ib_paths files; /* latents, directories expanded */
+    video *video;   /* [files] */
+    ib_paths train, valid;
+    ib_adapter *adapter;
+    ib_search_judge *judge;
+    ib_targets how;
+    char *folder; /* RUN/targets */
+} distilling;
+
+static int compare_videos(const void *a, const void *b) {
+    const video *p = a, *q = b;
+    int by = strcmp(p->sha, q->sha);
+    return by ? by : strcmp(p->path, q->path);
+}
+
+static int look(distilling *d, video *v, ib_error *err) {
+    ib_latent_file *f;
+    int rc = ib_latent_open(&f, v->path, err);
+    if (rc) {
+        return rc;
+    }
+    const ib_guide_table *t = ib_latent_guides(f);
+    const char *wanted = ib_adapter_config_of(d->adapter)->guide;
+    memcpy(v->sha, ib_latent_info_of(f)->source_sha256, sizeof v->sha);
+    rc = ib_adapter_check_space(d->adapter, ib_latent_info_of(f)->space_id, v->path, err);
+    if (!rc && t && *wanted && !ib_guide_same_model(wanted, t->model)) {
+        rc = ib_fail(err, IB_E_MISMATCH,
+                     "%s: its guides come from the pixel model %s, the adapter was trained with those of %s",
+                     v->path, t->model, wanted);
+    }
+    ib_latent_close(&f);
+    return rc;
+}
+
+/* Of the videos, by their contents, every tenth validates, and at least the first. */
+static int divide(distilling *d, ib_error *err) {
+    size_t n = d->files.n, videos = 0;
+    bool given = d->o->train.valid && d->o->train.valid->n;
+    int rc = IB_OK;
+    for (size_t i = 0; i < n && !rc; i++) {
+        d->video[i].path = d->files.v[i];
+        rc = look(d, &d->video[i], err);
+    }
+    if (rc) {
+        return rc;
+    }
+    qsort(d->video, n, sizeof *d->video, compare_videos);
+    for (size_t i = 0; i < n && !rc; i++) {
+        bool again = i && *d->video[i].sha && !strcmp(d->video[i].sha, d->video[i - 1].sha);
+        videos += !again;
+        d->video[i].valid = !given && (videos - 1) % VALID_EVERY == 0;
+        rc = ib_paths_add(d->video[i].valid ? &d->valid : &d->train, d->video[i].path, err);
+    }
+    for (size_t i = 0; given && i < d->o->train.valid->n && !rc; i++) {
+        rc = ib_paths_add(&d->valid, d->o->train.valid->v[i], err);
+    }
+    return rc || d->train.n
+               ? rc
+               : ib_fail(err, IB_E_EMPTY,
+                         "one video to distil with and one to validate on are needed, there is %zu", videos);
+}
+
+static int open_all(distilling *d, ib_error *err) {
+    const ib_distilling *o = d->o;
+    int rc = IB_OK;
+    if (!o->search.candidates || !o->search.judge) {
+        return ib_fail(err, IB_E_ARGUMENT, "distilling takes a search and its judge");
+    }
+    rc = ib_adapter_open(&d->adapter, o->adapter, err);
+    for (size_t i = 0; i < o->train.latents->n && !rc; i++) {
+        rc = ib_paths_expand(&d->files, o->train.latents->v[i], ib_is_latent_name, err);
+    }
+    rc = rc ? rc
+            : ib_search_begin(&o->search, ib_adapter_config_of(d->adapter)->space_id, o->adapter, &d->how.o,
+                              &d->judge, err);
+    d->video = rc ? NULL : ib_calloc(d->files.n + 1, sizeof *d->video);
+    if (!rc && !d->video) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu files", d->files.n);
+    }
+    rc = rc ? rc : divide(d, err);
+    d->how.adapter = d->adapter;
+    d->how.judge = d->judge;
+    d->how.o.threads = o->train.threads;
+    d->how.o.stop = o->train.stop;
+    rc = rc ? rc : ib_sha256_file(o->adapter, d->how.adapter_sha256, err);
+    return rc ? rc : ib_sha256_file(o->search.judge, d->how.judge_sha256, err);
+}
+
+/* The files made so far join those that are trained on. */
+static int make_targets(distilling *d, ib_distilled *result, ib_paths *made, ib_error *err) {
+    const ib_distilling *o = d->o;
+    size_t videos = d->train.n;
+    int rc = ib_mkdirs(d->folder, err);
+    for (size_t i = 0; i < videos && !rc; i++) {
+        char name[32];
+        size_t before = result->windows;
+        snprintf(name, sizeof name, "%06zu.h5", i + 1);
+        char *path = ib_join(d->folder, name);
+        rc = path ? ib_targets_write(&d->how, d->train.v[i], path, &result->windows, &result->targets, err)
+                  : ib_fail(err, IB_E_MEMORY, "out of memory for the names of targets");
+        if (!rc && result->windows > before) {
+            rc = ib_paths_add(made, path, err);
+            result->files++;
+        }
+        free(path);
+        if (!rc && o->sought) {
+            o->sought(o->train.user, d->train.v[i], (double)(i + 1) / (double)videos);
+        }
+    }
+    return rc;
+}
+
+static int go_on(distilling *d, const ib_paths *made, ib_distilled *result, ib_error *err) {
+    ib_train_options t = d->o->train;
+    int rc = IB_OK;
+    for (size_t i = 0; i < made->n && !rc; i++) {
+        rc = ib_paths_add(&d->train, made->v[i], err);
+    }
+    t.latents = &d->train;
+    t.valid = &d->valid;
+    t.init = d->o->adapter;
+    t.init_if_fits = false;
+    t.judge = d->how.judge_sha256;
+    return rc ? rc : ib_train(&t, &result->train, err);
+}
+
+int ib_distil(const ib_distilling *o, ib_distilled *result, ib_error *err) {
+    distilling d = {.o = o};
+    ib_paths made = {0};
+    bool run_was_there = ib_is_dir(o->train.run), ours = false;
+    *result = (ib_distilled){0};
+    int rc = open_all(&d, err);
+    d.folder = rc ? NULL : ib_join(o->train.run, "targets");
+    if (!rc && !d.folder) {
+        rc = ib_fail(err, IB_E_MEMORY, "out of memory for the names of targets");
+    }
+    if (!rc && ib_is_dir(d.folder) && !o->train.overwrite) {
+        rc = ib_fail(err, IB_E_ARGUMENT,
+                     "%s: there are targets already; choose another directory, or --overwrite", d.folder);
+    }
+    ours = !rc;
+    rc = rc ? rc : make_targets(&d, result, &made, err);
+    rc = rc ? rc : go_on(&d, &made, result, err);
+    if (rc && ours && !result->train.step) { /* nothing that could be resumed needs them */
+        for (size_t i = 0; i < made.n; i++) {
+            unlink(made.v[i]);
+        }
+        rmdir(d.folder);
+        if (!run_was_there) {
+            rmdir(o->train.run);
+        }
+    }
+    free(d.folder);
+    ib_paths_free(&made);
+    ib_paths_free(&d.files);
+    ib_paths_free(&d.train);
+    ib_paths_free(&d.valid);
+    ib_free(d.video);
+    ib_search_judge_free(&d.judge);
+    ib_adapter_free(&d.adapter);
+    return rc;
+}
