@@ -37,7 +37,7 @@ refused 1 'keyframes of a clip in the space vae:.* are pictures'
 run render "$s/first.png" "$s/first.png" -o "$s/no.mp4" --space $space -a "$s/none.safetensors"
 refused 1 'none.safetensors'
 run render "$s/first.png" "$s/first.png" -o "$s/no.mp4" --space $space -a default
-refused 2 'name a file of their space'
+refused 2 'none comes with this space'
 run render "$s/first.png" "$s/first.png" -o "$s/no.mp4" --space $space --preview-from "$s/videos"
 refused 2 'spaces without pictures'
 run render "$s/first.png" "$s/first.png" -o "$s/first.png" --space $space -n 3
