@@ -2,7 +2,7 @@
 # Tests the Python package, docs/diffusers.md, the ComfyUI nodes and the notebook on the library in build/, in a virtual environment of its
 # own (build-python/), which is kept for the next time. What it needs is in python/tests/requirements.txt. PyPI's own build of torch is a
 # large one, for GPUs; another index may have one for the CPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. A test that is
-# skipped counts as failed. Arguments go to pytest: tools/test-python.sh -k slerp.
+# skipped counts as failed; 77: the packages cannot be had. Arguments go to pytest: tools/test-python.sh -k slerp.
 #   tools/test-python.sh --old ...   the page and the pipelines with diffusers 0.30 and transformers 4 (requirements-old.txt), in build-python-old/
 # With INBETWEEN_LIBRARY another library is tested, a file or a build folder; where it is one with AddressSanitizer (preset sanitize), that
 # is loaded first.
@@ -25,7 +25,10 @@ if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
 fi
 if ! cmp -s "$requirements" "$venv/requirements.txt"; then # so that it runs without a network once it has run
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+    if ! "$venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 -r "$requirements"; then
+        echo "test-python.sh: what $requirements names cannot be had here: not run" >&2
+        exit 77
+    fi
     cp "$requirements" "$venv/requirements.txt"
 fi
 export PYTHONPATH=$PWD/python INBETWEEN_LIBRARY=$library MPLBACKEND=Agg
