@@ -6,6 +6,12 @@
 #include "base/file.h"
 #include "base/model_path.h"
 
+const char *cli_clip_path(const cli *c) {
+    static const char mark[] = "clip:";
+    const char *name = cli_text(c, "space");
+    return name && !strncmp(name, mark, sizeof mark - 1) ? name + sizeof mark - 1 : NULL;
+}
+
 char *cli_model_part(const char *folder, const char *name) {
     char *path = ib_join(folder, name);
     if (path && ib_is_file(path)) {
@@ -16,14 +22,12 @@ char *cli_model_part(const char *folder, const char *name) {
 }
 
 /* The adapter in the folder of the space's weights; NULL: there is none. */
-static char *adapter_beside(const char *spec, const ib_space *space) {
-    static const char mark[] = "clip:";
+static char *adapter_beside(const char *clip, const ib_space *space) {
     ib_error ignored = {0};
     ib_shape shape;
     char *folder = NULL, *file = NULL;
-    if (spec && !strncmp(spec, mark, sizeof mark - 1) && space &&
-        !ib_space_shape(space, 64, 64, &shape, &ignored) &&
-        !ib_model_path(&folder, spec + sizeof mark - 1, "clip", &ignored)) {
+    if (clip && space && !ib_space_shape(space, 64, 64, &shape, &ignored) &&
+        !ib_model_path(&folder, clip, "clip", &ignored)) {
         file = cli_model_part(folder, shape.layout == IB_LAYOUT_SINGLE ? "adapter-pooled.safetensors"
                                                                        : "adapter-penultimate.safetensors");
     }
@@ -46,7 +50,7 @@ int cli_space_adapter(cli *c, ib_space *space, const char **adapter, char **own)
         *adapter = strcmp(*adapter, IB_ADAPTER_NONE) ? *adapter : NULL;
         return CLI_DONE;
     }
-    *own = adapter_beside(cli_text(c, "space"), space);
+    *own = adapter_beside(cli_clip_path(c), space);
     if (insists && !*own) {
         return cli_usage(c, "--adapter default: none comes with this space; name a file");
     }

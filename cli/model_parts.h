@@ -9,6 +9,8 @@
 #include "cli/cli.h"
 #include "latent/space.h"
 
+/* PATH of --space clip:PATH, as it was given; NULL for other spaces and none. */
+const char *cli_clip_path(const cli *c);
 /* The path of that file, malloc'ed; NULL if the folder has none or `folder` is a file. */
 char *cli_model_part(const char *folder, const char *name);
 /* The adapter of a space of embeddings. *adapter: what the command line said, NULL for nothing. *own: NULL,

@@ -180,10 +180,7 @@ static int find_paths(ib_diffused_options *o, found *f, ib_error *err) {
 
 /* What was not named and lies ready in the model's folder. */
 static void take_parts(cli *c, ib_diffused_options *o, found *f) {
-    static const char mark[] = "clip:";
-    const char *space = cli_text(c, "space");
-    bool embeddings = space && !strncmp(space, mark, sizeof mark - 1) && o->condition != IB_LED_BY_PROMPT;
-    if (!o->ip_adapter && embeddings) {
+    if (!o->ip_adapter && cli_clip_path(c) && o->condition != IB_LED_BY_PROMPT) {
         bool hidden = !strcmp(cli_text(c, "tokens"), "penultimate");
         f->ip_adapter =
             cli_model_part(o->renderer, hidden ? "ip-adapter-plus.safetensors" : "ip-adapter.safetensors");
@@ -205,11 +202,9 @@ static void take_parts(cli *c, ib_diffused_options *o, found *f) {
 static char *tower_tokenizer(cli *c) {
     static const char *const places[] = {"vocab.json", "tokenizer.json", "tokenizer/vocab.json",
                                          "tokenizer/tokenizer.json"};
-    static const char mark[] = "clip:";
-    const char *name = cli_text(c, "space");
-    for (size_t i = 0; name && !strncmp(name, mark, sizeof mark - 1) && i < sizeof places / sizeof *places;
-         i++) {
-        char *file = ib_join(name + sizeof mark - 1, places[i]);
+    const char *clip = cli_clip_path(c);
+    for (size_t i = 0; clip && i < sizeof places / sizeof *places; i++) {
+        char *file = ib_join(clip, places[i]);
         if (file && ib_is_file(file)) {
             *strrchr(file, '/') = 0;
             return file;

@@ -58,13 +58,9 @@ static int print_json(cli *c, const ib_search_judge *judge, const ib_judge_repor
 }
 
 /* Nothing that is read is written over, and no file of another kind. */
-static int check_output(const cli *c, const char *output, const ib_judge_training *o, ib_error *err) {
+static int check_output(const char *output, const ib_judge_training *o, ib_error *err) {
     int rc = ib_output_check(output, &o->adapter, o->adapter != NULL, NULL, err);
-    for (size_t i = 0; i < o->latents->n && !rc; i++) {
-        const char *input = o->latents->v[i];
-        rc = ib_output_check(output, &input, 1, NULL, err);
-    }
-    (void)c;
+    rc = rc ? rc : ib_output_check(output, (const char *const *)o->latents->v, o->latents->n, NULL, err);
     return rc ? rc : ib_st_check_replace(output, err);
 }
 
@@ -93,7 +89,7 @@ static int run_train_judge(cli *c) {
     for (size_t i = 0; i < cli_arg_count(c) && !rc; i++) {
         rc = ib_paths_add(&latents, cli_arg(c, i), &err);
     }
-    rc = rc ? rc : check_output(c, output, &o, &err);
+    rc = rc ? rc : check_output(output, &o, &err);
     rc = rc ? rc : ib_judge_train(&judge, &o, &report, &err);
     rc = rc ? rc : ib_search_judge_save(judge, output, &err);
     cli_progress_end(c);

@@ -83,8 +83,8 @@ static int make_way(walk *w, size_t way, const float *z0, const float *z1, float
         t[i] = o->ease ? x * x * (3 - 2 * x) : x;
     }
     if (o->seeking && steps > 0) {
-        return ib_seeking_way(o->seeking, w->adapter, o, o->space_id, w->s, way, z0, z1, t, (size_t)steps,
-                              rows, gate, err);
+        return ib_seeking_way(o->seeking, w->adapter, o, w->s, way, z0, z1, t, (size_t)steps, rows, gate,
+                              err);
     }
     for (int first = 0; !rc && first < steps; first += n) {
         n = steps - first < w->most ? steps - first : w->most;

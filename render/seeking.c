@@ -31,13 +31,13 @@ static int see(ib_sought *w, const ib_path_guides *g, size_t way, ib_error *err)
     return rc;
 }
 
-int ib_seeking_way(ib_seeking *s, const ib_adapter *adapter, const ib_path_options *o, const char *space_id,
-                   const ib_shape *shape, size_t way, const float *z0, const float *z1, const float *t,
-                   size_t n, float *rows, float *gate, ib_error *err) {
+int ib_seeking_way(ib_seeking *s, const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,
+                   size_t way, const float *z0, const float *z1, const float *t, size_t n, float *rows,
+                   float *gate, ib_error *err) {
     size_t values = shape->tokens * shape->width;
     ib_sought w;
     bool whole = true;
-    int rc = ib_sought_create(&w, adapter, space_id, shape, n, err);
+    int rc = ib_sought_create(&w, adapter, o->space_id, shape, n, err);
     if (!rc) {
         w.places = n;
         w.gap_seconds = o->gap_seconds;

@@ -19,8 +19,8 @@ void ib_seeking_free(ib_seeking *s);
 
 /* The rows strictly between keyframes `way` and the next, at t [n]. rows: [n,T,D]; gate: [n] or NULL. A
  * search that is stopped ends with the adapter's answers and is no error. */
-int ib_seeking_way(ib_seeking *s, const ib_adapter *adapter, const ib_path_options *o, const char *space_id,
-                   const ib_shape *shape, size_t way, const float *z0, const float *z1, const float *t,
-                   size_t n, float *rows, float *gate, ib_error *err);
+int ib_seeking_way(ib_seeking *s, const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,
+                   size_t way, const float *z0, const float *z1, const float *t, size_t n, float *rows,
+                   float *gate, ib_error *err);
 
 #endif
