@@ -61,7 +61,8 @@ static double error(const ib_judge_case *c, float by, float *dscore) {
 double ib_judge_mean_error(const ib_judge_case *c, double temperature, double *w) {
     double most = (double)c->score[0], sum = 0, value = 0;
     for (size_t i = 1; i < c->candidates; i++) {
-        most = fmax(most, (double)c->score[i]);
+        double score = (double)c->score[i]; /* not fmax: gcc 12 breaks down over that on aarch64 */
+        most = score > most ? score : most;
     }
     for (size_t i = 0; i < c->candidates; i++) {
         sum += w[i] = exp(((double)c->score[i] - most) / temperature);
