@@ -88,8 +88,9 @@ if(NOT INBETWEEN_INSTALL)
     return()
 endif()
 install(TARGETS inbetween)
-# the default adapter, where base/beside.c looks for it
+# the default adapter and the tiny world, where base/beside.c looks for them
 install(FILES models/default.safetensors models/default.sources.tsv DESTINATION ${CMAKE_INSTALL_DATADIR}/inbetween OPTIONAL)
+install(DIRECTORY models/tinyworld DESTINATION ${CMAKE_INSTALL_DATADIR}/inbetween)
 install(TARGETS ${ib_libraries} EXPORT inbetween)
 install(FILES ${ib_include}/inbetween/inbetween.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/inbetween)
 foreach(header ${IB_PUBLIC_HEADERS})

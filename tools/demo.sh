@@ -1,19 +1,16 @@
 #!/usr/bin/env bash
-# From nothing to a trained in-between model and a clip made with it, in a few minutes; training begins with the adapter that
-# comes with the program where it is there.
-#   tools/demo.sh             on moving scenes that it makes itself
-#   tools/demo.sh DIRECTORY   on the videos in DIRECTORY (at least two)
-# DEMO_MINUTES: minutes of training (3). DEMO_OUT: where everything goes (demo-out).
+# From nothing to films, in a few minutes: an in-between model is trained in the text-image space of the tiny world that comes
+# with the program, judged on videos that were left out, and led through the world's diffusion model.
+#   tools/demo.sh             in the tiny world
+#   tools/demo.sh DIRECTORY   in pixels, on the videos in DIRECTORY (at least two): tools/demo_videos.sh
+# DEMO_MINUTES: minutes of training (2). DEMO_OUT: where everything goes (demo-out). DEMO_PICTURES: two pictures of your own for
+# the film by the pixel model.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
-minutes=${DEMO_MINUTES:-3}
+[ $# = 0 ] || exec "$top/tools/demo_videos.sh" "$@"
+minutes=${DEMO_MINUTES:-2}
 out=${DEMO_OUT:-$top/demo-out}
-if [ $# -gt 1 ] || { [ $# = 1 ] && [ ! -d "$1" ]; }; then
-    echo "Usage: tools/demo.sh [DIRECTORY WITH VIDEOS]" >&2
-    exit 2
-fi
-own=
-[ $# = 0 ] || own=$(cd "$1" && pwd)
+world=$top/examples/tinyworld
 
 say() {
     printf '\n== %s\n' "$*" >&2
@@ -28,55 +25,60 @@ fi
 say "Set-up"
 "$top/tools/setup.sh"
 inbetween=$top/build/inbetween
+begun=$SECONDS
 rm -rf "$out"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 touch "$out/.made-by-demo"
+clip=(--space clip:tinyworld)
+drawn=("${clip[@]}" --renderer tinyworld --steps 12 --guidance 2)
 
-say "Videos"
-videos=$own
-if [ -z "$own" ]; then
-    videos=$out/videos
-    "$top/build/ib_scenes" "$videos" --count 24 --frames 96 --seed 1
-fi
-# Split by video, never within one: every fourth is left out of training and kept for the evaluation.
-train=() heldout=() n=0
-while IFS= read -r -d '' video; do
-    n=$((n + 1))
-    if [ $((n % 4)) = 2 ]; then heldout+=("$video"); else train+=("$video"); fi
-done < <(find "$videos" -maxdepth 1 -type f -o -maxdepth 1 -type l | LC_ALL=C sort | tr '\n' '\0' |
-    grep -ziE '\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|m2ts|wmv|flv|ogv|3gp|y4m)$')
-if [ ${#heldout[@]} = 0 ]; then
-    echo "demo.sh: $videos holds $n videos; at least two are needed, one to learn from and one to judge by" >&2
-    exit 1
-fi
-echo "${#train[@]} videos to learn from, ${#heldout[@]} left out to judge by" >&2
-
-say "Encoding"
-"$inbetween" encode "${train[@]}" -o "$out/latents/train"
-"$inbetween" encode "${heldout[@]}" -o "$out/latents/heldout"
+say "Encoding: frames of 40 videos, and what the pixel model sees between them"
+"$inbetween" encode "$world/train" -o "$out/latents/train" "${clip[@]}" --guide-gaps 4,8,16
+"$inbetween" encode "$world/held" -o "$out/latents/held" "${clip[@]}" --guide-gaps 4,8,16
 
 say "Training for $minutes minutes"
 "$inbetween" train "$out/latents/train" -o "$out/run" --minutes "$minutes"
+adapter=$out/run/adapter.safetensors
 
 say "Evaluation on the videos left out"
-"$inbetween" eval "$out/latents/heldout" -o "$out/evaluation.txt" -o "$out/evaluation.html" --adapter "$out/run/adapter.safetensors" --gap 8
+"$inbetween" eval "$out/latents/held" -o "$out/evaluation.txt" -o "$out/evaluation.html" -a "$adapter" --gap 4,8,16
 
-say "A clip from two frames of a video that was left out"
-keyframes=("${heldout[0]}@0.5s" "${heldout[0]}@0.83s")
-clip() {
-    "$inbetween" render "$@" -o "$out/clip.mp4" --adapter "$out/run/adapter.safetensors" --frames 33 --gap-seconds 0.33 --compare
-}
-clip "${keyframes[@]}" || clip "${heldout[0]}" "${heldout[0]}@0.2s" # a very short video
+say "From picture to picture"
+video=$world/held/0003.mp4 times=()
+for k in 0 1 2 3 4 5 6 7 8; do # every other frame of 17, at 24 a second
+    micro=$((500000 + k * 83334))
+    times+=("@$((micro / 1000000)).$(printf %06d $((micro % 1000000)))s")
+done
+ends=("$video${times[0]}" "$video${times[8]}")
+every=(-n 9 --strength 1 --diffuse-every 1 --gap-seconds 0.667)
+"$inbetween" render "${times[@]/#/$video}" -o "$out/filmed/" -n 2 --adapter none --size 64x64 -q
+"$inbetween" render "${times[@]/#/$out/latents/held/0003.h5}" -o "$out/ceiling/" -n 2 "${drawn[@]}" --size 64x64 -q
+"$inbetween" render "${ends[@]}" -o "$out/slerp/" "${drawn[@]}" "${every[@]}" --adapter none --size 64x64 -q
+"$inbetween" render "${ends[@]}" -o "$out/adapter/" "${drawn[@]}" "${every[@]}" --adapter "$adapter" --size 64x64 -q
+"$inbetween" render "${ends[@]}" -o "$out/pictures.mp4" "${drawn[@]}" --adapter "$adapter" --size 64x64 --gap-seconds 0.667
 
-picture=$(find "$out/run/samples" -name '*.png' | LC_ALL=C sort | tail -1)
-say "Done"
+say "From prompt to prompt"
+prompts=('text:a large red circle at the left on white' 'text:a large red circle at the right on white')
+"$inbetween" render "${prompts[@]}" -o "$out/prompts.mp4" "${drawn[@]}" --adapter "$adapter" --gap-seconds 0.667
+"$inbetween" render "${prompts[@]}" -o "$out/prompts/" "${drawn[@]}" --adapter "$adapter" --gap-seconds 0.667 -n 9 -q
+
+say "In pixels alone"
+if [ -n "${DEMO_PICTURES:-}" ]; then
+    # shellcheck disable=SC2206
+    pictures=($DEMO_PICTURES)
+else
+    "$top/build/ib_scenes" "$out/scene" --count 1 --frames 24 --seed 5 >/dev/null
+    scene=("$out/scene"/*.mp4)
+    pictures=("${scene[0]}@0.2s" "${scene[0]}@0.53s")
+fi
+"$inbetween" render "${pictures[@]}" -o "$out/pixels.mp4" --compare
+
+"$top/tools/demo_page.sh" "$out"
+say "Done in $((SECONDS - begun)) s without the build"
 cat <<END
-videos that were left out   $(printf '%s ' "${heldout[@]##*/}")
-the model                   $out/run/adapter.safetensors
-how training went           $out/run/log.csv
+all on one page             $out/index.html
+the model                   $adapter
 how good it is              $out/evaluation.html (the tables: evaluation.txt)
-a clip, slerp | model       $out/clip.mp4
-a picture to look at        $picture
-                            (rows: what was filmed, slerp, the model)
+films                       $out/pictures.mp4, $out/prompts.mp4, $out/pixels.mp4 (slerp | model)
 END

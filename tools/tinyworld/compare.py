@@ -4,7 +4,7 @@
 
 A prompt, a pooled embedding, hidden tokens, and a prompt with the LCM-LoRA (which needs peft). Not more than 2 of 255
 passes. FOLDER gets what transformers and diffusers made, for tests without them: key.png and the pictures, and
-expected.safetensors with the towers' outputs.
+expected.safetensors with the towers' outputs and the latents that four samplers come to.
 """
 import argparse
 import os
@@ -13,7 +13,8 @@ import tempfile
 
 import numpy as np
 import torch
-from diffusers import LCMScheduler, StableDiffusionPipeline
+from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler,
+                       PNDMScheduler, StableDiffusionPipeline)
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPTokenizerFast
@@ -65,6 +66,27 @@ def picture(a, folder, key, file, tokens, z, nothing):
             theirs(pipe, 6, 2, prompt="", ip_adapter_image_embeds=[torch.cat([nothing, z])[:, None]]))
 
 
+def paths(a, tokens=20):
+    """From one noise to latents: five steps of each sampler, guidance 3."""
+    pipe, out = open_pipe(a), {}
+    asked, negative = (e[:, :tokens] for e in pipe.encode_prompt(TEXT, "cpu", 1, True, ""))
+    noise = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(3))
+    out |= {"asked": asked, "negative": negative, "noise": noise}
+    for name, kind, words in (
+            ("ddim", DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
+            ("pndm", PNDMScheduler, {"skip_prk_steps": True}), ("euler", EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
+            ("dpmpp", DPMSolverMultistepScheduler, {"use_karras_sigmas": True})):
+        s = kind(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+                 steps_offset=1, **words)
+        s.set_timesteps(5)
+        z = noise * s.init_noise_sigma
+        for t in s.timesteps:
+            v = pipe.unet(s.scale_model_input(torch.cat([z, z]), t), t, torch.cat([negative, asked])).sample
+            z = s.step(v[:1] + 3 * (v[1:] - v[:1]), t, z).prev_sample
+        out[name] = z
+    return {k: v.contiguous().clone() for k, v in out.items()}
+
+
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("world")
@@ -92,5 +114,5 @@ if __name__ == "__main__":
             for k, (_, t) in found.items():
                 Image.fromarray(t).save(f"{a.expected}/{k}.png")
             save_file({"picture": z.clone(), "hidden": hidden[:, ::16].clone(), "text": text.clone(),
-                       "ids": ids.int()}, f"{a.expected}/expected.safetensors", {"text": TEXT})
+                       "ids": ids.int(), **paths(a)}, f"{a.expected}/expected.safetensors", {"prompt": TEXT})
     raise SystemExit(max(worst.values()) > 2)
