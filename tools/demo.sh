@@ -45,23 +45,23 @@ say "Evaluation on the videos left out"
 "$inbetween" eval "$out/latents/held" -o "$out/evaluation.txt" -o "$out/evaluation.html" -a "$adapter" --gap 4,8,16
 
 say "From picture to picture"
-video=$world/held/0003.mp4 times=()
+video=$world/held/0004.mp4 times=()
 for k in 0 1 2 3 4 5 6 7 8; do # every other frame of 17, at 24 a second
     micro=$((500000 + k * 83334))
     times+=("@$((micro / 1000000)).$(printf %06d $((micro % 1000000)))s")
 done
 ends=("$video${times[0]}" "$video${times[8]}")
-every=(-n 9 --strength 1 --diffuse-every 1 --gap-seconds 0.667)
+every=(--strength 1 --diffuse-every 1 --gap-seconds 0.667)
 "$inbetween" render "${times[@]/#/$video}" -o "$out/filmed/" -n 2 --adapter none --size 64x64 -q
-"$inbetween" render "${times[@]/#/$out/latents/held/0003.h5}" -o "$out/ceiling/" -n 2 "${drawn[@]}" --size 64x64 -q
-"$inbetween" render "${ends[@]}" -o "$out/slerp/" "${drawn[@]}" "${every[@]}" --adapter none --size 64x64 -q
-"$inbetween" render "${ends[@]}" -o "$out/adapter/" "${drawn[@]}" "${every[@]}" --adapter "$adapter" --size 64x64 -q
+"$inbetween" render "${times[@]/#/$out/latents/held/0004.h5}" -o "$out/ceiling/" -n 2 "${drawn[@]}" --size 64x64 -q
+"$inbetween" render "${ends[@]}" -o "$out/slerp/" "${drawn[@]}" "${every[@]}" -n 9 --adapter none --size 64x64 -q
+"$inbetween" render "${ends[@]}" -o "$out/adapter/" "${drawn[@]}" "${every[@]}" -n 9 --adapter "$adapter" --size 64x64 -q
 "$inbetween" render "${ends[@]}" -o "$out/pictures.mp4" "${drawn[@]}" --adapter "$adapter" --size 64x64 --gap-seconds 0.667
 
 say "From prompt to prompt"
-prompts=('text:a large red circle at the left on white' 'text:a large red circle at the right on white')
-"$inbetween" render "${prompts[@]}" -o "$out/prompts.mp4" "${drawn[@]}" --adapter "$adapter" --gap-seconds 0.667
-"$inbetween" render "${prompts[@]}" -o "$out/prompts/" "${drawn[@]}" --adapter "$adapter" --gap-seconds 0.667 -n 9 -q
+prompts=('text:a large red circle at the left on a gray background' 'text:a large red circle at the right on a gray background')
+"$inbetween" render "${prompts[@]}" -o "$out/prompts.mp4" "${drawn[@]}" "${every[@]}" -n 25 --adapter "$adapter"
+"$inbetween" render "${prompts[@]}" -o "$out/prompts/" "${drawn[@]}" "${every[@]}" -n 9 --adapter "$adapter" -q
 
 say "In pixels alone"
 if [ -n "${DEMO_PICTURES:-}" ]; then

@@ -21,7 +21,7 @@ film() { # film FILE
 # The chart of skill, with its legend, out of the evaluation's page.
 chart() {
     awk '/<ul class="legend">/ && !legend { print; legend = 1 }
-        /<figure class="chart"/ && /<figcaption>Skill/ && !done { print; open = 1; done = 1; if (/<\/figure>/) open = 0; next }
+        /<figure class="chart"/ && /<figcaption>skill/ && !done { print; open = 1; done = 1; if (/<\/figure>/) open = 0; next }
         open { print; if (/<\/figure>/) open = 0 }' evaluation.html
 }
 
@@ -33,7 +33,7 @@ chart() {
 END
     sed -n '/<style>/,/<\/style>/p' evaluation.html | sed 's/.*<style>//; s/<\/style>.*//'
     cat <<'END'
-table.strip{border-collapse:collapse}.strip th{font-weight:400;text-align:right;padding:0 .7rem;max-width:13rem}.strip td{padding:2px}
+table.strip{border-collapse:collapse}.strip th{font-weight:400;text-align:right;padding:0 .7rem;width:13rem;white-space:normal}.strip td{padding:2px}
 .strip img{width:80px;max-width:9vw;image-rendering:pixelated;display:block}video{width:320px;image-rendering:pixelated}
 #pixels video{width:100%;max-width:768px}.one{max-width:30rem}
 </style>
@@ -57,8 +57,8 @@ END
     film pictures.mp4
     cat <<'END'
 <h2>From prompt to prompt</h2>
-<p>&ldquo;a large red circle at the left on white&rdquo; to &ldquo;a large red circle at the right on white&rdquo;. Both are drawn
-first and are keyframes from then on.</p>
+<p>&ldquo;a large red circle at the left on a gray background&rdquo; to &ldquo;a large red circle at the right on a gray
+background&rdquo;. Both are drawn first and are keyframes from then on. They are far apart, so the frames between start from noise alone.</p>
 <table class="strip">
 END
     row "" prompts
