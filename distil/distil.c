@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "adapter/pixel_model.h"
 #include "base/memory.h"
 #include "distil/targets.h"
 
@@ -40,15 +41,9 @@ static int look(distilling *d, video *v, ib_error *err) {
     if (rc) {
         return rc;
     }
-    const ib_guide_table *t = ib_latent_guides(f);
-    const char *wanted = ib_adapter_config_of(d->adapter)->guide;
     memcpy(v->sha, ib_latent_info_of(f)->source_sha256, sizeof v->sha);
     rc = ib_adapter_check_space(d->adapter, ib_latent_info_of(f)->space_id, v->path, err);
-    if (!rc && t && *wanted && !ib_guide_same_model(wanted, t->model)) {
-        rc = ib_fail(err, IB_E_MISMATCH,
-                     "%s: its guides come from the pixel model %s, the adapter was trained with those of %s",
-                     v->path, t->model, wanted);
-    }
+    rc = rc ? rc : ib_adapter_check_guides(d->adapter, NULL, f, err);
     ib_latent_close(&f);
     return rc;
 }

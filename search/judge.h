@@ -57,6 +57,12 @@ void ib_judge_look(ib_judge_view *v, const ib_strand *at, const float *left, flo
                    float right_t, float *room);
 /* z: [n,D]; x: [n,IB_JUDGE_INPUTS] */
 void ib_judge_inputs(const ib_judge_view *v, const float *z, size_t n, float *x);
+/* x -> (x - mean) scale, [n,IB_JUDGE_INPUTS] */
+void ib_judge_scale(const ib_search_judge *j, float *x, size_t n);
+/* The network alone, on scaled inputs. p: parameters; pre, act: of both layers [n,W], before SiLU and after
+ * it, may be the same; score: [n] */
+void ib_judge_forward(const float *p, const float *x, size_t n, float *const pre[2], float *const act[2],
+                      float *score);
 /* Higher is better; always finite. x: [n,IB_JUDGE_INPUTS], is changed; scratch: ib_judge_scratch(n) floats;
  * score: [n] */
 size_t ib_judge_scratch(size_t n);

@@ -5,16 +5,14 @@
 #include <string.h>
 #include <omp.h>
 
+#include "adapter/pixel_model.h"
 #include "base/memory.h"
-#include "latent/windows.h"
 #include "nn/gemm.h"
 #include "search/search.h"
 
 enum {
-    GAPS = 16,
     UNGUIDED_EVERY = 4 /* of the windows with guides every fourth is looked at without */
 };
-static const int plain_gaps[] = {4, 8, 16};
 
 /* ---- one case ---- */
 
@@ -114,42 +112,31 @@ static void make_case(worker *w, int gap, ib_rng *rng, ib_judge_sample *out) {
 
 /* ---- a file ---- */
 
-/* Its windows: with guides of the gaps that have them, else plain ones. */
+/* Its windows, of one gap after the other. */
 typedef struct plan {
-    int gap[GAPS];
-    const ib_guide_window *window[GAPS]; /* NULL: without guides */
-    size_t *firsts[GAPS];                /* of those */
-    size_t n[GAPS];
-    size_t gaps;
-    int largest;
+    ib_guide_window *window;
+    size_t n, gaps; /* gaps: different ones */
 } plan;
 
 static int plan_file(plan *p, const ib_latent_file *f, ib_error *err) {
-    const ib_guide_table *t = ib_latent_guides(f);
-    *p = (plan){0};
-    for (size_t i = 0; t && i < t->windows && p->gaps < GAPS; i++) {
-        if (!p->gaps || p->gap[p->gaps - 1] != t->window[i].gap) {
-            p->gap[p->gaps] = t->window[i].gap;
-            p->n[p->gaps] = ib_guide_windows(t, t->window[i].gap, &p->window[p->gaps]);
-            p->gaps++;
-        }
+    int rc = ib_sought_windows(f, &p->window, &p->n, err);
+    p->gaps = 0;
+    for (size_t i = 0; i < p->n && !rc; i++) {
+        p->gaps += !i || p->window[i].gap != p->window[i - 1].gap;
     }
-    for (size_t i = 0; !t && i < sizeof plain_gaps / sizeof *plain_gaps; i++) {
-        size_t *firsts = p->firsts[p->gaps] = ib_calloc(ib_latent_info_of(f)->frames, sizeof *firsts);
-        if (!firsts) {
-            return ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
-        }
-        p->gap[p->gaps] = plain_gaps[i];
-        p->n[p->gaps] = ib_score_windows(f, plain_gaps[i], 0, firsts);
-        p->gaps += p->n[p->gaps] > 0;
-    }
-    p->largest = p->gaps ? p->gap[p->gaps - 1] : 0;
-    return IB_OK;
+    return rc;
 }
 
-static void plan_free(plan *p) {
-    for (size_t i = 0; i < GAPS; i++) {
-        ib_free(p->firsts[i]);
+/* The windows of the g-th gap: the first of them; *n: how many. */
+static const ib_guide_window *windows_at(const plan *p, size_t g, size_t *n) {
+    size_t from = 0, end;
+    for (;; from = end, g--) {
+        for (end = from + 1; end < p->n && p->window[end].gap == p->window[from].gap; end++) {
+        }
+        if (!g) {
+            *n = end - from;
+            return p->window + from;
+        }
     }
 }
 
@@ -192,25 +179,24 @@ static void close_worker(worker *w) {
 static int sample_file(const ib_judge_sampling *o, ib_latent_file *f, const plan *p, uint64_t number,
                        size_t n, ib_judge_sample *out, ib_error *err) {
     worker w = {0};
-    size_t gap = SIZE_MAX, window = SIZE_MAX;
-    int rc = open_worker(&w, o->adapter, f, p->largest, err);
+    const ib_guide_window *at = NULL;
+    int rc = open_worker(&w, o->adapter, f, p->window[p->n - 1].gap, err);
     for (size_t i = 0; i < n && !rc; i++) {
         size_t g = i * p->gaps / n, first = (g * n + p->gaps - 1) / p->gaps,
-               end = ((g + 1) * n + p->gaps - 1) / p->gaps, k = (i - first) * p->n[g] / (end - first);
+               end = ((g + 1) * n + p->gaps - 1) / p->gaps, windows;
+        const ib_guide_window *of_gap = windows_at(p, g, &windows);
+        size_t k = (i - first) * windows / (end - first);
         ib_rng rng;
         ib_rng_seed2(&rng, o->seed, number * 1000003 + i);
-        if (g != gap || k != window) {
-            const ib_guide_window *guided = p->window[g] ? &p->window[g][k] : NULL;
+        if (at != of_gap + k) {
             bool drop = k % UNGUIDED_EVERY == UNGUIDED_EVERY - 1;
-            gap = g;
-            window = k;
-            rc = ib_sought_read(&w.s, f, guided ? guided->first : p->firsts[g][k], p->gap[g],
-                                guided && !drop ? guided->at : SIZE_MAX, w.truth, err);
+            at = of_gap + k;
+            rc = ib_sought_read(&w.s, f, at->first, at->gap, drop ? SIZE_MAX : at->at, w.truth, err);
             rc = rc ? rc : ib_sought_answer(&w.s, o->adapter, err);
             ib_search_order(w.s.places, w.node);
         }
         if (!rc) {
-            make_case(&w, p->gap[g], &rng, &out[i]);
+            make_case(&w, at->gap, &rng, &out[i]);
         }
     }
     close_worker(&w);
@@ -219,12 +205,11 @@ static int sample_file(const ib_judge_sampling *o, ib_latent_file *f, const plan
 
 /* ---- all files ---- */
 
-/* Of two files the space and the pixel model are the same. */
+/* All files are of the adapter's space and pixel model, or of the first file's. */
 static int check_file(ib_judge_samples *s, const ib_judge_sampling *o, const ib_latent_file *f,
                       ib_error *err) {
     const char *id = ib_latent_info_of(f)->space_id, *path = ib_latent_path(f);
     const ib_guide_table *t = ib_latent_guides(f);
-    int rc = IB_OK;
     if (!*s->space_id) {
         memcpy(s->space_id, id, sizeof s->space_id);
     }
@@ -232,20 +217,19 @@ static int check_file(ib_judge_samples *s, const ib_judge_sampling *o, const ib_
         return ib_fail(err, IB_E_MISMATCH, "%s: of the space '%s', the files before it of '%s'", path, id,
                        s->space_id);
     }
-    rc = o->adapter ? ib_adapter_check_space(o->adapter, id, path, err) : IB_OK;
+    int rc = o->adapter ? ib_adapter_check_space(o->adapter, id, path, err) : IB_OK;
+    rc = rc || !o->adapter ? rc : ib_adapter_check_guides(o->adapter, NULL, f, err);
     if (rc || !t) {
         return rc;
     }
-    const char *wanted = o->adapter ? ib_adapter_config_of(o->adapter)->guide : "";
     if (!*s->guide) {
         memcpy(s->guide, t->model, sizeof s->guide);
     }
-    const char *other = *wanted && !ib_guide_same_model(wanted, t->model) ? wanted : s->guide;
-    return ib_guide_same_model(other, t->model)
+    return ib_guide_same_model(s->guide, t->model)
                ? IB_OK
                : ib_fail(err, IB_E_MISMATCH,
-                         "%s: its guides come from the pixel model %s, expected those of %s", path, t->model,
-                         other);
+                         "%s: its guides come from the pixel model %s, those of the files before it from %s",
+                         path, t->model, s->guide);
 }
 
 /* A file's part: how it sorts, and whether it validates. */
@@ -297,9 +281,9 @@ static int look(ib_judge_samples *s, const ib_judge_sampling *o, part *p, ib_err
     rc = rc ? rc : plan_file(&windows, f, err);
     if (!rc) {
         memcpy(p->sha, ib_latent_info_of(f)->source_sha256, sizeof p->sha);
-        p->empty = !windows.gaps;
+        p->empty = !windows.n;
     }
-    plan_free(&windows);
+    ib_free(windows.window);
     ib_latent_close(&f);
     return rc;
 }
@@ -314,7 +298,7 @@ static int sample_part(ib_judge_samples *s, const ib_judge_sampling *o, const pa
     int rc = ib_latent_open(&f, o->latents->v[p->file], err);
     rc = rc ? rc : plan_file(&windows, f, err);
     rc = rc ? rc : sample_file(o, f, &windows, number, n, (p->valid ? s->valid : s->train) + p->at, err);
-    plan_free(&windows);
+    ib_free(windows.window);
     ib_latent_close(&f);
     return rc;
 }

@@ -75,28 +75,21 @@ static int open_trainer(trainer *t, ib_error *err) {
 
 /* Inputs of n samples, row after row; how many rows. */
 static size_t put_inputs(const trainer *t, const ib_judge_sample *const *sample, size_t n) {
-    const ib_search_judge *j = t->judge;
     size_t rows = 0;
     for (size_t i = 0; i < n; i++) {
         for (size_t r = 0; r < sample[i]->rows; r++, rows++) {
             float *x = t->x + rows * IN;
             memcpy(x, sample[i]->common, sizeof sample[i]->common);
             memcpy(x + IB_JUDGE_COMMON, sample[i]->row[r], sizeof sample[i]->row[r]);
-            for (size_t k = 0; k < IN; k++) {
-                x[k] = (x[k] - j->mean[k]) * j->scale[k];
-            }
         }
     }
+    ib_judge_scale(t->judge, t->x, rows);
     return rows;
 }
 
 /* p: raw weights, or the judge's */
 static void forward(const trainer *t, const float *p, size_t rows) {
-    ib_linear(t->x, p + IB_JUDGE_INTO, p + IB_JUDGE_INTO_BIAS, rows, IN, W, t->pre[0]);
-    ib_silu(t->pre[0], rows * W, t->act[0]);
-    ib_linear(t->act[0], p + IB_JUDGE_HIDDEN, p + IB_JUDGE_HIDDEN_BIAS, rows, W, W, t->pre[1]);
-    ib_silu(t->pre[1], rows * W, t->act[1]);
-    ib_linear(t->act[1], p + IB_JUDGE_OUT, p + IB_JUDGE_OUT_BIAS, rows, W, 1, t->score);
+    ib_judge_forward(p, t->x, rows, t->pre, t->act, t->score);
 }
 
 /* dscore -> grad, added to */

@@ -63,6 +63,32 @@ static ib_sought window_of(int gap, bool guided, float *truth) {
     return s;
 }
 
+/* Those with guides, or else end to end. */
+static void test_windows(void) {
+    ib_error err;
+    ib_latent_file *f = NULL;
+    ib_guide_window *w = NULL;
+    size_t n = 0, k = 0;
+    CHECK_OK(ib_latent_open(&f, video(0), &err), &err);
+    CHECK_OK(ib_sought_windows(f, &w, &n, &err), &err);
+    CHECK_INT(n, ib_latent_guides(f)->windows);
+    CHECK(n && !memcmp(w, ib_latent_guides(f)->window, n * sizeof *w));
+    ib_free(w);
+    ib_latent_close(&f);
+    seen s = {.frames = FRAMES, .blur = -1, .shape = {IB_LAYOUT_SINGLE, 1, 1, 1, WIDE}};
+    CHECK_OK(seen_write(in_scratch("plain.h5"), &s, &err), &err);
+    CHECK_OK(ib_latent_open(&f, in_scratch("plain.h5"), &err), &err);
+    CHECK_OK(ib_sought_windows(f, &w, &n, &err), &err);
+    CHECK_INT(n, 16 + 8 + 4);
+    for (int gap = 4; gap <= 16 && n == 28; gap *= 2) {
+        for (size_t first = 0; first + 1 < FRAMES; first += (size_t)gap, k++) {
+            CHECK(w[k].first == first && w[k].gap == gap && w[k].at == SIZE_MAX);
+        }
+    }
+    ib_free(w);
+    ib_latent_close(&f);
+}
+
 /* ---- candidates ---- */
 
 static void test_candidates(bool guided) {
@@ -472,6 +498,7 @@ int main(void) {
         return check_skip("test_search", "no scratch directory");
     }
     write_videos();
+    RUN(test_windows());
     RUN(test_candidates(true));
     RUN(test_candidates(false));
     RUN(test_order());
