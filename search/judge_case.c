@@ -254,14 +254,18 @@ static int divide(ib_judge_samples *s, const ib_judge_sampling *o, part *p, size
         bool again = i && *p[i].sha && !strcmp(p[i].sha, p[i - 1].sha);
         videos += !p[i].empty && !again;
     }
-    if (videos < 2) {
+    bool all = o->valid_part >= 1;
+    if (!videos && all) {
+        return ib_fail(err, IB_E_EMPTY, "no video to try a judge on has a window");
+    }
+    if (videos < 2 && !all) {
         return ib_fail(
             err, IB_E_EMPTY,
             "a judge is tried on other videos than it learns from: 2 with windows are needed, there are %zu",
             videos);
     }
     valid = (size_t)((double)videos * o->valid_part + 0.5);
-    valid = valid < 1 ? 1 : valid < videos ? valid : videos - 1;
+    valid = all ? videos : valid < 1 ? 1 : valid < videos ? valid : videos - 1;
     for (size_t i = 0; i < files; i++) {
         bool again = i && *p[i].sha && !strcmp(p[i].sha, p[i - 1].sha);
         number += !p[i].empty && !again;
@@ -303,12 +307,13 @@ static int sample_part(ib_judge_samples *s, const ib_judge_sampling *o, const pa
     return rc;
 }
 
-/* Slerp's mean error at a gap. */
+/* Slerp's mean error at a gap, of those to learn from, if there are any. */
 static double mean_error(const ib_judge_samples *s, int gap) {
+    const ib_judge_sample *c = s->trains ? s->train : s->valid;
     double sum = 0, n = 0;
-    for (size_t i = 0; i < s->trains; i++) {
-        sum += s->train[i].gap == gap ? (double)s->train[i].slerp_error : 0;
-        n += s->train[i].gap == gap;
+    for (size_t i = 0; i < (s->trains ? s->trains : s->valids); i++) {
+        sum += c[i].gap == gap ? (double)c[i].slerp_error : 0;
+        n += c[i].gap == gap;
     }
     return n > 0 && sum > 0 ? sum / n : 1;
 }
@@ -348,7 +353,7 @@ int ib_judge_samples_make(ib_judge_samples *s, const ib_judge_sampling *o, ib_er
         p[i].at = *n;
         *n += p[i].empty ? 0 : each;
     }
-    s->train = rc ? NULL : ib_calloc(s->trains, sizeof *s->train);
+    s->train = rc ? NULL : ib_calloc(s->trains + 1, sizeof *s->train);
     s->valid = rc ? NULL : ib_calloc(s->valids, sizeof *s->valid);
     if (!rc && (!s->train || !s->valid)) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu samples", o->samples);

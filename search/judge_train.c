@@ -296,22 +296,33 @@ static void weigh(const ib_judge_sample *s, const float *score, worth *w) {
     }
 }
 
-static void conclude(trainer *t, const ib_judge_samples *s, ib_judge_report *r) {
-    worth w = {0};
-    size_t coolest = 0;
+static void weigh_all(const trainer *t, const ib_judge_samples *s, worth *w) {
+    *w = (worth){0};
     for (size_t i = 0; i < s->valids; i++) {
         const ib_judge_sample *one = &s->valid[i];
         forward(t, t->judge->params, put_inputs(t, &one, 1));
-        weigh(one, t->score, &w);
+        weigh(one, t->score, w);
     }
+}
+
+static void conclude(trainer *t, const ib_judge_samples *s, const ib_judge_samples *held,
+                     ib_judge_report *r) {
+    worth w;
+    size_t coolest = 0;
+    weigh_all(t, s, &w);
     for (size_t i = 1; i < sizeof temperatures / sizeof *temperatures; i++) {
         coolest = w.error_condensed[i] < w.error_condensed[coolest] ? i : coolest;
     }
     t->judge->temperature = temperatures[coolest];
+    if (held->valids) {
+        weigh_all(t, held, &w);
+    }
     *r = (ib_judge_report){.train_videos = s->train_videos,
                            .valid_videos = s->valid_videos,
                            .train_samples = s->trains,
                            .valid_samples = s->valids,
+                           .held_videos = held->valid_videos,
+                           .held_samples = held->valids,
                            .parameters = IB_JUDGE_PARAMS,
                            .accuracy = w.right / w.pairs,
                            .accuracy_all = w.right_all / w.pairs_all,
@@ -335,16 +346,18 @@ static void on_sampled(void *user, double fraction) {
     o->progress(o->user, 0.3 * fraction, "looking at windows");
 }
 
-static int gather(ib_judge_samples *s, const ib_judge_training *o, const ib_adapter *a, ib_error *err) {
+/* samples: about so many; valid_part: of them */
+static int gather(ib_judge_samples *s, const ib_judge_training *o, const ib_adapter *a,
+                  const ib_paths *latents, size_t samples, double valid_part, ib_error *err) {
     ib_paths files = {0};
     int rc = IB_OK;
-    for (size_t i = 0; i < o->latents->n && !rc; i++) {
-        rc = ib_paths_expand(&files, o->latents->v[i], ib_is_latent_name, err);
+    for (size_t i = 0; i < latents->n && !rc; i++) {
+        rc = ib_paths_expand(&files, latents->v[i], ib_is_latent_name, err);
     }
     ib_judge_sampling how = {.latents = &files,
                              .adapter = a,
-                             .samples = o->samples,
-                             .valid_part = o->valid_part,
+                             .samples = samples,
+                             .valid_part = valid_part,
                              .seed = o->seed,
                              .threads = o->threads,
                              .stop = o->stop,
@@ -355,15 +368,28 @@ static int gather(ib_judge_samples *s, const ib_judge_training *o, const ib_adap
     return rc;
 }
 
+static int check_held(const ib_judge_samples *s, const ib_judge_samples *held, ib_error *err) {
+    return !strcmp(s->space_id, held->space_id) && ib_guide_same_model(s->guide, held->guide)
+               ? IB_OK
+               : ib_fail(err, IB_E_MISMATCH,
+                         "held-out videos are of the space '%s' with guides of '%s', the others of '%s' and "
+                         "'%s'",
+                         held->space_id, held->guide, s->space_id, s->guide);
+}
+
 int ib_judge_train(ib_search_judge **out, const ib_judge_training *o, ib_judge_report *report,
                    ib_error *err) {
-    ib_judge_samples s = {0};
+    ib_judge_samples s = {0}, held = {0};
     ib_adapter *a = NULL;
     trainer t = {.kind = o->kind ? ib_judge_kind_find(o->kind) : ib_judge_kinds};
     *out = NULL;
     int rc = check(o, err);
     rc = rc || !o->adapter ? rc : ib_adapter_open_named(&a, o->adapter, err);
-    rc = rc ? rc : gather(&s, o, a, err);
+    rc = rc ? rc : gather(&s, o, a, o->latents, o->samples, o->valid_part, err);
+    if (!rc && o->held) {
+        rc = gather(&held, o, a, o->held, o->samples / 4, 1, err);
+        rc = rc ? rc : check_held(&s, &held, err);
+    }
     rc = rc ? rc : open_trainer(&t, err);
     t.judge = rc ? NULL : ib_calloc(1, sizeof *t.judge);
     if (!rc && !t.judge) {
@@ -379,7 +405,7 @@ int ib_judge_train(ib_search_judge **out, const ib_judge_training *o, ib_judge_r
         memcpy(t.raw, t.judge->params, sizeof t.judge->params);
         rc = run_epochs(&t, o, &s, err);
         if (!rc) {
-            conclude(&t, &s, report);
+            conclude(&t, &s, &held, report);
         }
         ib_gemm_unpin(before);
     }
@@ -389,6 +415,7 @@ int ib_judge_train(ib_search_judge **out, const ib_judge_training *o, ib_judge_r
     free(file);
     ib_adapter_free(&a);
     ib_judge_samples_free(&s);
+    ib_judge_samples_free(&held);
     ib_free(t.x);
     if (rc) {
         ib_search_judge_free(&t.judge);
