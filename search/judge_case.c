@@ -319,18 +319,25 @@ static double mean_error(const ib_judge_samples *s, int gap) {
 }
 
 /* Errors in the unit of slerp's mean one at the same gap, so that all gaps count alike. */
-static void set_unit(ib_judge_samples *s) {
+static int set_unit(ib_judge_samples *s, ib_error *err) {
+    size_t n = s->trains + s->valids;
     int gap = 0;
-    double unit = 1;
-    for (size_t i = 0; i < s->trains + s->valids; i++) {
-        ib_judge_sample *c = i < s->trains ? &s->train[i] : &s->valid[i - s->trains];
-        unit = c->gap == gap ? unit : mean_error(s, c->gap); /* those of a gap follow each other */
+    float *unit;
+    int rc = ib_alloc_floats(&unit, n, "the units of errors", err);
+    for (size_t i = 0; i < n && !rc; i++) { /* those of a gap follow each other */
+        const ib_judge_sample *c = i < s->trains ? &s->train[i] : &s->valid[i - s->trains];
+        unit[i] = c->gap == gap ? unit[i - 1] : (float)mean_error(s, c->gap);
         gap = c->gap;
-        c->slerp_error /= (float)unit;
+    }
+    for (size_t i = 0; i < n && !rc; i++) {
+        ib_judge_sample *c = i < s->trains ? &s->train[i] : &s->valid[i - s->trains];
+        c->slerp_error /= unit[i];
         for (size_t k = 0; k < c->candidates * c->candidates; k++) {
-            c->gram[k] /= (float)unit;
+            c->gram[k] /= unit[i];
         }
     }
+    ib_free(unit);
+    return rc;
 }
 
 int ib_judge_samples_make(ib_judge_samples *s, const ib_judge_sampling *o, ib_error *err) {
@@ -383,10 +390,7 @@ int ib_judge_samples_make(ib_judge_samples *s, const ib_judge_sampling *o, ib_er
     }
     ib_gemm_unpin(before);
     ib_free(p);
-    if (!rc) {
-        set_unit(s);
-    }
-    return rc;
+    return rc ? rc : set_unit(s, err);
 }
 
 void ib_judge_samples_free(ib_judge_samples *s) {
