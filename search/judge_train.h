@@ -14,8 +14,8 @@ typedef struct ib_judge_training {
     const ib_paths *latents; /* files or directories of them, of one space */
     const char *adapter;     /* file whose answers are judged; NULL: slerp's */
     const char *kind;        /* search/judge_loss.h; NULL: the first */
-    size_t samples;          /* places that are looked at, of all videos; default 20000 */
-    int epochs;              /* times that they are gone through; default 10 */
+    size_t samples;          /* places that are looked at, of all videos; default 60000, 7 kB each */
+    int epochs;              /* times that they are gone through; default 8 */
     double valid_part;       /* of the videos, (0,1): tried on, at least one; default 0.1 */
     const ib_paths *held; /* other videos, as latents are given, that nothing is chosen by: the report is of
                              them; NULL: of those that it is tried on */

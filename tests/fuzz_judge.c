@@ -5,7 +5,7 @@
 #include "fuzz_edits.h"
 #include "search/judge.h"
 
-enum { ROOM = 1 << 17, ROWS = 3 };
+enum { ROOM = 1 << 18, ROWS = 3 };
 
 static uint8_t good[ROOM];
 static size_t good_bytes;

@@ -234,6 +234,10 @@ static void test_file(void) {
     CHECK_OK(ib_st_write(path, NULL, 0, &meta, 1, &err), &err);
     CHECK_INT(ib_search_judge_open(&back, path, &err), IB_E_FORMAT);
     CHECK(strstr(err.text, "not a judge of in-betweens"));
+    const ib_st_meta older = {"inbetween.judge", "1"};
+    CHECK_OK(ib_st_write(path, NULL, 0, &older, 1, &err), &err);
+    CHECK_INT(ib_search_judge_open(&back, path, &err), IB_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "a judge of format 1, this version reads format 2: train it anew"));
     j->params[7] = NAN;
     CHECK_OK(ib_search_judge_save(j, path, &err), &err);
     CHECK_INT(ib_search_judge_open(&back, path, &err), IB_E_NONFINITE);
@@ -251,8 +255,8 @@ static void test_damaged(void) {
     CHECK_OK(ib_search_judge_save(j, path, &err), &err);
     ib_search_judge_free(&j);
     FILE *f = fopen(path, "rb");
-    uint8_t *whole = ib_calloc(1 << 17, 1), *bytes = ib_calloc(1 << 17, 1);
-    size_t n = fread(whole, 1, 1 << 17, f), header = 8 + (size_t)whole[0] + ((size_t)whole[1] << 8),
+    uint8_t *whole = ib_calloc(1 << 18, 1), *bytes = ib_calloc(1 << 18, 1);
+    size_t n = fread(whole, 1, 1 << 18, f), header = 8 + (size_t)whole[0] + ((size_t)whole[1] << 8),
            opened = 0;
     fclose(f);
     ib_sought s = window_of(4, true, NULL);
