@@ -149,7 +149,7 @@ check "of targets too" cmp "$s/distilled/targets/000002.h5" "$s/once-more/target
 run distil "$adapter" "$s/l" -o "$s/no"
 refused 2 'are missing'
 run distil "$adapter" "$s/l/scene-01.h5" $search -o "$s/no"
-refused 1 'there is 1'
+refused 1 'of 1 video none is left to validate on'
 run distil "$INBETWEEN_SHARE/default.safetensors" "$s/l" $search -o "$s/no"
 refused 1 'a judge of the space'
 run distil "$adapter" "$s/l" --search 4 --judge "$s/short.safetensors" -o "$s/no"
