@@ -432,6 +432,29 @@ static void test_learning(void) {
     ib_search_judge_free(&same);
 }
 
+/* Errors are in the unit of slerp's mean one at the same gap, whatever file they come from. */
+static void test_units(void) {
+    ib_error err;
+    ib_paths files = {0};
+    ib_judge_samples s;
+    CHECK_OK(ib_paths_expand(&files, in_scratch("v"), ib_is_latent_name, &err), &err);
+    const ib_judge_sampling o = {
+        .latents = &files, .samples = 300, .valid_part = 0.34, .seed = 1, .threads = 1};
+    CHECK_OK(ib_judge_samples_make(&s, &o, &err), &err);
+    for (size_t k = 0; k < s.trains; k++) {
+        double sum = 0, n = 0;
+        for (size_t i = 0; i < s.trains; i++) {
+            bool same = s.train[i].gap == s.train[k].gap;
+            sum += same ? (double)s.train[i].slerp_error : 0;
+            n += same;
+        }
+        CHECK_NEAR(sum / n, 1, 1e-4);
+    }
+    CHECK(s.trains > 100 && s.valids > 50);
+    ib_judge_samples_free(&s);
+    ib_paths_free(&files);
+}
+
 /* What it is worth in an evaluation of videos that it has not seen. */
 static void test_rows(void) {
     ib_error err;
@@ -515,6 +538,7 @@ int main(void) {
     RUN(test_stop());
     RUN(test_numbers());
     RUN(test_learning());
+    RUN(test_units());
     RUN(test_rows());
     RUN(test_refused());
     remove_scratch();
