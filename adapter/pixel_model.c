@@ -18,6 +18,16 @@ bool ib_pixel_model_same(const char *a, const char *b) {
     return ib_guide_same_model(a, b);
 }
 
+int ib_adapter_check_guides(const ib_adapter *a, const char *name, const ib_latent_file *f, ib_error *err) {
+    const ib_guide_table *t = ib_latent_guides(f);
+    const char *wanted = ib_adapter_config_of(a)->guide;
+    return !t || !*wanted || ib_guide_same_model(wanted, t->model)
+               ? IB_OK
+               : ib_fail(err, IB_E_MISMATCH,
+                         "%s: its guides come from the pixel model %s, %s was trained with those of %s",
+                         ib_latent_path(f), t->model, name ? name : "the adapter", wanted);
+}
+
 const char *ib_pixel_model_sha256(const char *id) {
     size_t mark = sizeof sha256_mark - 1;
     return !strncmp(id, sha256_mark, mark) && length(id) == mark + DIGITS ? id + mark : NULL;

@@ -4,7 +4,7 @@
 #ifndef IB_ADAPTER_PIXEL_MODEL_H
 #define IB_ADAPTER_PIXEL_MODEL_H
 
-#include <stdbool.h>
+#include "adapter/adapter.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -12,6 +12,9 @@ extern "C" {
 
 /* As ib_guide_same_model (latent/guides.h), for rooms that do not see latent/. */
 bool ib_pixel_model_same(const char *a, const char *b);
+/* IB_E_MISMATCH if a latent file has guides of another pixel model than those that the adapter was trained
+ * with. name: the adapter's in the sentence; NULL: "the adapter". */
+int ib_adapter_check_guides(const ib_adapter *a, const char *name, const ib_latent_file *f, ib_error *err);
 /* The 64 digits of an id "sha256:HEX"; NULL: of no file. */
 const char *ib_pixel_model_sha256(const char *id);
 

@@ -19,6 +19,9 @@ static void print_report(const cli *c, const ib_judge_report *r) {
     }
     printf("%zu parameters, learned from %zu places in %zu videos, tried on %zu in %zu others\n",
            r->parameters, r->train_samples, r->train_videos, r->valid_samples, r->valid_videos);
+    if (r->held_videos) {
+        printf("of %zu places in %zu held-out videos:\n", r->held_samples, r->held_videos);
+    }
     printf(
         "of two candidates it prefers the nearer one: %.3f (chance: 0.5); with true and wrong frames among "
         "them: %.3f\n",
@@ -43,6 +46,7 @@ static int print_json(cli *c, const ib_search_judge *judge, const ib_judge_repor
     json_object_set_new(j, "parameters", json_integer((json_int_t)r->parameters));
     json_object_set_new(j, "train_videos", json_integer((json_int_t)r->train_videos));
     json_object_set_new(j, "valid_videos", json_integer((json_int_t)r->valid_videos));
+    json_object_set_new(j, "held_videos", json_integer((json_int_t)r->held_videos));
     json_object_set_new(j, "accuracy", real_or_null(r->accuracy));
     json_object_set_new(j, "accuracy_all", real_or_null(r->accuracy_all));
     json_object_set_new(j, "truth_first", real_or_null(r->truth_first));
@@ -61,6 +65,9 @@ static int print_json(cli *c, const ib_search_judge *judge, const ib_judge_repor
 static int check_output(const char *output, const ib_judge_training *o, ib_error *err) {
     int rc = ib_output_check(output, &o->adapter, o->adapter != NULL, NULL, err);
     rc = rc ? rc : ib_output_check(output, (const char *const *)o->latents->v, o->latents->n, NULL, err);
+    if (!rc && o->held) {
+        rc = ib_output_check(output, (const char *const *)o->held->v, o->held->n, NULL, err);
+    }
     return rc ? rc : ib_st_check_replace(output, err);
 }
 
@@ -68,7 +75,7 @@ static int run_train_judge(cli *c) {
     ib_judge_training o;
     ib_judge_report report;
     ib_search_judge *judge = NULL;
-    ib_paths latents = {0};
+    ib_paths latents = {0}, held = {0};
     ib_error err = {0};
     const char *output = cli_text(c, "output");
     if (!output) {
@@ -89,6 +96,10 @@ static int run_train_judge(cli *c) {
     for (size_t i = 0; i < cli_arg_count(c) && !rc; i++) {
         rc = ib_paths_add(&latents, cli_arg(c, i), &err);
     }
+    if (!rc && cli_text(c, "held")) {
+        rc = ib_paths_add(&held, cli_text(c, "held"), &err);
+        o.held = &held;
+    }
     rc = rc ? rc : check_output(output, &o, &err);
     rc = rc ? rc : ib_judge_train(&judge, &o, &report, &err);
     rc = rc ? rc : ib_search_judge_save(judge, output, &err);
@@ -99,6 +110,7 @@ static int run_train_judge(cli *c) {
     int status = rc ? cli_fail(c, &err) : cli_json(c) ? print_json(c, judge, &report) : CLI_DONE;
     ib_search_judge_free(&judge);
     ib_paths_free(&latents);
+    ib_paths_free(&held);
     return status;
 }
 
@@ -121,19 +133,25 @@ static const cli_option options[] = {
          "what it is trained for. mean: the weighted mean of the candidates is near the truth; rank: of two "
          "candidates the nearer one scores higher; both: these two; error: the score is how near a candidate "
          "is; real: the true frame is told apart from all else"},
+    {.name = "held",
+     .kind = CLI_TEXT,
+     .value = "LATENTS",
+     .help =
+         "other videos, a latent file or a directory of them, that nothing is learned from nor chosen by: "
+         "what the judge is worth is then reported of them"},
     {.name = "samples",
      .kind = CLI_INT,
      .value = "N",
      .min = 100,
      .max = 1000000,
-     .initial = "20000",
+     .initial = "60000",
      .help = "places in windows that it looks at, of all videos"},
     {.name = "epochs",
      .kind = CLI_INT,
      .value = "N",
      .min = 1,
      .max = 10000,
-     .initial = "10",
+     .initial = "8",
      .help = "times that it goes through them; what is best on other videos is kept"},
     {.name = "seed",
      .kind = CLI_INT,

@@ -5,22 +5,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/memory.h"
+#include "adapter/pixel_model.h"
 #include "distil/targets.h"
+#include "train/dataset.h"
+#include "train/plan.h"
 
-enum { VALID_EVERY = 10 };
-
-/* A real file. */
-typedef struct video {
-    char *path; /* of the list */
-    char sha[65];
-    bool valid;
-} video;
+enum { CACHE_BYTES = 1 << 20, OPEN_FILES = 8 };
 
 typedef struct distilling {
     const ib_distilling *o;
     ib_paths files; /* latents, directories expanded */
-    video *video;   /* [files] */
     ib_paths train, valid;
     ib_adapter *adapter;
     ib_search_judge *judge;
@@ -28,57 +22,34 @@ typedef struct distilling {
     char *folder; /* RUN/targets */
 } distilling;
 
-static int compare_videos(const void *a, const void *b) {
-    const video *p = a, *q = b;
-    int by = strcmp(p->sha, q->sha);
-    return by ? by : strcmp(p->path, q->path);
-}
-
-static int look(distilling *d, video *v, ib_error *err) {
-    ib_latent_file *f;
-    int rc = ib_latent_open(&f, v->path, err);
-    if (rc) {
-        return rc;
-    }
-    const ib_guide_table *t = ib_latent_guides(f);
-    const char *wanted = ib_adapter_config_of(d->adapter)->guide;
-    memcpy(v->sha, ib_latent_info_of(f)->source_sha256, sizeof v->sha);
-    rc = ib_adapter_check_space(d->adapter, ib_latent_info_of(f)->space_id, v->path, err);
-    if (!rc && t && *wanted && !ib_guide_same_model(wanted, t->model)) {
-        rc = ib_fail(err, IB_E_MISMATCH,
-                     "%s: its guides come from the pixel model %s, the adapter was trained with those of %s",
-                     v->path, t->model, wanted);
-    }
-    ib_latent_close(&f);
-    return rc;
-}
-
-/* Of the videos, by their contents, every tenth validates, and at least the first. */
+/* Files train or validate as in `train`: an adapter's own videos for validation stay that, if it was trained
+ * on these files with this seed. */
 static int divide(distilling *d, ib_error *err) {
-    size_t n = d->files.n, videos = 0;
-    bool given = d->o->train.valid && d->o->train.valid->n;
-    int rc = IB_OK;
+    const ib_paths *valid = d->o->train.valid;
+    ib_run_plan plan;
+    ib_dataset *set = NULL;
+    size_t n = 0;
+    int rc = ib_plan_begin(&plan, &d->o->train, "default", IB_LAYOUT_SINGLE, err);
+    rc = rc ? rc : ib_dataset_create(&set, CACHE_BYTES, OPEN_FILES, err);
+    rc = rc ? rc : ib_dataset_add(set, &d->files, false, err);
+    rc = rc || !valid || !valid->n ? rc : ib_dataset_add(set, valid, true, err);
+    rc = rc ? rc : ib_dataset_settle(set, plan.valid_fraction, (uint64_t)plan.seed, err);
+    n = rc ? 0 : ib_dataset_files(set);
     for (size_t i = 0; i < n && !rc; i++) {
-        d->video[i].path = d->files.v[i];
-        rc = look(d, &d->video[i], err);
+        const ib_video *v = ib_dataset_video(set, i);
+        ib_latent_file *f;
+        rc = ib_dataset_file(set, i, &f, err);
+        rc = rc ? rc : ib_adapter_check_space(d->adapter, v->info.space_id, v->path, err);
+        rc = rc ? rc : ib_adapter_check_guides(d->adapter, NULL, f, err);
+        rc = rc ? rc : ib_paths_add(v->valid ? &d->valid : &d->train, v->path, err);
     }
-    if (rc) {
-        return rc;
+    if (!rc && !d->valid.n) {
+        rc = ib_fail(err, IB_E_EMPTY,
+                     "of %zu video%s none is left to validate on: three are needed, or others for it",
+                     ib_dataset_videos(set, false), ib_dataset_videos(set, false) == 1 ? "" : "s");
     }
-    qsort(d->video, n, sizeof *d->video, compare_videos);
-    for (size_t i = 0; i < n && !rc; i++) {
-        bool again = i && *d->video[i].sha && !strcmp(d->video[i].sha, d->video[i - 1].sha);
-        videos += !again;
-        d->video[i].valid = !given && (videos - 1) % VALID_EVERY == 0;
-        rc = ib_paths_add(d->video[i].valid ? &d->valid : &d->train, d->video[i].path, err);
-    }
-    for (size_t i = 0; given && i < d->o->train.valid->n && !rc; i++) {
-        rc = ib_paths_add(&d->valid, d->o->train.valid->v[i], err);
-    }
-    return rc || d->train.n
-               ? rc
-               : ib_fail(err, IB_E_EMPTY,
-                         "one video to distil with and one to validate on are needed, there is %zu", videos);
+    ib_dataset_free(&set);
+    return rc;
 }
 
 static int open_all(distilling *d, ib_error *err) {
@@ -94,10 +65,6 @@ static int open_all(distilling *d, ib_error *err) {
     rc = rc ? rc
             : ib_search_begin(&o->search, ib_adapter_config_of(d->adapter)->space_id, o->adapter, &d->how.o,
                               &d->judge, err);
-    d->video = rc ? NULL : ib_calloc(d->files.n + 1, sizeof *d->video);
-    if (!rc && !d->video) {
-        rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu files", d->files.n);
-    }
     rc = rc ? rc : divide(d, err);
     d->how.adapter = d->adapter;
     d->how.judge = d->judge;
@@ -176,7 +143,6 @@ int ib_distil(const ib_distilling *o, ib_distilled *result, ib_error *err) {
     ib_paths_free(&d.files);
     ib_paths_free(&d.train);
     ib_paths_free(&d.valid);
-    ib_free(d.video);
     ib_search_judge_free(&d.judge);
     ib_adapter_free(&d.adapter);
     return rc;

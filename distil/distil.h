@@ -13,8 +13,8 @@ typedef struct ib_distilling {
     const char *adapter;    /* file that is searched around, and whose training goes on */
     ib_search_asked search; /* with a judge */
     /* Of the training: latents are the real ones, whose windows are searched and trained on as well; valid,
-     * real too, by default a tenth of their videos, at least one. run, overwrite, minutes or steps, seed,
-     * threads, stop, progress and message as ever. init is the adapter's. */
+     * real too, by default those that `train` would take of the files. run, overwrite, minutes or steps,
+     * seed, threads, stop, progress and message as ever. init is the adapter's. */
     ib_train_options train;
     void (*sought)(void *user, const char *file, double fraction); /* while targets are made; may be NULL */
 } ib_distilling;
@@ -29,7 +29,7 @@ typedef struct ib_distilled {
  * frames between the keyframes are not looked at. Training goes on with the real videos and these, and
  * validates on real ones only. IB_E_ARGUMENT without a search and a judge, or if RUN/targets is there and may
  * not be replaced; IB_E_MISMATCH for an adapter, a judge or latents of different spaces or pixel models;
- * IB_E_EMPTY for less than two videos. After an error before training no targets are left. */
+ * IB_E_EMPTY without a video to validate on. After an error before training no targets are left. */
 int ib_distil(const ib_distilling *o, ib_distilled *result, ib_error *err);
 
 #ifdef __cplusplus

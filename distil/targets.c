@@ -5,39 +5,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "latent/windows.h"
-
-static const int plain_gaps[] = {4, 8, 16};
-
-/* Windows by gap, then by first, as a latent file wants them. `at` is SIZE_MAX without guides. */
-static ib_guide_window *list_windows(const ib_latent_file *f, size_t *n, int *largest, ib_error *err) {
-    const ib_guide_table *t = ib_latent_guides(f);
-    size_t frames = ib_latent_info_of(f)->frames, gaps = sizeof plain_gaps / sizeof *plain_gaps,
-           room = t ? t->windows : gaps * frames;
-    ib_guide_window *w = ib_calloc(room + 1, sizeof *w);
-    size_t *firsts = ib_calloc(frames, sizeof *firsts);
-    *n = 0;
-    *largest = 0;
-    if (!w || !firsts) {
-        ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
-        ib_free(w);
-        w = NULL;
-    }
-    for (size_t i = 0; w && t && i < t->windows; i++) {
-        w[(*n)++] = t->window[i];
-    }
-    for (size_t g = 0; w && !t && g < gaps; g++) {
-        size_t some = ib_score_windows(f, plain_gaps[g], 0, firsts);
-        for (size_t i = 0; i < some; i++) {
-            w[(*n)++] = (ib_guide_window){firsts[i], plain_gaps[g], SIZE_MAX};
-        }
-    }
-    for (size_t i = 0; w && i < *n; i++) {
-        *largest = w[i].gap > *largest ? w[i].gap : *largest;
-    }
-    ib_free(firsts);
-    return w;
-}
+#include "latent/guides.h"
+#include "latent/latent_file.h"
 
 /* A name of its own: it is neither the video nor another encoding of it. */
 static void describe(const ib_targets *t, const ib_latent_info *from, ib_latent_info *to) {
@@ -95,13 +64,12 @@ int ib_targets_write(const ib_targets *t, const char *from, const char *to, size
     float *z = NULL;
     size_t n = 0, all, found = 0;
     double clock = 0;
-    int largest = 0, rc = ib_latent_open(&f, from, err);
-    if (!rc && !(window = list_windows(f, &n, &largest, err))) {
-        rc = IB_E_MEMORY;
-    }
+    int largest, rc = ib_latent_open(&f, from, err);
+    rc = rc ? rc : ib_sought_windows(f, &window, &n, err);
     if (rc || !n) {
         goto done;
     }
+    largest = window[n - 1].gap;
     describe(t, ib_latent_info_of(f), &info);
     made = ib_calloc(n, sizeof *made);
     if (!made || ib_size_mul((size_t)largest * info.shape.tokens, info.shape.width, &all)) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adapter/pixel_model.h"
 #include "base/memory.h"
 #include "eval/private.h"
 
@@ -47,15 +48,6 @@ size_t ib_guided_windows(const ib_latent_file *f, int gap, const ib_guide_window
     return t && !ib_space_is_pictures(ib_latent_info_of(f)->space_id) ? ib_guide_windows(t, gap, first) : 0;
 }
 
-int ib_guided_check(const ib_adapter *a, const char *name, const ib_latent_file *f, ib_error *err) {
-    const char *wanted = ib_adapter_config_of(a)->guide, *there = ib_latent_guides(f)->model;
-    return !*wanted || ib_guide_same_model(wanted, there)
-               ? IB_OK
-               : ib_fail(err, IB_E_MISMATCH,
-                         "%s: its guides come from the pixel model %s, %s was trained with those of %s",
-                         ib_latent_path(f), there, name ? name : "the adapter", wanted);
-}
-
 /* ---- an evaluation ---- */
 
 /* Latent files: what they hold. */
@@ -89,7 +81,7 @@ static int check_model(ib_evaluation *e, const ib_latent_file *f, ib_error *err)
     const char *model = ib_latent_guides(f)->model;
     for (size_t i = 0; i < j->adapters; i++) {
         const char *name = r->method[ib_judge_adapter(j, i)].name;
-        int rc = ib_guided_check(j->adapter[i], name, f, err);
+        int rc = ib_adapter_check_guides(j->adapter[i], name, f, err);
         if (rc) {
             return rc;
         }

@@ -30,9 +30,6 @@ int ib_scene_see(ib_scene *s, const ib_store *store, size_t number, float t, ib_
 /* The windows of a file that have guides at a gap: the first of them and their number, 0 in a space of
  * pictures. */
 size_t ib_guided_windows(const ib_latent_file *f, int gap, const ib_guide_window **first);
-/* IB_E_MISMATCH, naming both models, if the adapter was trained with guides of another pixel model than those
- * of the file. `name` names the adapter; NULL: "the adapter". */
-int ib_guided_check(const ib_adapter *a, const char *name, const ib_latent_file *f, ib_error *err);
 
 /* fades.c: the row of cross-fades, of the video's own frames (width, height: at which videos are encoded),
  * once slerp is judged. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "adapter/pixel_model.h"
 #include "base/memory.h"
 #include "eval/guides.h"
 #include "eval/metrics.h"
@@ -99,7 +100,7 @@ int ib_score_latents(const ib_adapter *a, ib_latent_file *f, int gap, int max_wi
         return rc;
     }
     const ib_guide_window *guided;
-    if (a && ib_guided_windows(f, gap, &guided) && (rc = ib_guided_check(a, NULL, f, err))) {
+    if (a && ib_guided_windows(f, gap, &guided) && (rc = ib_adapter_check_guides(a, NULL, f, err))) {
         return rc;
     }
     size_t *firsts = ib_calloc(info->frames, 2 * sizeof *firsts), *guides = firsts + info->frames;

@@ -93,20 +93,36 @@ size_t ib_judge_scratch(size_t n) {
     return 2 * n * IB_JUDGE_WIDTH;
 }
 
-void ib_judge_score(const ib_search_judge *j, float *x, size_t n, float *scratch, float *score) {
-    const float *p = j->params;
-    float *first = scratch, *second = scratch + n * IB_JUDGE_WIDTH;
-    for (size_t r = 0; r < n; r++) {
+void ib_judge_scale(const ib_search_judge *j, float *x, size_t n) {
+    for (size_t r = 0; r < n; r++, x += IB_JUDGE_INPUTS) {
         for (size_t i = 0; i < IB_JUDGE_INPUTS; i++) {
-            x[r * IB_JUDGE_INPUTS + i] = (x[r * IB_JUDGE_INPUTS + i] - j->mean[i]) * j->scale[i];
+            x[i] = (x[i] - j->mean[i]) * j->scale[i];
         }
     }
-    ib_linear(x, p + IB_JUDGE_INTO, p + IB_JUDGE_INTO_BIAS, n, IB_JUDGE_INPUTS, IB_JUDGE_WIDTH, first);
-    ib_silu(first, n * IB_JUDGE_WIDTH, first);
-    ib_linear(first, p + IB_JUDGE_HIDDEN, p + IB_JUDGE_HIDDEN_BIAS, n, IB_JUDGE_WIDTH, IB_JUDGE_WIDTH,
-              second);
-    ib_silu(second, n * IB_JUDGE_WIDTH, second);
-    ib_linear(second, p + IB_JUDGE_OUT, p + IB_JUDGE_OUT_BIAS, n, IB_JUDGE_WIDTH, 1, score);
+}
+
+/* After ib_linear: SiLU, then dropout if any. */
+static void activate(const float *pre, const float *keep, size_t n, float *act) {
+    ib_silu(pre, n, act);
+    for (size_t i = 0; keep && i < n; i++) {
+        act[i] *= keep[i];
+    }
+}
+
+void ib_judge_forward(const float *p, const float *x, size_t n, float *const pre[2], float *const act[2],
+                      const float *const keep[2], float *score) {
+    const size_t w = IB_JUDGE_WIDTH;
+    ib_linear(x, p + IB_JUDGE_INTO, p + IB_JUDGE_INTO_BIAS, n, IB_JUDGE_INPUTS, w, pre[0]);
+    activate(pre[0], keep ? keep[0] : NULL, n * w, act[0]);
+    ib_linear(act[0], p + IB_JUDGE_HIDDEN, p + IB_JUDGE_HIDDEN_BIAS, n, w, w, pre[1]);
+    activate(pre[1], keep ? keep[1] : NULL, n * w, act[1]);
+    ib_linear(act[1], p + IB_JUDGE_OUT, p + IB_JUDGE_OUT_BIAS, n, w, 1, score);
+}
+
+void ib_judge_score(const ib_search_judge *j, float *x, size_t n, float *scratch, float *score) {
+    float *const layer[2] = {scratch, scratch + n * IB_JUDGE_WIDTH};
+    ib_judge_scale(j, x, n);
+    ib_judge_forward(j->params, x, n, layer, layer, NULL, score);
     for (size_t r = 0; r < n; r++) {
         score[r] =
             isfinite(score[r]) ? score[r] : -1e30f; /* a damaged judge, or latents beyond its numbers */

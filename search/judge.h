@@ -18,7 +18,7 @@ enum {
     IB_JUDGE_TIMES = 8,
     IB_JUDGE_COMMON = IB_JUDGE_PAIRS + IB_JUDGE_TIMES + IB_GUIDE_FEATURES + IB_SOUGHT_WHOLE,
     IB_JUDGE_INPUTS = IB_JUDGE_COMMON + IB_JUDGE_THINGS + 1,
-    IB_JUDGE_WIDTH = 64, /* of its two layers */
+    IB_JUDGE_WIDTH = 128, /* of its two layers */
 
     /* where its parameters lie: [inputs,W] and [W], [W,W] and [W], [W] and one */
     IB_JUDGE_INTO = 0,
@@ -57,6 +57,12 @@ void ib_judge_look(ib_judge_view *v, const ib_strand *at, const float *left, flo
                    float right_t, float *room);
 /* z: [n,D]; x: [n,IB_JUDGE_INPUTS] */
 void ib_judge_inputs(const ib_judge_view *v, const float *z, size_t n, float *x);
+/* x -> (x - mean) scale, [n,IB_JUDGE_INPUTS] */
+void ib_judge_scale(const ib_search_judge *j, float *x, size_t n);
+/* The network alone, on scaled inputs. p: parameters; pre, act: of both layers [n,W], before SiLU and after
+ * it, may be the same; keep: of both layers [n,W], what act is multiplied by, or NULL; score: [n] */
+void ib_judge_forward(const float *p, const float *x, size_t n, float *const pre[2], float *const act[2],
+                      const float *const keep[2], float *score);
 /* Higher is better; always finite. x: [n,IB_JUDGE_INPUTS], is changed; scratch: ib_judge_scratch(n) floats;
  * score: [n] */
 size_t ib_judge_scratch(size_t n);

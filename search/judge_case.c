@@ -5,16 +5,14 @@
 #include <string.h>
 #include <omp.h>
 
+#include "adapter/pixel_model.h"
 #include "base/memory.h"
-#include "latent/windows.h"
 #include "nn/gemm.h"
 #include "search/search.h"
 
 enum {
-    GAPS = 16,
     UNGUIDED_EVERY = 4 /* of the windows with guides every fourth is looked at without */
 };
-static const int plain_gaps[] = {4, 8, 16};
 
 /* ---- one case ---- */
 
@@ -114,42 +112,31 @@ static void make_case(worker *w, int gap, ib_rng *rng, ib_judge_sample *out) {
 
 /* ---- a file ---- */
 
-/* Its windows: with guides of the gaps that have them, else plain ones. */
+/* Its windows, of one gap after the other. */
 typedef struct plan {
-    int gap[GAPS];
-    const ib_guide_window *window[GAPS]; /* NULL: without guides */
-    size_t *firsts[GAPS];                /* of those */
-    size_t n[GAPS];
-    size_t gaps;
-    int largest;
+    ib_guide_window *window;
+    size_t n, gaps; /* gaps: different ones */
 } plan;
 
 static int plan_file(plan *p, const ib_latent_file *f, ib_error *err) {
-    const ib_guide_table *t = ib_latent_guides(f);
-    *p = (plan){0};
-    for (size_t i = 0; t && i < t->windows && p->gaps < GAPS; i++) {
-        if (!p->gaps || p->gap[p->gaps - 1] != t->window[i].gap) {
-            p->gap[p->gaps] = t->window[i].gap;
-            p->n[p->gaps] = ib_guide_windows(t, t->window[i].gap, &p->window[p->gaps]);
-            p->gaps++;
-        }
+    int rc = ib_sought_windows(f, &p->window, &p->n, err);
+    p->gaps = 0;
+    for (size_t i = 0; i < p->n && !rc; i++) {
+        p->gaps += !i || p->window[i].gap != p->window[i - 1].gap;
     }
-    for (size_t i = 0; !t && i < sizeof plain_gaps / sizeof *plain_gaps; i++) {
-        size_t *firsts = p->firsts[p->gaps] = ib_calloc(ib_latent_info_of(f)->frames, sizeof *firsts);
-        if (!firsts) {
-            return ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
-        }
-        p->gap[p->gaps] = plain_gaps[i];
-        p->n[p->gaps] = ib_score_windows(f, plain_gaps[i], 0, firsts);
-        p->gaps += p->n[p->gaps] > 0;
-    }
-    p->largest = p->gaps ? p->gap[p->gaps - 1] : 0;
-    return IB_OK;
+    return rc;
 }
 
-static void plan_free(plan *p) {
-    for (size_t i = 0; i < GAPS; i++) {
-        ib_free(p->firsts[i]);
+/* The windows of the g-th gap: the first of them; *n: how many. */
+static const ib_guide_window *windows_at(const plan *p, size_t g, size_t *n) {
+    size_t from = 0, end;
+    for (;; from = end, g--) {
+        for (end = from + 1; end < p->n && p->window[end].gap == p->window[from].gap; end++) {
+        }
+        if (!g) {
+            *n = end - from;
+            return p->window + from;
+        }
     }
 }
 
@@ -192,25 +179,24 @@ static void close_worker(worker *w) {
 static int sample_file(const ib_judge_sampling *o, ib_latent_file *f, const plan *p, uint64_t number,
                        size_t n, ib_judge_sample *out, ib_error *err) {
     worker w = {0};
-    size_t gap = SIZE_MAX, window = SIZE_MAX;
-    int rc = open_worker(&w, o->adapter, f, p->largest, err);
+    const ib_guide_window *at = NULL;
+    int rc = open_worker(&w, o->adapter, f, p->window[p->n - 1].gap, err);
     for (size_t i = 0; i < n && !rc; i++) {
         size_t g = i * p->gaps / n, first = (g * n + p->gaps - 1) / p->gaps,
-               end = ((g + 1) * n + p->gaps - 1) / p->gaps, k = (i - first) * p->n[g] / (end - first);
+               end = ((g + 1) * n + p->gaps - 1) / p->gaps, windows;
+        const ib_guide_window *of_gap = windows_at(p, g, &windows);
+        size_t k = (i - first) * windows / (end - first);
         ib_rng rng;
         ib_rng_seed2(&rng, o->seed, number * 1000003 + i);
-        if (g != gap || k != window) {
-            const ib_guide_window *guided = p->window[g] ? &p->window[g][k] : NULL;
+        if (at != of_gap + k) {
             bool drop = k % UNGUIDED_EVERY == UNGUIDED_EVERY - 1;
-            gap = g;
-            window = k;
-            rc = ib_sought_read(&w.s, f, guided ? guided->first : p->firsts[g][k], p->gap[g],
-                                guided && !drop ? guided->at : SIZE_MAX, w.truth, err);
+            at = of_gap + k;
+            rc = ib_sought_read(&w.s, f, at->first, at->gap, drop ? SIZE_MAX : at->at, w.truth, err);
             rc = rc ? rc : ib_sought_answer(&w.s, o->adapter, err);
             ib_search_order(w.s.places, w.node);
         }
         if (!rc) {
-            make_case(&w, p->gap[g], &rng, &out[i]);
+            make_case(&w, at->gap, &rng, &out[i]);
         }
     }
     close_worker(&w);
@@ -219,12 +205,11 @@ static int sample_file(const ib_judge_sampling *o, ib_latent_file *f, const plan
 
 /* ---- all files ---- */
 
-/* Of two files the space and the pixel model are the same. */
+/* All files are of the adapter's space and pixel model, or of the first file's. */
 static int check_file(ib_judge_samples *s, const ib_judge_sampling *o, const ib_latent_file *f,
                       ib_error *err) {
     const char *id = ib_latent_info_of(f)->space_id, *path = ib_latent_path(f);
     const ib_guide_table *t = ib_latent_guides(f);
-    int rc = IB_OK;
     if (!*s->space_id) {
         memcpy(s->space_id, id, sizeof s->space_id);
     }
@@ -232,20 +217,19 @@ static int check_file(ib_judge_samples *s, const ib_judge_sampling *o, const ib_
         return ib_fail(err, IB_E_MISMATCH, "%s: of the space '%s', the files before it of '%s'", path, id,
                        s->space_id);
     }
-    rc = o->adapter ? ib_adapter_check_space(o->adapter, id, path, err) : IB_OK;
+    int rc = o->adapter ? ib_adapter_check_space(o->adapter, id, path, err) : IB_OK;
+    rc = rc || !o->adapter ? rc : ib_adapter_check_guides(o->adapter, NULL, f, err);
     if (rc || !t) {
         return rc;
     }
-    const char *wanted = o->adapter ? ib_adapter_config_of(o->adapter)->guide : "";
     if (!*s->guide) {
         memcpy(s->guide, t->model, sizeof s->guide);
     }
-    const char *other = *wanted && !ib_guide_same_model(wanted, t->model) ? wanted : s->guide;
-    return ib_guide_same_model(other, t->model)
+    return ib_guide_same_model(s->guide, t->model)
                ? IB_OK
                : ib_fail(err, IB_E_MISMATCH,
-                         "%s: its guides come from the pixel model %s, expected those of %s", path, t->model,
-                         other);
+                         "%s: its guides come from the pixel model %s, those of the files before it from %s",
+                         path, t->model, s->guide);
 }
 
 /* A file's part: how it sorts, and whether it validates. */
@@ -270,14 +254,18 @@ static int divide(ib_judge_samples *s, const ib_judge_sampling *o, part *p, size
         bool again = i && *p[i].sha && !strcmp(p[i].sha, p[i - 1].sha);
         videos += !p[i].empty && !again;
     }
-    if (videos < 2) {
+    bool all = o->valid_part >= 1;
+    if (!videos && all) {
+        return ib_fail(err, IB_E_EMPTY, "no video to try a judge on has a window");
+    }
+    if (videos < 2 && !all) {
         return ib_fail(
             err, IB_E_EMPTY,
             "a judge is tried on other videos than it learns from: 2 with windows are needed, there are %zu",
             videos);
     }
     valid = (size_t)((double)videos * o->valid_part + 0.5);
-    valid = valid < 1 ? 1 : valid < videos ? valid : videos - 1;
+    valid = all ? videos : valid < 1 ? 1 : valid < videos ? valid : videos - 1;
     for (size_t i = 0; i < files; i++) {
         bool again = i && *p[i].sha && !strcmp(p[i].sha, p[i - 1].sha);
         number += !p[i].empty && !again;
@@ -297,9 +285,9 @@ static int look(ib_judge_samples *s, const ib_judge_sampling *o, part *p, ib_err
     rc = rc ? rc : plan_file(&windows, f, err);
     if (!rc) {
         memcpy(p->sha, ib_latent_info_of(f)->source_sha256, sizeof p->sha);
-        p->empty = !windows.gaps;
+        p->empty = !windows.n;
     }
-    plan_free(&windows);
+    ib_free(windows.window);
     ib_latent_close(&f);
     return rc;
 }
@@ -314,34 +302,42 @@ static int sample_part(ib_judge_samples *s, const ib_judge_sampling *o, const pa
     int rc = ib_latent_open(&f, o->latents->v[p->file], err);
     rc = rc ? rc : plan_file(&windows, f, err);
     rc = rc ? rc : sample_file(o, f, &windows, number, n, (p->valid ? s->valid : s->train) + p->at, err);
-    plan_free(&windows);
+    ib_free(windows.window);
     ib_latent_close(&f);
     return rc;
 }
 
-/* Slerp's mean error at a gap. */
+/* Slerp's mean error at a gap, of those to learn from, if there are any. */
 static double mean_error(const ib_judge_samples *s, int gap) {
+    const ib_judge_sample *c = s->trains ? s->train : s->valid;
     double sum = 0, n = 0;
-    for (size_t i = 0; i < s->trains; i++) {
-        sum += s->train[i].gap == gap ? (double)s->train[i].slerp_error : 0;
-        n += s->train[i].gap == gap;
+    for (size_t i = 0; i < (s->trains ? s->trains : s->valids); i++) {
+        sum += c[i].gap == gap ? (double)c[i].slerp_error : 0;
+        n += c[i].gap == gap;
     }
     return n > 0 && sum > 0 ? sum / n : 1;
 }
 
 /* Errors in the unit of slerp's mean one at the same gap, so that all gaps count alike. */
-static void set_unit(ib_judge_samples *s) {
+static int set_unit(ib_judge_samples *s, ib_error *err) {
+    size_t n = s->trains + s->valids;
     int gap = 0;
-    double unit = 1;
-    for (size_t i = 0; i < s->trains + s->valids; i++) {
-        ib_judge_sample *c = i < s->trains ? &s->train[i] : &s->valid[i - s->trains];
-        unit = c->gap == gap ? unit : mean_error(s, c->gap); /* those of a gap follow each other */
+    float *unit;
+    int rc = ib_alloc_floats(&unit, n, "the units of errors", err);
+    for (size_t i = 0; i < n && !rc; i++) { /* those of a gap follow each other */
+        const ib_judge_sample *c = i < s->trains ? &s->train[i] : &s->valid[i - s->trains];
+        unit[i] = c->gap == gap ? unit[i - 1] : (float)mean_error(s, c->gap);
         gap = c->gap;
-        c->slerp_error /= (float)unit;
+    }
+    for (size_t i = 0; i < n && !rc; i++) {
+        ib_judge_sample *c = i < s->trains ? &s->train[i] : &s->valid[i - s->trains];
+        c->slerp_error /= unit[i];
         for (size_t k = 0; k < c->candidates * c->candidates; k++) {
-            c->gram[k] /= (float)unit;
+            c->gram[k] /= unit[i];
         }
     }
+    ib_free(unit);
+    return rc;
 }
 
 int ib_judge_samples_make(ib_judge_samples *s, const ib_judge_sampling *o, ib_error *err) {
@@ -364,7 +360,7 @@ int ib_judge_samples_make(ib_judge_samples *s, const ib_judge_sampling *o, ib_er
         p[i].at = *n;
         *n += p[i].empty ? 0 : each;
     }
-    s->train = rc ? NULL : ib_calloc(s->trains, sizeof *s->train);
+    s->train = rc ? NULL : ib_calloc(s->trains + 1, sizeof *s->train);
     s->valid = rc ? NULL : ib_calloc(s->valids, sizeof *s->valid);
     if (!rc && (!s->train || !s->valid)) {
         rc = ib_fail(err, IB_E_MEMORY, "out of memory for %zu samples", o->samples);
@@ -394,10 +390,7 @@ int ib_judge_samples_make(ib_judge_samples *s, const ib_judge_sampling *o, ib_er
     }
     ib_gemm_unpin(before);
     ib_free(p);
-    if (!rc) {
-        set_unit(s);
-    }
-    return rc;
+    return rc ? rc : set_unit(s, err);
 }
 
 void ib_judge_samples_free(ib_judge_samples *s) {

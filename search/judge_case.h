@@ -36,7 +36,7 @@ typedef struct ib_judge_sampling {
     const ib_paths *latents;   /* files */
     const ib_adapter *adapter; /* NULL: slerp */
     size_t samples;            /* about so many, of all videos */
-    double valid_part;         /* of the videos, at least one */
+    double valid_part;         /* of the videos, at least one; 1: all of them, one is enough */
     uint64_t seed;
     int threads;
     const atomic_int *stop;
@@ -44,7 +44,7 @@ typedef struct ib_judge_sampling {
     void *user;
 } ib_judge_sampling;
 
-/* IB_E_EMPTY for fewer than two videos with windows, IB_E_MISMATCH for files of different spaces or pixel
+/* IB_E_EMPTY for too few videos with windows, IB_E_MISMATCH for files of different spaces or pixel
  * models. *out is to be freed in any case. */
 int ib_judge_samples_make(ib_judge_samples *out, const ib_judge_sampling *o, ib_error *err);
 void ib_judge_samples_free(ib_judge_samples *s);

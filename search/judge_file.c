@@ -12,7 +12,7 @@
 static const char format_key[] = "inbetween.judge", id_key[] = "inbetween.judge_inputs",
                   kind_key[] = "inbetween.judge_kind", space_key[] = "inbetween.space",
                   guide_key[] = "inbetween.guide", adapter_key[] = "inbetween.adapter_sha256",
-                  temperature_key[] = "inbetween.temperature", version[] = "1";
+                  temperature_key[] = "inbetween.temperature", version[] = "2";
 
 typedef struct part {
     const char *name;

@@ -12,12 +12,12 @@
 #include "search/judge_case.h"
 #include "search/judge_loss.h"
 
-enum { BATCH = 16, MOST = IB_JUDGE_CASE_MOST, W = IB_JUDGE_WIDTH, IN = IB_JUDGE_INPUTS, BINS = 10 };
-static const double peak_rate = 1e-3, weight_decay = 0.1, mean_decay = 0.999;
+enum { BATCH = 64, MOST = IB_JUDGE_CASE_MOST, W = IB_JUDGE_WIDTH, IN = IB_JUDGE_INPUTS, BINS = 10 };
+static const double peak_rate = 2e-3, weight_decay = 0.1, mean_decay = 0.999;
 static const float temperatures[] = {0.125f, 0.25f, 0.5f, 0.7f, 1, 1.4f, 2, 4, 8};
 
 void ib_judge_training_defaults(ib_judge_training *o) {
-    *o = (ib_judge_training){.samples = 20000, .epochs = 10, .valid_part = 0.1, .seed = 1, .threads = 1};
+    *o = (ib_judge_training){.samples = 60000, .epochs = 8, .valid_part = 0.1, .seed = 1, .threads = 1};
 }
 
 static int check(const ib_judge_training *o, ib_error *err) {
@@ -46,13 +46,14 @@ typedef struct trainer {
     ib_search_judge *judge;
     const ib_judge_kind *kind;
     float *x, *pre[2], *act[2], *score; /* [BATCH MOST, ...] */
+    float *keep[2];                     /* dropout */
     float *dpre, *dact, *dscore;
     float *grad, *moment[2], *raw, *best; /* [IB_JUDGE_PARAMS]; raw: weights, whose mean the judge has */
     int64_t updates;
 } trainer;
 
 static int open_trainer(trainer *t, ib_error *err) {
-    size_t rows = (size_t)BATCH * MOST, all = rows * (IN + 6 * W + 2) + 5 * (size_t)IB_JUDGE_PARAMS;
+    size_t rows = (size_t)BATCH * MOST, all = rows * (IN + 8 * W + 2) + 5 * (size_t)IB_JUDGE_PARAMS;
     int rc = ib_alloc_floats(&t->x, all, "training a judge", err);
     if (!rc) {
         memset(t->x, 0, all * sizeof *t->x);
@@ -60,7 +61,9 @@ static int open_trainer(trainer *t, ib_error *err) {
         t->pre[1] = t->pre[0] + rows * W;
         t->act[0] = t->pre[1] + rows * W;
         t->act[1] = t->act[0] + rows * W;
-        t->dpre = t->act[1] + rows * W;
+        t->keep[0] = t->act[1] + rows * W;
+        t->keep[1] = t->keep[0] + rows * W;
+        t->dpre = t->keep[1] + rows * W;
         t->dact = t->dpre + rows * W;
         t->score = t->dact + rows * W;
         t->dscore = t->score + rows;
@@ -75,28 +78,39 @@ static int open_trainer(trainer *t, ib_error *err) {
 
 /* Inputs of n samples, row after row; how many rows. */
 static size_t put_inputs(const trainer *t, const ib_judge_sample *const *sample, size_t n) {
-    const ib_search_judge *j = t->judge;
     size_t rows = 0;
     for (size_t i = 0; i < n; i++) {
         for (size_t r = 0; r < sample[i]->rows; r++, rows++) {
             float *x = t->x + rows * IN;
             memcpy(x, sample[i]->common, sizeof sample[i]->common);
             memcpy(x + IB_JUDGE_COMMON, sample[i]->row[r], sizeof sample[i]->row[r]);
-            for (size_t k = 0; k < IN; k++) {
-                x[k] = (x[k] - j->mean[k]) * j->scale[k];
-            }
         }
     }
+    ib_judge_scale(t->judge, t->x, rows);
     return rows;
 }
 
-/* p: raw weights, or the judge's */
-static void forward(const trainer *t, const float *p, size_t rows) {
-    ib_linear(t->x, p + IB_JUDGE_INTO, p + IB_JUDGE_INTO_BIAS, rows, IN, W, t->pre[0]);
-    ib_silu(t->pre[0], rows * W, t->act[0]);
-    ib_linear(t->act[0], p + IB_JUDGE_HIDDEN, p + IB_JUDGE_HIDDEN_BIAS, rows, W, W, t->pre[1]);
-    ib_silu(t->pre[1], rows * W, t->act[1]);
-    ib_linear(t->act[1], p + IB_JUDGE_OUT, p + IB_JUDGE_OUT_BIAS, rows, W, 1, t->score);
+/* The judge's own scores. */
+static void judge_rows(const trainer *t, size_t rows) {
+    ib_judge_forward(t->judge->params, t->x, rows, t->pre, t->act, NULL, t->score);
+}
+
+/* Dropout (Srivastava et al. 2014): an eighth of the activations is left out, the others make up for it. */
+static void draw_dropout(const trainer *t, size_t rows, ib_rng *rng) {
+    for (int l = 0; l < 2; l++) {
+        for (size_t i = 0; i < rows * W; i += 8) { /* W is a multiple of 8 */
+            uint64_t bits = ib_rng_u64(rng);
+            for (size_t k = 0; k < 8; k++, bits >>= 8) {
+                t->keep[l][i + k] = bits & 7 ? 8.0f / 7.0f : 0;
+            }
+        }
+    }
+}
+
+static void drop_out(const float *keep, size_t n, float *d) {
+    for (size_t i = 0; i < n; i++) {
+        d[i] *= keep[i];
+    }
 }
 
 /* dscore -> grad, added to */
@@ -105,9 +119,11 @@ static void backward(const trainer *t, size_t rows) {
     float *g = t->grad;
     ib_linear_backward(t->act[1], p + IB_JUDGE_OUT, t->dscore, rows, W, 1, t->dact, g + IB_JUDGE_OUT,
                        g + IB_JUDGE_OUT_BIAS);
+    drop_out(t->keep[1], rows * W, t->dact);
     ib_silu_backward(t->pre[1], t->dact, rows * W, t->dpre);
     ib_linear_backward(t->act[0], p + IB_JUDGE_HIDDEN, t->dpre, rows, W, W, t->dact, g + IB_JUDGE_HIDDEN,
                        g + IB_JUDGE_HIDDEN_BIAS);
+    drop_out(t->keep[0], rows * W, t->dact);
     ib_silu_backward(t->pre[0], t->dact, rows * W, t->dpre);
     ib_linear_backward(t->x, p + IB_JUDGE_INTO, t->dpre, rows, IN, W, NULL, g + IB_JUDGE_INTO,
                        g + IB_JUDGE_INTO_BIAS);
@@ -133,11 +149,12 @@ static void update(trainer *t, double rate) {
     }
 }
 
-static void learn(trainer *t, const ib_judge_sample *const *sample, size_t n, double rate) {
+static void learn(trainer *t, const ib_judge_sample *const *sample, size_t n, double rate, ib_rng *rng) {
     size_t rows = put_inputs(t, sample, n), at = 0;
     memset(t->dscore, 0, rows * sizeof *t->dscore);
     memset(t->grad, 0, IB_JUDGE_PARAMS * sizeof *t->grad);
-    forward(t, t->raw, rows);
+    draw_dropout(t, rows, rng);
+    ib_judge_forward(t->raw, t->x, rows, t->pre, t->act, (const float *const *)t->keep, t->score);
     for (size_t i = 0; i < n; at += sample[i++]->rows) {
         ib_judge_case c = case_of(sample[i], t->score + at);
         t->kind->loss(&c, 1 / (float)n, t->dscore + at);
@@ -152,7 +169,7 @@ static double try_out(trainer *t, const ib_judge_samples *s) {
     for (size_t i = 0; i < s->valids; i++) {
         const ib_judge_sample *one = &s->valid[i];
         size_t rows = put_inputs(t, &one, 1);
-        forward(t, t->judge->params, rows);
+        judge_rows(t, rows);
         ib_judge_case c = case_of(one, t->score);
         loss += t->kind->loss(&c, 0, t->dscore);
     }
@@ -218,7 +235,7 @@ static int run_epochs(trainer *t, const ib_judge_training *o, const ib_judge_sam
                 sample[n++] = &s->train[order[i]];
             }
             double part = ((double)e + (double)b / (double)batches) / (double)o->epochs;
-            learn(t, sample, n, peak_rate * fmin(1, 20 * part) * 0.5 * (1 + cos(3.14159265 * part)));
+            learn(t, sample, n, peak_rate * fmin(1, 20 * part) * 0.5 * (1 + cos(3.14159265 * part)), &rng);
             if (o->stop && atomic_load(o->stop)) {
                 rc = ib_fail(err, IB_E_INTERRUPTED, "interrupted");
             }
@@ -303,22 +320,33 @@ static void weigh(const ib_judge_sample *s, const float *score, worth *w) {
     }
 }
 
-static void conclude(trainer *t, const ib_judge_samples *s, ib_judge_report *r) {
-    worth w = {0};
-    size_t coolest = 0;
+static void weigh_all(const trainer *t, const ib_judge_samples *s, worth *w) {
+    *w = (worth){0};
     for (size_t i = 0; i < s->valids; i++) {
         const ib_judge_sample *one = &s->valid[i];
-        forward(t, t->judge->params, put_inputs(t, &one, 1));
-        weigh(one, t->score, &w);
+        judge_rows(t, put_inputs(t, &one, 1));
+        weigh(one, t->score, w);
     }
+}
+
+static void conclude(trainer *t, const ib_judge_samples *s, const ib_judge_samples *held,
+                     ib_judge_report *r) {
+    worth w;
+    size_t coolest = 0;
+    weigh_all(t, s, &w);
     for (size_t i = 1; i < sizeof temperatures / sizeof *temperatures; i++) {
         coolest = w.error_condensed[i] < w.error_condensed[coolest] ? i : coolest;
     }
     t->judge->temperature = temperatures[coolest];
+    if (held->valids) {
+        weigh_all(t, held, &w);
+    }
     *r = (ib_judge_report){.train_videos = s->train_videos,
                            .valid_videos = s->valid_videos,
                            .train_samples = s->trains,
                            .valid_samples = s->valids,
+                           .held_videos = held->valid_videos,
+                           .held_samples = held->valids,
                            .parameters = IB_JUDGE_PARAMS,
                            .accuracy = w.right / w.pairs,
                            .accuracy_all = w.right_all / w.pairs_all,
@@ -342,16 +370,18 @@ static void on_sampled(void *user, double fraction) {
     o->progress(o->user, 0.3 * fraction, "looking at windows");
 }
 
-static int gather(ib_judge_samples *s, const ib_judge_training *o, const ib_adapter *a, ib_error *err) {
+/* samples: about so many; valid_part: of them */
+static int gather(ib_judge_samples *s, const ib_judge_training *o, const ib_adapter *a,
+                  const ib_paths *latents, size_t samples, double valid_part, ib_error *err) {
     ib_paths files = {0};
     int rc = IB_OK;
-    for (size_t i = 0; i < o->latents->n && !rc; i++) {
-        rc = ib_paths_expand(&files, o->latents->v[i], ib_is_latent_name, err);
+    for (size_t i = 0; i < latents->n && !rc; i++) {
+        rc = ib_paths_expand(&files, latents->v[i], ib_is_latent_name, err);
     }
     ib_judge_sampling how = {.latents = &files,
                              .adapter = a,
-                             .samples = o->samples,
-                             .valid_part = o->valid_part,
+                             .samples = samples,
+                             .valid_part = valid_part,
                              .seed = o->seed,
                              .threads = o->threads,
                              .stop = o->stop,
@@ -362,15 +392,28 @@ static int gather(ib_judge_samples *s, const ib_judge_training *o, const ib_adap
     return rc;
 }
 
+static int check_held(const ib_judge_samples *s, const ib_judge_samples *held, ib_error *err) {
+    return !strcmp(s->space_id, held->space_id) && ib_guide_same_model(s->guide, held->guide)
+               ? IB_OK
+               : ib_fail(err, IB_E_MISMATCH,
+                         "held-out videos are of the space '%s' with guides of '%s', the others of '%s' and "
+                         "'%s'",
+                         held->space_id, held->guide, s->space_id, s->guide);
+}
+
 int ib_judge_train(ib_search_judge **out, const ib_judge_training *o, ib_judge_report *report,
                    ib_error *err) {
-    ib_judge_samples s = {0};
+    ib_judge_samples s = {0}, held = {0};
     ib_adapter *a = NULL;
     trainer t = {.kind = o->kind ? ib_judge_kind_find(o->kind) : ib_judge_kinds};
     *out = NULL;
     int rc = check(o, err);
     rc = rc || !o->adapter ? rc : ib_adapter_open_named(&a, o->adapter, err);
-    rc = rc ? rc : gather(&s, o, a, err);
+    rc = rc ? rc : gather(&s, o, a, o->latents, o->samples, o->valid_part, err);
+    if (!rc && o->held) {
+        rc = gather(&held, o, a, o->held, o->samples / 4, 1, err);
+        rc = rc ? rc : check_held(&s, &held, err);
+    }
     rc = rc ? rc : open_trainer(&t, err);
     t.judge = rc ? NULL : ib_calloc(1, sizeof *t.judge);
     if (!rc && !t.judge) {
@@ -386,7 +429,7 @@ int ib_judge_train(ib_search_judge **out, const ib_judge_training *o, ib_judge_r
         memcpy(t.raw, t.judge->params, sizeof t.judge->params);
         rc = run_epochs(&t, o, &s, err);
         if (!rc) {
-            conclude(&t, &s, report);
+            conclude(&t, &s, &held, report);
         }
         ib_gemm_unpin(before);
     }
@@ -396,6 +439,7 @@ int ib_judge_train(ib_search_judge **out, const ib_judge_training *o, ib_judge_r
     free(file);
     ib_adapter_free(&a);
     ib_judge_samples_free(&s);
+    ib_judge_samples_free(&held);
     ib_free(t.x);
     if (rc) {
         ib_search_judge_free(&t.judge);

@@ -8,6 +8,7 @@
 #include "nn/simd.h"
 
 enum { PICTURES = IB_GUIDE_PICTURES };
+static const int plain_gaps[] = {4, 8, 16};
 
 int ib_sought_create(ib_sought *s, const ib_adapter *a, const char *space_id, const ib_shape *shape,
                      size_t most, ib_error *err) {
@@ -36,6 +37,34 @@ void ib_sought_free(ib_sought *s) {
     ib_adapter_work_free(&s->work);
     ib_free(s->arena);
     *s = (ib_sought){0};
+}
+
+int ib_sought_windows(const ib_latent_file *f, ib_guide_window **out, size_t *n, ib_error *err) {
+    const ib_guide_table *t = ib_latent_guides(f);
+    size_t frames = ib_latent_info_of(f)->frames, gaps = sizeof plain_gaps / sizeof *plain_gaps,
+           room = t ? t->windows : gaps * frames;
+    ib_guide_window *w = ib_calloc(room + 1, sizeof *w);
+    size_t *firsts = ib_calloc(frames + 1, sizeof *firsts);
+    int rc = w && firsts
+                 ? IB_OK
+                 : ib_fail(err, IB_E_MEMORY, "out of memory for the windows of %s", ib_latent_path(f));
+    *n = 0;
+    for (size_t i = 0; t && i < t->windows && !rc; i++) {
+        w[(*n)++] = t->window[i];
+    }
+    for (size_t g = 0; !t && g < gaps && !rc; g++) {
+        size_t more = ib_score_windows(f, plain_gaps[g], 0, firsts);
+        for (size_t i = 0; i < more; i++) {
+            w[(*n)++] = (ib_guide_window){firsts[i], plain_gaps[g], SIZE_MAX};
+        }
+    }
+    ib_free(firsts);
+    if (rc) {
+        ib_free(w);
+        w = NULL;
+    }
+    *out = w;
+    return rc;
 }
 
 int ib_sought_read(ib_sought *s, ib_latent_file *f, size_t first, int gap, size_t guide, float *truth,

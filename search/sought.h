@@ -45,6 +45,10 @@ int ib_sought_create(ib_sought *s, const ib_adapter *a, const char *space_id, co
                      size_t most, ib_error *err);
 void ib_sought_free(ib_sought *s); /* accepts a zeroed one */
 
+/* The windows of a file that are searched: those with guides or, where it has none, all end to end at gaps of
+ * 4, 8 and 16 frames, with SIZE_MAX for `at`. Rising by gap, then by first. *out: [n], the caller's
+ * (ib_free). */
+int ib_sought_windows(const ib_latent_file *f, ib_guide_window **out, size_t *n, ib_error *err);
 /* The window [first, first + gap] of a file. guide: number of its first guide, SIZE_MAX: it has none.
  * truth: [gap - 1,T,D], the frames between; NULL: not wanted. */
 int ib_sought_read(ib_sought *s, ib_latent_file *f, size_t first, int gap, size_t guide, float *truth,

@@ -27,8 +27,8 @@ PY
 # judge KIND: trained once
 judge() {
     local file=$out/$1.safetensors
-    [ -f "$file" ] || "$inbetween" train-judge "$train" -a "$adapter" -o "$file" --kind "$1" --samples "${SAMPLES:-20000}" \
-        --epochs "${EPOCHS:-10}" >"$out/$1.txt" 2>/dev/null
+    [ -f "$file" ] || "$inbetween" train-judge "$train" -a "$adapter" -o "$file" --held "$held" --kind "$1" --samples "${SAMPLES:-60000}" \
+        --epochs "${EPOCHS:-8}" >"$out/$1.txt" 2>/dev/null
 }
 # sought NAME OPTION...: an evaluation, its report in $out/NAME.json, its seconds in $seconds
 sought() {

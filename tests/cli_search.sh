@@ -25,6 +25,15 @@ for kind in mean rank error real; do
     run train-judge "$s/l" -o "$s/$kind.safetensors" --kind $kind --samples 100 --epochs 1 -q
     expect 0
 done
+run train-judge "$s/l/scene-01.h5" "$s/l/scene-02.h5" --held "$s/l/scene-03.h5" -o "$s/held.safetensors" --samples 200 --epochs 1
+expect 0
+check "what it is worth on others still" grep -q '^of 50 places in 1 held-out videos:' "$s/out"
+run train-judge "$s/l/scene-01.h5" "$s/l/scene-02.h5" -o "$s/not-held.safetensors" --samples 200 --epochs 1
+check "which it does not see" cmp "$s/held.safetensors" "$s/not-held.safetensors"
+run train-judge "$s/l" --held "$s/gone" -o "$s/no.safetensors"
+refused 1 'gone'
+run train-judge "$s/l" --held "$s/l/scene-03.h5" -o "$s/l/scene-03.h5"
+refused 1 'scene-03.h5'
 run train-judge "$s/l"
 refused 2 '-o JUDGE is missing'
 run train-judge "$s/l" -o "$s/no.safetensors" --kind taste
@@ -140,7 +149,7 @@ check "of targets too" cmp "$s/distilled/targets/000002.h5" "$s/once-more/target
 run distil "$adapter" "$s/l" -o "$s/no"
 refused 2 'are missing'
 run distil "$adapter" "$s/l/scene-01.h5" $search -o "$s/no"
-refused 1 'there is 1'
+refused 1 'of 1 video none is left to validate on'
 run distil "$INBETWEEN_SHARE/default.safetensors" "$s/l" $search -o "$s/no"
 refused 1 'a judge of the space'
 run distil "$adapter" "$s/l" --search 4 --judge "$s/short.safetensors" -o "$s/no"

@@ -2,17 +2,20 @@
  * mean the same. A format that changes gets a new file here, and the old one a place among those that are
  * refused in a sentence. build/test_golden --write     writes those of the present formats anew latents-1.h5:
  * frames of a scene of tools/scenes.c at 48x32. The others are made below. */
+#include <math.h>
 #include "adapter/adapter.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "latent/latent_file.h"
 #include "pool/member.h"
+#include "search/judge.h"
 #include "tests/check.h"
 #include "train/state.h"
 
 static const char latents[] = "tests/golden/latents-1.h5", adapter[] = "tests/golden/adapter-2.safetensors",
                   state[] = "tests/golden/state-4.h5", pool[] = "tests/golden",
-                  member[] = "tests/golden/member-2.safetensors";
+                  member[] = "tests/golden/member-2.safetensors",
+                  judge[] = "tests/golden/judge-2.safetensors";
 
 /* A model whose heads say something. */
 static ib_adapter *make_model(const ib_adapter_config *c) {
@@ -44,6 +47,26 @@ static const ib_adapter_config grid = {.space_id = "patch:dct8+4:v1",
                                          .fine_blocks = 1,
                                          .trust = 1};
 
+static void write_judge(void) {
+    ib_error err;
+    ib_rng r;
+    ib_search_judge *j = ib_calloc(1, sizeof *j);
+    ib_rng_seed(&r, 3);
+    snprintf(j->space_id, sizeof j->space_id, "vectors:test");
+    snprintf(j->kind, sizeof j->kind, "both");
+    snprintf(j->guide, sizeof j->guide, "prior:motion:2");
+    j->temperature = 0.7f;
+    for (size_t i = 0; i < IB_JUDGE_INPUTS; i++) {
+        j->mean[i] = 0.1f * ib_rng_normal(&r);
+        j->scale[i] = 0.5f + ib_rng_float(&r);
+    }
+    for (size_t i = 0; i < IB_JUDGE_PARAMS; i++) {
+        j->params[i] = 0.1f * ib_rng_normal(&r);
+    }
+    CHECK_OK(ib_search_judge_save(j, judge, &err), &err);
+    ib_search_judge_free(&j);
+}
+
 static void write_all(void) {
     ib_error err;
     ib_adapter *a = make_model(&grid), *b = make_model(&single);
@@ -73,6 +96,7 @@ static void write_all(void) {
     ib_state_free(&s);
     ib_adapter_free(&a);
     ib_adapter_free(&b);
+    write_judge();
 }
 
 /* Sums that notice a value that changes or moves. */
@@ -151,6 +175,29 @@ static void test_state_and_member(void) {
     ib_member_free(&m);
 }
 
+/* What its inputs mean is named in the file (IB_JUDGE_ID); here it scores any. */
+static void test_judge(void) {
+    enum { ROWS = 50 };
+    ib_error err;
+    ib_search_judge *j = NULL;
+    CHECK_OK(ib_search_judge_open(&j, judge, &err), &err);
+    if (!j) {
+        return;
+    }
+    CHECK(!strcmp(j->space_id, "vectors:test") && !strcmp(j->kind, "both") &&
+          !strcmp(j->guide, "prior:motion:2") && !*j->adapter_sha256);
+    CHECK_NEAR(j->temperature, 0.7, 1e-6);
+    size_t n = (size_t)ROWS * IB_JUDGE_INPUTS;
+    float *x = ib_calloc(n + ROWS + ib_judge_scratch(ROWS), sizeof *x), *score = x + n;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = sinf((float)i);
+    }
+    ib_judge_score(j, x, ROWS, score + ROWS, score);
+    check_sums("scores", score, ROWS, -3.707436, -1.021808);
+    ib_free(x);
+    ib_search_judge_free(&j);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "--write")) {
         write_all();
@@ -158,5 +205,6 @@ int main(int argc, char **argv) {
     RUN(test_prediction());
     RUN(test_refused());
     RUN(test_state_and_member());
+    RUN(test_judge());
     return check_report("test_golden");
 }

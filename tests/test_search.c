@@ -63,6 +63,32 @@ static ib_sought window_of(int gap, bool guided, float *truth) {
     return s;
 }
 
+/* Those with guides, or else end to end. */
+static void test_windows(void) {
+    ib_error err;
+    ib_latent_file *f = NULL;
+    ib_guide_window *w = NULL;
+    size_t n = 0, k = 0;
+    CHECK_OK(ib_latent_open(&f, video(0), &err), &err);
+    CHECK_OK(ib_sought_windows(f, &w, &n, &err), &err);
+    CHECK_INT(n, ib_latent_guides(f)->windows);
+    CHECK(n && !memcmp(w, ib_latent_guides(f)->window, n * sizeof *w));
+    ib_free(w);
+    ib_latent_close(&f);
+    seen s = {.frames = FRAMES, .blur = -1, .shape = {IB_LAYOUT_SINGLE, 1, 1, 1, WIDE}};
+    CHECK_OK(seen_write(in_scratch("plain.h5"), &s, &err), &err);
+    CHECK_OK(ib_latent_open(&f, in_scratch("plain.h5"), &err), &err);
+    CHECK_OK(ib_sought_windows(f, &w, &n, &err), &err);
+    CHECK_INT(n, 16 + 8 + 4);
+    for (int gap = 4; gap <= 16 && n == 28; gap *= 2) {
+        for (size_t first = 0; first + 1 < FRAMES; first += (size_t)gap, k++) {
+            CHECK(w[k].first == first && w[k].gap == gap && w[k].at == SIZE_MAX);
+        }
+    }
+    ib_free(w);
+    ib_latent_close(&f);
+}
+
 /* ---- candidates ---- */
 
 static void test_candidates(bool guided) {
@@ -208,6 +234,10 @@ static void test_file(void) {
     CHECK_OK(ib_st_write(path, NULL, 0, &meta, 1, &err), &err);
     CHECK_INT(ib_search_judge_open(&back, path, &err), IB_E_FORMAT);
     CHECK(strstr(err.text, "not a judge of in-betweens"));
+    const ib_st_meta older = {"inbetween.judge", "1"};
+    CHECK_OK(ib_st_write(path, NULL, 0, &older, 1, &err), &err);
+    CHECK_INT(ib_search_judge_open(&back, path, &err), IB_E_UNSUPPORTED);
+    CHECK(strstr(err.text, "a judge of format 1, this version reads format 2: train it anew"));
     j->params[7] = NAN;
     CHECK_OK(ib_search_judge_save(j, path, &err), &err);
     CHECK_INT(ib_search_judge_open(&back, path, &err), IB_E_NONFINITE);
@@ -225,8 +255,8 @@ static void test_damaged(void) {
     CHECK_OK(ib_search_judge_save(j, path, &err), &err);
     ib_search_judge_free(&j);
     FILE *f = fopen(path, "rb");
-    uint8_t *whole = ib_calloc(1 << 17, 1), *bytes = ib_calloc(1 << 17, 1);
-    size_t n = fread(whole, 1, 1 << 17, f), header = 8 + (size_t)whole[0] + ((size_t)whole[1] << 8),
+    uint8_t *whole = ib_calloc(1 << 18, 1), *bytes = ib_calloc(1 << 18, 1);
+    size_t n = fread(whole, 1, 1 << 18, f), header = 8 + (size_t)whole[0] + ((size_t)whole[1] << 8),
            opened = 0;
     fclose(f);
     ib_sought s = window_of(4, true, NULL);
@@ -402,6 +432,29 @@ static void test_learning(void) {
     ib_search_judge_free(&same);
 }
 
+/* Errors are in the unit of slerp's mean one at the same gap, whatever file they come from. */
+static void test_units(void) {
+    ib_error err;
+    ib_paths files = {0};
+    ib_judge_samples s;
+    CHECK_OK(ib_paths_expand(&files, in_scratch("v"), ib_is_latent_name, &err), &err);
+    const ib_judge_sampling o = {
+        .latents = &files, .samples = 300, .valid_part = 0.34, .seed = 1, .threads = 1};
+    CHECK_OK(ib_judge_samples_make(&s, &o, &err), &err);
+    for (size_t k = 0; k < s.trains; k++) {
+        double sum = 0, n = 0;
+        for (size_t i = 0; i < s.trains; i++) {
+            bool same = s.train[i].gap == s.train[k].gap;
+            sum += same ? (double)s.train[i].slerp_error : 0;
+            n += same;
+        }
+        CHECK_NEAR(sum / n, 1, 1e-4);
+    }
+    CHECK(s.trains > 100 && s.valids > 50);
+    ib_judge_samples_free(&s);
+    ib_paths_free(&files);
+}
+
 /* What it is worth in an evaluation of videos that it has not seen. */
 static void test_rows(void) {
     ib_error err;
@@ -472,6 +525,7 @@ int main(void) {
         return check_skip("test_search", "no scratch directory");
     }
     write_videos();
+    RUN(test_windows());
     RUN(test_candidates(true));
     RUN(test_candidates(false));
     RUN(test_order());
@@ -484,6 +538,7 @@ int main(void) {
     RUN(test_stop());
     RUN(test_numbers());
     RUN(test_learning());
+    RUN(test_units());
     RUN(test_rows());
     RUN(test_refused());
     remove_scratch();

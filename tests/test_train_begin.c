@@ -111,7 +111,9 @@ static void test_kept(const char *run) {
 
 static void test_init(const char *adapter) {
     char *run = in_dir("begun"), *parts = in_dir("parts"), *state = state_of(run), *other = state_of(parts);
-    char *path = ib_join(run, "adapter.safetensors"), *parent = in_dir("parent.safetensors"), sha[65];
+    char *path = ib_join(run, "adapter.safetensors"), *parent = in_dir("parent.safetensors"), sha[65],
+         *distilled = ib_join(parts, "adapter.safetensors");
+    static const char judge[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     ib_error err = {0};
     ib_adapter *a = NULL;
     ib_state s;
@@ -151,14 +153,19 @@ static void test_init(const char *adapter) {
     CHECK_OK(ib_train(&o, NULL, &err), &err);
     o.run = parts;
     o.steps = 3;
+    o.judge = judge;
     CHECK_OK(ib_train(&o, NULL, &err), &err);
     unlink(parent);
     o = options_for(parts, 6);
     o.resume = true;
     CHECK_OK(ib_train(&o, NULL, &err), &err);
     CHECK_OK(ib_state_load(&s, other, &err), &err);
-    CHECK(!strcmp(s.plan.init, sha));
+    CHECK(!strcmp(s.plan.init, sha) && !strcmp(s.plan.judge, judge));
     ib_state_free(&s);
+    CHECK_OK(ib_st_open(&f, distilled, &err), &err);
+    const char *named = f ? ib_st_metadata(f, "train.judge") : NULL;
+    CHECK(named && !strcmp(named, judge));
+    ib_st_close(&f);
     o.init = adapter;
     CHECK_OK(ib_train(&o, NULL, &err), &err); /* the same bytes under another name */
     o.init = state;
@@ -168,6 +175,7 @@ static void test_init(const char *adapter) {
     free(state);
     free(other);
     free(path);
+    free(distilled);
     free(parent);
 }
 

@@ -138,6 +138,7 @@ int ib_plan_begin(ib_run_plan *p, const ib_train_options *o, const char *preset_
     };
     snprintf(p->preset, sizeof p->preset, "%s", preset->name);
     snprintf(p->optimiser, sizeof p->optimiser, "%s", optimiser->name);
+    snprintf(p->judge, sizeof p->judge, "%s", o->judge ? o->judge : "");
     if (o->steps && o->warmup_steps < 0 && p->warmup_steps > o->steps / 10) {
         p->warmup_steps = o->steps / 10;
     }

@@ -67,8 +67,8 @@ static int summarise(const ib_session *s, summary *m, ib_error *err) {
         add(m, "train.valid_skill", "%.4f", s->best_skill);
         add(m, "train.best_step", "%" PRId64, st->best_step);
     }
-    if (s->o->judge) {
-        add(m, "train.judge", "%s", s->o->judge);
+    if (*st->plan.judge) {
+        add(m, "train.judge", "%s", st->plan.judge);
     }
     if (*st->plan.init) {
         ib_parent p = {.role = "init", .name = st->plan.init_name, .weight = NAN};

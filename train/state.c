@@ -17,10 +17,10 @@ enum { VERSION = 4 };
 static const char kind_text[] = "inbetween training state";
 
 /* The scalar fields, each an attribute of the root. */
-enum { TEXT, INT, INT64, REAL, FLAG };
+enum { TEXT, LATER_TEXT, INT, INT64, REAL, FLAG };
 typedef struct field {
     const char *name;
-    int kind;            /* one of the above */
+    int kind;            /* one of the above; LATER_TEXT: the first states of this format have none */
     size_t offset, size; /* size: of a text's array */
     int64_t min, max;    /* of whole numbers */
 } field;
@@ -47,6 +47,7 @@ static const field fields[] = {
     TEXT_AT("data", plan.data),
     {"init", TEXT, AT(plan.init), sizeof((ib_state *)0)->plan.init, 0, 0},
     {"init_name", TEXT, AT(plan.init_name), sizeof((ib_state *)0)->plan.init_name, 0, 0},
+    {"judge", LATER_TEXT, AT(plan.judge), sizeof((ib_state *)0)->plan.judge, 0, 0},
     {"batch", INT64, AT(plan.batch), 0, 1, 1 << 20},
     {"rate", REAL, AT(plan.rate), 0, 0, 0},
     {"weight_decay", REAL, AT(plan.weight_decay), 0, 0, 0},
@@ -147,6 +148,7 @@ static int put_fields(hid_t file, const ib_state *s) {
         const char *at = (const char *)s + fields[i].offset;
         switch (fields[i].kind) {
         case TEXT:
+        case LATER_TEXT:
             rc = ib_hdf5_put_text(file, fields[i].name, at);
             break;
         case INT:
@@ -272,7 +274,10 @@ static int get_field(ib_state *s, hid_t file, const char *path, const field *f, 
     char *at = (char *)s + f->offset;
     int64_t whole = 0;
     int rc;
-    if (f->kind == TEXT) {
+    if (f->kind == LATER_TEXT && H5Aexists(file, f->name) <= 0) {
+        return IB_OK;
+    }
+    if (f->kind == TEXT || f->kind == LATER_TEXT) {
         return ib_hdf5_get_text(file, path, f->name, at, f->size, err);
     }
     if (f->kind == REAL) {

@@ -34,6 +34,7 @@ typedef struct ib_run_plan {
     char data[65]; /* ib_dataset_identity */
     char init[65],
         init_name[64]; /* SHA-256 and name of the adapter that it began with; empty: random weights */
+    char judge[65];    /* SHA-256 of the judge that chose its targets; empty: none */
 } ib_run_plan;
 
 /* A worker's place in its pool. */

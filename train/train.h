@@ -85,7 +85,8 @@ typedef struct ib_train_options {
                  pool */
     int64_t sync_every; /* steps between exchanges; 0: 100 */
     bool shard_samples; /* all ranks train on all videos and take turns; else every video is one rank's */
-    const char *judge;  /* SHA-256 of the judge that chose targets, for the adapter's metadata; NULL: none */
+    const char *judge; /* SHA-256 of the judge that chose targets, for the adapter's metadata; NULL: none, or,
+                          of a run that is resumed, its own */
     const atomic_int *stop; /* non-zero: end cleanly, state kept, IB_E_INTERRUPTED; may be NULL */
     /* Called from the training thread; may be NULL. */
     void (*progress)(void *user, const ib_train_progress *p);
