@@ -11,7 +11,7 @@
 #endif
 
 const char **ib_diffused_inputs(const ib_diffused_options *o, size_t *n) {
-    const char **list = calloc(o->way.n_keyframes + 7, sizeof *list);
+    const char **list = calloc(o->way.n_keyframes + 8, sizeof *list);
     *n = 0;
     for (size_t i = 0; list && i < o->way.n_keyframes; i++) {
         list[(*n)++] = o->way.keyframes[i];
@@ -21,6 +21,7 @@ const char **ib_diffused_inputs(const ib_diffused_options *o, size_t *n) {
         list[(*n)++] = o->way.modality_gap;
         list[(*n)++] = o->way.guide;
         list[(*n)++] = o->way.search.judge;
+        list[(*n)++] = o->seeds_judge;
         list[(*n)++] = o->renderer;
         list[(*n)++] = o->ip_adapter;
         list[(*n)++] = o->vae;
