@@ -54,7 +54,7 @@ static int run_distil(cli *c) {
     ib_paths all = {0}, valid = {0}, latents = {0};
     ib_error err = {0};
     ib_train_defaults(&o.train);
-    int status = cli_search_options(c, &o.search);
+    int status = cli_search_options(c, false, &o.search);
     if (status) {
         return status;
     }

@@ -141,7 +141,7 @@ static int parse_eval(cli *c, ib_eval_options *o) {
         return cli_usage(c, "--strips shows small frames; it does not go with --size native");
     }
     int status = check_names(c);
-    status = status ? status : cli_search_options(c, &o->search);
+    status = status ? status : cli_search_options(c, false, &o->search);
     status = status ? status : cli_keep_interlaced(c, &o->keep_interlaced);
     return status ? status : parse_gaps(c, o);
 }

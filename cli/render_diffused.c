@@ -95,6 +95,8 @@ static int translate(cli *c, const ib_movie_options *clip, ib_diffused_options *
     o->spacing = cli_text(c, "spacing");
     o->guidance = cli_is_set(c, "guidance") ? cli_real(c, "guidance") : -1;
     o->seed = (uint64_t)cli_int(c, "seed");
+    o->seeds = (int)cli_int(c, "seeds");
+    o->seeds_judge = o->seeds > 1 ? cli_text(c, "judge") : NULL;
     o->strength = cli_real(c, "strength");
     o->every = (int)cli_int(c, "diffuse-every");
     o->vae = cli_text(c, "vae");
@@ -114,6 +116,9 @@ static int print_result(cli *c, const ib_diffused_options *o, const ib_diffused_
         if (s->taken_up) {
             printf(", %lld of them in a run that was stopped", (long long)s->taken_up);
         }
+        if (o->seeds > 1) {
+            printf("; seed %llu, the best of %d", (unsigned long long)s->seed, o->seeds);
+        }
         putchar('\n');
     }
     if (!cli_json(c)) {
@@ -127,7 +132,11 @@ static int print_result(cli *c, const ib_diffused_options *o, const ib_diffused_
         json_object_set_new(j, "diffused", json_integer(s->diffused));
         json_object_set_new(j, "steps", json_integer(s->steps));
         json_object_set_new(j, "sampler", json_string(s->sampler));
-        json_object_set_new(j, "seed", json_integer((json_int_t)o->seed));
+        json_object_set_new(j, "seed", json_integer((json_int_t)s->seed));
+        if (o->seeds > 1) {
+            json_object_set_new(j, "seeds", json_integer(o->seeds));
+            json_object_set_new(j, "agreement", json_real(s->agreement));
+        }
         json_object_set_new(j, "renderer", ib_json_text(o->renderer));
     }
     return cli_print_json(c, j, JSON_INDENT(2) | JSON_REAL_PRECISION(6));

@@ -3,6 +3,7 @@
 #define IB_CLI_RENDER_DIFFUSED_H
 
 #include "cli/cli.h"
+#include "render/diffused.h"
 #include "render/movie.h"
 
 /* Lines of the table of options. */
@@ -72,6 +73,14 @@
          .max = 9007199254740992.0,                                                                          \
          .initial = "0",                                                                                     \
          .help = "of the noise, which is that of torch's generator on the CPU"},                             \
+        {.name = "seeds",                                                                                    \
+         .kind = CLI_INT,                                                                                    \
+         .value = "N",                                                                                       \
+         .min = 1,                                                                                           \
+         .max = IB_SEEDS_MOST,                                                                               \
+         .initial = "1",                                                                                     \
+         .help = "draw some frames with N seeds, --seed and those after it, and make the clip with the one " \
+                 "whose pictures agree best with the embeddings that lead them, or best by --judge"},        \
         {.name = "noise",                                                                                    \
          .kind = CLI_TEXT,                                                                                   \
          .value = "HOW",                                                                                     \

@@ -141,7 +141,7 @@ int cli_embeddings_options(cli *c, const ib_movie_options *clip, ib_embeddings_o
     o->progress = on_progress;
     o->message = on_message;
     o->user = c;
-    int status = cli_search_options(c, &o->search);
+    int status = cli_search_options(c, cli_int(c, "seeds") > 1, &o->search);
     if (status) {
         return status;
     }

@@ -43,7 +43,8 @@
         .help = "of candidates that are drawn"                                                               \
     }
 
-/* 0, or the status of wrong usage. */
-int cli_search_options(cli *c, ib_search_asked *s);
+/* 0, or the status of wrong usage. judge_alone: a judge without a search is for something else, and is not in
+ * *s then. */
+int cli_search_options(cli *c, bool judge_alone, ib_search_asked *s);
 
 #endif

@@ -13,6 +13,7 @@
 #include "render/diffused_plan.h"
 #include "render/diffused_text.h"
 #include "render/keyframes.h"
+#include "render/seeds.h"
 
 enum { BATCH = IB_DIFFUSED_BATCH };
 static const char part_ending[] = ".png";
@@ -20,11 +21,12 @@ typedef ib_diffused_place place;
 typedef ib_diffused_clip clip;
 
 void ib_diffused_defaults(ib_diffused_options *o) {
-    *o = (ib_diffused_options){.ip_scale = 1, .guidance = -1, .strength = 0.5, .every = 4, .noise_level = -2};
+    *o = (ib_diffused_options){
+        .ip_scale = 1, .guidance = -1, .strength = 0.5, .every = 4, .seeds = 1, .noise_level = -2};
     ib_embeddings_defaults(&o->way);
 }
 
-static void tell(const clip *c, const char *sentence) {
+void ib_diffused_tell(const clip *c, const char *sentence) {
     if (c->w->message) {
         c->w->message(c->w->user, sentence);
     }
@@ -43,7 +45,7 @@ static bool is_drawn(const clip *c, size_t key) {
     return !c->o->direct && is_prompt(c, key);
 }
 
-static bool is_end(const clip *c, const place *p) {
+bool ib_diffused_is_end(const clip *c, const place *p) {
     return p->step == 0 || p->step == c->w->frames - 1;
 }
 
@@ -51,9 +53,14 @@ static size_t key_of(const clip *c, const place *p) {
     return (p->way + (p->step > 0)) % c->keys;
 }
 
-/* Drawn from its own words, whatever leads the frames between. */
-static bool is_worded(const clip *c, const place *p) {
-    return is_end(c, p) && is_drawn(c, key_of(c, p)) && c->about->reads_text;
+const char *ib_diffused_words(const clip *c, const place *p) {
+    bool own = ib_diffused_is_end(c, p) && is_drawn(c, key_of(c, p)) && c->about->reads_text;
+    return own ? ib_key_prompt(c->w->keyframes[key_of(c, p)]) : NULL;
+}
+
+const float *ib_diffused_row(const clip *c, const place *p) {
+    size_t row = p->way * (size_t)(c->w->frames - 1) + (size_t)p->step;
+    return c->rows.n ? c->rows.z + row % c->rows.n * c->rows.shape.tokens * c->rows.shape.width : NULL;
 }
 
 static int make_embeddings(clip *c, const ib_embeddings_options *w, ib_error *err) {
@@ -139,14 +146,14 @@ static bool between_pictures(const clip *c, size_t way) {
     return (is_picture(c, way) || is_drawn(c, way)) && (is_picture(c, way + 1) || is_drawn(c, way + 1));
 }
 
-static size_t steps_of(const clip *c, const place *p) {
+size_t ib_diffused_steps(const clip *c, const place *p) {
     double steps = c->about->steps;
     return (size_t)(p->noise ? steps : floor(steps * p->strength + 1e-9));
 }
 
 static void add(clip *c, place p) {
     c->plan[c->planned++] = p;
-    c->work_all += steps_of(c, &p);
+    c->work_all += ib_diffused_steps(c, &p);
 }
 
 /* Keyframes first, for the frames beside them need them; then way by way. */
@@ -170,7 +177,7 @@ static int make_plan(clip *c, ib_error *err) {
             double s = ib_plan_strength(c->o->strength, t);
             bool both = between_pictures(c, p), inverted = both && c->o->inverted;
             place at = {p, j, t, !both || inverted || s >= 1 - 1e-6, inverted, s};
-            if (ib_plan_diffuses(j, w->frames, c->o->every) && steps_of(c, &at)) {
+            if (ib_plan_diffuses(j, w->frames, c->o->every) && ib_diffused_steps(c, &at)) {
                 add(c, at);
             }
         }
@@ -200,7 +207,14 @@ static int take_up(clip *c, size_t i, ib_error *err) {
                      c->made[i].height, c->width, c->height);
     }
     free(part);
-    return rc || !is_end(c, &c->plan[i]) ? rc : show_key(c, i, err);
+    return rc || !ib_diffused_is_end(c, &c->plan[i]) ? rc : show_key(c, i, err);
+}
+
+void ib_diffused_bytes(const float *picture, size_t n, uint8_t *rgb) {
+    for (size_t k = 0; k < n; k++) {
+        float v = picture[k] * 255;
+        rgb[k] = (uint8_t)(v > 0 ? v < 255 ? lrintf(v) : 255 : 0);
+    }
 }
 
 /* From a picture in memory to a frame, and to its file in the folder. */
@@ -209,9 +223,8 @@ static int keep(clip *c, size_t i, const float *picture, ib_error *err) {
     uint8_t *rgb = ib_calloc(n, 1);
     char *part = ib_resume_part(&c->resume, (int64_t)i + 1, part_ending);
     int rc = rgb && part ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for a picture");
-    for (size_t k = 0; !rc && k < n; k++) {
-        float v = picture[k] * 255;
-        rgb[k] = (uint8_t)(v > 0 ? v < 255 ? lrintf(v) : 255 : 0);
+    if (!rc) {
+        ib_diffused_bytes(picture, n, rgb);
     }
     rc = rc ? rc : ib_write_png(part, rgb, c->width, c->height, err);
     /* read back, so that a frame has the same bits whether it was made now or by an earlier call */
@@ -231,7 +244,7 @@ static void on_step(void *user, double share) {
         c->said = true;
         ib_diffused_time(text, sizeof text, left + now - c->began);
         snprintf(line, sizeof line, "by the first step, this will take about %s", text);
-        tell(c, line);
+        ib_diffused_tell(c, line);
     }
     if (c->o->progress_diffused) {
         ib_diffused_progress p = {c->written, c->total, (size_t)done, c->work_all, left};
@@ -241,10 +254,9 @@ static void on_step(void *user, double share) {
 
 /* What conditions the frame at a place. */
 static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
-    size_t row = p->way * (size_t)(c->w->frames - 1) + (size_t)p->step;
+    const char *words = ib_diffused_words(c, p);
     ib_led_by cond = ib_diffused_condition(c->o, c->about);
-    row = c->rows.n ? row % c->rows.n : 0; /* of a loop */
-    f->embedding = c->rows.n ? c->rows.z + row * c->rows.shape.tokens * c->rows.shape.width : NULL;
+    f->embedding = ib_diffused_row(c, p);
     f->hidden = c->rows.shape.tokens;
     f->prompt = cond & IB_LED_BY_PROMPT ? c->o->prompt : NULL;
     if ((cond & IB_LED_BY_PROMPT) && !c->o->prompt && is_prompt(c, p->way) && is_prompt(c, p->way + 1)) {
@@ -252,9 +264,9 @@ static void condition(const clip *c, const place *p, ib_diffusing_frame *f) {
         f->prompt2 = ib_key_prompt(c->w->keyframes[(p->way + 1) % c->keys]);
         f->between = p->t;
     }
-    if (is_worded(c, p)) {
+    if (words) {
         f->embedding = NULL;
-        f->prompt = ib_key_prompt(c->w->keyframes[key_of(c, p)]);
+        f->prompt = words;
         f->prompt2 = NULL;
     }
     f->strength = p->noise ? 1 : p->strength;
@@ -327,38 +339,42 @@ static int make_starts(clip *c, const place *p, size_t n, ib_diffusing_frame *f,
     return rc;
 }
 
+int ib_diffused_draw(clip *c, const place *p, size_t n, ib_error *err) {
+    ib_diffusing_frame f[BATCH] = {{0}};
+    int rc = mix_ends(c, p, n, f, err);
+    c->work_batch = 0;
+    for (size_t k = 0; k < n; k++) {
+        condition(c, &p[k], &f[k]);
+        c->work_batch += ib_diffused_steps(c, &p[k]);
+    }
+    rc = rc ? rc : make_starts(c, p, n, f, err);
+    rc = rc ? rc : ib_diffusing_frames(c->model, f, n, (size_t)c->height, (size_t)c->width, c->picture, err);
+    c->work_done += c->work_batch;
+    c->work_batch = 0;
+    return rc;
+}
+
 /* Places [i, i + n) of the plan, of one way. */
 static int diffuse(clip *c, size_t i, size_t n, ib_error *err) {
     size_t values = (size_t)c->width * (size_t)c->height * 3;
-    ib_diffusing_frame f[BATCH] = {{0}};
-    int rc = mix_ends(c, c->plan + i, n, f, err);
-    c->work_batch = 0;
-    for (size_t k = 0; k < n; k++) {
-        condition(c, &c->plan[i + k], &f[k]);
-        c->work_batch += steps_of(c, &c->plan[i + k]);
-    }
-    rc = rc ? rc : make_starts(c, c->plan + i, n, f, err);
-    rc = rc ? rc : ib_diffusing_frames(c->model, f, n, (size_t)c->height, (size_t)c->width, c->picture, err);
+    int rc = ib_diffused_draw(c, c->plan + i, n, err);
     if (rc == IB_E_INTERRUPTED) {
         return ib_diffused_stopped(c, i, err);
     }
     for (size_t k = 0; !rc && k < n; k++) {
         rc = keep(c, i + k, c->picture + k * values, err);
     }
-    c->work_done += c->work_batch;
-    c->work_batch = 0;
     return rc;
 }
 
-/* How many places from i on go through the model together. */
-static size_t batch_at(const clip *c, size_t i) {
-    size_t n = 1;
-    const place *p = &c->plan[i];
-    while (n < BATCH && i + n < c->planned && p[n].way == p->way && is_end(c, &p[n]) == is_end(c, p) &&
-           is_worded(c, &p[n]) == is_worded(c, p)) {
-        n++;
+size_t ib_diffused_together(const clip *c, const place *p, size_t n) {
+    size_t some = 1;
+    while (some < BATCH && some < n && p[some].way == p->way &&
+           ib_diffused_is_end(c, &p[some]) == ib_diffused_is_end(c, p) &&
+           !ib_diffused_words(c, &p[some]) == !ib_diffused_words(c, p)) {
+        some++;
     }
-    return n;
+    return some;
 }
 
 /* Work on ways' ends, from place i on. */
@@ -382,7 +398,7 @@ static int see_drawn(clip *c, ib_error *err) {
     for (size_t k = 0; !rc && k < c->keys; k++) {
         specs[k] = c->w->keyframes[k];
     }
-    for (size_t i = 0; !rc && i < c->planned && is_end(c, &c->plan[i]); i++) {
+    for (size_t i = 0; !rc && i < c->planned && ib_diffused_is_end(c, &c->plan[i]); i++) {
         size_t k = key_of(c, &c->plan[i]);
         if (is_drawn(c, k)) {
             specs[k] = own[k] = ib_resume_part(&c->resume, (int64_t)i + 1, part_ending);
@@ -400,10 +416,8 @@ static int see_drawn(clip *c, ib_error *err) {
     return rc;
 }
 
-/* Everything that the model makes. */
-static int diffuse_all(clip *c, ib_error *err) {
+static int make_room(clip *c, ib_error *err) {
     size_t values = (size_t)c->width * (size_t)c->height * 3 * BATCH;
-    size_t there = c->resume.done < (int64_t)c->planned ? (size_t)c->resume.done : c->planned;
     int rc = ib_alloc_floats(&c->start, values, "pictures", err);
     rc = rc ? rc : ib_alloc_floats(&c->picture, values, "pictures", err);
     if (!rc && c->o->inverted) {
@@ -411,17 +425,23 @@ static int diffuse_all(clip *c, ib_error *err) {
         rc = ib_ends_alloc(&c->ends, n, err);
         rc = rc ? rc : ib_alloc_floats(&c->mixed, 2 * BATCH * n, "noise", err);
     }
+    return rc;
+}
+
+/* Everything that the model makes. */
+static int diffuse_all(clip *c, ib_error *err) {
+    size_t there = c->resume.done < (int64_t)c->planned ? (size_t)c->resume.done : c->planned;
+    int rc = IB_OK;
     for (size_t i = 0; !rc && i < there; i++) {
         rc = take_up(c, i, err);
-        c->work_all -= steps_of(c, &c->plan[i]);
+        c->work_all -= ib_diffused_steps(c, &c->plan[i]);
     }
     count_ends(c, there);
     c->taken_up = (int64_t)there;
     c->kept = there;
-    c->began = ib_clock_seconds();
     for (size_t i = there, n; !rc && i < c->planned; i += n) {
-        n = batch_at(c, i);
-        if (c->drawn && !is_end(c, &c->plan[i]) &&
+        n = ib_diffused_together(c, c->plan + i, c->planned - i);
+        if (c->drawn && !ib_diffused_is_end(c, &c->plan[i]) &&
             (ib_diffused_condition(c->o, c->about) & IB_LED_BY_IMAGE)) {
             rc = see_drawn(c, err);
             rc = rc == IB_E_INTERRUPTED ? ib_diffused_stopped(c, i, err) : rc;
@@ -453,7 +473,7 @@ static void tell_plan(const clip *c) {
              left < c->planned ? " (some are there from a run that was stopped)" : "", c->about->steps,
              c->about->sampler, c->about->guidance,
              c->o->inverted ? "noise of the keyframes, else seed" : "seed", (unsigned long long)c->o->seed);
-    tell(c, line);
+    ib_diffused_tell(c, line);
 }
 
 static void release(clip *c, bool finished) {
@@ -483,10 +503,13 @@ static void release(clip *c, bool finished) {
     free(c->text);
 }
 
-int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summary, ib_error *err) {
+int ib_render_diffused(const ib_diffused_options *asked, ib_diffused_summary *summary, ib_error *err) {
+    ib_diffused_options own = *asked, *o = &own; /* with the seed that is chosen */
     clip c = {.o = o, .w = &o->way, .keys = o->way.n_keyframes};
+    double agreement = 0;
     c.ways = c.keys - 1 + o->way.loop;
     int rc = ib_diffused_check(o, err);
+    rc = rc ? rc : ib_seeds_check(o, err);
     rc = rc ? rc : ib_diffusing_open(&c.model, o, on_step, &c, err);
     c.about = c.model ? ib_diffusing_about_of(c.model) : NULL;
     rc = rc ? rc : ib_diffused_check_condition(o, c.about, err);
@@ -495,8 +518,11 @@ int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summar
     rc = rc ? rc : ib_diffused_try_output(&c, err);
     rc = rc ? rc : begin_embeddings(&c, err);
     rc = rc ? rc : make_plan(&c, err);
-    rc = rc ? rc : begin_resume(&c, err);
     rc = rc ? rc : ib_renderer_open(&c.pixels, o->pixels, c.width, c.height, o->way.threads, err);
+    rc = rc ? rc : make_room(&c, err);
+    c.began = ib_clock_seconds();
+    rc = rc ? rc : ib_seeds_choose(&c, &o->seed, &agreement, err);
+    rc = rc ? rc : begin_resume(&c, err);
     rc = rc ? rc : ib_diffused_describe(&c.text, o, c.about, c.width, c.height, err);
     if (!rc) {
         tell_plan(&c);
@@ -510,6 +536,8 @@ int ib_render_diffused(const ib_diffused_options *o, ib_diffused_summary *summar
                                          .width = c.width,
                                          .height = c.height,
                                          .steps = c.about->steps,
+                                         .seed = o->seed,
+                                         .agreement = agreement,
                                          .sampler = c.about->sampler,
                                          .seconds = (double)c.total / o->way.fps};
     }

@@ -31,6 +31,8 @@ typedef struct ib_diffused_progress {
     double left_seconds;        /* < 0: not known yet */
 } ib_diffused_progress;
 
+enum { IB_SEEDS_MOST = 64 };
+
 typedef struct ib_diffused_options {
     ib_embeddings_options way; /* keyframes, output, adapter, guide, frames, fps, ... as there; no preview.
                                 * width, height: of the clip, 0, 0: the first picture's own size, or the
@@ -41,13 +43,16 @@ typedef struct ib_diffused_options {
     const char *vae;           /* "full" (NULL: the same), "tiny", or a path */
     const char *const *lora;   /* [n_lora] FILE or FILE:WEIGHT */
     size_t n_lora;
-    const char *sampler;         /* ddim, euler, dpm++, lcm, pndm; NULL: by the model */
-    const char *prediction;      /* epsilon or v_prediction; NULL: what the model's files say */
-    const char *spacing;         /* leading, trailing or linspace; NULL: what the model's files say */
-    const char *tokenizer;       /* for a model that has none of its own; NULL: none */
-    int steps;                   /* 1..1000; 0: by the sampler; 50 with inverted noise */
-    double guidance;             /* >= 0; < 0: by the model */
-    uint64_t seed;               /* as torch's generator on the CPU takes it */
+    const char *sampler;    /* ddim, euler, dpm++, lcm, pndm; NULL: by the model */
+    const char *prediction; /* epsilon or v_prediction; NULL: what the model's files say */
+    const char *spacing;    /* leading, trailing or linspace; NULL: what the model's files say */
+    const char *tokenizer;  /* for a model that has none of its own; NULL: none */
+    int steps;              /* 1..1000; 0: by the sampler; 50 with inverted noise */
+    double guidance;        /* >= 0; < 0: by the model */
+    uint64_t seed;          /* as torch's generator on the CPU takes it */
+    int seeds; /* 1, the default, to IB_SEEDS_MOST: of that many, from `seed` on, the one whose pictures
+                * agree best with what leads them makes the clip (render/seeds.h) */
+    const char *seeds_judge;     /* file of a judge that says which does; NULL: the cosine */
     bool inverted;               /* between two pictures: frames start from noise that leads back to them */
     int noise_level;             /* of a Stable unCLIP's embeddings, 0..999; -1: none; -2, the default: 0 for
                                   * it, and others take no noise level */
@@ -69,6 +74,8 @@ typedef struct ib_diffused_summary {
     int64_t frames, taken_up; /* of the clip; of them from a run that was stopped */
     int64_t diffused;         /* made by the model, in this call */
     int width, height, steps;
+    uint64_t seed;    /* the one that was used */
+    double agreement; /* with several seeds: the mean cosine, or score of the judge, of the one used */
     double seconds;
     const char *sampler;
 } ib_diffused_summary;

@@ -48,6 +48,24 @@ typedef struct ib_diffused_clip {
     bool said;
 } ib_diffused_clip;
 
+void ib_diffused_tell(const ib_diffused_clip *c, const char *sentence); /* to the user */
+
+/* ---- a place ---- */
+bool ib_diffused_is_end(const ib_diffused_clip *c, const ib_diffused_place *p); /* a keyframe's */
+size_t ib_diffused_steps(const ib_diffused_clip *c, const ib_diffused_place *p);
+/* The prompt of a keyframe that is drawn from its own words, whatever leads the frames between; else NULL. */
+const char *ib_diffused_words(const ib_diffused_clip *c, const ib_diffused_place *p);
+/* [T,D] of c->rows, borrowed; NULL: there are no embeddings */
+const float *ib_diffused_row(const ib_diffused_clip *c, const ib_diffused_place *p);
+
+/* How many of n places, from the first on, go through the model together: at most IB_DIFFUSED_BATCH. */
+size_t ib_diffused_together(const ib_diffused_clip *c, const ib_diffused_place *p, size_t n);
+/* Draws n places that go together into c->picture, with the seed of c->o. IB_E_INTERRUPTED between two steps.
+ */
+int ib_diffused_draw(ib_diffused_clip *c, const ib_diffused_place *p, size_t n, ib_error *err);
+/* What becomes of a picture's n values in a file. */
+void ib_diffused_bytes(const float *picture, size_t n, uint8_t *rgb);
+
 /* IB_E_INTERRUPTED with the sentence for a clip that was stopped after `done` diffused frames. */
 int ib_diffused_stopped(const ib_diffused_clip *c, size_t done, ib_error *err);
 /* All frames of the plan are made: writes the clip. */

@@ -11,7 +11,7 @@
 #endif
 
 const char **ib_diffused_inputs(const ib_diffused_options *o, size_t *n) {
-    const char **list = calloc(o->way.n_keyframes + 6, sizeof *list);
+    const char **list = calloc(o->way.n_keyframes + 8, sizeof *list);
     *n = 0;
     for (size_t i = 0; list && i < o->way.n_keyframes; i++) {
         list[(*n)++] = o->way.keyframes[i];
@@ -20,6 +20,8 @@ const char **ib_diffused_inputs(const ib_diffused_options *o, size_t *n) {
         list[(*n)++] = o->way.adapter;
         list[(*n)++] = o->way.modality_gap;
         list[(*n)++] = o->way.guide;
+        list[(*n)++] = o->way.search.judge;
+        list[(*n)++] = o->seeds_judge;
         list[(*n)++] = o->renderer;
         list[(*n)++] = o->ip_adapter;
         list[(*n)++] = o->vae;
@@ -52,6 +54,9 @@ void ib_diffused_key(ib_key *k, const ib_diffused_options *o, int width, int hei
     ib_key_add(k, "%d frames %.17g fps %.17g s size %dx%d ease %d loop %d trust %.17g interlaced %d\n",
                w->frames, w->fps, w->gap_seconds, width, height, w->ease, w->loop, w->trust,
                w->keep_interlaced);
+    ib_key_add(k, "guide %.17g search %zu beam %zu condense %zu seconds %.17g seed %llu\n", w->guide_scale,
+               w->search.candidates, w->search.beam, w->search.condense, w->search.seconds,
+               (unsigned long long)w->search.seed);
     ib_key_add(k,
                "ip %.17g sampler %s steps %d guidance %.17g seed %llu condition %d strength %.17g every %d "
                "level %d inverted %d direct %d\n",

@@ -148,23 +148,28 @@ static int read_keys(embeddings *e, ib_error *err) {
     return rc ? rc : close_gap(e, err);
 }
 
-static int make_rows(embeddings *e, ib_error *err) {
+static void set_path(embeddings *e) {
     const ib_embeddings_options *o = e->o;
-    const ib_shape *s = &e->keys.shape;
-    size_t values = s->tokens * s->width, all;
     double gap = o->gap_seconds > 0 ? o->gap_seconds : (o->frames - 1) / o->fps;
     e->path = (ib_path_options){.frames = o->frames,
                                 .ease = o->ease,
                                 .loop = o->loop,
                                 .gap_seconds = (float)gap,
                                 .stop = o->stop,
-                                .geometry = ib_geometry_of(e->keys.space_id)};
+                                .geometry = ib_geometry_of(e->keys.space_id),
+                                .space_id = e->keys.space_id};
+}
+
+static int make_rows(embeddings *e, ib_error *err) {
+    const ib_embeddings_options *o = e->o;
+    const ib_shape *s = &e->keys.shape;
+    size_t values = s->tokens * s->width, all;
+    set_path(e);
     int rc = ib_seeking_open(&e->seeking, &o->search, e->keys.space_id, o->threads, o->stop, err);
     if (rc) {
         return rc;
     }
     e->path.seeking = e->seeking.judge ? &e->seeking : NULL;
-    e->path.space_id = e->keys.space_id;
     e->rows = ib_path_rows(&e->path, e->keys.n);
     if (ib_size_mul(e->rows, values, &all)) {
         return ib_fail(err, IB_E_MEMORY, "out of memory for %zu rows", e->rows);
@@ -179,7 +184,7 @@ static int make_rows(embeddings *e, ib_error *err) {
         rc = ib_alloc_floats(&e->gate, e->rows, "the path's guides", err);
     }
     if (!rc) {
-        rc = ib_guiding_begin(&e->guiding, &e->keys, (float)gap, e->gate, &e->path.guides, err);
+        rc = ib_guiding_begin(&e->guiding, &e->keys, e->path.gap_seconds, e->gate, &e->path.guides, err);
     }
     for (size_t i = 0; !rc && i < e->rows; i++) {
         e->pts[i] = (double)i / o->fps;
@@ -353,6 +358,35 @@ int ib_rows_make(ib_rows *r, const ib_embeddings_options *o, ib_error *err) {
         memcpy(r->space_id, e.keys.space_id, sizeof r->space_id);
         e.z = e.t = e.nothing = NULL;
     }
+    release(&e);
+    return rc;
+}
+
+static int visit_ways(embeddings *e, ib_rows_visit *visit, void *user, ib_error *err) {
+    size_t ways = e->keys.n - 1 + e->o->loop, n = (size_t)e->o->frames - 2;
+    size_t values = e->keys.shape.tokens * e->keys.shape.width;
+    int rc = ib_alloc_floats(&e->t, n, "the path's places", err);
+    for (size_t way = 0; !rc && way < ways; way++) {
+        const float *z0 = e->keys.z + way * values, *z1 = e->keys.z + (way + 1) % e->keys.n * values;
+        ib_sought s;
+        ib_path_places(&e->path, e->t);
+        rc = ib_seeking_look(&s, e->adapter, &e->path, &e->keys.shape, way, z0, z1, e->t, n, err);
+        rc = rc ? rc : visit(user, way, &s, err);
+        ib_sought_free(&s);
+    }
+    return rc;
+}
+
+int ib_rows_look(const ib_embeddings_options *o, ib_rows_visit *visit, void *user, ib_error *err) {
+    embeddings e = {.o = o};
+    int rc = open_adapter(&e, err);
+    rc = rc ? rc : ib_guiding_open(&e.guiding, o, e.adapter, err);
+    rc = rc ? rc : read_keys(&e, err);
+    if (!rc) {
+        set_path(&e);
+        rc = ib_guiding_begin(&e.guiding, &e.keys, e.path.gap_seconds, NULL, &e.path.guides, err);
+    }
+    rc = rc ? rc : visit_ways(&e, visit, user, err);
     release(&e);
     return rc;
 }

@@ -12,6 +12,13 @@ size_t ib_path_rows(const ib_path_options *o, size_t n) {
     return (n - 1 + o->loop) * (size_t)(o->frames - 1) + !o->loop;
 }
 
+void ib_path_places(const ib_path_options *o, float *t) {
+    for (int i = 0; i < o->frames - 2; i++) {
+        float x = (float)(i + 1) / (float)(o->frames - 1);
+        t[i] = o->ease ? x * x * (3 - 2 * x) : x;
+    }
+}
+
 /* [n] requests; z: [n,T,D] */
 static int between_path(const ib_adapter *a, ib_adapter_work *w, const ib_geometry *g, const ib_shape *s,
                         const ib_between *in, int n, float *z, ib_error *err) {
@@ -78,10 +85,7 @@ static int make_way(walk *w, size_t way, const float *z0, const float *z1, float
                     ib_error *err) {
     const ib_path_options *o = w->o;
     int steps = o->frames - 2, n, rc = IB_OK;
-    for (int i = 0; i < steps; i++) {
-        float x = (float)(i + 1) / (float)(o->frames - 1);
-        t[i] = o->ease ? x * x * (3 - 2 * x) : x;
-    }
+    ib_path_places(o, t);
     if (o->seeking && steps > 0) {
         return ib_seeking_way(o->seeking, w->adapter, o, w->s, way, z0, z1, t, (size_t)steps, rows, gate,
                               err);

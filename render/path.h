@@ -29,6 +29,8 @@ typedef struct ib_path_options {
 
 /* Rows of a path of n keyframes: (n - 1)(frames - 1) + 1, of a loop n (frames - 1). */
 size_t ib_path_rows(const ib_path_options *o, size_t n);
+/* t: [frames - 2] the places between two keyframes. */
+void ib_path_places(const ib_path_options *o, float *t);
 /* keys: [n,T,D]; rows: [ib_path_rows,T,D]; t: [ib_path_rows], the place between a row's two keyframes, 0 at
  * keyframes. Row k (frames - 1) is keyframe k bit for bit. adapter NULL: slerp. */
 int ib_path_make(const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,

@@ -31,22 +31,27 @@ static int see(ib_sought *w, const ib_path_guides *g, size_t way, ib_error *err)
     return rc;
 }
 
+int ib_seeking_look(ib_sought *w, const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,
+                    size_t way, const float *z0, const float *z1, const float *t, size_t n, ib_error *err) {
+    size_t values = shape->tokens * shape->width;
+    int rc = ib_sought_create(w, adapter, o->space_id, shape, n, err);
+    if (!rc) {
+        w->places = n;
+        w->gap_seconds = o->gap_seconds;
+        memcpy(w->z0, z0, values * sizeof *z0);
+        memcpy(w->z1, z1, values * sizeof *z1);
+        memcpy(w->t, t, n * sizeof *t);
+        rc = see(w, &o->guides, way, err);
+    }
+    return rc ? rc : ib_sought_answer(w, adapter, err);
+}
+
 int ib_seeking_way(ib_seeking *s, const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,
                    size_t way, const float *z0, const float *z1, const float *t, size_t n, float *rows,
                    float *gate, ib_error *err) {
-    size_t values = shape->tokens * shape->width;
     ib_sought w;
     bool whole = true;
-    int rc = ib_sought_create(&w, adapter, o->space_id, shape, n, err);
-    if (!rc) {
-        w.places = n;
-        w.gap_seconds = o->gap_seconds;
-        memcpy(w.z0, z0, values * sizeof *z0);
-        memcpy(w.z1, z1, values * sizeof *z1);
-        memcpy(w.t, t, n * sizeof *t);
-        rc = see(&w, &o->guides, way, err);
-    }
-    rc = rc ? rc : ib_sought_answer(&w, adapter, err);
+    int rc = ib_seeking_look(&w, adapter, o, shape, way, z0, z1, t, n, err);
     rc = rc ? rc : ib_search_window(s->judge, &w, &s->o, rows, &whole, err);
     s->ended = s->ended || !whole;
     if (!rc && gate) {

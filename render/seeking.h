@@ -17,6 +17,10 @@ int ib_seeking_open(ib_seeking *s, const ib_search_asked *asked, const char *spa
                     const atomic_int *stop, ib_error *err);
 void ib_seeking_free(ib_seeking *s);
 
+/* What a search sees of the places t [n] between keyframes `way` and the next. *w is to be freed in any case.
+ */
+int ib_seeking_look(ib_sought *w, const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,
+                    size_t way, const float *z0, const float *z1, const float *t, size_t n, ib_error *err);
 /* The rows strictly between keyframes `way` and the next, at t [n]. rows: [n,T,D]; gate: [n] or NULL. A
  * search that is stopped ends with the adapter's answers and is no error. */
 int ib_seeking_way(ib_seeking *s, const ib_adapter *adapter, const ib_path_options *o, const ib_shape *shape,

@@ -50,6 +50,7 @@ class Bench:
         made = subprocess.run([self.a.inbetween, *words, "-q"], capture_output=True, text=True)
         if made.returncode:
             raise SystemExit(f"{' '.join(words)}\n{made.stderr}")
+        return made.stdout
 
     def once(self, result, *words):
         if not os.path.exists(result):
@@ -62,8 +63,9 @@ class Bench:
                 if not os.path.exists(self.at(name, f"{i:04d}.json")):
                     videos.make(self.at(name), i, seed, True, 128, 4)
 
-    def train(self):
-        for name, (space, draw, guides) in SPACES.items():
+    def train(self, names=tuple(SPACES), unguided=True):
+        for name in names:
+            space, draw, guides = SPACES[name]
             how = space + ([] if name == "pooled" or name == "hidden" else ["--size", f"{SIZE}x{SIZE}"])
             how += ["--guide-gaps", self.a.gaps] if guides else []
             for part in "train", "held":
@@ -71,7 +73,7 @@ class Bench:
                 if not os.path.exists(mark):
                     self.run("encode", self.at(part), "-o", self.at(f"{name}-{part}"), *how)
                     open(mark, "w").close()
-            for run, more in [(name, [])] + ([(name + "-unguided", ["--guide", "none"])] if guides else []):
+            for run, more in [(name, [])] + ([(name + "-unguided", ["--guide", "none"])] if guides and unguided else []):
                 self.once(self.at(run, "adapter.safetensors"), "train", self.at(f"{name}-train"), "-o", self.at(run),
                           "--minutes", str(self.a.minutes), *more)
                 print(f"{run}: trained", file=sys.stderr, flush=True)
@@ -115,16 +117,12 @@ class Bench:
                               "--gap-seconds", f"{gap / videos.RATE:.6f}", *size, *words)
             print(f"gap {gap}: drawn", file=sys.stderr, flush=True)
 
-    def embed(self, folder):
+    def embed(self, folder, space="pooled"):
         names = sorted(f for f in os.listdir(folder) if f.endswith(".png"))
-        out = folder + ".safetensors"
-        self.once(out, "render", *(os.path.join(folder, n) for n in names), "-o", out, "-n", "2", "--space", "clip:tinyworld",
+        out = folder + ("" if space == "pooled" else "-" + space) + ".safetensors"
+        self.once(out, "render", *(os.path.join(folder, n) for n in names), "-o", out, "-n", "2", *SPACES[space][0],
                   "--adapter", "none", "--guide", "none")
-        data = open(out, "rb").read()
-        n = int.from_bytes(data[:8], "little")
-        at = json.loads(data[8:8 + n])["image_embeds"]
-        kind = {"F16": "<f2", "F32": "<f4"}[at["dtype"]]
-        return np.frombuffer(data[8 + n + at["data_offsets"][0]:8 + n + at["data_offsets"][1]], kind).astype(float).reshape(at["shape"])
+        return rows(out)
 
     def measure(self):
         got = {}
@@ -156,6 +154,16 @@ class Bench:
         return [np.mean(10 * np.log10(1 / np.maximum(mse, 1e-6))),
                 np.mean([ms_ssim(luma(a), luma(b)) for a, b in zip(x[inner], truth[inner])]), cosine[inner].mean(),
                 *np.mean(rows, 0), rough(luma(x), 2) / rough(luma(truth), 2), rough(z, 3) / rough(true, 3)]
+
+
+def rows(path):
+    """Embeddings of a file: [N,D], or of hidden tokens [N,T,D]."""
+    data = open(path, "rb").read()
+    n = int.from_bytes(data[:8], "little")
+    head = json.loads(data[8:8 + n])
+    at = head.get("image_embeds") or head["hidden_states"]
+    kind = {"F16": "<f2", "F32": "<f4"}[at["dtype"]]
+    return np.frombuffer(data[8 + n + at["data_offsets"][0]:8 + n + at["data_offsets"][1]], kind).astype(float).reshape(at["shape"])
 
 
 def luma(x):
