@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, Self
+from typing import Any, Callable, Self
 
 import cffi
 
@@ -102,17 +101,9 @@ class Handle:
         self._lock = threading.Lock()
         self.name = name
 
-    @contextmanager
-    def use(self) -> Iterator[Any]:
+    def use(self) -> Use:
         """The pointer, for the length of a with statement. BusyError, ClosedError."""
-        if not self._lock.acquire(blocking=False):
-            raise BusyError(f"{self.name}: cannot be used: another call is using it")
-        try:
-            if self._pointer is None:
-                raise ClosedError(f"{self.name}: cannot be used: it is closed")
-            yield self._pointer
-        finally:
-            self._lock.release()
+        return Use(self)
 
     @property
     def closed(self) -> bool:
@@ -133,6 +124,27 @@ class Handle:
         """To be called within `use`, before a function of the library that releases the pointer itself."""
         ffi.gc(self._pointer, None)
         self._pointer = None
+
+
+class Use:
+    """What Handle.use gives. Not a generator: short calls would notice."""
+
+    __slots__ = ("_handle",)
+
+    def __init__(self, handle: Handle):
+        self._handle = handle
+
+    def __enter__(self) -> Any:
+        handle = self._handle
+        if not handle._lock.acquire(blocking=False):
+            raise BusyError(f"{handle.name}: cannot be used: another call is using it")
+        if handle._pointer is None:
+            handle._lock.release()
+            raise ClosedError(f"{handle.name}: cannot be used: it is closed")
+        return handle._pointer
+
+    def __exit__(self, *_: Any) -> None:
+        self._handle._lock.release()
 
 
 class Closing:

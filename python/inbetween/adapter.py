@@ -65,6 +65,7 @@ class Adapter(Closing):
         self._handle = Handle("ib_adapter", raw, lib.ib_adapter_free, name)
         self._work: Handle | None = None
         self._work_for: tuple[Shape, int] | None = None
+        self._plan: _Plan | None = None
         with self._handle.use() as adapter:
             c = lib.ib_adapter_config_of(adapter)
             s = c.strengths
@@ -191,33 +192,31 @@ class Adapter(Closing):
         What is float32 and contiguous is not copied.
         """
         z0, z1 = floats(z0, "z0"), floats(z1, "z1")
-        shape = self._shape_of(z0)
-        batch, other = shape.batch_of(z0, "z0"), shape.batch_of(z1, "z1")
-        more = (1,) * min(1, np.ndim(t))
-        starts = [(name, z, own + more) for name, z, own in (("z0", z0, batch), ("z1", z1, other))]
-        if batch != other:
-            try:
-                batch = np.broadcast_shapes(batch, other)
-            except ValueError:
-                text = f"z0 and z1: have the shapes {list(z0.shape)} and {list(z1.shape)}: they do not go together"
-                raise MismatchError(text) from None
-        places = numbers(t, "t")
-        whole_shape = batch + places.shape[-1:]
-        request = np.zeros(whole_shape, REQUEST)
-        for name, z, own in starts:
-            request[name] = _addresses(z, own, shape.tokens * shape.width)
-        _put(request, "t", places, "t")
-        seconds = numbers(gap_seconds, "gap_seconds")
-        _put(request, "gap_seconds", seconds.reshape(seconds.shape + more) if seconds.ndim else seconds, "gap_seconds")
-        if not ((places >= 0) & (places <= 1)).all() or not (seconds > 0).all():
+        places, seconds = numbers(t, "t"), numbers(gap_seconds, "gap_seconds")
+        if not _within(places, 0, 1) or not _within(seconds, math.ulp(0), math.inf):
             raise ArgumentError("t: is to be in [0, 1], and gap_seconds above 0")
-        held = self._put_guide(request, guide, shape)
-        if out is None:
-            out = np.empty(whole_shape + shape.array, np.float32)
-        elif not _takes(out, whole_shape + shape.array) or any(np.may_share_memory(out, a) for a in (z0, z1, *held)):
-            raise ArgumentError(f"out: is to be contiguous float32 of the shape {list(whole_shape + shape.array)}, and no input")
-        self._predict(request.reshape(-1), out.reshape(-1), shape)
+        with self._handle.use() as adapter:
+            plan = self._plan_of(z0, z1, places, guide is not None)
+            held = self._put_guide(plan, guide)
+            if out is None:
+                out = np.empty(plan.result, np.float32)
+            elif not _takes(out, plan.result) or any(np.may_share_memory(out, a) for a in (z0, z1, *held)):
+                raise ArgumentError(f"out: is to be contiguous float32 of the shape {list(plan.result)}, and no input")
+            plan.put_addresses(z0, z1)
+            plan.put_numbers("t", places)
+            plan.put_numbers("gap_seconds", seconds.reshape(seconds.shape + plan.more) if seconds.ndim else seconds)
+            self._predict(adapter, plan, out)
         return out
+
+    def _plan_of(self, z0: Floats, z1: Floats, places: NDArray[np.float64], guided: bool) -> _Plan:
+        """The plan of the last call if that was of the same kind, or a new one. Within the adapter's use."""
+        key = z0.shape, z1.shape, places.shape, guided
+        if self._plan is None or self._plan.key != key:
+            shape = self._shape_of(z0)
+            plan = _Plan(key, shape, shape.batch_of(z0, "z0"), shape.batch_of(z1, "z1"), places.shape)
+            self._plan = plan if plan.request.size <= MOST_AT_ONCE else None
+            return plan
+        return self._plan
 
     def _shape_of(self, z: Floats) -> Shape:
         rank = {"grid": 3, "sequence": 2, "single": 1}[self.info.layout]
@@ -226,32 +225,33 @@ class Adapter(Closing):
             raise MismatchError(f"z0: has the shape {list(z.shape)}: the adapter takes latents {wanted}")
         return Shape.of_array(self.info.layout, z.shape[z.ndim - rank :])
 
-    def _put_guide(self, request: NDArray[Any], guide: Any, shape: Shape) -> tuple[Floats, ...]:
-        """Into the requests; the arrays that must live as long as they do."""
+    def _put_guide(self, plan: _Plan, guide: Any) -> tuple[Floats, ...]:
+        """Into the requests; the arrays that must live as long as they are used."""
         if guide is None:
             return ()
         if not self.info.guide:
             raise MismatchError(f"{self._handle.name}: takes no guide: it was trained without")
+        request = plan.request
         pictures, features = floats(guide[0], "guide's pictures"), floats(guide[1], "guide's features")
-        one, told = (lib.IB_GUIDE_PICTURES,) + shape.array, (lib.IB_GUIDE_FEATURES,)
+        one, told = (lib.IB_GUIDE_PICTURES,) + plan.shape.array, (lib.IB_GUIDE_FEATURES,)
         for name, array, ending in (("pictures", pictures, one), ("features", features, told)):
             if array.shape[-len(ending) :] != ending or array.shape[: -len(ending)] != request.shape:
                 raise MismatchError(f"guide's {name}: have the shape {list(array.shape)}: here it is {list(request.shape + ending)}")
         if (features < 0).any():
             raise ArgumentError("guide's features: are 0 or more")
-        request["guide"] = _addresses(pictures, request.shape, math.prod(one))
-        request["feature"] = _addresses(features, request.shape, told[0])
+        request["guide"] = _offsets(request.shape, math.prod(one)) + _address(pictures)
+        request["feature"] = _offsets(request.shape, told[0]) + _address(features)
         return pictures, features
 
-    def _predict(self, request: NDArray[Any], out: Floats, shape: Shape) -> None:
+    def _predict(self, adapter: Any, plan: _Plan, out: Floats) -> None:
+        """Within the adapter's use."""
+        shape, count = plan.shape, plan.request.size
         each = shape.tokens * shape.width
         most = max(1, min(MOST_AT_ONCE, MOST_VALUES // each if shape.layout != "grid" else 1))
-        with self._handle.use() as adapter:
-            for first in range(0, len(request), most):
-                part = request[first : first + most]
-                with self._work_of(adapter, shape, len(part), most).use() as work:
-                    raw = ffi.cast("ib_between *", ffi.from_buffer(part))
-                    call(lib.ib_adapter_predict, adapter, work, raw, len(part), pointer(out[first * each : (first + len(part)) * each]))
+        for first in range(0, count, most):
+            n = min(most, count - first)
+            with self._work_of(adapter, shape, n, most).use() as work:
+                call(lib.ib_adapter_predict, adapter, work, plan.raw + first, n, pointer(out) + first * each)
 
     def _work_of(self, adapter: Any, shape: Shape, n: int, most: int) -> Handle:
         """The work space at hand, or a larger one. Within the adapter's use."""
@@ -268,17 +268,51 @@ class Adapter(Closing):
         return self._work
 
 
-def _addresses(array: Floats, batch: tuple[int, ...], each: int) -> NDArray[np.uintp]:
-    """Of the parts of `array`, `each` floats long. -> batch"""
-    first = int(ffi.cast("uintptr_t", ffi.from_buffer(array)))
-    return np.arange(first, first + 4 * each * math.prod(batch), 4 * each, dtype=np.uintp).reshape(batch)
+class _Plan:
+    """The requests of one call, kept for others of the same kind: shapes, and whether there are guides, are the same in all.
+    Addresses, t and gap_seconds are put in anew for each; it keeps no array alive but its own."""
+
+    def __init__(self, key: Any, shape: Shape, batch0: tuple[int, ...], batch1: tuple[int, ...], places: tuple[int, ...]):
+        """batch0, batch1: axes of z0 and z1 before a latent's own. places: shape of t."""
+        self.key = key
+        self.shape = shape
+        self.more = (1,) * min(1, len(places))  # an axis for t after the batch's
+        try:
+            requests = np.broadcast_shapes(batch0, batch1) + places[-1:]
+        except ValueError:
+            text = f"z0 and z1: have the shapes {list(key[0])} and {list(key[1])}: they do not go together"
+            raise MismatchError(text) from None
+        self.request = np.zeros(requests, REQUEST)
+        self.result = requests + shape.array
+        self.raw = ffi.cast("ib_between *", self.request.ctypes.data)
+        self._starts = [_offsets(batch + self.more, shape.tokens * shape.width) for batch in (batch0, batch1)]
+
+    def put_addresses(self, z0: Floats, z1: Floats) -> None:
+        np.add(self._starts[0], _address(z0), out=self.request["z0"])
+        np.add(self._starts[1], _address(z1), out=self.request["z1"])
+
+    def put_numbers(self, name: str, values: NDArray[np.float64]) -> None:
+        try:
+            self.request[name] = values
+        except ValueError:
+            text = f"{name}: has the shape {list(values.shape)}: it does not go with {list(self.request.shape)} in-betweens"
+            raise MismatchError(text) from None
 
 
-def _put(request: NDArray[Any], field: str, values: NDArray[np.float64], name: str) -> None:
-    try:
-        request[field] = values
-    except ValueError:
-        raise MismatchError(f"{name}: has the shape {list(values.shape)}: it does not go with {list(request.shape)} in-betweens") from None
+def _offsets(batch: tuple[int, ...], each: int) -> NDArray[np.uintp]:
+    """In bytes, of the parts of an array, `each` floats long. -> batch"""
+    return (4 * each * np.arange(math.prod(batch), dtype=np.uintp)).reshape(batch)
+
+
+def _address(array: Floats) -> np.uintp:
+    return np.uintp(int(ffi.cast("uintptr_t", ffi.from_buffer(array))))
+
+
+def _within(values: NDArray[np.float64], least: float, most: float) -> bool:
+    """Whether all are in [least, most]."""
+    if values.ndim == 0:
+        return bool(least <= values.item() <= most)
+    return not ((values < least) | (values > most)).any()
 
 
 def _takes(out: Any, shape: tuple[int, ...]) -> bool:

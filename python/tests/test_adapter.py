@@ -78,6 +78,23 @@ def test_more_than_one_call_holds(tmp_path):
         assert adapter.between(z0[0], z1[0], []).shape == (0, WIDTH)
 
 
+def test_calls_of_one_kind_share_nothing(tmp_path):
+    """They share their requests' array."""
+    with learned(tmp_path / "a.safetensors") as adapter:
+        z, answers = latents(4, 2, WIDTH), []
+        for _ in range(2):
+            answers.append(adapter.between(z[0], z[1], 0.25, gap_seconds=0.1))
+            with pytest.raises(errors.MismatchError):
+                adapter.between(z[2], z[3], 0.75, gap_seconds=[0.5, 0.5, 0.5])
+            answers.append(adapter.between(z[2], z[3], 0.75, gap_seconds=0.5))
+            answers.append(adapter.between(z[2], z[3], [0.75], gap_seconds=[0.1, 0.5])[:, 0])
+        for first, again in zip(answers[:3], answers[3:]):
+            np.testing.assert_array_equal(first, again)
+        assert np.abs(answers[1] - answers[0]).max() > 1e-2
+        np.testing.assert_allclose(answers[2][1], answers[1][1], atol=2e-6)
+        assert np.abs(answers[2][0] - answers[1][0]).max() > 1e-5
+
+
 def test_halves_and_doubles_are_converted():
     with make() as adapter:
         z0, z1 = latents(2, WIDTH).astype(np.float16), latents(2, WIDTH, seed=2).astype(">f8")
