@@ -45,6 +45,8 @@ interrupted() {
     local signal=$1 ready=$2 pid
     shift 2
     words="$* (sent SIG$signal)"
+    : >"$scratch/out"
+    : >"$scratch/err" # READY may look into them, and not at what an earlier command left
     set -m # or the shell would have its background jobs ignore Ctrl-C
     "$INBETWEEN" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null &
     pid=$!

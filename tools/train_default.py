@@ -21,7 +21,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 
 # What is trained, and how: the options of `inbetween encode` and `inbetween train`.
 # Latents of two sizes: crops of the large ones show detail and small motion, the small ones whole pictures and large motion.

@@ -1,12 +1,13 @@
 """Training speed of the default in-between model in PyTorch on the CPU, to set beside build/bench_step.
 
     python3 tools/yardstick.py [--batch 16] [--rows 14] [--cols 24] [--fine 64] [--coarse 128] [--fine-blocks 2]
-                               [--coarse-blocks 3] [--threads 2] [--seconds 20] [--processor-time]
+                               [--coarse-blocks 3] [--threads 2] [--seconds 20] [--dtype float32] [--processor-time]
 
-The same trunk, heads, warps and transforms in float32: forward, backward and AdamW on random latents. The motion prior and the hypotheses
-(optical flow, block matching and carrying, which nothing is propagated through) are left out here and random ones are given instead, to
-PyTorch's advantage. --processor-time counts the process's own time instead of the wall's: for machines that others use too, with --threads 1.
-Debian: apt-get install python3-torch python3-numpy.
+The same trunk, heads, warps and transforms: forward, backward and AdamW on random latents. The motion prior and the hypotheses (optical
+flow, block matching and carrying, which nothing is propagated through) are left out here and random ones are given instead, to PyTorch's
+advantage. --dtype bfloat16 computes in that where PyTorch's autocast does; weights and their update stay float32. --processor-time counts
+the process's own time instead of the wall's: for machines that others use too, with --threads 1. Debian: apt-get install python3-torch
+python3-numpy.
 """
 import argparse
 import math
@@ -20,6 +21,7 @@ p = argparse.ArgumentParser()
 for name, default in (("batch", 16), ("rows", 14), ("cols", 24), ("fine", 64), ("coarse", 128), ("fine-blocks", 2),
                       ("coarse-blocks", 3), ("threads", 2), ("seconds", 20)):
     p.add_argument("--" + name, type=int, default=default)
+p.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
 p.add_argument("--processor-time", action="store_true")
 a = p.parse_args()
 clock = time.process_time if a.processor_time else time.monotonic
@@ -142,7 +144,9 @@ cells, others = torch.randn(a.batch, 4 * CELL_FEATURES, a.rows, a.cols), torch.r
 
 def step():
     optimiser.zero_grad(set_to_none=True)
-    ((model(z0, z1, t, times, prior, gate, cells, others) - z) ** 2).mean().backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=a.dtype == "bfloat16"):
+        made = model(z0, z1, t, times, prior, gate, cells, others)
+    ((made.float() - z) ** 2).mean().backward()
     optimiser.step()
 
 
@@ -152,5 +156,5 @@ start, steps = clock(), 0
 while clock() - start < a.seconds:
     step()
     steps += 1
-print(f"PyTorch {torch.__version__}: {sum(w.numel() for w in model.parameters())} parameters, {a.threads} threads: "
+print(f"PyTorch {torch.__version__}: {sum(w.numel() for w in model.parameters())} parameters, {a.threads} threads, {a.dtype}: "
       f"{steps * a.batch / (clock() - start):.1f} samples/s{' of processor time' if a.processor_time else ''}")

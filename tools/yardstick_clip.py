@@ -1,10 +1,10 @@
-#!/usr/bin/python3
+#!/usr/bin/env python3
 """How fast PyTorch runs the image tower of a CLIP model on this machine, in turn with bench_clip.
 
-    OMP_NUM_THREADS=2 tools/yardstick_clip.py build/bench_clip WEIGHTS.safetensors [ROUNDS]
+    OMP_NUM_THREADS=2 tools/yardstick_clip.py build/bench_clip WEIGHTS.safetensors [ROUNDS [float32] [bfloat16]]
 
-WEIGHTS: Hugging Face naming, as tools/clip_weights.c writes it. Both run float32 on as many threads, batches of 8, and the best round
-counts. Needs Debian's python3-torch and python3-numpy.
+WEIGHTS: Hugging Face naming, as tools/clip_weights.c writes it. Both run on as many threads, batches of 8, and the best round counts. Ours
+is in float32, PyTorch in what is named (by default float32). Needs PyTorch 2 and numpy.
 """
 import json
 import os
@@ -34,7 +34,8 @@ def load(path):
 
 
 class Tower:
-    def __init__(self, w):
+    def __init__(self, w, dtype):
+        w = {name: t.to(dtype) for name, t in w.items()}
         p = "vision_model."
         self.conv = w[p + "embeddings.patch_embedding.weight"]
         self.cls = w[p + "embeddings.class_embedding"]
@@ -61,7 +62,7 @@ class Tower:
         for b in self.blocks:
             n, t, _ = x.shape
             q, k, v = F.linear(F.layer_norm(x, w, *b["n1"]), *b["qkv"]).view(n, t, 3, h, -1).permute(2, 0, 3, 1, 4)
-            a = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, -1) @ v
+            a = F.scaled_dot_product_attention(q, k, v)
             x = x + F.linear(a.transpose(1, 2).reshape(n, t, -1), *b["out"])
             y = F.linear(F.layer_norm(x, w, *b["n2"]), *b["fc1"])
             x = x + F.linear(y * torch.sigmoid(1.702 * y), *b["fc2"])
@@ -73,25 +74,32 @@ def main():
         sys.exit(__doc__)
     bench, weights = sys.argv[1:3]
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 3
+    kinds = sys.argv[4:] or ["float32"]
     threads = int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))
     torch.set_num_threads(threads)
-    tower = Tower(load(weights))
-    size = int((tower.pos.shape[0] - 1) ** 0.5) * tower.conv.shape[-1]
+    weights_of = load(weights)
+    towers = {kind: Tower(weights_of, getattr(torch, kind)) for kind in kinds}
+    some = towers[kinds[0]]
+    size = int((some.pos.shape[0] - 1) ** 0.5) * some.conv.shape[-1]
     x = torch.randn(8, 3, size, size)
-    ours, theirs, ours_cpu, theirs_cpu = [], [], [], []
+    clock, processor = ({who: [] for who in ["ours", *kinds]} for _ in range(2))
     for _ in range(rounds):
         out = subprocess.run([bench, weights, "1"], capture_output=True, text=True, check=True).stdout
         line = next(l for l in out.splitlines() if l.startswith("pictures"))
-        ours.append(float(line.split()[1]))
-        flop = float(line.split()[3]) / ours[-1]
-        ours_cpu.append(float(re.search(r"by CPU time +([0-9.]+)", line).group(1)) / flop)
-        wall, cpu = time.monotonic(), time.process_time()
-        tower(x)
-        theirs.append(8 / (time.monotonic() - wall))
-        theirs_cpu.append(8 / (time.process_time() - cpu))
+        clock["ours"].append(float(line.split()[1]))
+        flop = float(line.split()[3]) / clock["ours"][-1]
+        processor["ours"].append(float(re.search(r"by CPU time +([0-9.]+)", line).group(1)) / flop)
+        for kind, tower in towers.items():
+            pictures = x.to(getattr(torch, kind))
+            begun, cpu = time.monotonic(), time.process_time()
+            tower(pictures)
+            clock[kind].append(8 / (time.monotonic() - begun))
+            processor[kind].append(8 / (time.process_time() - cpu))
     print(f"{threads} threads, torch {torch.__version__}: pictures a second, best of {rounds} in turn")
-    print(f"    by the clock:     ours {max(ours):.3f}, torch {max(theirs):.3f}, ratio {max(ours) / max(theirs):.2f}")
-    print(f"    by CPU seconds:   ours {max(ours_cpu):.3f}, torch {max(theirs_cpu):.3f}, ratio {max(ours_cpu) / max(theirs_cpu):.2f}")
+    for name, rates in (("by the clock:", clock), ("by CPU seconds:", processor)):
+        best = {who: max(row) for who, row in rates.items()}
+        ratios = ", ".join(f"{best['ours'] / best[kind]:.2f}" for kind in kinds)
+        print(f"    {name:18}" + ", ".join(f"{who} {rate:.3f}" for who, rate in best.items()) + f"; ours is {ratios} times as fast")
 
 
 main()

@@ -24,20 +24,21 @@ SDCPP = "stable-diffusion-cpp-python==0.4.7"
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 
 
-def prepare(cache):
-    """A Python that has all, in the cache."""
+def prepare(cache, sdcpp=True):
+    """A Python that has all, in the cache; stable-diffusion.cpp too or not."""
     python, ready = cache / "venv/bin/python", cache / "ready"
-    want = " ".join([TORCH, SDCPP] + OTHERS)
-    if not ready.exists() or ready.read_text() != want:
-        print(f"{cache}: making a virtual environment with {want}", file=sys.stderr)
+    want = [TORCH] + OTHERS + ([SDCPP] if sdcpp else [])
+    if not ready.exists() or not set(want) <= set(ready.read_text().split()):
+        print(f"{cache}: making a virtual environment with {' '.join(want)}", file=sys.stderr)
         cache.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", cache / "venv"], check=True)
         pip = [python, "-m", "pip", "--quiet", "install"]
         if subprocess.run(pip + [TORCH], stderr=subprocess.DEVNULL).returncode:  # pip may know it from a mirror
             subprocess.run(pip + [TORCH, "--extra-index-url", CPU_WHEELS], check=True)
         subprocess.run(pip + OTHERS, check=True)
-        subprocess.run(pip + ["--no-binary", "stable-diffusion-cpp-python", SDCPP], check=True)
-        ready.write_text(want)
+        if sdcpp:
+            subprocess.run(pip + ["--no-binary", "stable-diffusion-cpp-python", SDCPP], check=True)
+        ready.write_text(" ".join(want))
     return python
 
 
