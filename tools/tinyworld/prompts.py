@@ -69,4 +69,5 @@ if __name__ == "__main__":
             rows.append(judge(load(to, FRAMES), colour, start, end))
         rows = np.array(rows)
         right = rows[rows[:, 0]]
-        print(f"| {method} | {rows[:, 0].mean():.0%} | {right[:, 1].mean():.0%} | {right[:, 2].mean():.0%} |", flush=True)
+        shares = [f"{right[:, k].mean():.0%}" if len(right) else "-" for k in (1, 2)]
+        print(f"| {method} | {rows[:, 0].mean():.0%} | {shares[0]} | {shares[1]} |", flush=True)

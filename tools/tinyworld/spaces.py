@@ -104,18 +104,30 @@ class Bench:
                 where = self.at("drawn", str(gap), f"{i:04d}")
                 os.makedirs(where, exist_ok=True)
                 self.once(f"{where}/truth", "render", *self.frames(video, gap), "-o", f"{where}/truth/", "-n", "2", "--adapter", "none", *size)
-                for name, (space, draw, _) in SPACES.items():
-                    if name == "patch":
-                        shutil.copytree(f"{where}/truth", f"{where}/patch.ceiling", dirs_exist_ok=True)
-                        continue
+                shutil.copytree(f"{where}/truth", f"{where}/patch.ceiling", dirs_exist_ok=True)
+                self.decode(where, self.frames(video, gap), size)
+                for name in "hidden", "pooled":
+                    space, draw, _ = SPACES[name]
                     self.once(f"{where}/{name}.ceiling", "render", *self.frames(self.at(f"{name}-held", f"{i:04d}.h5"), gap), "-o",
-                              f"{where}/{name}.ceiling/", "-n", "2", *space, *draw, *size,
-                              "--adapter", "none")
+                              f"{where}/{name}.ceiling/", "-n", "2", *space, *draw, *size, "--adapter", "none")
                 for (name, method), words in self.methods().items():
                     to = f"{where}/{name}.{method}".replace(", ", "-").replace(" ", "-")
                     self.once(to, "render", *self.keys(video, gap), "-o", to + "/", "-n", str(gap + 1),
                               "--gap-seconds", f"{gap / videos.RATE:.6f}", *size, *words)
             print(f"gap {gap}: drawn", file=sys.stderr, flush=True)
+
+    def decode(self, where, frames, size):
+        """Pictures through the autoencoder: of every frame, the in-between of it and itself."""
+        if os.path.exists(f"{where}/vae.ceiling"):
+            return
+        twice = f"{where}/vae.twice"
+        self.once(twice, "render", *(f for frame in frames for f in (frame, frame)), "-o", twice + "/", "-n", "3", *SPACES["vae"][0], *size,
+                  "--adapter", "none")
+        os.makedirs(f"{where}/vae.ceiling.part")
+        for k in range(len(frames)):
+            os.rename(f"{twice}/{4 * k + 2:04d}.png", f"{where}/vae.ceiling.part/{k + 1:04d}.png")
+        shutil.rmtree(twice)
+        os.rename(f"{where}/vae.ceiling.part", f"{where}/vae.ceiling")
 
     def embed(self, folder, space="pooled"):
         names = sorted(f for f in os.listdir(folder) if f.endswith(".png"))
