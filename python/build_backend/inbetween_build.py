@@ -1,7 +1,7 @@
 """Builds the package (PEP 517): the library with CMake, then a wheel of it and the Python files.
 
-It needs nothing from PyPI. The library's own needs, such as FFmpeg, HDF5 and OpenBLAS, come from the system, when it is built and when it
-runs; the wheel is for systems with the same versions of them. In the environment: CMAKE_ARGS are further arguments of CMake,
+It needs nothing from PyPI where there is a CMake. The library's own needs, such as FFmpeg, HDF5 and OpenBLAS, come from the system, when it
+is built and when it runs; the wheel is for systems with the same versions of them. In the environment: CMAKE_ARGS are further arguments of CMake,
 INBETWEEN_BUILD is a build folder whose library is taken as it is.
 """
 
@@ -13,6 +13,7 @@ import importlib.util
 import io
 import os
 import re
+import shutil
 import subprocess
 import sysconfig
 import tarfile
@@ -72,6 +73,33 @@ def declarations() -> str:
     return module.from_tree(source_tree())
 
 
+def runs(program: str, environment: dict[str, str]) -> bool:
+    try:
+        return subprocess.run([program, "--version"], env=environment, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def cmake_environment() -> dict[str, str] | None:
+    """Of the processes that run CMake, or None where it does not run. A CMake that pip installed is a Python script: in pip's build
+    environment, which is in PYTHONPATH, it only finds itself if it was installed there."""
+    for hidden in ((), ("PYTHONPATH",)):
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        if runs("cmake", environment):
+            if runs("ninja", environment):
+                environment.setdefault("CMAKE_GENERATOR", "Ninja")
+            return environment
+    return None
+
+
+def get_requires_for_build_wheel(config_settings: object = None) -> list[str]:
+    if os.environ.get("INBETWEEN_BUILD"):
+        return []
+    environment = cmake_environment()
+    has_builder = shutil.which("make") or (environment and "CMAKE_GENERATOR" in environment)
+    return ([] if environment else ["cmake>=3.25"]) + ([] if has_builder else ["ninja"])
+
+
 def library(folder: Path) -> Path:
     """The shared library, built in `folder` unless INBETWEEN_BUILD names another one."""
     given = os.environ.get("INBETWEEN_BUILD")
@@ -79,9 +107,13 @@ def library(folder: Path) -> Path:
         options = ["CMAKE_BUILD_TYPE=Release", "INBETWEEN_SHARED=ON", "INBETWEEN_MPI=OFF"]
         options += [f"INBETWEEN_{part}=OFF" for part in ("INSTALL", "PAGES", "TESTS")]
         more = os.environ.get("CMAKE_ARGS", "").split()
-        subprocess.check_call(["cmake", "-S", source_tree(), "-B", folder, *(f"-D{option}" for option in options), *more])
-        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
-        subprocess.check_call(["cmake", "--build", folder, "--target", "inbetween_shared", "--parallel", jobs])
+        environment = cmake_environment()
+        if not environment:
+            raise SystemExit("inbetween cannot be built: there is no cmake that runs")
+        options = [f"-D{option}" for option in options]
+        subprocess.check_call(["cmake", "-S", source_tree(), "-B", folder, *options, *more], env=environment)
+        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(len(os.sched_getaffinity(0))))
+        subprocess.check_call(["cmake", "--build", folder, "--target", "inbetween_shared", "--parallel", jobs], env=environment)
     return (Path(given) if given else folder).resolve() / "libinbetween.so"
 
 
@@ -106,19 +138,43 @@ def write_wheel(path: Path, files: dict[str, bytes], info: str) -> None:
             wheel.writestr(entry, data)
 
 
-def build_wheel(wheel_directory: str, config_settings: object = None, metadata_directory: object = None) -> str:
-    tag = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+def write_info(files: dict[str, bytes], info: str, tag: str) -> None:
+    """Adds what a wheel says of itself, but RECORD."""
+    files[f"{info}/METADATA"] = metadata("wheel").encode()
+    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: inbetween_build\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
+    files |= {f"{info}/licenses/{name}": text for name, text in licenses().items()}
+
+
+def wheel_tag() -> str:
+    return "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+
+
+def wheel_info() -> dict[str, bytes]:
+    """What a wheel says of itself, but RECORD, by the names in its .dist-info."""
+    files = {"METADATA": metadata("wheel").encode()}
+    files["WHEEL"] = f"Wheel-Version: 1.0\nGenerator: inbetween_build\nRoot-Is-Purelib: false\nTag: {wheel_tag()}\n".encode()
+    return files | {f"licenses/{name}": text for name, text in licenses().items()}
+
+
+def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: object = None) -> str:
+    """So that pip, which asks for it before the wheel, does not build the library twice."""
     info = f"inbetween-{version()}.dist-info"
-    name = f"inbetween-{version()}-{tag}.whl"
+    for name, data in wheel_info().items():
+        path = Path(metadata_directory) / info / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return info
+
+
+def build_wheel(wheel_directory: str, config_settings: object = None, metadata_directory: object = None) -> str:
+    info, name = f"inbetween-{version()}.dist-info", f"inbetween-{version()}-{wheel_tag()}.whl"
     files = {f"inbetween/{path.name}": path.read_bytes() for path in sorted(PACKAGE.iterdir()) if path.suffix in (".py", ".typed")}
     files["inbetween/declarations.h"] = declarations().encode()
     with tempfile.TemporaryDirectory() as folder:
         files[f"inbetween/lib/{soname()}"] = library(Path(folder)).read_bytes()
     for path in sorted((source_tree() / "models").glob("default.*")):  # where the library looks for it: base/beside.h
         files[f"inbetween/share/inbetween/{path.name}"] = path.read_bytes()
-    files[f"{info}/METADATA"] = metadata("wheel").encode()
-    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: inbetween_build\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
-    files |= {f"{info}/licenses/{name}": text for name, text in licenses().items()}
+    files |= {f"{info}/{inner}": data for inner, data in wheel_info().items()}
     write_wheel(Path(wheel_directory) / name, files, info)
     return name
 

@@ -71,6 +71,36 @@ def test_sdist_has_all_that_cmake_wants(unpacked, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+SHIM = """#!{python}
+import os, sys
+if "PYTHONPATH" in os.environ:
+    sys.exit("ModuleNotFoundError: No module named 'cmake'")
+os.execv("/bin/true", ["true"])
+"""
+
+
+def test_what_pip_has_to_fetch(unpacked, tmp_path):
+    """A CMake that pip installed does not find itself in pip's build environment; one that is not there is asked for."""
+    (tmp_path / "cmake").write_text(SHIM.format(python=sys.executable))
+    (tmp_path / "cmake").chmod(0o755)
+    (tmp_path / "make").symlink_to("/bin/true")
+    asked = hook(unpacked, "get_requires_for_build_wheel()", PATH=str(tmp_path), PYTHONPATH="/nowhere")
+    assert asked == "[]"
+    (tmp_path / "cmake").unlink()
+    assert hook(unpacked, "get_requires_for_build_wheel()", PATH=str(tmp_path)) == "['cmake>=3.25']"
+    (tmp_path / "make").unlink()
+    assert hook(unpacked, "get_requires_for_build_wheel()[1]", PATH=str(tmp_path)) == "ninja"
+    assert hook(unpacked, "get_requires_for_build_wheel()", PATH=str(tmp_path), INBETWEEN_BUILD="build") == "[]"
+
+
+def test_metadata_before_the_wheel(unpacked, tmp_path):
+    info = hook(unpacked, f"prepare_metadata_for_build_wheel({str(tmp_path)!r})")
+    name = hook(unpacked, f"build_wheel({str(tmp_path)!r})", INBETWEEN_BUILD=str(Path(lib_path).parent))
+    with zipfile.ZipFile(tmp_path / name) as wheel:
+        packed = {name: wheel.read(name) for name in wheel.namelist() if name.startswith(info) and not name.endswith("/RECORD")}
+    assert packed == {str(path.relative_to(tmp_path)): path.read_bytes() for path in (tmp_path / info).rglob("*") if path.is_file()}
+
+
 def test_wheel_runs_by_itself(unpacked, tmp_path):
     name = hook(unpacked, f"build_wheel({str(tmp_path)!r})", INBETWEEN_BUILD=str(Path(lib_path).parent))
     assert name.startswith(f"inbetween-{version()}-py3-none-linux_")
