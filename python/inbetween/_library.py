@@ -27,8 +27,9 @@ def _version_of_declarations() -> tuple[str, str]:
 def _places(name: str) -> list[str]:
     """Where the library is looked for, in order."""
     chosen = os.environ.get("INBETWEEN_LIBRARY")
-    if chosen:  # a file, or a build folder
-        return [str(Path(chosen) / "libinbetween.so") if Path(chosen).is_dir() else chosen]
+    if chosen:  # a file, or a build folder; an absolute path, by which the library finds what came with it
+        place = Path(chosen) / "libinbetween.so" if Path(chosen).is_dir() else Path(chosen)
+        return [str(place.absolute()) if place.exists() else chosen]
     places = [str(Path(__file__).resolve().parent / "lib" / name)]
     root = source_tree()
     if root is not None:

@@ -91,19 +91,31 @@ def evaluate(
         lib.ib_eval_report_free(report)
 
 
-def plot_curve(report: dict[str, Any], figure: str = "skill", *, gap: int | None = None, axes: Any = None) -> Any:
-    """Draws a figure of every method over the place t with matplotlib; the axes. gap: None: the report's first."""
+SHOWN = ("lerp", "slerp", "cubic")  # of the baselines, by plot_curve; the others lie far below
+
+
+def plot_curve(
+    report: dict[str, Any], figure: str = "skill", *, gap: int | None = None, methods: Sequence[str] | None = None, axes: Any = None
+) -> Any:
+    """Draws a figure of methods over the place t with matplotlib; the axes. gap: None: the report's first. methods: their names in
+    the report; None: lerp, slerp, cubic and all that are neither baselines nor true frames."""
     import matplotlib.pyplot as plt
 
     found = [one for one in report["gaps"] if gap is None or one["gap"] == gap]
     if not found or not found[0]["places"]:
         raise ArgumentError(f"the report has nothing at a gap of {gap} frames")
     places = found[0]["places"]
+    known = places[0]["methods"]
+    if methods is None:
+        methods = [one["name"] for one in report["protocol"]["methods"] if one["name"] in SHOWN or one["kind"] not in ("baseline", "oracle")]
+    for name in methods:
+        if name not in known:
+            raise ArgumentError(f"methods: {name!r} is not in the report, which has {', '.join(known)}")
+        if figure not in known[name]:
+            raise ArgumentError(f"figure: is {figure!r}: it is one of {', '.join(known[name])}")
     if axes is None:
         axes = plt.subplots()[1]
-    for name in places[0]["methods"]:
-        if figure not in places[0]["methods"][name]:
-            raise ArgumentError(f"figure: is {figure!r}: it is one of {', '.join(places[0]['methods'][name])}")
+    for name in methods:
         values = [place["methods"][name][figure] for place in places]
         axes.plot([place["t"] for place in places], [float("nan") if v is None else v for v in values], marker="o", label=name)
     axes.set_xlabel("t")

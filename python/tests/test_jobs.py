@@ -133,9 +133,13 @@ def test_plot_curve_says_what_it_lacks(encoded):
     pytest.importorskip("matplotlib").use("Agg")
     report = inbetween.evaluate(encoded, adapters="prior")
     axes = inbetween.plot_curve(report)
-    assert len(axes.lines) == len(report["gaps"][0]["mean"])
+    assert [line.get_label() for line in axes.lines] == ["lerp", "slerp", "cubic", "prior"]
+    axes = inbetween.plot_curve(report, methods=["nearest"])
+    assert [line.get_label() for line in axes.lines] == ["nearest"]
     with pytest.raises(errors.ArgumentError):
         inbetween.plot_curve(report, "beauty")
+    with pytest.raises(errors.ArgumentError, match="hope"):
+        inbetween.plot_curve(report, methods=["hope"])
 
 
 def small(tmp_path):
