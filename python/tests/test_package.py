@@ -5,6 +5,7 @@ import csv
 import email
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -66,7 +67,7 @@ def test_sdist_has_all_that_cmake_wants(unpacked, tmp_path):
     assert said["License-Expression"] == "MIT" and said["Metadata-Version"] == "2.4"
     done = subprocess.run(
         ["cmake", "-S", unpacked / "libinbetween", "-B", tmp_path, "-DINBETWEEN_TESTS=OFF", "-DINBETWEEN_INSTALL=OFF"],
-        capture_output=True, text=True,
+        env={"CMAKE_GENERATOR": "Ninja" if shutil.which("ninja") else "Unix Makefiles", **os.environ}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
