@@ -22,11 +22,13 @@
 #define IB_MULTIARCH
 #define IB_MULTIARCH_EXACT
 #else
+/* Each level has fused multiply-add for vectors of every width, or for none. "avx512f" alone has it for 512
+ * bits and for single numbers but not for 256 bits, which the ends of loops take: an element's last bit would
+ * depend on where its array begins. "fma" alone has no integers of 256 bits, which exponentials need. */
 #if __GNUC__ < 12 /* which knows no levels of the architecture */
-#define IB_MULTIARCH __attribute__((target_clones("avx512f", "fma", "default")))
+#define IB_MULTIARCH __attribute__((target_clones("arch=skylake-avx512", "fma", "default")))
 #else
-/* v3: AVX2 and FMA together. "fma" alone has no integers of 256 bits, which exponentials need. */
-#define IB_MULTIARCH __attribute__((target_clones("avx512f", "arch=x86-64-v3", "default")))
+#define IB_MULTIARCH __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 /* None of them has fused multiply-add, and the file is built with -ffp-contract=off: the same bits on
  * every machine. */

@@ -65,9 +65,15 @@ pictures() {
     "$python" -W ignore tools/compare_diffusers.py 2>build/compare_diffusers.log || { tail -20 build/compare_diffusers.log; return 1; }
 }
 
+# The preset's build is also .ci/run's.
+sanitized_python() {
+    build sanitize build-sanitize && INBETWEEN_LIBRARY=$PWD/build-sanitize tools/test-python.sh
+}
+
 step "packages and release build" tools/setup.sh --ci
 step "pictures beside diffusers' own" pictures
 step "the Python package with older libraries" tools/test-python.sh --old
+step "the Python package under AddressSanitizer" sanitized_python
 step "threads, under ThreadSanitizer" threads
 step "a processor with SSE2 alone" tools/old_processor.sh test_nn test_latent test_average test_range test_adapter test_motion test_muon \
     test_clip test_nn_forward

@@ -6,6 +6,7 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/avstring.h>
+#include <libavutil/cpu.h>
 #include <libavutil/opt.h>
 #include "video_io/av.h"
 #include "video_io/av_compat.h"
@@ -122,6 +123,10 @@ static int set_quality(AVCodecContext *c, const ib_encoder *e, const ib_writer_o
     const encoder_defaults *d = defaults_of(name);
     if (o->lookahead > 0 && c->priv_data && av_opt_find(c->priv_data, "rc-lookahead", NULL, 0, 0)) {
         av_dict_set_int(options, "rc-lookahead", o->lookahead, 0);
+    }
+    /* x264 0.164 on AVX-512 takes what is in fresh memory into account: other bits every time */
+    if (!strncmp(name, "libx264", 7) && (av_get_cpu_flags() & AV_CPU_FLAG_AVX512)) {
+        av_dict_set(options, "x264-params", "asm=avx2,fma3,bmi2", 0);
     }
     bool has_crf = c->priv_data && av_opt_find(c->priv_data, "crf", NULL, 0, 0);
     if (o->crf >= 0 && !has_crf) {
