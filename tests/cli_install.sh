@@ -7,6 +7,8 @@ if [ -n "${IB_INSTRUMENTED:-}" ]; then
     skip "an instrumented library cannot be linked by a plain program"
 fi
 prefix=$scratch/prefix
+CMAKE_GENERATOR=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$IB_BUILD/CMakeCache.txt") # make may not be there
+export CMAKE_GENERATOR
 cmake --install "$IB_BUILD" --prefix "$prefix" >"$scratch/log" || {
     cat "$scratch/log"
     exit 1
