@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tests the Python package, docs/diffusers.md, the ComfyUI nodes and the notebook on the library in build/, in a virtual environment of its
 # own (build-python/), which is kept for the next time. What it needs is in python/tests/requirements.txt. PyPI's own build of torch is a
-# large one, for GPUs; another index may have one for the CPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. A test that is
-# skipped counts as failed; 77: the packages cannot be had. Arguments go to pytest: tools/test-python.sh -k slerp.
+# large one, for GPUs; PyTorch's own index, which PIP_EXTRA_INDEX_URL can name, has a small one. A test that is skipped counts as failed;
+# 77: the packages cannot be had. Arguments go to pytest: tools/test-python.sh -k slerp.
 #   tools/test-python.sh --old ...   the page and the pipelines with diffusers 0.30 and transformers 4 (requirements-old.txt), in build-python-old/
 # With INBETWEEN_LIBRARY another library is tested, a file or a build folder; where it is one with AddressSanitizer (preset sanitize), that
 # is loaded first.

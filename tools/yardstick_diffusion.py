@@ -19,9 +19,8 @@ import subprocess
 import sys
 import time
 
-TORCH, OTHERS = "torch==2.13.0+cpu", ["diffusers==0.42.1", "transformers==5.24.0", "accelerate==1.15.0", "safetensors", "numpy"]
+TORCH, OTHERS = "torch==2.13.0", ["diffusers==0.42.1", "transformers==5.24.0", "accelerate==1.15.0", "safetensors", "numpy"]
 SDCPP = "stable-diffusion-cpp-python==0.4.7"
-CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 
 
 def prepare(cache, sdcpp=True):
@@ -33,9 +32,7 @@ def prepare(cache, sdcpp=True):
         cache.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", cache / "venv"], check=True)
         pip = [python, "-m", "pip", "--quiet", "install"]
-        if subprocess.run(pip + [TORCH], stderr=subprocess.DEVNULL).returncode:  # pip may know it from a mirror
-            subprocess.run(pip + [TORCH, "--extra-index-url", CPU_WHEELS], check=True)
-        subprocess.run(pip + OTHERS, check=True)
+        subprocess.run(pip + [TORCH] + OTHERS, check=True)
         if sdcpp:
             subprocess.run(pip + ["--no-binary", "stable-diffusion-cpp-python", SDCPP], check=True)
         ready.write_text(" ".join(want))

