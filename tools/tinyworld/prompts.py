@@ -22,7 +22,7 @@ FRAMES = 9
 SIDES = {"left": (0.22, 0.5), "right": (0.78, 0.5), "top": (0.5, 0.22), "bottom": (0.5, 0.78)}
 WAYS = [("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top")]
 COLOURS, SHAPES, GROUNDS = ("red", "green", "blue", "yellow", "purple"), ("circle", "square", "triangle", "star"), ("white", "black", "gray")
-METHODS = {"drawn first, pictures from then on": [], "drawn first, from noise alone": ["--strength", "1"], "--direct": ["--direct"]}
+METHODS = {"drawn first, pictures from then on": [], "drawn first, the middle from noise alone": ["--strength", "1"], "--direct": ["--direct"]}
 
 
 def scene(rng):
