@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/output.h"
 #include "base/safetensors.h"
 #include "cli/adapter_options.h"
@@ -61,14 +62,18 @@ static int print_json(cli *c, const ib_search_judge *judge, const ib_judge_repor
     return cli_print_json(c, j, JSON_INDENT(2));
 }
 
-/* Nothing that is read is written over, and no file of another kind. */
+/* Nothing that is read is written over, and no file of another kind; where it goes there is a folder. */
 static int check_output(const char *output, const ib_judge_training *o, ib_error *err) {
     int rc = ib_output_check(output, &o->adapter, o->adapter != NULL, NULL, err);
     rc = rc ? rc : ib_output_check(output, (const char *const *)o->latents->v, o->latents->n, NULL, err);
     if (!rc && o->held) {
         rc = ib_output_check(output, (const char *const *)o->held->v, o->held->n, NULL, err);
     }
-    return rc ? rc : ib_st_check_replace(output, err);
+    rc = rc ? rc : ib_st_check_replace(output, err);
+    ib_pending p = {0};
+    rc = rc ? rc : ib_pending_begin(&p, output, err);
+    ib_pending_abort(&p);
+    return rc;
 }
 
 static int run_train_judge(cli *c) {

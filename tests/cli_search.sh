@@ -34,6 +34,8 @@ run train-judge "$s/l" --held "$s/gone" -o "$s/no.safetensors"
 refused 1 'gone'
 run train-judge "$s/l" --held "$s/l/scene-03.h5" -o "$s/l/scene-03.h5"
 refused 1 'scene-03.h5'
+run train-judge "$s/l/scene-01.h5" -o "$s/no folder/judge.safetensors" # before it learns, which one video is too few for
+refused 1 'cannot be written'
 run train-judge "$s/l"
 refused 2 '-o JUDGE is missing'
 run train-judge "$s/l" -o "$s/no.safetensors" --kind taste
