@@ -28,7 +28,7 @@ WHEEL_LICENSE = "MIT AND GPL-3.0-or-later"  # its library is linked against FFmp
 PACKED_SOURCE = "libinbetween"  # of an sdist: where the library's source lies
 # Of the library's source tree: what an sdist takes.
 NOT_SOURCE = {"docs", "examples", "python", "tests", "tools", "integrations"}
-SOURCE_ENDINGS = {".c", ".h", ".cmake", ".in", ".txt", ".tsv", ".safetensors"}
+SOURCE_ENDINGS = {".c", ".h", ".cmake", ".in", ".txt"}
 
 
 def source_tree() -> Path:
@@ -172,11 +172,17 @@ def build_wheel(wheel_directory: str, config_settings: object = None, metadata_d
     files["inbetween/declarations.h"] = declarations().encode()
     with tempfile.TemporaryDirectory() as folder:
         files[f"inbetween/lib/{soname()}"] = library(Path(folder)).read_bytes()
-    for path in sorted((source_tree() / "models").glob("default.*")):  # where the library looks for it: base/beside.h
-        files[f"inbetween/share/inbetween/{path.name}"] = path.read_bytes()
+    for inner, path in models().items():  # where the library looks for them: base/beside.h
+        files[f"inbetween/share/inbetween/{inner}"] = path.read_bytes()
     files |= {f"{info}/{inner}": data for inner, data in wheel_info().items()}
     write_wheel(Path(wheel_directory) / name, files, info)
     return name
+
+
+def models() -> dict[str, Path]:
+    """What comes with the program: the default adapter, the tiny world."""
+    folder = source_tree() / "models"
+    return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def sdist_files() -> dict[str, bytes]:
@@ -192,6 +198,7 @@ def sdist_files() -> dict[str, bytes]:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path.suffix in SOURCE_ENDINGS:
                 found[f"{PACKED_SOURCE}/{path.relative_to(source)}"] = path.read_bytes()
+    found |= {f"{PACKED_SOURCE}/models/{name}": path.read_bytes() for name, path in models().items()}
     for name in ("CMakeLists.txt", "LICENSE"):
         found[f"{PACKED_SOURCE}/{name}"] = (source / name).read_bytes()
     return found

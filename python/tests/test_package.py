@@ -27,6 +27,7 @@ assert _declarations.PACKED.is_file() and _library.lib_path.startswith(str(_decl
 with inbetween.Adapter.load("default") as adapter:
     z = np.random.default_rng(1).standard_normal((2, 3, 4, 96)).astype(np.float32)
     assert adapter.between(z[0], z[1], 0.5).shape == (3, 4, 96)
+assert inbetween.encode(np.zeros((1, 64, 64, 3), np.uint8), space="clip:tinyworld").shape == (1, 128)
 print(inbetween.version())
 """
 
