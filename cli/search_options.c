@@ -5,7 +5,7 @@ int cli_search_options(cli *c, bool judge_alone, ib_search_asked *s) {
     *s = (ib_search_asked){.candidates = cli_is_set(c, "search") ? (size_t)cli_int(c, "search") : 0,
                            .judge = cli_text(c, "judge"),
                            .beam = (size_t)cli_int(c, "beam"),
-                           .condense = (size_t)cli_int(c, "condense"),
+                           .condense = cli_is_set(c, "condense") ? (size_t)cli_int(c, "condense") : 0,
                            .seconds = cli_is_set(c, "search-seconds") ? cli_real(c, "search-seconds") : 0,
                            .seed = (uint64_t)cli_int(c, "search-seed")};
     for (size_t i = 0; !s->candidates && i < sizeof only_with / sizeof *only_with - judge_alone; i++) {

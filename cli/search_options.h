@@ -30,8 +30,8 @@
          .value = "M",                                                                                       \
          .min = 1,                                                                                           \
          .max = IB_CANDIDATES_MOST,                                                                          \
-         .initial = "1",                                                                                     \
-         .help = "take the mean of the best M candidates, weighted by the judge; 1 takes the best"},         \
+         .help = "take the mean of the best M candidates, weighted by the judge; 1 takes the best (default " \
+                 "N, all of them)"},                                                                         \
         {.name = "search-seconds",                                                                           \
          .kind = CLI_REAL,                                                                                   \
          .value = "S",                                                                                       \

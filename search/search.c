@@ -32,7 +32,9 @@ int ib_search_begin(const ib_search_asked *asked, const char *space_id, const ch
     *judge = NULL;
     *o = (ib_search_options){.candidates = asked->candidates,
                              .beam = asked->beam ? asked->beam : 1,
-                             .condense = asked->condense ? asked->condense : 1,
+                             .condense = asked->condense ? asked->condense
+                                         : asked->judge  ? asked->candidates
+                                                         : 1,
                              .seconds = asked->seconds,
                              .seed = asked->seed ? asked->seed : 1,
                              .threads = 1};

@@ -107,6 +107,12 @@ cp "$s/way.safetensors" "$s/sought.safetensors"
 run render $ends -o $way $search --condense 27 --beam 2 --threads 2
 expect 0
 check "any number of threads" cmp "$s/way.safetensors" "$s/sought.safetensors"
+run render $ends -o $way $search --beam 2
+check "all are condensed if nothing else is said" cmp "$s/way.safetensors" "$s/sought.safetensors"
+run render $ends -o $way $search --beam 2 --condense 1
+expect 0
+check "the best alone is another" sh -c "! cmp -s '$s/way.safetensors' '$s/sought.safetensors'"
+run render $ends -o $way $search --condense 27 --beam 2
 run info "$s/way.safetensors"
 check "the file says how" grep -q 'candidates 27 beam 2 condense 27' "$s/out"
 run render $ends -o $way $search --search-seconds 0.001
