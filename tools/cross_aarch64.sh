@@ -50,7 +50,7 @@ export PKG_CONFIG_SYSROOT_DIR=$root
 export PKG_CONFIG_LIBDIR=$root/usr/lib/$triplet/pkgconfig:$root/usr/lib/$triplet/openblas-openmp/pkgconfig:$root/usr/share/pkgconfig
 log=$here/build.log
 if ! { cmake -S . -B "$here/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
-    -DCMAKE_C_COMPILER=$triplet-gcc -DCMAKE_C_FLAGS="-idirafter $root/usr/include -idirafter $root/usr/include/$triplet" \
+    -DCMAKE_PREFIX_PATH="$root/usr" -DCMAKE_C_COMPILER=$triplet-gcc -DCMAKE_C_FLAGS="-idirafter $root/usr/include -idirafter $root/usr/include/$triplet" \
     -DCMAKE_EXE_LINKER_FLAGS="-Wl,-rpath-link,$root/usr/lib/$triplet:$root/lib/$triplet -Wl,--unresolved-symbols=ignore-in-shared-libs" \
     -DINBETWEEN_MPI=OFF -DINBETWEEN_SHARED=OFF -DINBETWEEN_INSTALL=OFF -DINBETWEEN_PAGES=OFF &&
     cmake --build "$here/build" -j "$(nproc)" --target "$@"; } >"$log" 2>&1 </dev/null; then
