@@ -4,7 +4,7 @@ and by a judge, and the same measures for all. Prints a Markdown table for each 
 
     tools/tinyworld/seeds.py [FOLDER] [--minutes 2] [--train 40] [--held 10] [--gaps 8,16] [--seeds 8] [--inbetween PROGRAM]
 
-Needs numpy, FFmpeg's program and build/inbetween. FOLDER (seeds-out) keeps everything; what is there is not made again. Footage,
+Needs numpy, cffi, FFmpeg's program and build/. FOLDER (seeds-out) keeps everything; what is there is not made again. Footage,
 spaces, drawing and measures are those of spaces.py; one pair of keyframes of each video, and in place of PSNR the cosine to the
 embedding that was asked for, of the space that leads.
 
