@@ -50,15 +50,15 @@ END
     row "drawn from the in-between model's embeddings" adapter
     cat <<'END'
 </table>
-<p class="soft">First and last picture of the lower rows are the keyframes. Those between start from noise: all that they know is an
-embedding of 128 numbers.</p>
+<p class="soft">First and last picture of the lower rows are the keyframes. The middle one starts from noise: all that it knows is an
+embedding of 128 numbers. The others start from the pixel model's in-between with less noise, the nearer they are to a keyframe.</p>
 <p>The film as <code>inbetween render</code> makes it: frames start from the pixel model's in-between.</p>
 END
     film pictures.mp4
     cat <<'END'
 <h2>From prompt to prompt</h2>
 <p>&ldquo;a large red circle at the left on a gray background&rdquo; to &ldquo;a large red circle at the right on a gray
-background&rdquo;. Both are drawn first and are keyframes from then on. They are far apart, so the frames between start from noise alone.</p>
+background&rdquo;. Both are drawn first and are keyframes from then on. They are far apart, so the middle frame starts from noise alone.</p>
 <table class="strip">
 END
     row "" prompts
