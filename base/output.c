@@ -74,6 +74,13 @@ int ib_output_check(const char *output, const char *const *inputs, size_t n, boo
     return rc;
 }
 
+int ib_output_try(const char *output, ib_error *err) {
+    ib_pending p = {0};
+    int rc = ib_pending_begin(&p, output, err);
+    ib_pending_abort(&p);
+    return rc;
+}
+
 int ib_move(const char *from, const char *to, bool replace, ib_error *err) {
     struct stat st;
     if (!replace) {

@@ -18,6 +18,10 @@ extern "C" {
 int ib_output_check(const char *output, const char *const *inputs, size_t n, bool (*accept)(const char *name),
                     ib_error *err);
 
+/* IB_E_IO if no file can be put there, as ib_pending_begin says. What takes long asks before it begins;
+ * nothing stays. */
+int ib_output_try(const char *output, ib_error *err);
+
 /* Gives the file `from` the name `to`, in one file system. replace false: IB_E_IO if there is something of
  * that name, which stays as it is. Durable only after the folder was synchronised (ib_sync_folder_of). */
 int ib_move(const char *from, const char *to, bool replace, ib_error *err);

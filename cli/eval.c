@@ -203,7 +203,6 @@ static int check_output(const cli *c, const char *name, ib_error *err) {
 
 /* Whether a film strip can be put there; makes nothing that stays. */
 static int try_strip(const cli *c, const char *directory, const char *name, ib_error *err) {
-    ib_pending p = {0};
     char *path = ib_join(directory, name);
     int rc = path ? IB_OK : ib_fail(err, IB_E_MEMORY, "out of memory for film strips");
     if (!rc && ib_is_file(path) && !cli_flag(c, "overwrite")) {
@@ -211,8 +210,7 @@ static int try_strip(const cli *c, const char *directory, const char *name, ib_e
             ib_fail(err, IB_E_ARGUMENT, "%s: there is a picture of that name; --overwrite replaces it", path);
     }
     rc = rc ? rc : check_output(c, path, err);
-    rc = rc ? rc : ib_pending_begin(&p, path, err);
-    ib_pending_abort(&p);
+    rc = rc ? rc : ib_output_try(path, err);
     free(path);
     return rc;
 }

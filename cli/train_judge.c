@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/file.h"
 #include "base/output.h"
 #include "base/safetensors.h"
 #include "cli/adapter_options.h"
@@ -70,10 +69,7 @@ static int check_output(const char *output, const ib_judge_training *o, ib_error
         rc = ib_output_check(output, (const char *const *)o->held->v, o->held->n, NULL, err);
     }
     rc = rc ? rc : ib_st_check_replace(output, err);
-    ib_pending p = {0};
-    rc = rc ? rc : ib_pending_begin(&p, output, err);
-    ib_pending_abort(&p);
-    return rc;
+    return rc ? rc : ib_output_try(output, err);
 }
 
 static int run_train_judge(cli *c) {

@@ -38,11 +38,7 @@ static void choose_part_container(ib_segments *s) {
 static int make_segments(ib_segments *s, const char *path, const ib_writer_options *opt, ib_error *err) {
     int rc = ib_encoder_check(path, s->container, opt, err);
     rc = rc ? rc : ib_output_check(path, opt->inputs, opt->n_inputs, NULL, err);
-    if (!rc) { /* whether it could be written at all is better known now than at the end */
-        ib_pending probe = {0};
-        rc = ib_pending_begin(&probe, path, err);
-        ib_pending_abort(&probe);
-    }
+    rc = rc ? rc : ib_output_try(path, err);
     rc = rc ? rc : ib_resume_begin(&s->resume, path, opt->resume_key, ending, err);
     if (!rc) {
         s->resumable = opt->resume_key != NULL;

@@ -1,8 +1,8 @@
 """Builds the package (PEP 517): the library with CMake, then a wheel of it and the Python files.
 
 It needs nothing from PyPI where there is a CMake. The library's own needs, such as FFmpeg, HDF5 and OpenBLAS, come from the system, when it
-is built and when it runs; the wheel is for systems with the same versions of them. In the environment: CMAKE_ARGS are further arguments of CMake,
-INBETWEEN_BUILD is a build folder whose library is taken as it is.
+is built and when it runs; the wheel is for systems with the same versions of them. In the environment: CMAKE_ARGS are further arguments of
+CMake, INBETWEEN_BUILD is a build folder whose library is taken as it is.
 """
 
 from __future__ import annotations
@@ -104,13 +104,12 @@ def library(folder: Path) -> Path:
     """The shared library, built in `folder` unless INBETWEEN_BUILD names another one."""
     given = os.environ.get("INBETWEEN_BUILD")
     if not given:
-        options = ["CMAKE_BUILD_TYPE=Release", "INBETWEEN_SHARED=ON", "INBETWEEN_MPI=OFF"]
-        options += [f"INBETWEEN_{part}=OFF" for part in ("INSTALL", "PAGES", "TESTS")]
+        options = ["-DCMAKE_BUILD_TYPE=Release", "-DINBETWEEN_SHARED=ON"]
+        options += [f"-DINBETWEEN_{part}=OFF" for part in ("MPI", "INSTALL", "PAGES", "TESTS")]
         more = os.environ.get("CMAKE_ARGS", "").split()
         environment = cmake_environment()
         if not environment:
             raise SystemExit("inbetween cannot be built: there is no cmake that runs")
-        options = [f"-D{option}" for option in options]
         subprocess.check_call(["cmake", "-S", source_tree(), "-B", folder, *options, *more], env=environment)
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(len(os.sched_getaffinity(0))))
         subprocess.check_call(["cmake", "--build", folder, "--target", "inbetween_shared", "--parallel", jobs], env=environment)
@@ -136,13 +135,6 @@ def write_wheel(path: Path, files: dict[str, bytes], info: str) -> None:
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o100644 << 16
             wheel.writestr(entry, data)
-
-
-def write_info(files: dict[str, bytes], info: str, tag: str) -> None:
-    """Adds what a wheel says of itself, but RECORD."""
-    files[f"{info}/METADATA"] = metadata("wheel").encode()
-    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: inbetween_build\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
-    files |= {f"{info}/licenses/{name}": text for name, text in licenses().items()}
 
 
 def wheel_tag() -> str:

@@ -107,7 +107,8 @@ def plot_curve(
     places = found[0]["places"]
     known = places[0]["methods"]
     if methods is None:
-        methods = [one["name"] for one in report["protocol"]["methods"] if one["name"] in SHOWN or one["kind"] not in ("baseline", "oracle")]
+        tried = report["protocol"]["methods"]
+        methods = [one["name"] for one in tried if one["name"] in SHOWN or one["kind"] not in ("baseline", "oracle")]
     for name in methods:
         if name not in known:
             raise ArgumentError(f"methods: {name!r} is not in the report, which has {', '.join(known)}")

@@ -5,8 +5,8 @@ and by a judge, and the same measures for all. Prints a Markdown table for each 
     tools/tinyworld/seeds.py [FOLDER] [--minutes 2] [--train 40] [--held 10] [--gaps 8,16] [--seeds 8] [--inbetween PROGRAM]
 
 Needs numpy, cffi, FFmpeg's program and build/. FOLDER (seeds-out) keeps everything; what is there is not made again. Footage,
-spaces, drawing and measures are those of spaces.py; one pair of keyframes of each video, and in place of PSNR the cosine to the
-embedding that was asked for, of the space that leads.
+spaces and measures are those of spaces.py; one pair of keyframes of each video, pictures, between which only the middle frame starts from
+noise alone; in place of PSNR the cosine to the embedding that was asked for, of the space that leads.
 
 `one seed` is the mean of all seeds, each by itself, which is what to expect of any; differences are to it, with intervals of 95 % by
 drawing videos anew. `oracle` is the seed whose frames are nearest to the true frames' embeddings."""

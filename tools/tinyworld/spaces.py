@@ -114,15 +114,20 @@ class Bench:
                 for (name, method), words in self.methods().items():
                     to = f"{where}/{name}.{method}".replace(", ", "-").replace(" ", "-")
                     way = [*self.keys(video, gap), "-n", str(gap + 1), "--gap-seconds", f"{gap / videos.RATE:.6f}", *words]
-                    if not SPACES[name][1]:
+                    if SPACES[name][1]:
+                        self.draw_way(name, way, to)
+                    else:
                         self.once(to, "render", *way, "-o", to + "/", *size)
-                    elif not os.path.exists(to):
-                        self.once(to + ".way.safetensors", "render", *way, "-o", to + ".way.safetensors")
-                        z, space = rows(to + ".way.safetensors"), header(to + ".way.safetensors")["__metadata__"]["inbetween.space"]
-                        if not os.path.exists(to + ".way.h5"):
-                            LatentFile.write(to + ".way.h5", z, space=space, fps=videos.RATE)
-                        self.draw_latents(name, [f"{to}.way.h5@{k / videos.RATE + 0.001:.4f}s" for k in range(len(z))], to)
             print(f"gap {gap}: drawn", file=sys.stderr, flush=True)
+
+    def draw_way(self, name, way, to):
+        """Embeddings on the way, as latents of a video, and these drawn."""
+        made, latents = to + ".way.safetensors", to + ".way.h5"
+        self.once(made, "render", *way, "-o", made)
+        z = rows(made)
+        if not os.path.exists(latents):
+            LatentFile.write(latents, z, space=contents(made)[0]["__metadata__"]["inbetween.space"], fps=videos.RATE)
+        self.draw_latents(name, [f"{latents}@{k / videos.RATE + 0.001:.4f}s" for k in range(len(z))], to)
 
     def draw_latents(self, name, frames, to):
         space, draw, _ = SPACES[name]
@@ -180,18 +185,18 @@ class Bench:
                 *np.mean(rows, 0), rough(luma(x), 2) / rough(luma(truth), 2), rough(z, 3) / rough(true, 3)]
 
 
-def header(path):
+def contents(path):
+    """Header and data of a safetensors file."""
     with open(path, "rb") as f:
-        return json.loads(f.read(int.from_bytes(f.read(8), "little")))
+        return json.loads(f.read(int.from_bytes(f.read(8), "little"))), f.read()
 
 
 def rows(path):
     """Embeddings of a file: [N,D], or of hidden tokens [N,T,D]."""
-    data, head = open(path, "rb").read(), header(path)
-    n = int.from_bytes(data[:8], "little")
+    head, data = contents(path)
     at = head.get("image_embeds") or head["hidden_states"]
     kind = {"F16": "<f2", "F32": "<f4"}[at["dtype"]]
-    return np.frombuffer(data[8 + n + at["data_offsets"][0]:8 + n + at["data_offsets"][1]], kind).astype(float).reshape(at["shape"])
+    return np.frombuffer(data[slice(*at["data_offsets"])], kind).astype(float).reshape(at["shape"])
 
 
 def luma(x):
