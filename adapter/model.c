@@ -86,6 +86,7 @@ static void lay_out_work(ib_adapter_work *w, const ib_adapter *a, ib_bump *b) {
         w->dmixing = ib_take(b, w->training ? IB_MIXINGS * n * width : 0);
         w->motion_out = ib_take(b, n * moves);
         w->dmotion = ib_take(b, w->training ? n * moves : 0);
+        w->sharpened = ib_take(b, 64 * tokens + ib_sharpen_floats(8 * w->rows, 8 * w->cols, 1));
     }
 }
 
@@ -390,8 +391,24 @@ static void drop_useless(const ib_adapter *a, ib_ordered *in) {
     }
 }
 
-int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
-                     ib_error *err) {
+/* A prediction, right after it was assembled. */
+static void sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, float sharpness, float *z) {
+    const ib_motion *m = &w->motion[sample];
+    size_t luma = 64 * w->rows * w->cols;
+    ib_patch_inverse(z, (int)w->rows, (int)w->cols, w->pixels);
+    ib_sharpening s = {.canvas = &m->canvas,
+                       .fields = w->fields,
+                       .t = in->t,
+                       .sharpness = sharpness,
+                       .key = {{.plane = m->planes0}, {.plane = m->planes1}},
+                       .picture = w->pixels};
+    ib_sharpen(&s, 1, w->sharpened + luma, w->sharpened);
+    memcpy(w->pixels, w->sharpened, luma * sizeof *w->pixels);
+    ib_patch_forward(w->pixels, (int)w->rows, (int)w->cols, z);
+}
+
+int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float sharpness,
+                     float *const *z, ib_error *err) {
     size_t floats = w->shape.tokens * w->shape.width;
     ib_model_heads(a, w, in, n);
     for (int k = 0; k < n; k++) {
@@ -399,8 +416,8 @@ int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
             ib_model_hold_back(a, w, &in[k], (size_t)k);
         }
         ib_model_assemble(w, &in[k], (size_t)k, z[k]);
-        if (w->motion && a->sharpness > 0) {
-            ib_model_sharpen(w, &in[k], (size_t)k, (float)a->sharpness, z[k]);
+        if (w->motion && sharpness > 0) {
+            sharpen(w, &in[k], (size_t)k, sharpness, z[k]);
         }
         for (size_t i = 0; i < floats; i++) {
             if (!isfinite(z[k][i])) {
@@ -440,11 +457,11 @@ int ib_model_answer(const ib_adapter *a, ib_adapter_work *w, const ib_between *i
             to[waiting++] = zi;
         }
         if (waiting == MOST_AT_ONCE) {
-            rc = ib_model_predict(a, w, ordered, waiting, to, err);
+            rc = ib_model_predict(a, w, ordered, waiting, (float)a->sharpness, to, err);
             waiting = 0;
         }
     }
-    return waiting && !rc ? ib_model_predict(a, w, ordered, waiting, to, err) : rc;
+    return waiting && !rc ? ib_model_predict(a, w, ordered, waiting, (float)a->sharpness, to, err) : rc;
 }
 
 int ib_adapter_predict(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,

@@ -156,6 +156,7 @@ struct ib_adapter_work {
     float *pixels;           /* [96 rows cols] of the sample at hand: the blended picture, or its gradient */
     float *mixing, *dmixing; /* [batch*T, IB_MIXINGS * D] */
     float *motion_out, *dmotion; /* [batch*T, IB_TOKEN_CELLS * IB_CELL_OUTPUTS] */
+    float *sharpened;            /* [8 rows, 8 cols], and what ib_sharpen needs */
 };
 
 /* Runs everything up to the heads for n samples already ordered; correction, mixing and motion_out are then
@@ -186,15 +187,32 @@ void ib_model_assemble_backward(ib_adapter_work *w, const ib_ordered *in, size_t
  * and strengths leave. */
 void ib_model_hold_back(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, size_t sample);
 
-/* sharpen.c: a prediction z [T,D], right after ib_model_assemble. w->fields and w->pixels become those of the
- * sharper blend. */
 /* ib_adapter_predict with guides followed as they are. */
 int ib_model_answer(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
                     ib_error *err);
 /* guide_scale.c: z, what it said, becomes that of the adapter's scale; gates stay. */
 int ib_model_scale_guides(const ib_adapter *a, ib_adapter_work *w, const ib_between *in, int n, float *z,
                           ib_error *err);
-void ib_model_sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, float sharpness, float *z);
+
+/* sharpen.c: detail gets the contrast back that the keyframes have.
+ * A luma plane: floats, or samples of a frame. */
+typedef struct ib_luma {
+    const float *plane; /* [height,width]; NULL: samples */
+    const uint8_t *samples;
+    size_t stride;
+} ib_luma;
+typedef struct ib_sharpening {
+    const ib_canvas *canvas; /* the picture's size, and the cells that its flows are given for */
+    const float *fields;     /* [IB_FIELDS, cells] (motion/blend.h) */
+    float t;                 /* (0,1) */
+    float sharpness;         /* (0,1] */
+    ib_luma key[2];
+    const float *picture; /* [height,width]: the prediction's luma */
+} ib_sharpening;
+/* scratch: ib_sharpen_floats. out: [height,width], not the picture; the same bits for any number of threads.
+ */
+size_t ib_sharpen_floats(size_t height, size_t width, int threads);
+void ib_sharpen(const ib_sharpening *s, int threads, float *scratch, float *out);
 
 /* motion_out of n ordered samples, all that the motion head says: the same as ib_model_predict finds, without
  * what that needs besides. forward, backward: flows of ib_motion to begin from, of keyframes that are not
@@ -204,9 +222,9 @@ void ib_model_motion(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
 /* heads.c: motion_out of a sample -> w->fields */
 void ib_model_fields(ib_adapter_work *w, size_t sample);
 
-/* The in-betweens of n ordered samples; z[i]: [T,D]. */
-int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float *const *z,
-                     ib_error *err);
+/* The in-betweens of n ordered samples, sharpened with a motion head; z[i]: [T,D]. */
+int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float sharpness,
+                     float *const *z, ib_error *err);
 
 /* Checks a config's ranges; IB_E_ARGUMENT or IB_E_UNSUPPORTED with a sentence. */
 int ib_adapter_config_check(const ib_adapter_config *c, ib_error *err);

@@ -7,7 +7,8 @@
  * with p the predicted picture, U bilinear enlargement, and D the detail: both keyframes carried along the
  * motion head's flows (motion/blend.h, the same function at either size) and, as far as the model falls back
  * on the cross-fade in the finest luma coefficients of a token, f, the cross-fade. Where the keyframes have
- * that grid's size, D(full) = U(D(small)) and the prediction itself is left. */
+ * that grid's size, D(full) = U(D(small)) and the prediction itself is left. Sharpening comes last, at full
+ * size. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -26,9 +27,8 @@
 enum { BAND = 16 };
 
 /* How much the model falls back on the cross-fade in the finest luma coefficients of each token: what is
- * finer still, which the small picture cannot hold, follows them, but for what is to be sharp. fade: [tokens]
- * in [0,1] */
-static void finest_mixing(const float *mixing, size_t tokens, size_t width, float sharpness, float *fade) {
+ * finer still, which the small picture cannot hold, follows them. fade: [tokens] in [0,1] */
+static void finest_mixing(const float *mixing, size_t tokens, size_t width, float *fade) {
     enum { FINE = 7 }; /* order of a coefficient: row + column */
     for (size_t k = 0; k < tokens; k++) {
         float sum = 0, n = 0;
@@ -38,7 +38,7 @@ static void finest_mixing(const float *mixing, size_t tokens, size_t width, floa
                 n++;
             }
         }
-        fade[k] = (1.0f - sharpness) * (sum < 0 ? 0 : sum < n ? sum / n : 1);
+        fade[k] = sum < 0 ? 0 : sum < n ? sum / n : 1;
     }
 }
 
@@ -50,6 +50,7 @@ typedef struct job {
     const float *fields; /* [IB_FIELDS, cells] */
     float *residual;     /* the predicted picture, then what it has beyond its own detail */
     float *fade;         /* [tokens] */
+    float *luma;         /* [height,width] of the frame, to be sharpened; NULL: it goes into the frame */
     ib_frame *out;
 } job;
 
@@ -67,18 +68,14 @@ static void subtract_detail(const job *j, const ib_motion *m, const float *blend
     }
 }
 
-/* a row of the frame: blend + fade (cross-fade of a and b - blend) + residual */
+/* blend + fade (cross-fade of a and b - blend) + residual, in place of the residual */
 IB_MULTIARCH
 static void finish_row(const uint8_t *restrict a, const uint8_t *restrict b, float t,
-                       const float *restrict blend, const float *restrict fade,
-                       const float *restrict residual, float black, float range, size_t n,
-                       uint8_t *restrict out) {
+                       const float *restrict blend, const float *restrict fade, float black, float range,
+                       size_t n, float *restrict residual) {
     for (size_t x = 0; x < n; x++) {
         float faded = ((float)a[x] + t * ((float)b[x] - (float)a[x]) - black) * (1 / range);
-        float v = (blend[x] + fade[x] * (faded - blend[x]) + residual[x]) * range + (black + 0.5f);
-        v = v > 0 ? v : 0;
-        v = v < 255 ? v : 255;
-        out[x] = (uint8_t)(int)v;
+        residual[x] = blend[x] + fade[x] * (faded - blend[x]) + residual[x];
     }
 }
 
@@ -110,12 +107,36 @@ static void render_band(const job *j, size_t first, float *scratch) {
         ib_enlarge(j->fade, rows, cols, h, w, y0, m, 1.0f, tmp, fade);
         ib_enlarge(small, side * rows, side * cols, h, w, y0, m, 1.0f, tmp, rest);
         for (size_t y = 0; y < m; y++) {
+            float *row = rest + y * w;
             finish_row(f0->plane[k] + (y0 + y) * f0->stride[k], f1->plane[k] + (y0 + y) * f1->stride[k], j->t,
-                       band + y * w, fade + y * w, rest + y * w, ib_patch_black(k), ib_patch_range(k), seen,
-                       j->out->plane[k] + (y0 + y) * j->out->stride[k]);
+                       band + y * w, fade + y * w, ib_patch_black(k), ib_patch_range(k), seen, row);
+            if (!k && j->luma) {
+                memcpy(j->luma + (y0 + y) * seen, row, seen * sizeof *row);
+            } else {
+                ib_patch_store(row, k, seen, j->out->plane[k] + (y0 + y) * j->out->stride[k]);
+            }
         }
         band += m * w;
         small += side * rows * side * cols;
+    }
+}
+
+/* j->luma, sharpened, becomes the frame's. The other half of j->luma is free. */
+static void sharpen_frame(const job *j, float sharpness, int threads, float *scratch) {
+    const ib_canvas *c = &j->pair->canvas;
+    const ib_frame *f0 = j->swapped ? j->pair->full1 : j->pair->full0,
+                   *f1 = j->swapped ? j->pair->full0 : j->pair->full1;
+    float *sharp = j->luma + c->height * c->width;
+    ib_sharpening s = {.canvas = c,
+                       .fields = j->fields,
+                       .t = j->t,
+                       .sharpness = sharpness,
+                       .key = {{.samples = f0->plane[0], .stride = f0->stride[0]},
+                               {.samples = f1->plane[0], .stride = f1->stride[0]}},
+                       .picture = j->luma};
+    ib_sharpen(&s, threads, scratch, sharp);
+    for (size_t y = 0; y < c->height; y++) {
+        ib_patch_store(sharp + y * c->width, 0, c->width, j->out->plane[0] + y * j->out->stride[0]);
     }
 }
 
@@ -152,26 +173,36 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p,
     }
     const ib_shape grid = p->shape;
     size_t n = grid.tokens * grid.width, each = band_scratch(p), small = n + n + grid.tokens;
+    float sharpness = (float)a->sharpness;
     int bands = (p->height + BAND - 1) / BAND;
     threads = threads < 1 ? 1 : threads < bands ? threads : bands;
     float *arena = NULL;
-    size_t room = small > (size_t)threads * each ? small : (size_t)threads * each;
-    if ((rc = ib_alloc_floats(&arena, n + grid.tokens + room, "an in-between", err))) {
+    size_t room = small > (size_t)threads * each ? small : (size_t)threads * each, luma = 0;
+    if (sharpness > 0) {
+        size_t more = ib_sharpen_floats(p->canvas.height, p->canvas.width, threads);
+        luma = 2 * p->canvas.height * p->canvas.width;
+        room = room > more ? room : more;
+    }
+    if ((rc = ib_alloc_floats(&arena, n + grid.tokens + luma + room, "an in-between", err))) {
         return rc;
     }
     job j = {.pair = p, .residual = arena, .fade = arena + n, .fields = w->fields, .out = out};
-    float *z = j.fade + grid.tokens, *const zs[] = {z};
+    j.luma = luma ? j.fade + grid.tokens : NULL;
+    float *z = j.fade + grid.tokens + luma, *const zs[] = {z};
     ib_between in = {p->z0, p->z1, t, gap_seconds};
     ib_ordered o = ib_order(&in, n);
     j.t = o.t;
     j.swapped = o.swapped;
-    if (!(rc = ib_model_predict(a, w, &o, 1, zs, err))) {
+    if (!(rc = ib_model_predict(a, w, &o, 1, 0, zs, err))) {
         ib_patch_inverse(z, grid.rows, grid.cols, j.residual);
-        finest_mixing(w->mixing, grid.tokens, grid.width, (float)a->sharpness, j.fade);
+        finest_mixing(w->mixing, grid.tokens, grid.width, j.fade);
         subtract_detail(&j, &w->motion[0], w->pixels, z);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
         for (int i = 0; i < bands; i++) {
             render_band(&j, (size_t)i * BAND, z + (size_t)omp_get_thread_num() * each);
+        }
+        if (j.luma) {
+            sharpen_frame(&j, sharpness, threads, z);
         }
         out->matrix = p->full0->matrix;
     }

@@ -21,16 +21,6 @@ typedef struct job {
     ib_frame *out[2];    /* of the ordered keyframes */
 } job;
 
-IB_MULTIARCH
-static void store_row(const float *restrict v, float black, float range, size_t n, uint8_t *restrict out) {
-    for (size_t x = 0; x < n; x++) {
-        float y = v[x] * range + (black + 0.5f);
-        y = y > 0 ? y : 0;
-        y = y < 255 ? y : 255;
-        out[x] = (uint8_t)(int)y;
-    }
-}
-
 /* Floats of both keyframes' bands. */
 static size_t band_floats(const ib_canvas *c) {
     size_t h, w;
@@ -54,8 +44,7 @@ static void carry_band(const job *j, size_t first, float *scratch) {
                          seen = k ? (c->width + 1) / 2 : c->width;
             ib_canvas_plane(c, k, &h, &w);
             for (size_t y = 0; y < m; y++) {
-                store_row(v + y * w, ib_patch_black(k), ib_patch_range(k), seen,
-                          out->plane[k] + (y0 + y) * out->stride[k]);
+                ib_patch_store(v + y * w, k, seen, out->plane[k] + (y0 + y) * out->stride[k]);
             }
             v += m * w;
         }

@@ -17,11 +17,11 @@
             "(default: what its file says, " CLI_WORDS_OF(IB_ADAPTER_TRUST) " for new ones)"                 \
     }
 
-#define CLI_SHARPNESS                                                                                        \
+#define CLI_SHARPNESS(by_default)                                                                            \
     {                                                                                                        \
-        .name = "sharpness", .kind = CLI_REAL, .value = "X", .initial = "0", .min = 0, .max = 1,             \
-        .help = "0 is nearest to the truth on average and a little soft; 1 takes fine detail from one "      \
-                "keyframe, not from the mean of two"                                                         \
+        .name = "sharpness", .kind = CLI_REAL, .value = "X", .initial = by_default, .min = 0, .max = 1,      \
+        .help = "0 is nearest to the truth on average and a little soft; 1 gives fine detail the contrast "  \
+                "that it has in the keyframes"                                                               \
     }
 
 #define CLI_GUIDE_SCALE                                                                                      \

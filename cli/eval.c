@@ -385,7 +385,7 @@ static const cli_option options[] = {
      .max = 1000000,
      .help = "at most N windows per video and gap, evenly spread; by default all"},
     CLI_TRUST,
-    CLI_SHARPNESS,
+    CLI_SHARPNESS("0"),
     {.name = "minterpolate", .kind = CLI_FLAG, .help = "also measure FFmpeg's motion interpolation; slow"},
     {.name = "rival",
      .kind = CLI_LIST,

@@ -196,7 +196,7 @@ static const cli_option options[] = {
      .initial = "24",
      .help = "frames per second"},
     CLI_TRUST,
-    CLI_SHARPNESS,
+    CLI_SHARPNESS("0.5"),
     {.name = "compare", .kind = CLI_FLAG, .help = "slerp on the left, the adapter on the right"},
     {.name = "loop", .kind = CLI_FLAG, .help = "return to FIRST at the end, for clips that repeat"},
     {.name = "ease", .kind = CLI_FLAG, .help = "start and end slowly at each keyframe"},

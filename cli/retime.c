@@ -173,7 +173,7 @@ static const cli_option options[] = {
      .value = CLI_ADAPTER_VALUE,
      .help = CLI_ADAPTER_WORDS ". Without it: default"},
     CLI_TRUST,
-    CLI_SHARPNESS,
+    CLI_SHARPNESS("1"),
     CLI_DEINTERLACE,
     {.name = "no-sound", .kind = CLI_FLAG, .help = "leave the sound out"},
     CLI_CLIP,

@@ -194,6 +194,14 @@ static plane_geometry geometry_of(const ib_frame *f, int rows, int cols, int k) 
     return g;
 }
 
+void ib_patch_load(const uint8_t *samples, int k, size_t n, float *out) {
+    widen_row(samples, n, ib_patch_black(k), ib_patch_range(k), out);
+}
+
+void ib_patch_store(const float *values, int k, size_t n, uint8_t *out) {
+    narrow_row(values, n, ib_patch_black(k), ib_patch_range(k), out);
+}
+
 void ib_patch_plane(const ib_frame *frame, int k, size_t height, size_t width, float *out) {
     size_t h = k ? ((size_t)frame->height + 1) / 2 : (size_t)frame->height,
            w = k ? ((size_t)frame->width + 1) / 2 : (size_t)frame->width;

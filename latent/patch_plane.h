@@ -16,5 +16,9 @@ static inline float ib_patch_range(int k) {
 
 /* Plane k of a frame, cropped or its edges repeated to height x width. out: [height,width] */
 void ib_patch_plane(const ib_frame *frame, int k, size_t height, size_t width, float *out);
+/* n samples of plane k become values. */
+void ib_patch_load(const uint8_t *samples, int k, size_t n, float *out);
+/* n values of plane k become samples, rounded to the nearest. */
+void ib_patch_store(const float *values, int k, size_t n, uint8_t *out);
 
 #endif

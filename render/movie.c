@@ -41,7 +41,7 @@ typedef struct clip {
 } clip;
 
 void ib_movie_defaults(ib_movie_options *o) {
-    *o = (ib_movie_options){.frames = 25, .fps = 24, .crf = -1, .trust = -1};
+    *o = (ib_movie_options){.frames = 25, .fps = 24, .crf = -1, .trust = -1, .sharpness = 0.5};
 }
 
 static int check_movie(const ib_movie_options *o, ib_error *err) {

@@ -28,7 +28,7 @@ typedef struct ib_movie_options {
     bool ease;          /* leave and reach keyframes slowly: t becomes 3t^2 - 2t^3 */
     bool loop;          /* back to the first keyframe, which is not shown again at the end */
     double trust; /* in what the adapter learned, 0..1 (ib_adapter_trust); default -1: what its file says */
-    double sharpness;     /* of the adapter's pictures, 0..1 (ib_adapter_sharpen); default 0 */
+    double sharpness;     /* of the adapter's pictures, 0..1 (ib_adapter_sharpen); default 0.5 */
     bool compare;         /* slerp on the left, the adapter on the right, with their names on them */
     const char *codec;    /* NULL: by the file name */
     int crf;              /* -1: the codec's default */

@@ -21,7 +21,7 @@ IB_API int ib_renderer_open(ib_renderer **out, const char *adapter, int width, i
                             ib_error *err);
 /* How far to follow what the adapter learned (ib_adapter_trust); nothing without one. */
 IB_API void ib_renderer_trust(ib_renderer *r, double trust);
-/* ib_adapter_sharpen; nothing without an adapter. */
+/* ib_adapter_sharpen, 0 at first (ib_render_movie takes 0.5); nothing without an adapter. */
 IB_API void ib_renderer_sharpen(ib_renderer *r, double sharpness);
 /* The frame at t in [0,1]; 0 and 1 give the samples of first and last. gap_seconds > 0: from first to last,
  * of which the model makes a little (1 is a good guess for pictures). out: allocated, of the renderer's size,

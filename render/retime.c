@@ -47,7 +47,7 @@ typedef struct retime {
 } retime;
 
 void ib_retime_defaults(ib_retime_options *o) {
-    *o = (ib_retime_options){.slow = 1, .crf = -1, .trust = -1};
+    *o = (ib_retime_options){.slow = 1, .crf = -1, .trust = -1, .sharpness = 1};
 }
 
 static int check_retime(const ib_retime_options *o, ib_error *err) {

@@ -21,7 +21,7 @@ typedef struct ib_retime_options {
     double fps;          /* of the output, > 0, <= 1000; default 0: the source's average */
     double slow;         /* how many times as long it plays, 1..100; default 1 */
     double trust; /* in what the adapter learned, 0..1 (ib_adapter_trust); default -1: what its file says */
-    double sharpness;     /* of the adapter's pictures, 0..1 (ib_adapter_sharpen); default 0 */
+    double sharpness;     /* of the adapter's pictures, 0..1 (ib_adapter_sharpen); default 1 */
     const char *codec;    /* NULL: by the file name */
     int crf;              /* default -1: the codec's default */
     bool no_sound;        /* leave the sound out */

@@ -90,7 +90,7 @@ static void test_loss(bool motion) {
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
     ib_ordered ordered = ib_order(&in, N);
     ib_adapter_trust(a, 1); /* as it learns */
-    CHECK_OK(ib_model_predict(a, w, &ordered, 1, &z, &err), &err);
+    CHECK_OK(ib_model_predict(a, w, &ordered, 1, 0, &z, &err), &err);
     CHECK_OK(ib_adapter_learn(a, w, &in, &target, 1, 1, 0, NULL, &l, &err), &err);
     ib_slerp_in(ib_geometry_of(space), s.z0, s.z1, 0.4f, TOKENS, 96, slerp);
     for (size_t i = 0; i < N; i++) {

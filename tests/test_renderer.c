@@ -88,6 +88,7 @@ static void test_same_as_the_clip(const char *adapter, int threads) {
     const ib_frame *want;
     float t[FRAMES];
     ib_movie_defaults(&o);
+    o.sharpness = 0;
     o.keyframes = keys;
     o.n_keyframes = 2;
     o.output = clip_path;

@@ -46,7 +46,7 @@ def render(
     ease: bool = False,
     loop: bool = False,
     trust: float | None = None,
-    sharpness: float = 0.0,
+    sharpness: float | None = None,
     compare: bool = False,
     codec: str | None = None,
     crf: int | None = None,
@@ -64,7 +64,8 @@ def render(
     keyframes: two or more pictures, or VIDEO@TIME. output: .mp4 .m4v .mov .mkv .webm .gif .apng, NAME-%04d.png or DIR/.
     frames: from one keyframe to the next, both counted. adapter: a file, "default", "prior" or "none"; None: "default", for
     embeddings "none". gap_seconds: the time between keyframes that the model sees; 0: (frames - 1) / fps. trust: None: what the
-    adapter says. size: None: the keyframes' own.
+    adapter says. sharpness: 0 nearest to the truth, 1 with the keyframes' contrast of detail; None: 0.5. size: None: the keyframes'
+    own.
 
     Embeddings: output is NAME.safetensors, or a clip with preview_from, videos whose nearest frames are shown. keyframes also
     "text:PROMPT" and latent files, NAME.h5@TIME; space: needed unless all are latents; guide and modality_gap as in
@@ -81,7 +82,7 @@ def render(
         common.update(width=width, height=height)
     name = os.path.basename(os.fsdecode(output))
     if lib.ib_embeddings_name(encoded(output)) or preview_from:
-        if sharpness or compare:
+        if sharpness is not None or compare:
             raise ArgumentError("sharpness and compare: are for pictures, not for embeddings")
         o, s = ffi.new("ib_embeddings_options *"), ffi.new("ib_embeddings_summary *")
         lib.ib_embeddings_defaults(o)
