@@ -131,7 +131,8 @@ IB_API double ib_adapter_trust_of(const ib_adapter *a);
 
 /* How sharp the pictures are that are predicted and rendered, with a motion head: 0 makes the squared error
  * least and is soft where the keyframes do not quite agree, 1 gives fine detail the contrast that it has in
- * the keyframes (adapter/sharpen.c). Clamped to [0,1]; 0 at first. Not to be called while another thread predicts. */
+ * the keyframes (adapter/sharpen.c). Clamped to [0,1]; 0 at first. Not to be called while another thread
+ * predicts. */
 IB_API void ib_adapter_sharpen(ib_adapter *a, double sharpness);
 
 /* How far predictions are led by their guides: 1, at first, as they were trained; 0 as if there were none;

@@ -228,6 +228,14 @@ static float map_at(const float *map, size_t rows, size_t cols, float y, float x
     return top + v * (low - top);
 }
 
+/* The cell at the middle of a block. */
+static size_t cell_of(const plan *p, size_t block) {
+    const ib_canvas *c = p->s->canvas;
+    size_t row = (2 * (block / p->cols) + 1) * c->rows / (2 * p->rows),
+           col = (2 * (block % p->cols) + 1) * c->cols / (2 * p->cols);
+    return row * c->cols + col;
+}
+
 /* p->gain holds the picture's own contrast and becomes s (g - 1). */
 static void find_gains(const plan *p) {
     const ib_sharpening *s = p->s;
@@ -236,13 +244,11 @@ static void find_gains(const plan *p) {
     float odds = logf((1.0f - s->t) / s->t), across = (float)cols / (float)(IB_CELL_PX * c->cols),
           down = (float)rows / (float)(IB_CELL_PX * c->rows);
     for (size_t b = 0; b < blocks; b++) {
-        p->share[b] = odds + s->fields[4 * cells + (2 * (b / cols) + 1) * c->rows / (2 * rows) * c->cols +
-                                       (2 * (b % cols) + 1) * c->cols / (2 * cols)];
+        p->share[b] = odds + s->fields[4 * cells + cell_of(p, b)];
     }
     ib_sigmoid(p->share, blocks, p->share);
     for (size_t b = 0; b < blocks; b++) {
-        const float *v = s->fields + (2 * (b / cols) + 1) * c->rows / (2 * rows) * c->cols +
-                         (2 * (b % cols) + 1) * c->cols / (2 * cols);
+        const float *v = s->fields + cell_of(p, b);
         float y = (float)(b / cols), x = (float)(b % cols), t = s->t;
         for (size_t k = 0; k < OCTAVES; k++) {
             float e0 = map_at(p->rms[0] + k * blocks, rows, cols, y - t * down * v[cells],
