@@ -113,15 +113,22 @@ def render(
 
 
 class Renderer(Closing):
-    """Pictures between two pictures in memory, of width x height px. One thread at a time; `with` closes it."""
+    """Pictures between two pictures in memory, of width x height px. One thread at a time; `with` closes it.
 
-    def __init__(self, width: int, height: int, *, adapter: Path | None = "default", threads: int = 0):
+    sharpness: 0 nearest to the truth, 1 with the keyframes' contrast of detail.
+    """
+
+    def __init__(self, width: int, height: int, *, adapter: Path | None = "default", sharpness: float = 0.0, threads: int = 0):
         out = ffi.new("ib_renderer **")
         width, height = whole(width, "width", 1, 16384), whole(height, "height", 1, 16384)
+        if not 0 <= (sharp := float(numbers(sharpness, "sharpness"))) <= 1:
+            raise ArgumentError(f"sharpness: is {sharp:g}: it is 0 to 1")
         name = ffi.NULL if adapter is None else ffi.new("char[]", encoded(adapter))
         call(lib.ib_renderer_open, out, name, width, height, threads_of(threads))
         self.size = width, height
         self._handle = Handle("ib_renderer", out[0], lib.ib_renderer_close, "renderer")
+        with self._handle.use() as renderer:
+            lib.ib_renderer_sharpen(renderer, sharp)
 
     def between(self, first: ArrayLike, last: ArrayLike, t: ArrayLike, *, gap_seconds: float = 1.0) -> Pictures:
         """first, last: uint8 [H, W, 3]. t, in [0, 1]: one number -> [H, W, 3]; [n] -> [n, H, W, 3]. Pictures pass through 4:2:0."""

@@ -91,6 +91,18 @@ def test_renderer_in_memory():
             renderer.between(a, b, 0.5, gap_seconds=-1)
     with pytest.raises(errors.ClosedError):
         renderer.between(a, b, 0.5)
+    with pytest.raises(errors.ArgumentError, match="0 to 1"):
+        Renderer(64, 48, sharpness=2)
+
+
+def test_renderer_sharpens():
+    grain = np.random.default_rng(1).integers(-20, 20, (2, 48, 64, 1)) + moving(9)[[0, 1]]
+    a, b = grain.clip(0, 255).astype(np.uint8)
+    contrast = []
+    for sharpness in (0, 1):
+        with Renderer(64, 48, adapter="prior", sharpness=sharpness) as renderer:
+            contrast.append(np.diff(renderer.between(a, b, 0.5).astype(float), axis=1).std())
+    assert contrast[1] > 1.1 * contrast[0]
 
 
 def test_write_film_refuses_and_leaves_nothing(tmp_path):
