@@ -187,13 +187,6 @@ static void mean_and_difference(const float *restrict a, const float *restrict b
     }
 }
 
-IB_MULTIARCH
-static void subtract(const float *restrict a, const float *restrict b, size_t n, float *restrict d) {
-    for (size_t i = 0; i < n; i++) {
-        d[i] = a[i] - b[i];
-    }
-}
-
 /* Whether a coefficient is the mean of one of a token's three blocks. */
 static bool is_mean(size_t i) {
     return i == 0 || i == 64 || i == 80;
@@ -235,7 +228,7 @@ static void estimate_motion(ib_adapter_work *w, const ib_ordered *in, size_t sam
     ib_patch_forward(m->carried0, rows, cols, w->carried0);
     ib_patch_forward(m->carried1, rows, cols, w->carried1);
     if (heads) {
-        subtract(w->carried0, w->carried1, n, w->tilt + sample * n);
+        ib_subtract(w->carried0, w->carried1, n, w->tilt + sample * n);
     }
     for (size_t k = 0; heads && k < IB_HYPOTHESES; k++) {
         ib_patch_forward(m->hypothesis + k * n, rows, cols, w->hypothesis + (sample * IB_HYPOTHESES + k) * n);

@@ -46,11 +46,12 @@ static void finest_mixing(const float *mixing, size_t tokens, size_t width, floa
 typedef struct job {
     const ib_pair *pair;
     bool swapped;
+    const ib_frame *key[2]; /* the keyframes, ordered as the model has them */
     float t;
     const float *fields; /* [IB_FIELDS, cells] */
     float *residual;     /* the predicted picture, then what it has beyond its own detail */
     float *fade;         /* [tokens] */
-    float *luma;         /* [height,width] of the frame, to be sharpened; NULL: it goes into the frame */
+    float *luma; /* [2,height,width]: the frame's, to be sharpened, and room; NULL: it goes into the frame */
     ib_frame *out;
 } job;
 
@@ -91,7 +92,7 @@ static size_t band_scratch(const ib_pair *p) {
 static void render_band(const job *j, size_t first, float *scratch) {
     const ib_pair *p = j->pair;
     const ib_canvas *c = &p->canvas;
-    const ib_frame *f0 = j->swapped ? p->full1 : p->full0, *f1 = j->swapped ? p->full0 : p->full1;
+    const ib_frame *f0 = j->key[0], *f1 = j->key[1];
     size_t rows = (size_t)p->shape.rows, cols = (size_t)p->shape.cols,
            n = c->height - first < BAND ? c->height - first : BAND, h, w;
     ib_canvas_plane(c, 0, &h, &w);
@@ -121,11 +122,10 @@ static void render_band(const job *j, size_t first, float *scratch) {
     }
 }
 
-/* j->luma, sharpened, becomes the frame's. The other half of j->luma is free. */
+/* j->luma, sharpened, becomes the frame's. */
 static void sharpen_frame(const job *j, float sharpness, int threads, float *scratch) {
     const ib_canvas *c = &j->pair->canvas;
-    const ib_frame *f0 = j->swapped ? j->pair->full1 : j->pair->full0,
-                   *f1 = j->swapped ? j->pair->full0 : j->pair->full1;
+    const ib_frame *f0 = j->key[0], *f1 = j->key[1];
     float *sharp = j->luma + c->height * c->width;
     ib_sharpening s = {.canvas = c,
                        .fields = j->fields,
@@ -193,6 +193,8 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p,
     ib_ordered o = ib_order(&in, n);
     j.t = o.t;
     j.swapped = o.swapped;
+    j.key[o.swapped] = p->full0;
+    j.key[!o.swapped] = p->full1;
     if (!(rc = ib_model_predict(a, w, &o, 1, 0, zs, err))) {
         ib_patch_inverse(z, grid.rows, grid.cols, j.residual);
         finest_mixing(w->mixing, grid.tokens, grid.width, j.fade);

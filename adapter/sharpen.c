@@ -98,13 +98,6 @@ static void smooth_across(const float *const r[5], size_t n, float *restrict out
     }
 }
 
-IB_MULTIARCH
-static void subtract(const float *restrict a, const float *restrict b, size_t n, float *restrict out) {
-    for (size_t i = 0; i < n; i++) {
-        out[i] = a[i] - b[i];
-    }
-}
-
 /* Rows of a buffer that holds rows first to end - 1 of a picture: those around y, `step` apart, the edges
  * repeated. */
 static void rows_around(const float *buffer, size_t wide, size_t first, size_t height, size_t y, size_t step,
@@ -143,10 +136,10 @@ static void make_octaves(const plan *p, const ib_luma *l, size_t first, size_t n
         const float *x = low + (y - begin) * wide + REACH;
         float *out = detail + (y - first) * w;
         load_row(l, y, w, row);
-        subtract(row + REACH, x, w, out);
+        ib_subtract(row + REACH, x, w, out);
         rows_around(holes, wide, begin, h, y, 2, around);
         smooth_across(around, w, lower);
-        subtract(x, lower, w, out + n * w);
+        ib_subtract(x, lower, w, out + n * w);
     }
 }
 

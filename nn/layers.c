@@ -158,6 +158,13 @@ void ib_add(const float *restrict x, size_t n, float *restrict y) {
 }
 
 IB_MULTIARCH
+void ib_subtract(const float *restrict a, const float *restrict b, size_t n, float *restrict y) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = a[i] - b[i];
+    }
+}
+
+IB_MULTIARCH
 void ib_column_sums(const float *restrict x, size_t tokens, size_t channels, float *restrict sum) {
     for (size_t t = 0; t < tokens; t++) {
         for (size_t i = 0; i < channels; i++) {

@@ -46,6 +46,8 @@ void ib_exp(const float *x, size_t n, float *y);
 
 /* y += x */
 void ib_add(const float *x, size_t n, float *y);
+/* y = a - b, y neither of them */
+void ib_subtract(const float *a, const float *b, size_t n, float *y);
 /* sum[c] += x over tokens */
 void ib_column_sums(const float *x, /* [T,C] */ size_t tokens, size_t channels, float *sum);
 
