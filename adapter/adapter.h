@@ -157,11 +157,13 @@ typedef struct ib_between {
 IB_API void ib_adapter_refresh(ib_adapter *a);
 /* The same by several threads. */
 IB_API void ib_adapter_refresh_by(ib_adapter *a, int threads);
+/* Once, before work spaces for training are made: from here on it keeps what gradients need besides. */
+IB_API int ib_adapter_trains(ib_adapter *a, ib_error *err);
 
 /* Scratch memory for one thread, for one shape; `batch` is the most samples that one call may bring (1 is
  * best for grids, whose samples are large; 64 or more for the single layout, whose samples are one token). */
-/* Made for training it serves predictions too, but with fewer overlapping patches, which is
- * a little worse. */
+/* Made for training, after ib_adapter_trains, it serves predictions too, but with fewer overlapping patches,
+ * which is a little worse. IB_E_ARGUMENT without that call. */
 IB_API int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_shape *shape,
                                   int batch, bool training, ib_error *err);
 IB_API void ib_adapter_work_free(ib_adapter_work **w);

@@ -86,7 +86,6 @@ static void lay_out_work(ib_adapter_work *w, const ib_adapter *a, ib_bump *b) {
         w->dmixing = ib_take(b, w->training ? IB_MIXINGS * n * width : 0);
         w->motion_out = ib_take(b, n * moves);
         w->dmotion = ib_take(b, w->training ? n * moves : 0);
-        w->sharpened = ib_take(b, 64 * tokens + ib_sharpen_floats(8 * w->rows, 8 * w->cols, 1));
     }
 }
 
@@ -98,6 +97,9 @@ int ib_adapter_work_create(ib_adapter_work **out, const ib_adapter *a, const ib_
         return ib_fail(err, IB_E_MISMATCH,
                        "the adapter takes '%s' latents of width %d, not '%s' latents of width %zu",
                        ib_layout_name(c->layout), c->width, ib_layout_name(shape->layout), shape->width);
+    }
+    if (training && !a->transposed) {
+        return ib_fail(err, IB_E_ARGUMENT, "a work space for training needs an adapter that trains");
     }
     bool grid = c->layout == IB_LAYOUT_GRID;
     if (batch < 1 || batch > 65536 || shape->tokens < 1 || shape->tokens > 1 << 22 ||
@@ -153,9 +155,22 @@ void ib_adapter_work_free(ib_adapter_work **w) {
         ib_free((*w)->has_guide);
         ib_trunk_free(&(*w)->trunk);
         ib_free((*w)->arena);
+        ib_free((*w)->room);
         ib_free(*w);
         *w = NULL;
     }
+}
+
+int ib_work_room(ib_adapter_work *w, float **room, size_t n, const char *what, ib_error *err) {
+    int rc = 0;
+    if (n > w->room_floats) {
+        ib_free(w->room);
+        w->room = NULL;
+        rc = ib_alloc_floats(&w->room, n, what, err);
+        w->room_floats = rc ? 0 : n;
+    }
+    *room = w->room;
+    return rc;
 }
 
 /* RMS distance of two tokens */
@@ -385,9 +400,16 @@ static void drop_useless(const ib_adapter *a, ib_ordered *in) {
 }
 
 /* A prediction, right after it was assembled. */
-static void sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, float sharpness, float *z) {
+static int sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, float sharpness, float *z,
+                   ib_error *err) {
     const ib_motion *m = &w->motion[sample];
     size_t luma = 64 * w->rows * w->cols;
+    float *sharp;
+    int rc =
+        ib_work_room(w, &sharp, luma + ib_sharpen_floats(8 * w->rows, 8 * w->cols, 1), "sharpening", err);
+    if (rc) {
+        return rc;
+    }
     ib_patch_inverse(z, (int)w->rows, (int)w->cols, w->pixels);
     ib_sharpening s = {.canvas = &m->canvas,
                        .fields = w->fields,
@@ -395,9 +417,10 @@ static void sharpen(ib_adapter_work *w, const ib_ordered *in, size_t sample, flo
                        .sharpness = sharpness,
                        .key = {{.plane = m->planes0}, {.plane = m->planes1}},
                        .picture = w->pixels};
-    ib_sharpen(&s, 1, w->sharpened + luma, w->sharpened);
-    memcpy(w->pixels, w->sharpened, luma * sizeof *w->pixels);
+    ib_sharpen(&s, 1, sharp + luma, sharp);
+    memcpy(w->pixels, sharp, luma * sizeof *w->pixels);
     ib_patch_forward(w->pixels, (int)w->rows, (int)w->cols, z);
+    return 0;
 }
 
 int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *in, int n, float sharpness,
@@ -409,8 +432,9 @@ int ib_model_predict(const ib_adapter *a, ib_adapter_work *w, const ib_ordered *
             ib_model_hold_back(a, w, &in[k], (size_t)k);
         }
         ib_model_assemble(w, &in[k], (size_t)k, z[k]);
-        if (w->motion && sharpness > 0) {
-            sharpen(w, &in[k], (size_t)k, sharpness, z[k]);
+        int rc = w->motion && sharpness > 0 ? sharpen(w, &in[k], (size_t)k, sharpness, z[k], err) : 0;
+        if (rc) {
+            return rc;
         }
         for (size_t i = 0; i < floats; i++) {
             if (!isfinite(z[k][i])) {

@@ -262,8 +262,7 @@ int ib_adapter_blank(ib_adapter **out, const ib_adapter_config *config, ib_error
         return rc;
     }
     if ((rc = ib_alloc_floats(&a->params, a->count, "the model's parameters", err)) ||
-        (rc = ib_alloc_floats(&a->derived, 2 * a->derived_count + 1, "the model's transformed weights",
-                              err))) {
+        (rc = ib_alloc_floats(&a->derived, a->derived_count + 1, "the model's transformed weights", err))) {
         ib_adapter_free(&a);
         return rc;
     }
@@ -286,6 +285,7 @@ void ib_adapter_free(ib_adapter **a) {
         ib_free((*a)->tensor);
         ib_free((*a)->params);
         ib_free((*a)->derived);
+        ib_free((*a)->transposed);
         ib_free(*a);
         *a = NULL;
     }
@@ -299,18 +299,28 @@ void ib_adapter_refresh_by(ib_adapter *a, int threads) {
     if (!a->spatial) {
         return;
     }
-    float *transposed = a->derived + a->derived_count;
+    int all = (a->transposed ? 4 : 2) * a->blocks; /* the transposed ones last */
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int i = 0; i < 4 * a->blocks; i++) {
-        const ib_block *b = &a->block[i / 4];
+    for (int i = 0; i < all; i++) {
+        const ib_block *b = &a->block[i / 2 % a->blocks];
         size_t c = (size_t)b->channels, u = i & 1 ? b->u2 : b->u1;
         const float *w = a->params + (i & 1 ? b->mix2.w : b->mix1.w);
-        if (i & 2) {
-            ib_conv3x3_weights_transposed(w, c, c, transposed + u);
-        } else {
+        if (i < 2 * a->blocks) {
             ib_conv3x3_weights(w, c, c, a->derived + u);
+        } else {
+            ib_conv3x3_weights_transposed(w, c, c, a->transposed + u);
         }
     }
+}
+
+int ib_adapter_trains(ib_adapter *a, ib_error *err) {
+    int rc = a->transposed ? 0
+                           : ib_alloc_floats(&a->transposed, a->derived_count + 1,
+                                             "the model's transposed weights", err);
+    if (!rc) {
+        ib_adapter_refresh(a);
+    }
+    return rc;
 }
 
 size_t ib_attention_heads(size_t channels) {

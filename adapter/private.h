@@ -60,7 +60,8 @@ struct ib_adapter {
     size_t tensors;
     float *params;
     size_t count;
-    float *derived; /* transformed convolution weights, then the same transposed: twice derived_count */
+    float *derived;    /* [derived_count] transformed convolution weights */
+    float *transposed; /* the same transposed, for gradients; NULL before ib_adapter_trains */
     size_t derived_count;
     ib_span time, into, down, up, out_film, correction, mixing, motion, gate_into, gate;
     ib_block *block; /* fine_blocks before, coarse_blocks, fine_blocks after */
@@ -156,8 +157,13 @@ struct ib_adapter_work {
     float *pixels;           /* [96 rows cols] of the sample at hand: the blended picture, or its gradient */
     float *mixing, *dmixing; /* [batch*T, IB_MIXINGS * D] */
     float *motion_out, *dmotion; /* [batch*T, IB_TOKEN_CELLS * IB_CELL_OUTPUTS] */
-    float *sharpened;            /* [8 rows, 8 cols], and what ib_sharpen needs */
+    float *room;                 /* ib_work_room */
+    size_t room_floats;
 };
+
+/* Scratch for what lies outside the model, made when it is first asked for: *room has at least n floats,
+ * which hold anything, until it is asked for again. */
+int ib_work_room(ib_adapter_work *w, float **room, size_t n, const char *what, ib_error *err);
 
 /* Runs everything up to the heads for n samples already ordered; correction, mixing and motion_out are then
  * filled. */

@@ -18,6 +18,7 @@
 #include "latent/patch.h"
 #include "latent/patch_plane.h"
 #include "motion/pair_private.h"
+#include "nn/gemm.h"
 #include "nn/simd.h"
 #include "nn/warp.h"
 #include "video_io/frame.h"
@@ -176,14 +177,14 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p,
     float sharpness = (float)a->sharpness;
     int bands = (p->height + BAND - 1) / BAND;
     threads = threads < 1 ? 1 : threads < bands ? threads : bands;
-    float *arena = NULL;
     size_t room = small > (size_t)threads * each ? small : (size_t)threads * each, luma = 0;
     if (sharpness > 0) {
         size_t more = ib_sharpen_floats(p->canvas.height, p->canvas.width, threads);
         luma = 2 * p->canvas.height * p->canvas.width;
         room = room > more ? room : more;
     }
-    if ((rc = ib_alloc_floats(&arena, n + grid.tokens + luma + room, "an in-between", err))) {
+    float *arena;
+    if ((rc = ib_work_room(w, &arena, n + grid.tokens + luma + room, "an in-between", err))) {
         return rc;
     }
     job j = {.pair = p, .residual = arena, .fade = arena + n, .fields = w->fields, .out = out};
@@ -195,7 +196,10 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p,
     j.swapped = o.swapped;
     j.key[o.swapped] = p->full0;
     j.key[!o.swapped] = p->full1;
-    if (!(rc = ib_model_predict(a, w, &o, 1, 0, zs, err))) {
+    int before = ib_gemm_pin(); /* the same bits as inside a parallel region; no slower */
+    rc = ib_model_predict(a, w, &o, 1, 0, zs, err);
+    ib_gemm_unpin(before);
+    if (!rc) {
         ib_patch_inverse(z, grid.rows, grid.cols, j.residual);
         finest_mixing(w->mixing, grid.tokens, grid.width, j.fade);
         subtract_detail(&j, &w->motion[0], w->pixels, z);
@@ -208,6 +212,5 @@ int ib_adapter_render(const ib_adapter *a, ib_adapter_work *w, const ib_pair *p,
         }
         out->matrix = p->full0->matrix;
     }
-    ib_free(arena);
     return rc;
 }

@@ -127,13 +127,13 @@ int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pa
     const ib_canvas *c = &p->canvas;
     int rc = check_sides(a, w, p, t, n, first, last, err), bands = (p->height + BAND - 1) / BAND;
     ib_ordered o[MOST_SIDES];
-    float *arena = NULL;
+    float *arena;
     if (rc) {
         return rc;
     }
     threads = threads < 1 ? 1 : threads < bands ? threads : bands;
-    if ((rc = ib_alloc_floats(&arena, (size_t)threads * (ib_blend_scratch(c, BAND) + 2 * band_floats(c)),
-                              "a guide's pictures", err))) {
+    if ((rc = ib_work_room(w, &arena, (size_t)threads * (ib_blend_scratch(c, BAND) + 2 * band_floats(c)),
+                           "a guide's pictures", err))) {
         return rc;
     }
     for (int i = 0; i < n; i++) {
@@ -144,6 +144,5 @@ int ib_adapter_render_sides(const ib_adapter *a, ib_adapter_work *w, const ib_pa
     for (int i = 0; i < n && !rc; i++) {
         rc = carry_sides(w, p, &o[i], i, threads, arena, &first[i], &last[i], err);
     }
-    ib_free(arena);
     return rc;
 }

@@ -17,6 +17,51 @@ static size_t film_offset(const ib_adapter *a, const ib_trunk *t, int block) {
     return n;
 }
 
+static size_t block_tokens(const ib_trunk *t, const ib_block *b) {
+    return b->coarse ? t->ctokens : t->tokens;
+}
+
+static size_t largest_block(const ib_trunk *t, const ib_adapter *a) {
+    size_t most = 0;
+    for (int i = 0; i < a->blocks; i++) {
+        size_t m = t->batch * block_tokens(t, &a->block[i]) * (size_t)a->block[i].channels;
+        most = m > most ? m : most;
+    }
+    return most;
+}
+
+/* Gradients need every block's input and what is in its middle. Predictions do not: a level has two arrays,
+ * and each block reads the one and writes the other. */
+static void lay_out_blocks(ib_trunk *t, const ib_adapter *a, bool training, ib_bump *b) {
+    float *room[2][2] = {{NULL}}, *u = NULL, *qkv = NULL, *attended = NULL;
+    size_t next[2] = {0, 0}; /* of each level: inputs of its blocks, then the last one's output */
+    for (int i = 0; i < a->blocks; i++) {
+        int level = a->block[i].coarse;
+        size_t m = t->batch * block_tokens(t, &a->block[i]) * (size_t)a->block[i].channels, k = next[level]++;
+        float **x = &room[level][k % 2];
+        *x = training || k < 2 ? ib_take(b, m) : *x;
+        if (training || !i) {
+            size_t most = training ? m : largest_block(t, a);
+            u = ib_take(b, most);
+            qkv = a->attention ? ib_take(b, 3 * most) : NULL;
+            attended = a->attention ? ib_take(b, most) : NULL;
+        }
+        if (b->base) {
+            t->x[i] = *x;
+            t->u[i] = u;
+            t->qkv[i] = qkv;
+            t->attended[i] = attended;
+        }
+    }
+    for (int level = 0; level < 2; level++) {
+        size_t m = t->batch *
+                   (level ? t->ctokens * (size_t)a->config.coarse : t->tokens * (size_t)a->config.fine),
+               k = next[level];
+        float **out = level ? &t->coarse_out : &t->fine_out;
+        *out = !k && level ? NULL : training || k < 2 ? ib_take(b, m) : room[level][k % 2];
+    }
+}
+
 static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, ib_bump *b) {
     size_t n = t->batch * t->tokens, fine = (size_t)a->config.fine, coarse = (size_t)a->config.coarse;
     size_t nc = t->batch * t->ctokens, largest = n * fine;
@@ -33,28 +78,12 @@ static void lay_out(ib_trunk *t, const ib_adapter *a, bool training, ib_bump *b)
     size_t film = film_offset(a, t, a->blocks) + 2 * fine * t->batch;
     t->film = ib_take(b, film);
     t->keep_room = training ? ib_take(b, film / 2) : NULL;
-    for (int i = 0; i < a->blocks; i++) {
-        size_t m = (a->block[i].coarse ? nc : n) * (size_t)a->block[i].channels;
-        float *x = ib_take(b, m), *u = ib_take(b, m);
-        if (b->base) {
-            t->x[i] = x;
-            t->u[i] = u;
-        }
-        if (a->attention) {
-            float *qkv = ib_take(b, 3 * m), *attended = ib_take(b, m);
-            if (b->base) {
-                t->qkv[i] = qkv;
-                t->attended[i] = attended;
-            }
-        }
-    }
-    t->fine_out = ib_take(b, n * fine);
+    lay_out_blocks(t, a, training, b);
     t->out = ib_take(b, n * fine);
     t->a = ib_take(b, largest);
     t->b = ib_take(b, largest);
     t->c = ib_take(b, largest);
     if (two_level) {
-        t->coarse_out = ib_take(b, nc * coarse);
         t->gathered = ib_take(b, nc * 4 * fine);
     }
     if (a->spatial) {
@@ -144,10 +173,6 @@ static void scatter2x2(const float *g, const ib_trunk *t, size_t n, size_t c, fl
     }
 }
 
-static size_t block_tokens(const ib_trunk *t, const ib_block *b) {
-    return b->coarse ? t->ctokens : t->tokens;
-}
-
 static void mix_trunk(const ib_adapter *a, const ib_trunk *t, const ib_block *b, ib_span s, size_t u,
                       const float *x, size_t n, float *y) {
     size_t c = (size_t)b->channels;
@@ -163,7 +188,7 @@ static void mix_backward(const ib_adapter *a, const ib_trunk *t, const ib_block 
                          const float *x, const float *dy, size_t n, float *dx, float *grads) {
     size_t c = (size_t)b->channels;
     if (a->spatial) {
-        ib_conv3x3_backward(x, a->derived + a->derived_count + u, dy, n, b->coarse ? t->crows : t->rows,
+        ib_conv3x3_backward(x, a->transposed + u, dy, n, b->coarse ? t->crows : t->rows,
                             b->coarse ? t->ccols : t->cols, c, c, t->conv, dx, grads + s.w, grads + s.b);
     } else {
         ib_linear_backward(x, a->params + s.w, dy, n * t->tokens, c, c, dx, grads + s.w, grads + s.b);

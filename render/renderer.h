@@ -33,6 +33,18 @@ IB_API int ib_renderer_frame(ib_renderer *r, const ib_frame *first, const ib_fra
 /* The same for n places between the two, by several threads at once. t, out: [n]. */
 IB_API int ib_renderer_frames(ib_renderer *r, const ib_frame *first, const ib_frame *last, const float *t,
                               size_t n, float gap_seconds, ib_frame *out, ib_error *err);
+/* Several pairs at once: each has a thread of its own, and a work space (about 100 MB at 720p) that stays.
+ * One alone is worked on by all threads, a frame after the other. */
+typedef struct ib_renderer_pair {
+    const ib_frame *first, *last;
+    const float *t; /* [n] */
+    size_t n;
+    float gap_seconds;
+    ib_frame *out; /* [n] */
+} ib_renderer_pair;
+/* n: of pairs, at most the renderer's threads; else IB_E_ARGUMENT. Each frame as ib_renderer_frame makes it.
+ */
+IB_API int ib_renderer_pairs(ib_renderer *r, const ib_renderer_pair *pair, int n, ib_error *err);
 IB_API void ib_renderer_close(ib_renderer **r);
 
 #ifdef __cplusplus

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/resume.h"
 #include "base/version.h"
-#include "render/renderer.h"
+#include "render/batch.h"
 #include "render/timing.h"
 #include "video_io/behind.h"
 #include "video_io/cuts.h"
@@ -20,9 +20,7 @@ enum {
     SEGMENT_FRAMES =
         240,        /* of the output: what a kill can cost; about what encoders put between key frames */
     LOOKAHEAD = 20, /* half of x264's own: 60 MB less at 720p, for files 0.3 % smaller or larger */
-    MAX_THREADS = 64,
-    BATCH = 16, /* in-betweens of one pair that are made together */
-    BATCH_BYTES = 64 << 20
+    MAX_THREADS = 64
 };
 
 typedef struct retime {
@@ -33,10 +31,9 @@ typedef struct retime {
     ib_writer *writer;
     ib_behind *behind;
     ib_timing timing;
-    double step;     /* seconds of the source from one frame of the output to the next */
-    ib_frame key[2]; /* the frame before and the one after */
-    ib_frame made[BATCH];
-    int batch, threads;
+    ib_batch *batch;
+    double step; /* seconds of the source from one frame of the output to the next */
+    int threads;
     int64_t next, there; /* number of the output's next frame; how many are there from an earlier call */
     int64_t estimate;
     ib_key resume;
@@ -83,7 +80,9 @@ static int make_key(retime *r, ib_error *err) {
 static int open_input(retime *r, ib_error *err) {
     const ib_retime_options *o = r->o;
     bool clip = ib_writer_carries(o->output);
-    const ib_reader_options how = {.threads = r->threads,
+    /* One thread decodes fast enough, in less memory; with several, which frames of damaged H.264 FFmpeg
+     * marks so depends on their timing, and a run that is continued has to see the same. */
+    const ib_reader_options how = {.threads = 1,
                                    .keep_interlaced = o->keep_interlaced,
                                    .keep_aspect = clip,
                                    .keep_rotation = ib_writer_turns(o->output),
@@ -145,7 +144,11 @@ static int open_output(retime *r, ib_error *err) {
         return rc;
     }
     r->there = ib_writer_done(r->writer);
-    return ib_behind_open(&r->behind, r->writer, i->width, i->height, err);
+    /* a source's frame and an in-between of most pairs: then encoding has a core's work to do */
+    bool doubled = r->step * 2 > 0.99 * r->timing.frame_seconds;
+    int pairs = doubled && r->threads > 1 ? r->threads - 1 : r->threads;
+    rc = ib_behind_open(&r->behind, r->writer, i->width, i->height, 2 * pairs + 2, err);
+    return rc ? rc : ib_batch_create(&r->batch, r->renderer, r->behind, i->width, i->height, pairs, err);
 }
 
 static int open_all(retime *r, ib_error *err) {
@@ -165,14 +168,6 @@ static int open_all(retime *r, ib_error *err) {
     }
     rc = rc ? rc : open_output(r, err);
     rc = rc ? rc : ib_cuts_create(&r->cuts, err);
-    size_t fit = BATCH_BYTES / ((size_t)r->sum.width * (size_t)r->sum.height * 3 / 2 + 1);
-    r->batch = fit < 1 ? 1 : fit > BATCH ? BATCH : (int)fit;
-    for (int i = 0; i < 2 && !rc; i++) {
-        rc = ib_frame_alloc(&r->key[i], r->sum.width, r->sum.height, err);
-    }
-    for (int i = 0; i < r->batch && !rc; i++) {
-        rc = ib_frame_alloc(&r->made[i], r->sum.width, r->sum.height, err);
-    }
     return rc;
 }
 
@@ -188,49 +183,29 @@ static bool same_samples(const ib_frame *a, const ib_frame *b) {
     return true;
 }
 
-/* Places [0, n) of one pair, 0 and 1 being the frames themselves; last NULL: all are 0. */
-static int put_places(retime *r, const ib_frame *first, const ib_frame *last, const double *place, int n,
-                      double gap, ib_error *err) {
-    float t[BATCH];
-    int between = 0, rc = 0;
-    for (int i = 0; i < n; i++) {
-        if (place[i] > 0 && place[i] < 1) {
-            t[between++] = (float)place[i];
-        }
-    }
-    if (between) {
-        rc = ib_renderer_frames(r->renderer, first, last, t, (size_t)between, (float)gap, r->made, err);
-    }
-    for (int i = 0, k = 0; i < n && !rc; i++) {
-        bool made = place[i] > 0 && place[i] < 1;
-        rc = ib_behind_write(r->behind, made ? &r->made[k++] : place[i] > 0 ? last : first, err);
-    }
-    if (!rc && r->o->progress) {
-        r->o->progress(r->o->user, r->next, r->estimate > r->next ? r->estimate : r->next);
-    }
-    return rc;
-}
-
-/* All frames of the output from one frame of the source to the next (NULL: none is). */
-static int fill(retime *r, const ib_interval *i, const ib_frame *first, const ib_frame *last, ib_error *err) {
-    double gap = i->end - ib_interval_leave(&r->timing, i), place[BATCH];
-    double near = ib_timing_tolerance(&r->timing, gap);
+/* All frames of the output from one frame of the source to the next, or the last one's, after which none
+ * comes. */
+static int fill(retime *r, const ib_interval *i, bool more, ib_error *err) {
+    double gap = i->end - ib_interval_leave(&r->timing, i), near = ib_timing_tolerance(&r->timing, gap),
+           at = (double)r->next * r->step;
     int rc = 0;
-    while (!rc && ib_interval_holds(&r->timing, i, (double)r->next * r->step)) {
-        int n = 0;
+    while (!rc && ib_interval_holds(&r->timing, i, at)) {
+        double p = more ? ib_interval_place(&r->timing, i, at) : 0;
         if (r->o->stop && atomic_load(r->o->stop)) {
             return IB_E_INTERRUPTED;
         }
-        while (n < r->batch && ib_interval_holds(&r->timing, i, (double)r->next * r->step)) {
-            double at = (double)r->next * r->step;
-            double p = last ? ib_interval_place(&r->timing, i, at) : 0;
-            r->sum.passed += p <= 0 && fabs(at - i->begin) <= near;
-            r->sum.held += (p <= 0 && fabs(at - i->begin) > near) || p >= 1;
-            r->sum.made += p > 0 && p < 1;
-            place[n] = p;
-            n += r->next++ >= r->there;
+        r->sum.passed += p <= 0 && fabs(at - i->begin) <= near;
+        r->sum.held += (p <= 0 && fabs(at - i->begin) > near) || p >= 1;
+        r->sum.made += p > 0 && p < 1;
+        if (r->next++ >= r->there) {
+            rc = p > 0 && p < 1 ? ib_batch_make(r->batch, (float)p, (float)gap, err)
+                                : ib_batch_pass(r->batch, more && p <= 0, err);
         }
-        rc = n ? put_places(r, first, last, place, n, gap, err) : 0;
+        at = (double)r->next * r->step;
+    }
+    if (!rc && r->o->progress) {
+        int64_t done = r->next - ib_batch_waiting(r->batch);
+        r->o->progress(r->o->user, done, r->estimate > r->next ? r->estimate : r->next);
     }
     return rc;
 }
@@ -238,35 +213,37 @@ static int fill(retime *r, const ib_interval *i, const ib_frame *first, const ib
 static int make_frames(retime *r, ib_error *err) {
     const ib_frame *f;
     ib_interval i = {0};
-    int now = 0, rc;
+    int rc;
     while ((rc = ib_reader_next(r->reader, &f, err)) > 0) {
         int cut = ib_cuts_push(r->cuts, f, err);
         if (cut < 0) {
             return cut;
         }
         bool begun = r->sum.source_frames++ > 0;
-        if (begun && same_samples(&r->key[now], f)) {
+        if (begun && same_samples(ib_batch_frame(r->batch, 0), f)) {
             r->sum.repeats++;
             i.seen = f->pts_seconds;
             continue;
         }
-        ib_frame_copy(&r->key[!now], f);
+        if ((rc = ib_batch_advance(r->batch, f, err))) {
+            return rc;
+        }
         if (begun) {
             i.end = f->pts_seconds;
             i.cut = cut;
             r->sum.cuts += cut;
-            if ((rc = fill(r, &i, &r->key[now], &r->key[!now], err))) {
+            if ((rc = fill(r, &i, true, err))) {
                 return rc;
             }
         }
-        now = !now;
         i = (ib_interval){.begin = f->pts_seconds, .seen = f->pts_seconds};
     }
     if (rc) {
         return rc;
     }
     i.end = i.seen + ib_reader_last_seconds(r->reader);
-    rc = fill(r, &i, &r->key[now], NULL, err);
+    rc = fill(r, &i, false, err);
+    rc = rc ? rc : ib_batch_flush(r->batch, err);
     return rc ? rc : ib_behind_flush(r->behind, err);
 }
 
@@ -278,7 +255,7 @@ static int stopped_retime(const retime *r, const char *kept, ib_error *err) {
     return ib_fail(err, IB_E_INTERRUPTED,
                    "%s: stopped after %lld frames; what is done is kept in %s, and the same command goes on "
                    "from there",
-                   r->o->output, (long long)r->next, kept);
+                   r->o->output, (long long)(r->next - ib_batch_waiting(r->batch)), kept);
 }
 
 static void describe(retime *r) {
@@ -292,16 +269,12 @@ static void describe(retime *r) {
 }
 
 static void release(retime *r) {
+    ib_batch_free(&r->batch);
     ib_behind_close(&r->behind);
     ib_writer_abort(&r->writer);
     ib_reader_close(&r->reader);
     ib_cuts_free(&r->cuts);
     ib_renderer_close(&r->renderer);
-    for (int i = 0; i < BATCH; i++) {
-        ib_frame_free(&r->made[i]);
-    }
-    ib_frame_free(&r->key[0]);
-    ib_frame_free(&r->key[1]);
     free(r->adapter);
     ib_key_free(&r->resume);
     free(r);

@@ -104,7 +104,7 @@ int main(int argc, char **argv) {
     ib_gemm_one_thread();
     if (threads < 1 || per < 1 ||
         ib_adapter_preset(preset, "patch:dct8+4:v1", IB_LAYOUT_GRID, 96, &c, &err) ||
-        ib_adapter_create(&a, &c, 1, &err)) {
+        ib_adapter_create(&a, &c, 1, &err) || ib_adapter_trains(a, &err)) {
         fprintf(stderr, "bench_step: %s\n", err.text);
         return 1;
     }

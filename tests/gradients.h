@@ -55,6 +55,7 @@ static inline void finite_differences(ib_adapter *a, const ib_shape *shape, cons
     size_t count = ib_adapter_param_count(a);
     float *g = ib_calloc(count, 4), *p = ib_adapter_params(a), *keep = ib_calloc(count, 4),
           *v = ib_calloc(count, 4);
+    CHECK_OK(ib_adapter_trains(a, &err), &err);
     CHECK_OK(ib_adapter_work_create(&w, a, shape, n, true, &err), &err);
     total_loss(a, w, in, target, n, drop);
     ib_adapter_collect(a, w, g);

@@ -87,6 +87,8 @@ static void test_loss(bool motion) {
     ib_sample_loss l = {0};
     float *z = ib_calloc(N, 4), *slerp = ib_calloc(N, 4);
     double model = 0, straight = 2e-6 * N;
+    CHECK_ERROR(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err, IB_E_ARGUMENT, "that trains");
+    CHECK_OK(ib_adapter_trains(a, &err), &err);
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
     ib_ordered ordered = ib_order(&in, N);
     ib_adapter_trust(a, 1); /* as it learns */
@@ -241,6 +243,7 @@ static void test_overfit(ib_layout layout) {
     sample s = make_sample(ROWS, COLS, 0.5f, 9);
     ib_adapter *a = make(layout, 96, grid, 1, grid, 0, &err);
     ib_adapter_work *w = NULL;
+    CHECK_OK(ib_adapter_trains(a, &err), &err);
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
     size_t n = ib_adapter_param_count(a);
     float *g = ib_calloc(n, 4), *m = ib_calloc(n, 4), *v = ib_calloc(n, 4), *p = ib_adapter_params(a);

@@ -106,6 +106,7 @@ static void test_begins_closed(ib_layout layout) {
     const float *target = s.target;
     ib_sample_loss loss;
     float z[N], slerp[N], *g = ib_calloc(ib_adapter_param_count(a), 4);
+    CHECK_OK(ib_adapter_trains(a, &err), &err);
     CHECK_OK(ib_adapter_work_create(&w, a, &shape, 1, true, &err), &err);
     CHECK_OK(ib_adapter_predict(a, w, &in, 1, z, &err), &err);
     ib_slerp_in(ib_geometry_of("vectors:test"), s.z0, s.z1, 0.3f, n / 96, 96, slerp);

@@ -124,6 +124,49 @@ static void test_same_as_the_clip(const char *adapter, int threads) {
     ib_frame_free(&first);
 }
 
+/* Several pairs at once: the same frames as one by one. */
+static void test_pairs(const char *adapter) {
+    enum { PAIRS = 3, EACH = 4 };
+    static const float t[EACH] = {0, 0.3f, 0.5f, 0.9f};
+    ib_error err = {0};
+    ib_renderer *r = NULL;
+    ib_frame key[PAIRS + 1], out[PAIRS * EACH], want;
+    ib_renderer_pair pair[PAIRS];
+    CHECK_OK(ib_frame_alloc(&want, WIDTH, HEIGHT, &err), &err);
+    for (int i = 0; i <= PAIRS; i++) {
+        CHECK_OK(ib_frame_alloc(&key[i], WIDTH, HEIGHT, &err), &err);
+        draw(&key[i], 2 * i * i);
+    }
+    for (int i = 0; i < PAIRS * EACH; i++) {
+        CHECK_OK(ib_frame_alloc(&out[i], WIDTH, HEIGHT, &err), &err);
+    }
+    for (int i = 0; i < PAIRS; i++) {
+        pair[i] = (ib_renderer_pair){&key[i], &key[i + 1], t, EACH - (size_t)i, 0.2f, out + EACH * i};
+    }
+    CHECK_OK(ib_renderer_open(&r, adapter, WIDTH, HEIGHT, PAIRS, &err), &err);
+    for (int n = 0; n <= PAIRS; n++) {
+        CHECK_OK(ib_renderer_pairs(r, pair, n, &err), &err);
+        for (int i = 0; i < n; i++) {
+            for (size_t k = 0; k < pair[i].n; k++) {
+                CHECK_OK(ib_renderer_frame(r, &key[i], &key[i + 1], t[k], 0.2f, &want, &err), &err);
+                CHECK_INT(differences(&out[(size_t)(EACH * i) + k], &want), 0);
+                ib_frame_fill_black(&out[(size_t)(EACH * i) + k]);
+            }
+        }
+    }
+    CHECK_ERROR(ib_renderer_pairs(r, pair, PAIRS + 1, &err), &err, IB_E_ARGUMENT, "4 pairs at once for 3");
+    pair[2].gap_seconds = -1;
+    CHECK_ERROR(ib_renderer_pairs(r, pair, PAIRS, &err), &err, IB_E_ARGUMENT, "a gap of -1");
+    ib_renderer_close(&r);
+    for (int i = 0; i <= PAIRS; i++) {
+        ib_frame_free(&key[i]);
+    }
+    for (int i = 0; i < PAIRS * EACH; i++) {
+        ib_frame_free(&out[i]);
+    }
+    ib_frame_free(&want);
+}
+
 static void test_refusals(void) {
     ib_error err = {0};
     ib_renderer *r = NULL;
@@ -173,6 +216,8 @@ int main(void) {
     RUN(test_same_as_the_clip(NULL, 4));
     RUN(test_same_as_the_clip(adapter_path, 1));
     RUN(test_same_as_the_clip(adapter_path, 4));
+    RUN(test_pairs(NULL));
+    RUN(test_pairs(adapter_path));
     RUN(test_refusals());
     snprintf(version, sizeof version, "%d.%d.%d", IB_VERSION_MAJOR, IB_VERSION_MINOR, IB_VERSION_PATCH);
     printf("version %s, of the headers %s\n", ib_version(), version);

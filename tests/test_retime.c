@@ -238,6 +238,75 @@ static void test_repeats(void) {
     film_free(&b);
 }
 
+/* More in-betweens of a pair than are made together, a cut, repetitions: the clip is the same, however many
+ * pairs are worked on at once. */
+static void test_threads(double fps, double slow) {
+    static film a, b, first;
+    const int which[] = {0, 2, 2, 5, 9, -1, -1, 3, 4};
+    const char *in = in_scratch("threads-in.mkv"), *out = in_scratch("threads.mkv");
+    write_film(in, which, 9, 20);
+    for (int threads = 1; threads <= 5; threads++) {
+        ib_retime_options o = options_of(in, out, fps, slow);
+        o.adapter = "prior";
+        o.threads = threads;
+        film *clip = threads > 1 ? &b : &first;
+        ib_retime_summary s = retime_film(&o, &a, clip);
+        CHECK(s.made > 4 && s.passed > 2);
+        CHECK_INT(clip->n, first.n);
+        CHECK_INT(clip->n, (int)ceil(9 * slow * (fps > 0 ? fps / 20 : 1)));
+        for (int i = 0; i < clip->n && i < first.n; i++) {
+            CHECK_NEAR(apart(&first, i, clip, i), 0, 0);
+        }
+        film_free(&a);
+        film_free(&b);
+    }
+    film_free(&first);
+}
+
+/* What of a damaged video is shown does not depend on threads. */
+static void test_damaged(void) {
+    ib_error err = {0};
+    static film a, b, first;
+    static int which[60];
+    for (int i = 0; i < 60; i++) {
+        which[i] = 2 * i;
+    }
+    const char *in = in_scratch("whole-in.mkv"), *bad = in_scratch("damaged.mp4");
+    write_film(in, which, 60, 20);
+    ib_retime_options o = options_of(in, bad, 20, 1);
+    o.codec = "libx264";
+    CHECK_OK(ib_retime(&o, NULL, &err), &err);
+    FILE *f = fopen(bad, "r+b");
+    CHECK(f);
+    if (!f) {
+        return;
+    }
+    fseek(f, 0, SEEK_END);
+    long bytes = ftell(f);
+    for (long at = bytes / 3; at < bytes * 2 / 3; at += 997) {
+        fseek(f, at, SEEK_SET);
+        fputc(0x5a, f);
+    }
+    fclose(f);
+    int damaged = 0;
+    for (int threads = 1; threads <= 4; threads++) {
+        film *clip = threads > 1 ? &b : &first;
+        o = options_of(bad, in_scratch("mended.mkv"), 40, 1);
+        o.threads = threads;
+        ib_retime_summary s = retime_film(&o, &a, clip);
+        damaged = threads > 1 ? damaged : s.damaged;
+        CHECK(s.damaged > 0);
+        CHECK_INT(s.damaged, damaged);
+        CHECK_INT(clip->n, first.n);
+        for (int i = 0; i < clip->n && i < first.n; i++) {
+            CHECK_NEAR(apart(&first, i, clip, i), 0, 0);
+        }
+        film_free(&a);
+        film_free(&b);
+    }
+    film_free(&first);
+}
+
 /* ---- stopping and going on ---- */
 
 typedef struct stopper {
@@ -342,6 +411,10 @@ int main(void) {
     RUN(test_fewer());
     RUN(test_cut());
     RUN(test_repeats());
+    RUN(test_threads(40, 1));
+    RUN(test_threads(50, 1));
+    RUN(test_threads(0, 24));
+    RUN(test_damaged());
     RUN(test_resume(NULL, "mp4"));
     RUN(test_resume("ffv1", "mkv"));
     RUN(test_refused());

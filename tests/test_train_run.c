@@ -511,6 +511,7 @@ static void test_overfit(void) {
     CHECK_OK(ib_adapter_preset("toaster", MOVING_SPACE, IB_LAYOUT_GRID, IB_PATCH_D, &c, &err), &err);
     c.motion = false; /* the correction alone has to do it */
     CHECK_OK(ib_adapter_create(&a, &c, 1, &err), &err);
+    CHECK_OK(ib_adapter_trains(a, &err), &err);
     CHECK_OK(ib_adapter_work_create(&work, a, &shape, 1, true, &err), &err);
     size_t n = ib_adapter_param_count(a);
     float *g = ib_calloc(n, sizeof *g), *moment[2] = {ib_calloc(n, sizeof *g), ib_calloc(n, sizeof *g)};

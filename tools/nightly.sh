@@ -44,7 +44,7 @@ threads() {
     build tsan build-tsan &&
         TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=66" OMP_NUM_THREADS=3 \
             OMP_TOOL_LIBRARIES="$archer" ctest --test-dir build-tsan --output-on-failure -R \
-            '^(test_(video_.*|encode|latent|range|nn|motion|adapter|clip|average|augment|train|train_begin|pool|render|eval|merge|muon)|cli_(encode|train))$'
+            '^(test_(video_.*|encode|latent|range|nn|motion|adapter|clip|average|augment|train|train_begin|pool|render|renderer|retime|eval|merge|muon)|cli_(encode|train))$'
 }
 
 fuzz() {

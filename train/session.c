@@ -137,6 +137,7 @@ static int open_model(ib_session *s, ib_error *err) {
     if (!rc && o->resume) {
         rc = ib_adapter_create(&s->adapter, &st->config, (uint64_t)st->plan.seed, err);
     }
+    rc = rc ? rc : ib_adapter_trains(s->adapter, err);
     rc = rc ? rc : ib_adapter_create(&s->mean, &st->config, (uint64_t)st->plan.seed, err);
     if (rc) {
         return rc;

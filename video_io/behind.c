@@ -3,11 +3,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SLOTS = 4, QUEUE_BYTES = 48 << 20 };
+enum { MOST_SLOTS = 128, QUEUE_BYTES = 48 << 20 };
 
 struct ib_behind {
     ib_writer *writer;
-    ib_frame slot[SLOTS];
+    ib_frame slot[MOST_SLOTS];
     int slots;
     pthread_t thread;
     bool started;
@@ -50,7 +50,7 @@ static void *consume(void *user) {
     return NULL;
 }
 
-int ib_behind_open(ib_behind **out, ib_writer *w, int width, int height, ib_error *err) {
+int ib_behind_open(ib_behind **out, ib_writer *w, int width, int height, int frames, ib_error *err) {
     *out = NULL;
     ib_behind *b = calloc(1, sizeof *b);
     if (!b) {
@@ -60,7 +60,8 @@ int ib_behind_open(ib_behind **out, ib_writer *w, int width, int height, ib_erro
     pthread_cond_init(&b->changed, NULL);
     b->writer = w;
     size_t fit = QUEUE_BYTES / ((size_t)width * (size_t)height * 3 / 2 + 1);
-    b->slots = fit < 2 ? 2 : fit > SLOTS ? SLOTS : (int)fit;
+    b->slots = fit < 2 ? 2 : fit > (size_t)frames ? frames : (int)fit;
+    b->slots = b->slots > MOST_SLOTS ? MOST_SLOTS : b->slots;
     int rc = 0;
     for (int i = 0; i < b->slots && !rc; i++) {
         rc = ib_frame_alloc(&b->slot[i], width, height, err);

@@ -10,8 +10,9 @@ extern "C" {
 #endif
 
 typedef struct ib_behind ib_behind;
-/* w: the caller's, and for this alone until close. width, height: of the frames. */
-int ib_behind_open(ib_behind **out, ib_writer *w, int width, int height, ib_error *err);
+/* w: the caller's, and for this alone until close. width, height: of the frames. frames: the queue's length,
+ * 2 on; it is shorter where they are large. */
+int ib_behind_open(ib_behind **out, ib_writer *w, int width, int height, int frames, ib_error *err);
 /* Waits while the queue is full. Fails with what writing an earlier frame failed with. */
 int ib_behind_write(ib_behind *b, const ib_frame *frame, ib_error *err);
 /* Waits until all is written. */

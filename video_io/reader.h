@@ -27,8 +27,10 @@ typedef struct ib_reader_options {
     bool auto_orient;  /* with a size: for a portrait source swap width and height if they are landscape (and
                           vice  versa); a square size stays. default false */
     ib_fit fit;
-    int every;   /* keep frames 0, every, 2*every...; 0 or 1: all */
-    int threads; /* decoder threads; 0: as many as cores */
+    int every; /* keep frames 0, every, 2*every...; 0 or 1: all */
+    /* decoder threads; 0: as many as cores. With several, which frames of damaged H.264 are dropped depends
+     * on FFmpeg's timing; with 1 it does not. */
+    int threads;
     ib_matrix
         matrix; /* IB_MATRIX_UNSPECIFIED: keep the source's (RGB sources become BT.709); else convert to it */
     bool rgb;   /* fill ib_frame.rgb as well */
