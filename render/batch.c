@@ -9,12 +9,12 @@ enum {
     MOST_WAITING = 256     /* frames of the clip */
 };
 
-typedef struct work {
+typedef struct task {
     int first; /* which of the video's frames, and the next one */
     float t[MADE];
     int n;
     float gap_seconds;
-} work;
+} task;
 
 struct ib_batch {
     ib_renderer *renderer;
@@ -22,8 +22,8 @@ struct ib_batch {
     int pairs, each; /* at once; in-betweens for each of them */
     ib_frame *key;   /* ring of pairs + 1 */
     int last, held;  /* the newest, and how many may still be needed */
-    work work[MOST_PAIRS];
-    int works;
+    task task[MOST_PAIRS];
+    int tasks;
     ib_frame *made;                        /* [pairs,each], allocated when first needed */
     const ib_frame *waiting[MOST_WAITING]; /* the clip's next, in their order */
     int n_waiting;
@@ -84,8 +84,8 @@ const ib_frame *ib_batch_frame(const ib_batch *b, int back) {
 
 int ib_batch_flush(ib_batch *b, ib_error *err) {
     ib_renderer_pair pair[MOST_PAIRS];
-    for (int i = 0; i < b->works; i++) {
-        const work *w = &b->work[i];
+    for (int i = 0; i < b->tasks; i++) {
+        const task *w = &b->task[i];
         pair[i] = (ib_renderer_pair){.first = &b->key[w->first],
                                      .last = &b->key[ring(b, w->first + 1)],
                                      .t = w->t,
@@ -93,11 +93,11 @@ int ib_batch_flush(ib_batch *b, ib_error *err) {
                                      .gap_seconds = w->gap_seconds,
                                      .out = &b->made[i * b->each]};
     }
-    int rc = b->works ? ib_renderer_pairs(b->renderer, pair, b->works, err) : 0;
+    int rc = b->tasks ? ib_renderer_pairs(b->renderer, pair, b->tasks, err) : 0;
     for (int i = 0; i < b->n_waiting && !rc; i++) {
         rc = ib_behind_write(b->to, b->waiting[i], err);
     }
-    b->works = b->n_waiting = 0;
+    b->tasks = b->n_waiting = 0;
     b->held = b->held < 2 ? b->held : 2; /* those of the pair at hand */
     return rc;
 }
@@ -127,13 +127,13 @@ int ib_batch_pass(ib_batch *b, int back, ib_error *err) {
 
 int ib_batch_make(ib_batch *b, float t, float gap_seconds, ib_error *err) {
     int first = ring(b, b->last - 1), rc = 0;
-    work *w = b->works ? &b->work[b->works - 1] : NULL;
+    task *w = b->tasks ? &b->task[b->tasks - 1] : NULL;
     if (!w || w->first != first || w->n == b->each) {
-        rc = b->works == b->pairs ? ib_batch_flush(b, err) : 0;
-        w = &b->work[b->works++];
-        *w = (work){.first = first, .gap_seconds = gap_seconds};
+        rc = b->tasks == b->pairs ? ib_batch_flush(b, err) : 0;
+        w = &b->task[b->tasks++];
+        *w = (task){.first = first, .gap_seconds = gap_seconds};
     }
-    ib_frame *made = &b->made[(b->works - 1) * b->each + w->n];
+    ib_frame *made = &b->made[(b->tasks - 1) * b->each + w->n];
     rc = rc || made->plane[0] ? rc : ib_frame_alloc(made, b->width, b->height, err);
     if (rc) {
         return rc;
