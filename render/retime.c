@@ -108,6 +108,16 @@ static int open_input(retime *r, ib_error *err) {
     return 0;
 }
 
+/* Where most pairs have one in-between, encoding has a core's work to do. */
+static int pairs_at_once(const retime *r) {
+    const double work = 75e6, per_px = 40, most = 2e9; /* bytes of a pair (render/renderer.h), of all */
+    bool doubled = r->step * 2 > 0.99 * r->timing.frame_seconds;
+    double fit = most / (work + per_px * r->sum.width * r->sum.height);
+    int pairs = doubled ? r->threads - 1 : r->threads;
+    pairs = pairs < fit ? pairs : (int)fit;
+    return pairs < 1 ? 1 : pairs;
+}
+
 static int open_output(retime *r, ib_error *err) {
     const ib_retime_options *o = r->o;
     const ib_video_info *i = ib_reader_info(r->reader);
@@ -144,9 +154,7 @@ static int open_output(retime *r, ib_error *err) {
         return rc;
     }
     r->there = ib_writer_done(r->writer);
-    /* a source's frame and an in-between of most pairs: then encoding has a core's work to do */
-    bool doubled = r->step * 2 > 0.99 * r->timing.frame_seconds;
-    int pairs = doubled && r->threads > 1 ? r->threads - 1 : r->threads;
+    int pairs = pairs_at_once(r);
     rc = ib_behind_open(&r->behind, r->writer, i->width, i->height, 2 * pairs + 2, err);
     return rc ? rc : ib_batch_create(&r->batch, r->renderer, r->behind, i->width, i->height, pairs, err);
 }

@@ -58,11 +58,11 @@ IB_API void ib_retime_defaults(ib_retime_options *o);
  * shown; of frames that repeat the one before exactly the first alone counts, so that they do not make motion
  * halt, but a picture that stands for more than four frames' time does stand (docs/retiming.md). The last
  * frame is shown as long as the source says. Samples keep their shape; rotation stays with the container
- * where the output's can say it, else frames are turned. Memory does not grow with length: a few frames for
- * each thread and the encoder's. The bytes are the same however often it was stopped, with the same number of
- * threads on the same machine. Errors leave no file under the final name: IB_E_FORMAT for what is no video,
- * IB_E_ARGUMENT for an output that is an input, would replace pictures, or would need numbers that are out of
- * range. summary may be NULL. */
+ * where the output's can say it, else frames are turned. Memory does not grow with length: what
+ * a pair takes for each thread (ib_renderer_pairs), at most about 2 GB together, and the encoder's. The bytes
+ * are the same however often it was stopped, with the same number of threads on the same machine. Errors
+ * leave no file under the final name: IB_E_FORMAT for what is no video, IB_E_ARGUMENT for an output that is
+ * an input, would replace pictures, or would need numbers that are out of range. summary may be NULL. */
 IB_API int ib_retime(const ib_retime_options *o, ib_retime_summary *summary, ib_error *err);
 
 #ifdef __cplusplus
