@@ -59,6 +59,8 @@ class Model:
         s.layout = {1: lib.IB_LAYOUT_SINGLE, 2: lib.IB_LAYOUT_SEQUENCE, 3: lib.IB_LAYOUT_GRID}[len(shape)]
         s.rows, s.cols = shape[:2] if len(shape) == 3 else (1, int(np.prod(shape[:-1])))
         s.tokens, s.width = s.rows * s.cols, shape[-1]
+        if training:
+            call(lib.ib_adapter_trains, self._a)
         call(lib.ib_adapter_work_create, out, self._a, s, n, training)
         return out
 
