@@ -314,9 +314,10 @@ void ib_adapter_refresh_by(ib_adapter *a, int threads) {
 }
 
 int ib_adapter_trains(ib_adapter *a, ib_error *err) {
-    int rc = a->transposed ? 0
-                           : ib_alloc_floats(&a->transposed, a->derived_count + 1,
-                                             "the model's transposed weights", err);
+    if (a->transposed) {
+        return 0;
+    }
+    int rc = ib_alloc_floats(&a->transposed, a->derived_count + 1, "the model's transposed weights", err);
     if (!rc) {
         ib_adapter_refresh(a);
     }

@@ -3,28 +3,21 @@
 #include <stdlib.h>
 
 enum {
-    MOST_PAIRS = 64,
     MADE = 16,             /* in-betweens that are gathered, for each pair at once */
     MADE_BYTES = 64 << 20, /* of all of them together, at least one for each */
     MOST_WAITING = 256     /* frames of the clip */
 };
 
-typedef struct task {
-    int first; /* which of the video's frames, and the next one */
-    float t[MADE];
-    int n;
-    float gap_seconds;
-} task;
-
 struct ib_batch {
     ib_renderer *renderer;
     ib_behind *to;
-    int pairs, each; /* at once; in-betweens for each of them */
-    ib_frame *key;   /* ring of pairs + 1 */
-    int last, held;  /* the newest, and how many may still be needed */
-    task task[MOST_PAIRS];
-    int tasks;
-    ib_frame *made;                        /* [pairs,each], allocated when first needed */
+    int pairs, each;        /* at once; in-betweens for each of them */
+    ib_frame *key;          /* ring of pairs + 1 */
+    int last, held;         /* the newest, and how many may still be needed */
+    ib_renderer_pair *pair; /* [pairs], what is to be made */
+    int filled;
+    float *t;                              /* [pairs,each], of them */
+    ib_frame *made;                        /* likewise, allocated when first needed */
     const ib_frame *waiting[MOST_WAITING]; /* the clip's next, in their order */
     int n_waiting;
     int width, height;
@@ -45,8 +38,11 @@ int ib_batch_create(ib_batch **out, ib_renderer *r, ib_behind *to, int width, in
     *b = (ib_batch){.renderer = r, .to = to, .pairs = pairs, .last = -1, .width = width, .height = height};
     b->each = fit < 1 ? 1 : fit > MADE ? MADE : (int)fit;
     b->key = calloc((size_t)pairs + 1, sizeof *b->key);
+    b->pair = calloc((size_t)pairs, sizeof *b->pair);
+    b->t = calloc((size_t)(pairs * b->each), sizeof *b->t);
     b->made = calloc((size_t)(pairs * b->each), sizeof *b->made);
-    int rc = b->key && b->made ? 0 : ib_fail(err, IB_E_MEMORY, "out of memory for retiming");
+    int rc =
+        b->key && b->pair && b->t && b->made ? 0 : ib_fail(err, IB_E_MEMORY, "out of memory for retiming");
     for (int i = 0; i <= pairs && !rc; i++) {
         rc = ib_frame_alloc(&b->key[i], width, height, err);
     }
@@ -70,6 +66,8 @@ void ib_batch_free(ib_batch **pb) {
         ib_frame_free(&b->made[i]);
     }
     free(b->key);
+    free(b->pair);
+    free(b->t);
     free(b->made);
     free(b);
 }
@@ -83,21 +81,11 @@ const ib_frame *ib_batch_frame(const ib_batch *b, int back) {
 }
 
 int ib_batch_flush(ib_batch *b, ib_error *err) {
-    ib_renderer_pair pair[MOST_PAIRS];
-    for (int i = 0; i < b->tasks; i++) {
-        const task *w = &b->task[i];
-        pair[i] = (ib_renderer_pair){.first = &b->key[w->first],
-                                     .last = &b->key[ring(b, w->first + 1)],
-                                     .t = w->t,
-                                     .n = (size_t)w->n,
-                                     .gap_seconds = w->gap_seconds,
-                                     .out = &b->made[i * b->each]};
-    }
-    int rc = b->tasks ? ib_renderer_pairs(b->renderer, pair, b->tasks, err) : 0;
+    int rc = b->filled ? ib_renderer_pairs(b->renderer, b->pair, b->filled, err) : 0;
     for (int i = 0; i < b->n_waiting && !rc; i++) {
         rc = ib_behind_write(b->to, b->waiting[i], err);
     }
-    b->tasks = b->n_waiting = 0;
+    b->filled = b->n_waiting = 0;
     b->held = b->held < 2 ? b->held : 2; /* those of the pair at hand */
     return rc;
 }
@@ -126,18 +114,21 @@ int ib_batch_pass(ib_batch *b, int back, ib_error *err) {
 }
 
 int ib_batch_make(ib_batch *b, float t, float gap_seconds, ib_error *err) {
-    int first = ring(b, b->last - 1), rc = 0;
-    task *w = b->tasks ? &b->task[b->tasks - 1] : NULL;
-    if (!w || w->first != first || w->n == b->each) {
-        rc = b->tasks == b->pairs ? ib_batch_flush(b, err) : 0;
-        w = &b->task[b->tasks++];
-        *w = (task){.first = first, .gap_seconds = gap_seconds};
+    const ib_frame *first = ib_batch_frame(b, 1);
+    ib_renderer_pair *p = b->filled ? &b->pair[b->filled - 1] : NULL;
+    int rc = 0;
+    if (!p || p->first != first || p->n == (size_t)b->each) {
+        rc = b->filled == b->pairs ? ib_batch_flush(b, err) : 0;
+        int at = b->filled * b->each;
+        p = &b->pair[b->filled++];
+        *p = (ib_renderer_pair){first, ib_batch_frame(b, 0), b->t + at, 0, gap_seconds, b->made + at};
     }
-    ib_frame *made = &b->made[(b->tasks - 1) * b->each + w->n];
+    ib_frame *made = &p->out[p->n];
     rc = rc || made->plane[0] ? rc : ib_frame_alloc(made, b->width, b->height, err);
     if (rc) {
         return rc;
     }
-    w->t[w->n++] = t;
+    b->t[made - b->made] = t;
+    p->n++;
     return wait_for_turn(b, made, err);
 }
